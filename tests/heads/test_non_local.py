@@ -13,7 +13,7 @@ PAIRWISE = ["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 
 def oracle(block: NonLocal, x: Tensor) -> Tensor:
     """z_i = x_i + BN(W sum_j f(x_i, x_j) g(x_j)), position by position."""
-    B, C, H, W = x.shape
+    B, _, H, W = x.shape
 
     def project(conv: torch.nn.Module, v: Tensor) -> Tensor:
         return v if isinstance(conv, torch.nn.Identity) else conv.weight[:, :, 0, 0] @ v + conv.bias
