@@ -1,0 +1,74 @@
+"""Data sets: one file each. The folder is the catalogue: `streets.py` is the data set `streets`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+from segattn.data._dataset import Dataset, Sample
+from segattn.data._verify import verify
+
+__all__ = ["Dataset", "Sample", "load", "names", "verify"]
+
+_NOT_DATA_SETS = {"loader", "transforms"}  # what every data set passes through
+
+
+def names() -> list[str]:
+    """Names of the data sets that come with segattn.
+
+    >>> names()
+    ['camvid', 'folder', 'streets']
+    """
+    modules = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
+    return sorted(modules - _NOT_DATA_SETS)
+
+
+def load(name: str, split: str, *, root: str | os.PathLike[str] | None = None, **options: Any) -> Dataset:
+    """Load a split of a data set by name, or by the dotted path of a module that has `load(split, *, root, ...)`.
+
+    >>> len(load("streets", "val", height=64, width=128, num_images=3))
+    3
+
+    Args:
+        split: `train`, `val` or `test`.
+        root: the folder of the data set; `streets` is generated and has none.
+        options: keyword arguments of that data set's own `load`.
+
+    Raises:
+        ValueError: unknown name, split or option, or files that cannot be used; the message says what is allowed.
+    """
+    module = _module(name)
+    allowed = [parameter for parameter in inspect.signature(module.load).parameters if parameter not in ("split", "root")]
+    for option in options:
+        if option not in allowed:
+            raise ValueError(f"data set {name} has no option {option!r}; {_nearest(option, allowed, 'options')}")
+    dataset: Dataset = module.load(split, root=root, **options)
+    return dataset
+
+
+def _module(name: str) -> ModuleType:
+    if "." not in name:
+        if name not in names():
+            own = "or give the dotted path of your own module"
+            raise ValueError(f"unknown data set {name!r}; {_nearest(name, names(), 'data sets')}, {own}")
+        return importlib.import_module(f"{__name__}.{name}")
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise  # the module exists, and something that it imports does not
+        raise ValueError(f"unknown data set {name!r}: no module {error.name!r} on the Python path") from None
+    if not hasattr(module, "load"):
+        raise ValueError(f"module {name!r} is no data set: it has no function load(split, *, root=None)")
+    return module
+
+
+def _nearest(given: str, valid: list[str], what: str) -> str:
+    close = difflib.get_close_matches(given, valid, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"{hint}{what}: {', '.join(valid) if valid else 'none'}"

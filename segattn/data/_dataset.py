@@ -1,0 +1,84 @@
+"""The one Dataset class, and what it gives: samples of an image and its label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+IGNORE = 255
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and its label."""
+
+    image: np.ndarray
+    """uint8 (H, W, 3), RGB."""
+    label: np.ndarray | None
+    """uint8 (H, W), class indices and 255 for pixels that do not count; None where the split has no labels."""
+    name: str
+
+
+class Dataset:
+    """One split of a data set: a sequence of samples and the classes that their labels speak of."""
+
+    ignore_index = IGNORE
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        split: str,
+        class_names: Sequence[str],
+        palette: Sequence[tuple[int, int, int]],
+        image_names: Sequence[str],
+        read: Callable[[int], Sample],
+        from_files: bool,
+    ) -> None:
+        """Make a data set from its names and `read(index)`, which can be pickled and raises ValueError on a bad sample."""
+        if len(class_names) != len(palette):
+            raise ValueError(f"data set {name}: {len(class_names)} class names and {len(palette)} colours; give one each")
+        if not 1 <= len(class_names) <= IGNORE:
+            raise ValueError(f"data set {name}: {len(class_names)} classes; labels of 8 bits hold 1 to {IGNORE}")
+        self.name = name
+        self.split = split
+        self.class_names = tuple(class_names)
+        self.palette = tuple(palette)
+        self.from_files = from_files
+        self._image_names = image_names
+        self._read = read
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def __len__(self) -> int:
+        return len(self._image_names)
+
+    def image_name(self, index: int) -> str:
+        """Name of a sample, unique in the split; nothing is read."""
+        return self._image_names[self._checked(index)]
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._read(self._checked(index))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def _checked(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.name} {self.split} has {len(self)} samples, not one of index {index}")
+        return index % len(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.split}: {len(self)} images, {self.num_classes} classes>"
+
+
+def checked_split(split: str, allowed: Sequence[str] = SPLITS) -> str:
+    """The split itself if it is one of those allowed."""
+    if split not in allowed:
+        raise ValueError(f"unknown split {split!r}; splits: {', '.join(allowed)}")
+    return split

@@ -1,0 +1,41 @@
+"""The check of a data set before the first training step."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from segattn.data._dataset import Dataset
+
+
+def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -> int:
+    """Read samples of a split as training will, so that a bad file is named now and not hours later.
+
+    File pairing is checked when a data set is loaded; this decodes every image and mask (readable, of one size, values
+    within the classes). A split of more than `limit` samples is checked at `limit` evenly spaced ones, a generated one
+    at its first.
+
+    Args:
+        threads: readers at work, as many as processors if None.
+
+    Returns:
+        The number of samples checked.
+
+    Raises:
+        ValueError: the first bad sample in the order of the split; file and value are named.
+    """
+    if limit < 1:
+        raise ValueError(f"limit {limit}; at least 1 sample is to be checked")
+    if not dataset.from_files:
+        limit = 1
+    indices = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).astype(int)).tolist()
+    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as readers:
+        try:
+            for _ in readers.map(lambda index: dataset[index] is not None, indices):
+                pass
+        except BaseException:
+            readers.shutdown(cancel_futures=True)
+            raise
+    return len(indices)

@@ -1,0 +1,55 @@
+"""CamVid with 11 classes: 480x360 frames of driving video, 367 for training, 101 for validation, 233 for test.
+
+Brostow, Fauqueur, Cipolla: *Semantic object classes in video*, Pattern Recognition Letters 2009; split and classes are those of
+the SegNet tutorial's release. Layout, as in that release's common form:
+
+    ROOT/{train,val,test}/images/NAME.jpg (or .png)
+    ROOT/{train,val,test}/labels/NAME.png   8-bit indices, 11 = void, which becomes 255
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from segattn.data._dataset import IGNORE, Dataset, checked_split
+from segattn.data._files import PairReader, find_pairs
+
+_VOID = 11
+_CLASSES = {
+    "sky": (128, 128, 128),
+    "building": (128, 0, 0),
+    "pole": (192, 192, 128),
+    "road": (128, 64, 128),
+    "pavement": (60, 40, 222),
+    "tree": (128, 128, 0),
+    "sign symbol": (192, 128, 128),
+    "fence": (64, 64, 128),
+    "car": (64, 0, 128),
+    "pedestrian": (64, 64, 0),
+    "bicyclist": (0, 128, 192),
+}
+
+
+def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
+    """Load `train`, `val` or `test` of CamVid from its folder.
+
+    Raises:
+        ValueError: no root, an unknown split, or files that are missing or unpaired.
+    """
+    checked_split(split)
+    if root is None:
+        raise ValueError("camvid needs its folder, e.g. root='data/camvid' (--data-root on the command line)")
+    folder = Path(root) / split
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder; camvid lies in ROOT/{{train,val,test}}/{{images,labels}}")
+    pairs = find_pairs(folder / "images", folder / "labels")
+    return Dataset(
+        name="camvid",
+        split=split,
+        class_names=tuple(_CLASSES),
+        palette=tuple(_CLASSES.values()),
+        image_names=[pair.name for pair in pairs],
+        read=PairReader(pairs, len(_CLASSES), {_VOID: IGNORE}),
+        from_files=True,
+    )

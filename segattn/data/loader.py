@@ -1,0 +1,217 @@
+"""Batches for training and evaluation: which sample comes when is a pure function of seed and position.
+
+Position p of the endless training stream is sample p mod n of a permutation that seed and epoch (p div n) fix, augmented
+with a generator that seed and p fix. Iteration i of batch size b holds positions b*i to b*i + b - 1, whoever computes them:
+so a resumed run, any number of workers and any number of processes see the same batches.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from segattn.data._dataset import Dataset
+from segattn.data.transforms import Augment, augment, to_tensor
+
+_Item = tuple[Tensor, Tensor | None, str, int]
+
+
+class Batch(TypedDict):
+    """Samples of one size."""
+
+    image: Tensor
+    """float32 (B, 3, H, W), normalised."""
+    label: Tensor | None
+    """int64 (B, H, W); None in a split without labels."""
+    names: list[str]
+    indices: list[int]
+    """Index of each sample in the data set."""
+
+
+class TrainingStream:
+    """The endless stream of augmented batches of a labelled split.
+
+    Args:
+        batch_size: samples of one iteration over all processes.
+        rank: this process takes the `rank`-th of `world_size` equal shares of each batch; in rank order they make up
+            the batch of a single process.
+        num_workers: worker processes, 0 computes inline; no influence on what comes out.
+
+    Raises:
+        ValueError: an empty split, a batch that does not divide, a rank out of range, a negative seed.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        augment: Augment,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ) -> None:
+        _check_share(rank, world_size)
+        if len(dataset) == 0:
+            raise ValueError(f"{dataset.name} {dataset.split} is empty; training needs at least one image")
+        if batch_size < 1 or batch_size % world_size:
+            raise ValueError(f"batch_size {batch_size} cannot be shared by {world_size} processes; give a multiple")
+        if seed < 0:
+            raise ValueError(f"seed {seed}; expected 0 or more")
+        self.dataset = dataset
+        self.augment = augment
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+
+    def sample_index(self, position: int) -> int:
+        """Which sample of the data set stands at a position of the stream."""
+        epoch, offset = divmod(position, len(self.dataset))
+        return int(_permutation(self.seed, epoch, len(self.dataset))[offset])
+
+    def positions(self, iteration: int) -> range:
+        """Positions of the stream that this process computes in an iteration."""
+        share = self.batch_size // self.world_size
+        start = iteration * self.batch_size + self.rank * share
+        return range(start, start + share)
+
+    def batches(self, start_iteration: int = 0, stop_iteration: int | None = None) -> Iterator[Batch]:
+        """Batches of iterations `start_iteration` up to `stop_iteration`, endless if None."""
+        iteration = start_iteration
+        plan = _Plan(self, start_iteration, stop_iteration)
+        if self.num_workers:
+            yield from DataLoader(
+                _Positions(self),  # type: ignore[arg-type]
+                batch_sampler=plan,  # type: ignore[arg-type]
+                num_workers=self.num_workers,
+                collate_fn=_collate,
+                pin_memory=self.pin_memory,
+                generator=torch.Generator(),  # leaves the global one alone, or a resumed run would differ
+            )
+            return
+        items = _Positions(self)
+        while stop_iteration is None or iteration < stop_iteration:
+            yield _collate([items[position] for position in self.positions(iteration)])
+            iteration += 1
+
+
+class _Plan:
+    """The positions of each iteration, in the form that DataLoader takes."""
+
+    def __init__(self, stream: TrainingStream, start: int, stop: int | None) -> None:
+        self.stream, self.start, self.stop = stream, start, stop
+
+    def __iter__(self) -> Iterator[list[int]]:
+        iteration = self.start
+        while self.stop is None or iteration < self.stop:
+            yield list(self.stream.positions(iteration))
+            iteration += 1
+
+
+class _Positions:
+    """The stream as a sequence of single augmented samples."""
+
+    def __init__(self, stream: TrainingStream) -> None:
+        self.stream = stream
+
+    def __getitem__(self, position: int) -> _Item:
+        stream = self.stream
+        index = stream.sample_index(position)
+        sample = stream.dataset[index]
+        image, label = augment(sample, np.random.default_rng((stream.seed, position)), stream.augment)
+        return to_tensor(image), torch.from_numpy(label).long(), sample.name, index
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch, 1)).permutation(size)  # three words: no position's generator
+
+
+class EvaluationStream:
+    """Whole images of a split, each exactly once over all processes, unaugmented.
+
+    Args:
+        batch_size: neighbours of one size come together up to this number.
+        limit: only the first so many samples of the split, all if None.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int = 0,
+        limit: int | None = None,
+    ) -> None:
+        _check_share(rank, world_size)
+        if batch_size < 1:
+            raise ValueError(f"batch_size {batch_size}; expected at least 1")
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit {limit}; expected at least 1 image")
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.indices = range(len(dataset))[:limit][rank::world_size]
+
+    def __len__(self) -> int:
+        """Images (not batches) that this process evaluates."""
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Batch]:
+        waiting: list[_Item] = []
+        for item in self._items():
+            if waiting and (len(waiting) == self.batch_size or item[0].shape != waiting[0][0].shape):
+                yield _collate(waiting)
+                waiting = []
+            waiting.append(item)
+        if waiting:
+            yield _collate(waiting)
+
+    def _items(self) -> Iterator[_Item]:
+        images = _Images(self.dataset)
+        if not self.num_workers:
+            return (images[index] for index in self.indices)
+        loader = DataLoader(
+            images,  # type: ignore[arg-type]
+            batch_size=None,
+            sampler=self.indices,
+            num_workers=self.num_workers,
+            generator=torch.Generator(),
+        )
+        return iter(loader)
+
+
+class _Images:
+    """A data set as a sequence of whole samples in tensors."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> _Item:
+        sample = self.dataset[index]
+        label = None if sample.label is None else torch.from_numpy(sample.label).long()
+        return to_tensor(sample.image), label, sample.name, index
+
+
+def _collate(items: list[_Item]) -> Batch:
+    images, labels, names, indices = zip(*items, strict=True)
+    label = None if labels[0] is None else torch.stack(labels)
+    return {"image": torch.stack(images), "label": label, "names": list(names), "indices": list(indices)}
+
+
+def _check_share(rank: int, world_size: int) -> None:
+    if not 0 <= rank < world_size:
+        raise ValueError(f"rank {rank} of {world_size} processes; expected 0 to {world_size - 1}")

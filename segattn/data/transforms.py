@@ -1,0 +1,175 @@
+"""Joint augmentation of image and label: random scale, crop with padding, flip, photometric distortion.
+
+The order and the ranges are those of mmsegmentation's pipelines (`RandomResize`, `RandomCrop` with `cat_max_ratio`,
+`RandomFlip`, `PhotoMetricDistortion`, `Pad`), the distortion is that of SSD (Liu et al., arXiv 1512.02325). Two differences:
+
+* The crop window is chosen first and only its part of the source is resized. That gives the pixels of scale-then-crop,
+  because each output pixel's filter is centred on the same source position and may reach beyond the window.
+* Pillow's bilinear filter widens when it shrinks an image (antialiasing), OpenCV's does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from segattn.data._dataset import IGNORE, Sample
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+PAD_COLOUR = tuple(round(255 * channel) for channel in MEAN)
+_CROP_TRIES = 10  # as mmsegmentation's cat_max_ratio
+_BYTES = np.arange(256, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What happens to a sample in training.
+
+    Raises:
+        ValueError: a size, range or share that makes no sense; the message names it.
+    """
+
+    crop_size: tuple[int, int]
+    """Height and width in pixels of what comes out."""
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    photometric: bool = True
+    max_class_share: float = 1.0
+    """A crop in which one class covers more of the counted pixels is drawn again, up to 10 times; 1 accepts every crop."""
+
+    def __post_init__(self) -> None:
+        if len(self.crop_size) != 2 or min(self.crop_size) < 1:
+            raise ValueError(f"crop_size {self.crop_size}; expected height and width of at least 1")
+        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise ValueError(f"scale_range {self.scale_range}; expected 0 < low <= high")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"flip {self.flip}; expected a probability from 0 to 1")
+        if not 0 < self.max_class_share <= 1:
+            raise ValueError(f"max_class_share {self.max_class_share}; expected a share above 0, at most 1")
+
+
+def augment(sample: Sample, rng: np.random.Generator, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
+    """Augment a labelled sample.
+
+    Returns:
+        image uint8 (h, w, 3) and label uint8 (h, w) of `crop_size`; padding below and to the right is the ImageNet mean
+        colour and 255. Every label value is one of the sample's or 255.
+
+    Raises:
+        ValueError: the sample has no label, or image and label are of different size.
+    """
+    if sample.label is None:
+        raise ValueError(f"{sample.name} has no label; training needs a labelled split")
+    if sample.label.shape != sample.image.shape[:2]:
+        raise ValueError(f"{sample.name}: image of shape {sample.image.shape} and label of {sample.label.shape}")
+    window = _Window.draw(sample.label, rng, augment)
+    label = window.label(sample.label)
+    picture = window.image(sample.image)
+    if rng.random() < augment.flip:
+        label = label[:, ::-1]
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if augment.photometric:
+        picture = distort(picture, rng)
+    return _padded(np.asarray(picture), augment.crop_size, PAD_COLOUR), _padded(label, augment.crop_size, IGNORE)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Rows top..bottom and columns left..right of the image scaled to (height, width)."""
+
+    height: int
+    width: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @staticmethod
+    def draw(label: np.ndarray, rng: np.random.Generator, augment: Augment) -> _Window:
+        scale = rng.uniform(*augment.scale_range)
+        height, width = (max(1, round(extent * scale)) for extent in label.shape)
+        for _ in range(_CROP_TRIES):
+            top = int(rng.integers(max(0, height - augment.crop_size[0]) + 1))
+            left = int(rng.integers(max(0, width - augment.crop_size[1]) + 1))
+            bottom, right = min(height, top + augment.crop_size[0]), min(width, left + augment.crop_size[1])
+            window = _Window(height, width, top, left, bottom, right)
+            if augment.max_class_share >= 1 or _largest_share(window.label(label)) <= augment.max_class_share:
+                break
+        return window
+
+    def label(self, label: np.ndarray) -> np.ndarray:
+        rows = _nearest(self.top, self.bottom, self.height, label.shape[0])
+        columns = _nearest(self.left, self.right, self.width, label.shape[1])
+        return label[rows[0] : rows[-1] + 1][rows - rows[0]][:, columns]
+
+    def image(self, image: np.ndarray) -> Image.Image:
+        H, W = image.shape[:2]
+        box = (self.left * W / self.width, self.top * H / self.height)
+        end = (min(W, self.right * W / self.width), min(H, self.bottom * H / self.height))
+        size = (self.right - self.left, self.bottom - self.top)
+        return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box + end)
+
+
+def _nearest(start: int, stop: int, scaled: int, source: int) -> np.ndarray:
+    """Source index under the centre of each scaled pixel, in whole numbers."""
+    return (2 * np.arange(start, stop) + 1) * source // (2 * scaled)
+
+
+def _largest_share(label: np.ndarray) -> float:
+    counts = np.bincount(label.ravel(), minlength=IGNORE + 1)[:IGNORE]
+    return counts.max() / max(1, counts.sum())
+
+
+def _padded(array: np.ndarray, size: tuple[int, int], value: int | tuple[int, ...]) -> np.ndarray:
+    if array.shape[:2] == size:
+        return np.ascontiguousarray(array)
+    out = np.empty((*size, *array.shape[2:]), np.uint8)
+    out[:] = value
+    out[: array.shape[0], : array.shape[1]] = array
+    return out
+
+
+def distort(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Change brightness (+-32), contrast (0.5 to 1.5), saturation (0.5 to 1.5) and hue (+-36 degrees), each half the time.
+
+    Contrast comes first or last, as in SSD. All are look-up tables on bytes: the first two on RGB, the others on HSV.
+    """
+    brightness = rng.uniform(-32, 32) * (rng.random() < 0.5)
+    contrast = rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
+    saturation = rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
+    hue = rng.uniform(-25.6, 25.6) * (rng.random() < 0.5)  # of 256 for the circle
+    contrast_first = rng.random() < 0.5
+    table = _bytes(_BYTES + brightness)
+    if contrast_first:
+        table = _bytes(table * contrast)
+    image = image.point(table.tolist() * 3)
+    if saturation != 1 or hue != 0:
+        tables = [(_BYTES + round(hue)) % 256, _bytes(_BYTES * saturation), _BYTES]
+        image = image.convert("HSV").point(np.concatenate(tables).astype(int).tolist()).convert("RGB")
+    if not contrast_first and contrast != 1:
+        image = image.point(_bytes(_BYTES * contrast).tolist() * 3)
+    return image
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """uint8 (H, W, 3) RGB to float32 (3, H, W), normalised with ImageNet's mean and deviation."""
+    channels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()
+    scale = torch.tensor([1 / (255 * std) for std in STD])
+    shift = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)])
+    return channels.mul_(scale[:, None, None]).add_(shift[:, None, None])
+
+
+def to_image(tensor: Tensor) -> np.ndarray:
+    """Undo `to_tensor`: float (3, H, W) to uint8 (H, W, 3)."""
+    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
+    return (tensor.detach().cpu().float() * std + mean).mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
