@@ -1,0 +1,28 @@
+import importlib.util
+from pathlib import Path
+
+import torch
+
+
+def _define_missing_torchvision_operators() -> torch.library.Library | None:
+    """Let timm and torchmetrics import beside a torchvision whose compiled part does not load (CPU torch, CUDA build).
+
+    torchvision's Python part only needs the schemas of two operators, which no test calls.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return None
+    for compiled in Path(spec.origin).parent.glob("_C.*"):
+        try:
+            torch.ops.load_library(compiled)
+        except (OSError, RuntimeError):
+            continue
+    if hasattr(torch.ops.torchvision, "nms"):
+        return None
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    return library
+
+
+_TORCHVISION = _define_missing_torchvision_operators()  # the definitions live as long as this name
