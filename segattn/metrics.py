@@ -28,6 +28,8 @@ DEFINITION = (
     "in the labels. Pixel accuracy = share of counted pixels that are right. Scores are not averaged over images."
 )
 
+_MOST_ROWS = 1024  # label values up to here, ignored ones too, are counted first and judged by their row
+
 
 class ConfusionMatrix:
     """Pixel counts by label (row) and prediction (column).
@@ -76,11 +78,20 @@ class ConfusionMatrix:
         """
         K = self.num_classes
         prediction, label = _pair(prediction, label)
-        counted = label != self.ignore_index
-        _check_range(label, counted, K, "label", f" and {self.ignore_index} (ignored)")
-        _check_range(prediction, counted, K, "prediction", "")
-        cell = torch.where(counted, label * K + prediction, K * K)  # ignored pixels fall into one cell of their own
-        counts = torch.bincount(cell.flatten(), minlength=K * K + 1)[:-1].view(K, K).cpu()
+        ignored = self.ignore_index
+        if not (_within(prediction, K) and _within(label, _MOST_ROWS)):
+            counted = label != ignored
+            _check_range(label, counted, K, "label", self.ignore_index)
+            _check_range(prediction, counted, K, "prediction")
+            ignored = K
+            label, prediction = label.where(counted, K), prediction.where(counted, 0)
+        counts = torch.bincount((label * K).add_(prediction).flatten(), minlength=K * K).cpu()
+        counts = torch.nn.functional.pad(counts, (0, -len(counts) % K)).view(-1, K)  # one row per label value
+        if 0 <= ignored < len(counts):
+            counts[ignored] = 0
+        if bool(counts[K:].any()):
+            _check_range(label, label != ignored, K, "label", self.ignore_index)
+        counts = counts[:K].clone()
         self.matrix += counts
         return counts
 
@@ -145,8 +156,8 @@ def boundary_counts(
     if not dilation_ratio > 0:
         raise ValueError(f"dilation_ratio is {dilation_ratio}; it is a positive share of the image diagonal (0.02)")
     counted = label != ignore_index
-    _check_range(label, counted, K, "label", f" and {ignore_index} (ignored)")
-    _check_range(prediction, counted, K, "prediction", "")
+    _check_range(label, counted, K, "label", ignore_index)
+    _check_range(prediction, counted, K, "prediction")
     H, W = label.shape
     distance = max(1, round(dilation_ratio * float(np.hypot(H, W))))
     in_label = counted & _near_boundary(label, counted, distance)
@@ -221,13 +232,22 @@ def _integers(values: Tensor | np.ndarray | Sequence[Any], name: str) -> Tensor:
     return values.long()
 
 
-def _check_range(values: Tensor, counted: Tensor, num_classes: int, name: str, also: str) -> None:
+def _within(values: Tensor, end: int) -> bool:
+    """Whether all values are in 0 to end - 1; false for no values."""
+    if values.numel() == 0:
+        return False
+    low, high = values.aminmax()
+    return bool((low >= 0) & (high < end))
+
+
+def _check_range(values: Tensor, counted: Tensor, num_classes: int, name: str, ignore_index: int | None = None) -> None:
     outside = counted & ((values < 0) | (values >= num_classes))
     if bool(outside.any()):
         wrong, pixels = values[outside].unique(return_counts=True)
         listed = ", ".join(
             f"{value} ({count} px)" for value, count in zip(wrong[:5].tolist(), pixels.tolist(), strict=False)
         )
+        also = "" if ignore_index is None else f" and {ignore_index} (ignored)"
         more = f" and {len(wrong) - 5} more values" if len(wrong) > 5 else ""
         raise ValueError(
             f"{name} holds {listed}{more}, outside the {num_classes} classes; allowed are 0 to {num_classes - 1}{also}"

@@ -130,6 +130,21 @@ def test_another_ignore_label(ignore_index):
     assert matrix.matrix.tolist() == slow_matrix(prediction, label, ignore_index=ignore_index)
 
 
+def test_an_unused_negative_ignore_label_takes_no_class_away():
+    classes = np.arange(150)
+    matrix = ConfusionMatrix(150, ignore_index=-100)
+    matrix.update(classes, classes)
+    assert matrix.matrix.diagonal().tolist() == [1] * 150
+
+
+@pytest.mark.parametrize("ignore_index", [255, 5000])
+def test_empty_maps_and_far_ignore_labels(ignore_index):
+    label = np.array([0, ignore_index, 6])
+    matrix = counted(np.array([1, 2, 6]), label, ignore_index=ignore_index)
+    assert matrix.update(np.zeros((0, 3), int), np.zeros((0, 3), int)).sum() == 0
+    assert (matrix.matrix[0, 1], matrix.matrix[6, 6], matrix.matrix.sum()) == (1, 1, 2)
+
+
 def test_definitions_in_use_today_give_different_values():
     """One pair of images and six definitions, each the default of some library or script.
 
