@@ -95,9 +95,11 @@ def test_loss_is_float32_under_autocast():
 
 
 def test_large_half_precision_logits_stay_finite():
-    logits = torch.zeros(1, K, 1, 1, dtype=torch.float16)
-    logits[0, 1] = 60_000
-    assert loss_of(logits, torch.zeros(1, 1, 1, dtype=torch.int64)).item() == pytest.approx(60_000, rel=1e-3)
+    logits = torch.zeros(1, K, 1, 3, dtype=torch.float16)
+    logits[0, 1] = 60_000  # float16 ends at 65,504, so the sum over three pixels needs float32
+    total = loss_of(logits, torch.zeros(1, 1, 3, dtype=torch.int64))
+    assert total.dtype == torch.float32
+    assert total.item() == pytest.approx(60_000, rel=1e-3)
 
 
 def test_ohem_keeps_every_pixel_below_the_threshold():
