@@ -1,0 +1,44 @@
+"""Backbones: a `nn.Module` with `channels` (of its four maps) that maps images (B, 3, H, W) to a list of four feature maps.
+
+`resnet18`, `resnet34`, `resnet50`, `resnet101` are ours; `timm:NAME` is any pyramid of the `timm` extra.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import Any
+
+from torch import nn
+
+from segattn.backbones import resnet
+
+
+def names() -> list[str]:
+    """Names of our own backbones."""
+    return list(resnet.DEPTHS)
+
+
+def create(name: str, *, output_stride: int = 8, **options: Any) -> nn.Module:
+    """Build a backbone with random weights.
+
+    Raises:
+        ValueError: unknown name, output stride or option; the message names the nearest valid ones.
+    """
+    if name.startswith("timm:"):
+        from segattn.backbones import timm
+
+        return timm.TimmPyramid(name.removeprefix("timm:"), output_stride=output_stride, **options)
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(
+            f"unknown backbone {name!r}; {hint}Known: {', '.join(names())}, and timm:NAME with the timm extra"
+        )
+    allowed = [p.name for p in inspect.signature(resnet.ResNet).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for option in options:
+        if option not in allowed:
+            near = difflib.get_close_matches(option, allowed, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"backbone {name!r} has no option {option!r}; {hint}Its options: {', '.join(allowed)}")
+    return resnet.ResNet(name, output_stride=output_stride, **options)
