@@ -6,6 +6,7 @@ file knows any mechanism.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
 import torch
@@ -85,11 +86,17 @@ def widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """A context without autocast on the device of `x`, for arithmetic that half precision would overflow."""
+    available = torch.amp.is_autocast_available(x.device.type)  # not on meta
+    return torch.autocast(x.device.type, enabled=False) if available else nullcontext()
+
+
 def affinity(
     query: Float[Tensor, "*B Q D"], key: Float[Tensor, "*B N D"], scale: float = 1.0
 ) -> Float[Tensor, "*B Q N"]:
     """`softmax(scale q k^T)` over the keys: rows sum to 1. In float32 also under autocast, since logits may be unscaled."""
-    with torch.autocast(query.device.type, enabled=False):
+    with full_precision(query):
         return ((widen(query) * scale) @ widen(key).transpose(-2, -1)).softmax(dim=-1)
 
 
