@@ -1,0 +1,78 @@
+"""What is recorded about the machine and the commit."""
+
+import dataclasses
+import subprocess
+
+import pytest
+import torch
+
+from segattn.profile.environment import commit, device_name, environment, processor_name
+from segattn.records import Environment
+
+
+def git(path, *arguments):
+    identity = [
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b.c",
+        "-c",
+        "commit.gpgsign=false",
+        "-c",
+        "core.hooksPath=/dev/null",
+    ]
+    return subprocess.run(
+        ["git", "-C", path, *identity, *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "module.py").write_text("1\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    return tmp_path
+
+
+def test_fills_every_field_of_the_record_but_the_precision():
+    record = Environment(**environment("1.2.3"), precision="fp32")
+    assert record.segattn == "1.2.3"
+    assert record.torch == torch.__version__
+    assert record.threads == torch.get_num_threads()
+    assert record.device == "cpu"
+    assert record.commit is None
+    assert all(value for name, value in dataclasses.asdict(record).items() if name != "commit")
+
+
+def test_commit_of_a_tracked_folder(repository):
+    assert commit(repository / "package") == git(repository, "rev-parse", "HEAD")
+    assert environment("1", path=repository / "package")["commit"] == git(repository, "rev-parse", "HEAD")
+
+
+def test_changed_sources_are_marked(repository):
+    (repository / "package" / "module.py").write_text("2\n")
+    assert commit(repository / "package") == git(repository, "rev-parse", "HEAD") + "-dirty"
+
+
+def test_a_folder_that_the_repository_does_not_track_has_no_commit(repository):
+    (repository / "site-packages").mkdir()
+    (repository / "site-packages" / "module.py").write_text("3\n")
+    assert commit(repository / "site-packages") is None
+
+
+def test_outside_a_repository_there_is_no_commit(tmp_path):
+    assert commit(tmp_path) is None
+    assert commit(tmp_path / "absent") is None
+
+
+def test_processor_is_read_from_cpuinfo(tmp_path):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Example 7 @ 3 GHz\nflags\t: a b\n")
+    assert processor_name(tmp_path / "cpuinfo") == "Example 7 @ 3 GHz"
+    assert processor_name(tmp_path / "absent")
+
+
+def test_device_without_a_name_is_its_type():
+    assert device_name("cpu") == "cpu"
+    assert device_name(torch.device("meta")) == "meta"
