@@ -13,7 +13,7 @@ Three columns, never mixed:
       addcmul, addcdiv 2, lerp 3, gated linear unit 2                  per output element
       a bias, and the summand of addmm or baddbmm                      1 per output element
       reduction: sum, mean, max, argmax, any, ...                      1 per input element
-      norm of a vector 2, variance 3, logsumexp 3                      per input element
+      norm of a vector 2, variance, logsumexp, pixel-wise losses 3     per input element
       softmax: maximum, subtraction, exp, sum, division                5 per element
       batch norm with running statistics: scale and shift              2 per element
       batch, layer, group norm: mean 1, variance 2, scale and shift    5 per element (4 without weight)

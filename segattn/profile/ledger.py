@@ -21,7 +21,7 @@ class Row:
     study: int = 0
     """2 per multiply-add, plus 2 per output of a convolution or linear layer whether or not it has a bias."""
     other: int = 0
-    """Element operations of norm, softmax, resize, pooling, bias and element-wise work; in none of the figures above."""
+    """Element operations of norm, softmax, resize, pooling, bias and element-wise work; neither in macs nor in flops."""
     activations: int = 0
     """Elements of the new tensors it writes (views and in-place writes make none)."""
     activation_bytes: int = 0

@@ -11,7 +11,7 @@ from segattn.profile import formulas
 from segattn.profile.formulas import Formula, per_input, per_output
 
 _PRODUCTS: dict[Formula, str] = {
-    formulas.mm: "mm",
+    formulas.mm: "mm _int_mm",
     formulas.bmm: "bmm",
     formulas.baddbmm: "baddbmm",
     formulas.addbmm: "addbmm",
@@ -30,16 +30,18 @@ _PRODUCTS: dict[Formula, str] = {
 _OTHER: dict[Formula, str] = {
     per_output(1): """
         masked_fill bernoulli native_dropout _prelu_kernel prelu rrelu_with_noise log_sigmoid_forward gelu polar complex
-        bucketize searchsorted isin nll_loss_forward nll_loss2d_forward addr __and__ __or__ __xor__ fmod remainder""",
-    per_output(2): "addcmul addcmul_ addcdiv addcdiv_ glu",
-    per_output(3): "lerp lerp_",
+        bucketize searchsorted isin hardswish rsub floor_divide addr""",
+    per_output(2): "addcmul addcdiv glu",
+    per_output(3): "lerp",
     per_output(5): "_softmax _log_softmax _safe_softmax",
     per_input(1): """
         sum nansum mean nanmean prod amax amin aminmax argmax argmin any all max min mode median nanmedian kthvalue cumsum
         cumprod cummax cummin _cummax_helper _cummin_helper count_nonzero col2im equal bincount histc unique_dim _unique2
-        unique_consecutive trace""",
+        unique_consecutive trace nll_loss_forward nll_loss2d_forward""",
     per_input(2): "norm linalg_vector_norm",
-    per_input(3): "var std var_mean std_mean logsumexp logcumsumexp _logcumsumexp",
+    per_input(3): """
+        var std var_mean std_mean logsumexp logcumsumexp _logcumsumexp mse_loss smooth_l1_loss huber_loss
+        binary_cross_entropy binary_cross_entropy_with_logits""",
     formulas.batch_norm: "batch_norm native_batch_norm _native_batch_norm_legit _batch_norm_impl_index",
     formulas.batch_norm_eval: "_native_batch_norm_legit_no_training _batch_norm_no_update",
     formulas.batch_norm_training: "_batch_norm_with_update",
@@ -57,8 +59,8 @@ _OTHER: dict[Formula, str] = {
     formulas.resized_from(16): "upsample_bicubic2d",
     formulas.resized_antialiased: "_upsample_bilinear2d_aa",
     formulas.grid_sampled: "grid_sampler_2d grid_sampler_3d",
-    formulas.added_at: "scatter_add scatter_add_ index_add index_add_ scatter_reduce scatter_reduce_",
-    formulas.put: "index_put index_put_ _index_put_impl_ _unsafe_index_put put put_",
+    formulas.added_at: "scatter_add index_add scatter_reduce",
+    formulas.put: "index_put _index_put_impl_ _unsafe_index_put put",
     formulas.ordered: "sort topk argsort",
 }
 
@@ -68,18 +70,18 @@ _FREE: dict[Formula, str] = {
         alias lift lift_fresh set_ resize_ unsafe_split unsafe_split_with_sizes unsafe_chunk squeeze_ unsqueeze_ t_ transpose_
         as_strided_ item _local_scalar_dense is_same_size _has_compatible_shallow_copy_type""",
     formulas.copied: """
-        clone contiguous _to_copy _conj_physical cat stack hstack vstack repeat flip roll rot90 tril triu tril_ triu_ im2col
+        clone contiguous _to_copy _conj_physical cat stack hstack vstack repeat flip roll rot90 tril triu im2col
         constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
         replication_pad3d masked_select nonzero upsample_nearest1d upsample_nearest2d upsample_nearest3d
         _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d pixel_shuffle pixel_unshuffle
         channel_shuffle native_channel_shuffle slice_scatter select_scatter diagonal_scatter as_strided_scatter diag_embed
-        index_copy index_copy_ index_fill index_fill_ scatter scatter_ masked_scatter masked_scatter_ repeat_interleave
+        index_copy index_fill scatter masked_scatter repeat_interleave
         split_copy split_with_sizes_copy permute_copy view_copy slice_copy expand_copy transpose_copy unbind_copy _to_dense
         _unsafe_masked_index _copy_from""",
     formulas.copied_onto: "copy copy_",
     formulas.gathered: "index _unsafe_index index_select gather embedding take",
     formulas.filled: """
-        full full_like new_full zeros zeros_like new_zeros ones ones_like new_ones zero zero_ fill fill_ eye arange linspace
+        full full_like new_full zeros zeros_like new_zeros ones ones_like new_ones zero fill eye arange linspace
         logspace scalar_tensor tril_indices triu_indices hann_window rand rand_like randn randn_like randint randint_like
         randperm bernoulli_ normal normal_ uniform uniform_ exponential_ random_ one_hot""",
 }
@@ -116,8 +118,12 @@ def register(operator: Any, formula: Formula) -> None:
 def find(operator: OpOverload) -> Formula | None:
     """The formula of an operator; None where there is none (it may be made of operators that have one)."""
     if operator not in _found:
-        _found[operator] = _formulas.get(operator) or _formulas.get(operator.overloadpacket) or _by_schema(operator)
+        _found[operator] = _by_name(operator) or _by_schema(operator)
     return _found[operator]
+
+
+def _by_name(operator: OpOverload) -> Formula | None:
+    return _formulas.get(operator) or _formulas.get(operator.overloadpacket)
 
 
 def _by_schema(operator: OpOverload) -> Formula | None:
@@ -125,4 +131,16 @@ def _by_schema(operator: OpOverload) -> Formula | None:
         return None
     if operator.is_view:
         return formulas.unmoved
-    return per_output(1) if torch.Tag.pointwise in operator.tags else None
+    if torch.Tag.pointwise in operator.tags:
+        return per_output(1)
+    functional = _out_of_place(operator)
+    return None if functional is None else _by_name(functional) or _by_schema(functional)
+
+
+def _out_of_place(operator: OpOverload) -> OpOverload | None:
+    """`aten.hardswish` of `aten.hardswish_`: the same work, written elsewhere."""
+    name = operator.overloadpacket.__name__
+    if operator.namespace != "aten" or not name.endswith("_") or name.endswith("__"):
+        return None
+    packet = getattr(torch.ops.aten, name[:-1], None)
+    return getattr(packet, operator._overloadname, None)
