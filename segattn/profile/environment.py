@@ -35,7 +35,7 @@ def environment(
         segattn=version,
         commit=None if path is None else commit(path),
         python=platform.python_version(),
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=processor_name(),
         device=device_name(device),

@@ -23,7 +23,8 @@ Three columns, never mixed:
       fold, scatter-add, index-add                                     1 per added element
       sort, top-k                                                      log2(n) per element, rounded up
 
-Attention is counted as its equation says, whichever kernel runs: two products, a softmax, the scale and the mask, causal or not.
+Attention is counted as its equation says, whichever kernel runs and causal or not: two products, 5 per score for the softmax,
+1 per score for a mask and 2 for dropout, 1 per element of the query for a scale other than 1.
 Views and allocations are free; copies, padding, indexing and nearest resizing cost no operation and are listed with the
 bytes that they move. Element-wise operators are known by torch's `pointwise` tag, views by their schema, all others by name.
 An operator that torch defines through others (einsum, matmul, interpolate) is counted as those others.
@@ -177,20 +178,22 @@ def attention(
     attn_mask: Any = None,
     dropout_p: float = 0.0,
     *rest: Any,
+    scale: float | None = None,
     **kwargs: Any,
 ) -> Work:
-    rows, d = query.numel() // max(query.shape[-1], 1), query.shape[-1]
-    keys = key.shape[-2]
+    d, keys = query.shape[-1], key.shape[-2]
+    rows = query.numel() // max(d, 1)
     scores, mixed = _product(rows, 1, d, keys), _product(rows, 1, keys, value.shape[-1])
-    per_score = 6 + (attn_mask is not None) + (2 if dropout_p else 0)  # softmax and scale; mask; dropout
-    return Work(macs=scores.macs + mixed.macs, other=scores.other + mixed.other + per_score * rows * keys)
+    per_score = 5 + (attn_mask is not None) + (2 if dropout_p else 0)
+    scaled = 0 if scale == 1 else query.numel()
+    return Work(macs=scores.macs + mixed.macs, other=scores.other + mixed.other + per_score * rows * keys + scaled)
 
 
 def fused_attention(
-    out: Any, query: Tensor, key: Tensor, value: Tensor, *rest: Any, attn_mask: Any = None, **_: Any
+    out: Any, query: Tensor, key: Tensor, value: Tensor, *rest: Any, attn_mask: Any = None, scale: Any = None, **_: Any
 ) -> Work:
     masks = tensors_in(*rest, attn_mask)
-    return attention(out, query, key, value, masks[0] if masks else None)
+    return attention(out, query, key, value, masks[0] if masks else None, scale=scale)
 
 
 # Norms, pooling, resizing --------------------------------------------------------------------------------------------
