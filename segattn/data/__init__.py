@@ -43,7 +43,9 @@ def load(name: str, split: str, *, root: str | os.PathLike[str] | None = None, *
         ValueError: unknown name, split or option, or files that cannot be used; the message says what is allowed.
     """
     module = _module(name)
-    allowed = [parameter for parameter in inspect.signature(module.load).parameters if parameter not in ("split", "root")]
+    allowed = [
+        parameter for parameter in inspect.signature(module.load).parameters if parameter not in ("split", "root")
+    ]
     for option in options:
         if option not in allowed:
             raise ValueError(f"data set {name} has no option {option!r}; {_nearest(option, allowed, 'options')}")

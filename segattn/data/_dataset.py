@@ -40,7 +40,9 @@ class Dataset:
     ) -> None:
         """Make a data set from its names and `read(index)`, which can be pickled and raises ValueError on a bad sample."""
         if len(class_names) != len(palette):
-            raise ValueError(f"data set {name}: {len(class_names)} class names and {len(palette)} colours; give one each")
+            raise ValueError(
+                f"data set {name}: {len(class_names)} class names and {len(palette)} colours; give one each"
+            )
         if not 1 <= len(class_names) <= IGNORE:
             raise ValueError(f"data set {name}: {len(class_names)} classes; labels of 8 bits hold 1 to {IGNORE}")
         self.name = name
@@ -64,6 +66,20 @@ class Dataset:
 
     def __getitem__(self, index: int) -> Sample:
         return self._read(self._checked(index))
+
+    def first(self, count: int) -> Dataset:
+        """The same data set with its first `count` samples only (all, if it has fewer)."""
+        if count < 1:
+            raise ValueError(f"{count} images of {self.name} {self.split} were asked for; at least 1 is needed")
+        return Dataset(
+            name=self.name,
+            split=self.split,
+            class_names=self.class_names,
+            palette=self.palette,
+            image_names=self._image_names[:count],
+            read=self._read,
+            from_files=self.from_files,
+        )
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

@@ -161,10 +161,9 @@ def _decoded(path: Path, what: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            file_format = image.format
-            image = ImageOps.exif_transpose(image)
-            image.format = file_format
-            return image
+            upright = ImageOps.exif_transpose(image)
+            upright.format = image.format
+            return upright
     except FileNotFoundError:
         raise ValueError(f"{path}: no such {what}") from None
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over

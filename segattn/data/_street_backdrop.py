@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -31,8 +32,8 @@ def paint_sky(canvas: Canvas, camera: Camera, top: Colour, bottom: Colour, cloud
     """A gradient from zenith to horizon with `clouds` 256ths of cloud."""
     rows = min(canvas.height, camera.horizon // 16 + 2)
     levels = np.arange(rows) * 63 // max(1, rows - 1)
-    share = np.arange(64)[:, None] * 256 // 63
-    base = (np.array(top) * (256 - share) + np.array(bottom) * share) >> 8  # (64, 3)
+    share = np.arange(0, 64, dtype=np.int64)[:, None] * 256 // 63
+    base = (np.array(top, np.int64) * (256 - share) + np.array(bottom, np.int64) * share) >> 8  # (64, 3)
     cover = np.arange(8)[:, None] * clouds >> 3
     white = np.minimum(np.array(bottom) + 28, 255)
     mixed = (base[:, None] * (256 - cover) + white * cover) >> 8  # (64, 8, 3)
@@ -76,7 +77,9 @@ class Ground:
         self._fine = noise(2)[((depth >> 3) & 255)[:, None], (lateral >> 3) & 255]
         self._coarse = noise(4)[((depth >> 5) & 255)[:, None], (lateral >> 5) & 255]
 
-    def surface(self, points: Sequence[tuple[int, int]], colours: Sequence[Colour], label: int, *, grain: int = 3) -> None:
+    def surface(
+        self, points: Sequence[tuple[int, int]], colours: Sequence[Colour], label: int, *, grain: int = 3
+    ) -> None:
         """Lay a surface whose colours, from dark to light, follow a noise: fine for leaves and grass, else coarse."""
         region = self.canvas.convex(self.project(points))
         if region is None or region[0] + len(region[2]) <= self.first:
@@ -94,8 +97,9 @@ class Ground:
         depth = sum(Z for _, Z in points) // len(points)
         self.canvas.polygon(self.project(points), self.light.word(colour, label, depth, grain=3))
 
-    def strip(self, left: int, right: int, near: int, far: int) -> list[tuple[int, int]]:
+    def strip(self, a: int, b: int, near: int, far: int) -> list[tuple[int, int]]:
         """Corners of the strip between two lateral positions and two depths."""
+        left, right = min(a, b), max(a, b)
         near = max(near, self.camera.nearest)
         far = max(far, near)
         return [(left, near), (right, near), (right, far), (left, far)]
@@ -165,11 +169,16 @@ def _face(
         leaves = noise(2)[(above >> 3) & 255, ((along >> 3) + front.seed) & 255].astype(np.int64)
         table = light.ramp(front.colours, VEGETATION, shade)
         level = (leaves * 3 + np.clip(above * 256 // front.height, 0, 255)) * len(front.colours) >> 10
-        top = front.height + (noise(3)[front.seed & 255, (along >> 4) & 255].astype(np.int64) - 128) * front.height // 700
+        top = (
+            front.height + (noise(3)[front.seed & 255, (along >> 4) & 255].astype(np.int64) - 128) * front.height // 700
+        )
         np.copyto(area, table[level * HAZE_LEVELS + haze], where=(above >= 0) & (above + (leaves >> 3) < top))
         return
     inside = (above >= 0) & (above < front.height)
-    by_height, by_place, words = _pattern(light, front, shade)
+    by_height, by_place, material = _pattern(front)
+    ramp = np.zeros((7, HAZE_LEVELS), np.uint32)  # the last stands for a hole
+    ramp[: len(front.colours)] = light.ramp(front.colours, front.label, shade, grain=3).reshape(-1, HAZE_LEVELS)
+    words = ramp[material].ravel()
     index = by_height[np.clip(above, 0, front.height - 1)] + (by_place[along % (front.bay * 13)] * HAZE_LEVELS + haze)
     painted = words[index]
     if front.label == FENCE:  # what shows through a fence belongs to it
@@ -178,8 +187,9 @@ def _face(
     np.copyto(area, painted, where=inside)
 
 
-def _pattern(light: Light, front: Front, shade: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes by height and by place along the face (13 bays), and the word of each pair of codes and haze level."""
+@functools.lru_cache(maxsize=2)
+def _pattern(front: Front) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes by height (times 256) and by place along the face (13 bays), and the colour of each pair of codes."""
     height, place = np.arange(front.height), np.arange(front.bay * 13)
     by_height, by_place = np.zeros(len(height), np.int64), np.zeros(len(place), np.int64)
     low, high = front.pane
@@ -204,10 +214,7 @@ def _pattern(light: Light, front: Front, shade: int) -> tuple[np.ndarray, np.nda
             material[2:, 1:] = 2
             kinds = noise(0)[front.seed & 255, :208].reshape(13, 16)[:, :13]
             material[3:, 2:15] = 3 + kinds.astype(np.int64) * 3 // 256
-    ramp = np.zeros((7, HAZE_LEVELS), np.uint32)  # the last stands for a hole
-    ramp[: len(front.colours)] = light.ramp(front.colours, front.label, shade, grain=3).reshape(-1, HAZE_LEVELS)
-    words = ramp[material]
-    return by_height * 16 * HAZE_LEVELS, by_place, words.ravel()
+    return by_height * 16 * HAZE_LEVELS, by_place, material
 
 
 def _roof(canvas: Canvas, camera: Camera, light: Light, front: Front, near: int) -> None:

@@ -141,6 +141,12 @@ class Light:
         return 256 + (self.sun if left == (self.sun_side > 0) else -self.sun)
 
 
+def tone(colour: Colour, eighths: int) -> Colour:
+    """A colour made darker, or lighter above 8."""
+    red, green, blue = (min(255, channel * eighths // 8) for channel in colour)
+    return red, green, blue
+
+
 def pack(colour: Any, label: int, grain: int) -> Any:
     """The word of a colour, or the words of arrays of red, green and blue."""
     return colour[0] | colour[1] << 8 | colour[2] << 16 | (label | grain << 5) << 24

@@ -93,7 +93,7 @@ class TrainingStream:
         if self.num_workers:
             yield from DataLoader(
                 _Positions(self),  # type: ignore[arg-type]
-                batch_sampler=plan,  # type: ignore[arg-type]
+                batch_sampler=plan,
                 num_workers=self.num_workers,
                 collate_fn=_collate,
                 pin_memory=self.pin_memory,
@@ -184,7 +184,7 @@ class EvaluationStream:
         images = _Images(self.dataset)
         if not self.num_workers:
             return (images[index] for index in self.indices)
-        loader = DataLoader(
+        loader: DataLoader[_Item] = DataLoader(
             images,  # type: ignore[arg-type]
             batch_size=None,
             sampler=self.indices,

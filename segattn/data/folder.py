@@ -1,0 +1,171 @@
+"""Your own data: a folder of images, a folder of index masks with the same names, and a list of classes.
+
+    ROOT/classes.txt               one class name a line, in the order of their indices; or classes.json / .yaml / .yml:
+                                   a list of names, a list of {name, colour}, or a mapping of name to colour [r, g, b]
+    ROOT/images/train/a.jpg        the splits as subfolders of both,
+    ROOT/masks/train/a.png
+or
+    ROOT/train/images/a.jpg        as folders that hold both,
+    ROOT/train/masks/a.png
+or
+    ROOT/images/a.jpg              or as lists: train.txt names one image a line, without suffix
+    ROOT/masks/a.png
+    ROOT/train.txt
+
+Masks have one channel (palette masks give their indices): 0 is the first class, 255 is ignored. `test` may lack masks.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segattn.data._dataset import Dataset, checked_split
+from segattn.data._files import Pair, PairReader, find_pairs
+
+_CLASS_FILES = ("classes.txt", "classes.json", "classes.yaml", "classes.yml")
+_Colour = tuple[int, int, int]
+
+
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    images: str = "images",
+    masks: str = "masks",
+    classes: str | os.PathLike[str] | None = None,
+) -> Dataset:
+    """Load a split of the data below `root`.
+
+    Args:
+        images: name of the folder of images.
+        masks: name of the folder of masks.
+        classes: the list of classes; `classes.txt`, `.json`, `.yaml` or `.yml` in `root` if None.
+
+    Raises:
+        ValueError: no root, no such split, no class list, or files that are missing or unpaired.
+    """
+    checked_split(split)
+    if root is None:
+        raise ValueError(
+            "folder needs the folder of your data, e.g. root='data/mine' (--data-root on the command line)"
+        )
+    base = Path(root)
+    if not base.is_dir():
+        raise ValueError(f"{base}: no such folder")
+    names, palette = read_classes(_class_file(base, classes))
+    pairs = _pairs(base, split, images, masks)
+    return Dataset(
+        name="folder",
+        split=split,
+        class_names=names,
+        palette=palette,
+        image_names=[pair.name for pair in pairs],
+        read=PairReader(pairs, len(names)),
+        from_files=True,
+    )
+
+
+def _pairs(base: Path, split: str, images: str, masks: str) -> list[Pair]:
+    for image_folder, mask_folder in (
+        (base / images / split, base / masks / split),
+        (base / split / images, base / split / masks),
+    ):
+        if image_folder.is_dir():
+            return find_pairs(image_folder, _masks(mask_folder, split))
+    listed = base / f"{split}.txt"
+    if listed.is_file():
+        names = [line.strip() for line in _text(listed).splitlines() if line.strip()]
+        if not names:
+            raise ValueError(f"{listed}: names no image")
+        return find_pairs(base / images, _masks(base / masks, split), names)
+    raise ValueError(
+        f"{base}: no split {split!r}; expected {images}/{split}/ and {masks}/{split}/, or {split}/{images}/ and "
+        f"{split}/{masks}/, or {split}.txt beside {images}/ and {masks}/"
+    )
+
+
+def _masks(folder: Path, split: str) -> Path | None:
+    return None if split == "test" and not folder.exists() else folder
+
+
+def _class_file(base: Path, given: str | os.PathLike[str] | None) -> Path:
+    if given is not None:
+        if not Path(given).is_file():
+            raise ValueError(f"{given}: no such class list")
+        return Path(given)
+    for name in _CLASS_FILES:
+        if (base / name).is_file():
+            return base / name
+    raise ValueError(f"{base}: no class list; write {_CLASS_FILES[0]} there, one class name a line")
+
+
+def read_classes(path: Path) -> tuple[list[str], list[_Colour]]:
+    """Read class names and colours; colours that the file does not give are spread over the colour circle.
+
+    Raises:
+        ValueError: not a list of names, a name twice, or a colour that is not three numbers from 0 to 255.
+    """
+    entries = _entries(path)
+    names = [str(name).strip() for name, _ in entries]
+    if not names:
+        raise ValueError(f"{path}: names no class")
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise ValueError(f"{path}: class name {name!r} is {'given twice' if name else 'empty'}")
+    colours = [
+        _default_colour(index) if colour is None else _colour(path, names[index], colour)
+        for index, (_, colour) in enumerate(entries)
+    ]
+    return names, colours
+
+
+def _entries(path: Path) -> list[tuple[Any, Any]]:
+    text = _text(path)
+    if path.suffix == ".txt":
+        return [(line, None) for line in text.splitlines() if line.strip()]
+    try:
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: not readable as {path.suffix[1:]} ({error})") from None
+    if isinstance(content, dict):
+        return list(content.items())
+    if not isinstance(content, list):
+        raise ValueError(f"{path}: expected a list of names, of {{name, colour}}, or a mapping of name to colour")
+    entries = []
+    for entry in content:
+        if isinstance(entry, dict):
+            if "name" not in entry or set(entry) - {"name", "colour", "color"}:
+                raise ValueError(f"{path}: entry {entry}; expected name and colour")
+            entries.append((entry["name"], entry.get("colour", entry.get("color"))))
+        else:
+            entries.append((entry, None))
+    return entries
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text in UTF-8 ({error})") from None
+
+
+def _colour(path: Path, name: str, given: object) -> _Colour:
+    if (
+        not isinstance(given, list | tuple)
+        or len(given) != 3
+        or not all(type(c) is int and 0 <= c <= 255 for c in given)
+    ):
+        raise ValueError(f"{path}: colour {given!r} of class {name!r}; expected [red, green, blue] from 0 to 255")
+    return given[0], given[1], given[2]
+
+
+def _default_colour(index: int) -> _Colour:
+    turn = index * 0.618034 % 1  # the golden ratio keeps neighbours apart
+    red, green, blue = colorsys.hsv_to_rgb(turn, 0.55 + 0.35 * (index % 2), 0.95 - 0.25 * (index % 3 == 2))
+    return round(255 * red), round(255 * green), round(255 * blue)
