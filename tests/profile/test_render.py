@@ -75,9 +75,9 @@ def test_markdown_columns_are_as_many_as_headings(ledger):
 
 def test_unknown_words_are_errors_that_list_the_known(ledger):
     with pytest.raises(ValueError, match="table, csv, json, markdown"):
-        render(ledger, "xml")
+        render(ledger, "xml")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="macs, flops, study, all"):
-        render(ledger, "table", convention="gflops")
+        render(ledger, "table", convention="gflops")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
