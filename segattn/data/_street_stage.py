@@ -24,7 +24,10 @@ class Stage:
     def flank(self, X: int, Z: int, label: int, shade: int, reverse: int = 0) -> Face:
         """An upright plane along the street; u runs away from the camera, or towards it from `reverse`."""
         near = self.camera.nearest
-        return Face(self, lambda u: (X, max(near, Z + (reverse - u if reverse else u))), max(near, Z), label, shade)
+        inward = (-1 if X < 0 else 1, 0)
+        return Face(
+            self, lambda u: (X, max(near, Z + (reverse - u if reverse else u))), max(near, Z), label, shade, inward
+        )
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,21 @@ class Face:
     Z: int
     label: int
     shade: int = 256
+    inward: Point = (0, 1)
+    """Where the body is of which this is a face, in (X, Z)."""
 
     def word(self, colour: Colour, grain: int = 1) -> int:
         return self.stage.light.word(colour, self.label, self.Z, self.shade, grain)
 
-    def point(self, u: int, h: int) -> Point:
+    def point(self, u: int, h: int, depth: int = 0) -> Point:
+        """Where a point is seen that lies `depth` cm behind the face."""
         X, Z = self.place(u)
+        X, Z = X + self.inward[0] * depth, Z + self.inward[1] * depth
         return self.stage.camera.x(X, Z), self.stage.camera.y(h, Z)
 
-    def area(self, corners: Sequence[Point], colour: Colour) -> None:
-        self.stage.canvas.polygon([self.point(u, h) for u, h in corners], self.word(colour))
+    def area(self, corners: Sequence[tuple[int, ...]], colour: Colour) -> None:
+        """Fill a convex polygon whose corners are (u, h) or (u, h, depth)."""
+        self.stage.canvas.polygon([self.point(*corner) for corner in corners], self.word(colour))
 
     def box(self, u0: int, u1: int, h0: int, h1: int, colour: Colour) -> None:
         (xa, ya), (xb, yb) = self.point(u0, h0), self.point(u1, h1)

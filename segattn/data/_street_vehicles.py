@@ -67,12 +67,12 @@ class Vehicle:
             side = stage.card(self.X if self.rear else self.right, self.Z, self.label, 250, not self.rear)
             end = None if visible is None else stage.flank(visible, self.Z, self.label, shade)
             if end is not None:
-                self._end(end, lights=False)
+                self._end(end, rear=self.rear != left_of_camera, lights=False)
             self._side(side)
             return
         if visible is not None:
             self._side(stage.flank(visible, self.Z, self.label, shade, 0 if self.rear else self.length))
-        self._end(stage.card(self.X, self.Z, self.label, 236), lights=True)
+        self._end(stage.card(self.X, self.Z, self.label, 236), rear=self.rear, lights=True)
 
     def _side(self, face: Face) -> None:
         if self.label == CAR:
@@ -116,17 +116,22 @@ class Vehicle:
             face.wheel(u, 46, 47, TYRE)
             face.wheel(u, 46, 20, (120, 122, 126))
 
-    def _end(self, face: Face, *, lights: bool) -> None:
+    def _end(self, face: Face, *, rear: bool, lights: bool) -> None:
         w, top = self.width, self.height
         if self.label == CAR:
             face.box(8, 32, 0, 34, TYRE)
             face.box(w - 32, w - 8, 0, 34, TYRE)
             face.box(0, w, 26, 84, self.colour)
-            face.area([(8, 82), (w - 8, 82), (w - 26, top), (26, top)], self.colour)
-            face.area([(18, 86), (w - 18, 86), (w - 32, top - 9), (32, top - 9)], GLASS)
+            sill, roof = (25, 75) if rear else (120, 190)  # how far the cabin stands behind the end, below and above
+            face.area([(0, 84), (w, 84), (w, 83, sill), (0, 83, sill)], tone(self.colour, 9))
+            face.area([(0, 82, sill), (w, 82, sill), (w, top, roof), (0, top, roof)], self.colour)
+            face.area(
+                [(10, 87, sill + 5), (w - 10, 87, sill + 5), (w - 10, top - 8, roof - 5), (10, top - 8, roof - 5)],
+                GLASS,
+            )
             face.box(0, w, 26, 42, tone(self.colour, 5))
             lamp, high = 66, 14
-        elif self.label == TRUCK and self.rear:
+        elif self.label == TRUCK and rear:
             face.box(0, w, 36, 66, TYRE)
             face.box(0, w, 62, top, self.colour)
             face.box(0, w, 92, 112, self.accent)
@@ -140,7 +145,7 @@ class Vehicle:
             face.box(w // 4, w * 3 // 4, top - 46, top - 18, (230, 170, 60) if self.label != TRUCK else self.colour)
             lamp, high = 60, 16
         if lights:
-            colour: Colour = (206, 30, 26) if self.rear else (250, 246, 220)
+            colour: Colour = (206, 30, 26) if rear else (250, 246, 220)
             face.box(8, 36, lamp, lamp + high, colour)
             face.box(w - 36, w - 8, lamp, lamp + high, colour)
             if self.label == CAR:
