@@ -1,0 +1,276 @@
+"""Records read from disk and gathered into rows: one row per head and mode, its seeds together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from segattn import records
+from segattn.records import Cost, RunRecord, StudyRecord
+from segattn.report import student
+
+BASELINE = "fcn"
+HARD_CLASSES = ("pole", "fence", "wall", "train", "bus")
+
+Source = str | os.PathLike[str]
+
+
+def is_hard(name: str) -> bool:
+    """Whether a class is one of those that every network finds hard, under whatever spelling.
+
+    >>> is_hard("Column_Pole"), is_hard("business")
+    (True, False)
+    """
+    return not set(HARD_CLASSES).isdisjoint(re.split(r"[^a-z]+", name.lower()))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run record and the folder that its relative paths start from."""
+
+    record: RunRecord
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Head, mode and seed, for messages."""
+        return f"{self.record.head} ({self.record.mode}, seed {self.record.seed})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network of the table: the runs of one head in one mode, one per seed."""
+
+    label: str
+    head: str
+    mode: str
+    experiment: str
+    runs: list[Run]
+    costs: dict[tuple[int, int], Cost] = field(default_factory=dict)
+    """By input size, from the study record."""
+
+    @property
+    def n(self) -> int:
+        """Number of seeds."""
+        return len(self.runs)
+
+    @cached_property
+    def values(self) -> list[float]:
+        """Mean IoU of each seed, in [0, 1]."""
+        return [run.record.scores.mean_iou for run in self.runs]
+
+    @cached_property
+    def mean_iou(self) -> float:
+        """Mean over seeds."""
+        return student.mean(self.values)
+
+    @cached_property
+    def deviation(self) -> float | None:
+        """Sample standard deviation over seeds."""
+        return student.deviation(self.values)
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % t interval of the mean over seeds."""
+        return student.mean_interval(self.values)
+
+    @cached_property
+    def pixel_accuracy(self) -> float:
+        """Mean over seeds."""
+        return student.mean([run.record.scores.pixel_accuracy for run in self.runs])
+
+    @cached_property
+    def mean_accuracy(self) -> float:
+        """Mean over seeds."""
+        return student.mean([run.record.scores.mean_accuracy for run in self.runs])
+
+    @cached_property
+    def train_seconds(self) -> float:
+        """Mean over seeds."""
+        return student.mean([run.record.train_seconds for run in self.runs])
+
+    @cached_property
+    def iou(self) -> list[float | None]:
+        """Per class, the mean over the seeds in which it is defined; None where it is in none."""
+        columns = zip(*(run.record.scores.iou for run in self.runs), strict=True)
+        present = [[value for value in column if value is not None] for column in columns]
+        return [student.mean(values) if values else None for values in present]
+
+    @cached_property
+    def confusion(self) -> list[list[int]]:
+        """Pixels summed over seeds, row = label, column = prediction."""
+        matrices = [run.record.scores.confusion for run in self.runs]
+        return [[sum(cells) for cells in zip(*lines, strict=True)] for lines in zip(*matrices, strict=True)]
+
+    @property
+    def trained_cost(self) -> Cost | None:
+        """Cost of the network that was trained, at its crop size."""
+        return self.runs[0].record.cost
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything a report is made of: rows in falling order of mean IoU, and the study records they came with."""
+
+    rows: list[Row]
+    studies: list[StudyRecord]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run, in the order of the rows."""
+        return [run for row in self.rows for run in row.runs]
+
+    @property
+    def first(self) -> RunRecord:
+        """Any run: data set, split and classes are the same in all."""
+        return self.rows[0].runs[0].record
+
+    @property
+    def seeds(self) -> int:
+        """The smallest number of seeds of any row."""
+        return min(row.n for row in self.rows)
+
+    def baseline(self, row: Row) -> Row | None:
+        """The FCN that `row` is compared with: of its experiment, and of its mode where both modes have one."""
+        candidates = [other for other in self.rows if other.head == BASELINE and other.experiment == row.experiment]
+        same_mode = [other for other in candidates if other.mode == row.mode]
+        return next(iter(same_mode or candidates), None)
+
+    def delta(self, row: Row) -> student.Difference | None:
+        """Mean IoU of `row` minus that of its baseline; None for the baseline itself or where there is none."""
+        baseline = self.baseline(row)
+        return None if baseline is None or row.head == BASELINE else student.difference(row.values, baseline.values)
+
+    @cached_property
+    def behind_leader(self) -> dict[str, float] | None:
+        """Holm-adjusted p value of each row against the first, by label; None where a row has fewer than two seeds."""
+        others = self.rows[1:]
+        p_values = [student.difference(self.rows[0].values, other.values).p for other in others]
+        known = [p for p in p_values if p is not None]
+        if not others or len(known) < len(others):
+            return None
+        return dict(zip((other.label for other in others), student.holm(known), strict=True))
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Input sizes of the cost figures, largest first."""
+        found = {cost.input_size for study in self.studies for cost in study.costs}
+        return sorted(found, key=lambda size: size[0] * size[1], reverse=True)
+
+    @cached_property
+    def cost_is_reference(self) -> bool:
+        """True: cost columns are at the reference size. False: at the size the networks were trained at."""
+        return bool(self.sizes)
+
+    def cost(self, row: Row) -> Cost | None:
+        """The cost behind the table's cost columns."""
+        return row.costs.get(self.sizes[0]) if self.cost_is_reference else row.trained_cost
+
+
+def load(paths: Source | Iterable[Source]) -> Study:
+    """Read study folders, study.json files, run folders and record.json files into one comparison.
+
+    Raises:
+        ValueError: no record in a path; a record that is unreadable or of another schema; runs of different data sets,
+            splits or classes; the same head, mode and seed twice.
+    """
+    single = isinstance(paths, (str, os.PathLike))
+    sources = [Path(paths)] if single else [Path(path) for path in paths]  # type: ignore[arg-type,union-attr]
+    if not sources:
+        raise ValueError("nothing to report on: name at least one study folder, run folder or record file")
+    runs: dict[Path, Run] = {}
+    studies: dict[Path, StudyRecord] = {}
+    for source in sources:
+        for file in _record_files(source):
+            _read_into(file, runs, studies)
+    if not runs:
+        raise ValueError(f"{', '.join(map(str, sources))}: the study has no finished run yet; run the study first")
+    found = list(runs.values())
+    for run in found:
+        _check(run, found[0])
+    return Study(rows=_rows(found, list(studies.values())), studies=list(studies.values()))
+
+
+def _record_files(source: Path) -> list[Path]:
+    """The record files that a path stands for; a folder without study.json stands for its runs."""
+    if not source.is_dir():
+        return [source]
+    for name in ("study.json", "record.json"):
+        if (source / name).is_file():
+            return [source / name]
+    found = sorted(source.glob("*/record.json"))
+    if not found:
+        raise ValueError(
+            f"{source}: no records found; expected study.json, record.json or <run>/record.json in it"
+            " (`segattn study` and `segattn train` write them)"
+        )
+    return found
+
+
+def _read_into(file: Path, runs: dict[Path, Run], studies: dict[Path, StudyRecord]) -> None:
+    record = records.read(file)
+    if isinstance(record, RunRecord):
+        runs.setdefault(file.resolve(), Run(record, file.parent))
+        return
+    if file.resolve() not in studies:
+        studies[file.resolve()] = record
+        for name in record.runs:
+            path = file.parent / name
+            _read_into(path / "record.json" if path.is_dir() else path, runs, studies)
+
+
+def _check(run: Run, first: Run) -> None:
+    """One comparison has one data set, one split and one list of classes, and scores of that many classes."""
+    mine, other = run.record, first.record
+    for name, a, b in [("data set", mine.dataset, other.dataset), ("split", mine.split, other.split)]:
+        if a != b:
+            raise ValueError(
+                f"runs of different {name}s in one comparison: {first.name} in {first.folder} has {b!r},"
+                f" {run.name} in {run.folder} has {a!r}; report on them separately"
+            )
+    if mine.class_names != other.class_names:
+        raise ValueError(
+            f"runs of different classes in one comparison: {first.folder} has {len(other.class_names)}"
+            f" ({', '.join(other.class_names[:3])}, ...), {run.folder} has {len(mine.class_names)}"
+            f" ({', '.join(mine.class_names[:3])}, ...); report on them separately"
+        )
+    count, scores = len(mine.class_names), mine.scores
+    lengths = {len(scores.iou), len(scores.accuracy), len(scores.confusion), *map(len, scores.confusion)}
+    if lengths != {count} or len(mine.palette) != count:
+        raise ValueError(f"{run.folder}: {count} class names, but scores or palette of another number of classes")
+
+
+def _rows(runs: list[Run], studies: list[StudyRecord]) -> list[Row]:
+    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.record.experiment, run.record.head, run.record.mode].append(run)
+    several_modes = len({mode for _, _, mode in groups}) > 1
+    several_experiments = len({experiment for experiment, _, _ in groups}) > 1
+    rows = []
+    for (experiment, head, mode), members in groups.items():
+        members.sort(key=lambda run: run.record.seed)
+        for seed, count in Counter(run.record.seed for run in members).items():
+            if count > 1:
+                folders = [str(run.folder) for run in members if run.record.seed == seed]
+                raise ValueError(
+                    f"{head} ({mode}) has seed {seed} more than once: {', '.join(folders)}; name one of them"
+                )
+        qualifiers = [mode] * several_modes + [experiment] * several_experiments
+        label = f"{head} ({', '.join(qualifiers)})" if qualifiers else head
+        rows.append(Row(label, head, mode, experiment, members, _costs(experiment, head, mode, studies)))
+    return sorted(rows, key=lambda row: (-row.mean_iou, row.label))
+
+
+def _costs(experiment: str, head: str, mode: str, studies: list[StudyRecord]) -> dict[tuple[int, int], Cost]:
+    """Of the row's own study where it names the head, of any other study otherwise."""
+    found: dict[tuple[int, int], Cost] = {}
+    for study in sorted(studies, key=lambda study: study.experiment != experiment):
+        for cost in study.costs:
+            if (cost.head, cost.mode) == (head, mode):
+                found.setdefault(cost.input_size, cost)
+    return found

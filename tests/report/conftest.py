@@ -1,0 +1,22 @@
+"""The synthetic study, fabricated and reported on once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fabricate
+import pytest
+
+from segattn import report
+
+
+@pytest.fixture(scope="session")
+def ten_by_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a study of ten heads and three seeds."""
+    return fabricate.study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="session")
+def built(ten_by_three: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Its report."""
+    return report.build([ten_by_three], tmp_path_factory.mktemp("report"))
