@@ -1,0 +1,201 @@
+"""The main table as text: Markdown, CSV and LaTeX. CSV holds full precision, the others what a reader compares."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+
+from segattn.records import Cost, PartCost
+from segattn.report.results import BASELINE, Row, Study
+from segattn.report.words import PARTS, finding, footnotes, percent, points, size_text
+
+MISSING = "–"
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\N{MINUS SIGN}": r"$-$",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "×": r"$\times$",
+    "²": r"\textsuperscript{2}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "–": "--",
+    "“": "``",
+    "”": "''",
+} | {symbol: f"\\{symbol}" for symbol in "&%$#_"}
+
+
+def giga(value: int, digits: int) -> str:
+    """A count in units of 10^9."""
+    return f"{value / 1e9:,.{digits}f}"
+
+
+def mega(value: int) -> str:
+    """A count in units of 10^6."""
+    return f"{value / 1e6:,.1f}"
+
+
+def cells(study: Study, row: Row) -> list[str]:
+    """One line of the main table, under `headings`."""
+    cost, delta = study.cost(row), study.delta(row)
+    spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
+    return [
+        row.label,
+        percent(row.mean_iou) + spread,
+        str(row.n),
+        MISSING if delta is None else points(delta.value),
+        percent(row.pixel_accuracy),
+        *(
+            [giga(cost.mechanism.flops, 2), giga(cost.head_total.flops, 1), giga(cost.network.flops, 1)]
+            if cost
+            else [MISSING] * 3
+        ),
+        mega(cost.network.parameters) if cost else MISSING,
+        f"{row.train_seconds:,.0f}",
+    ]
+
+
+def headings(study: Study) -> list[str]:
+    """Headings of the main table; the cost columns name their convention and input size."""
+    costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
+    at = f" at {size_text(costs[0].input_size)}" if costs else ""
+    return [
+        "Head",
+        "mIoU %",
+        "n",
+        f"Δ {BASELINE}",
+        "Pixel acc. %",
+        *(f"{part.capitalize()} GFLOPs (2 per MAC){at}" for part in PARTS),
+        "Parameters M",
+        "Training s",
+    ]
+
+
+def markdown(study: Study) -> str:
+    """The summary, the main table and its definitions, as Markdown."""
+    lines = [f"# {_markdown_text(title(study))}", "", " ".join(_markdown_text(text) for text in finding(study)), ""]
+    lines.append(_markdown_line(headings(study)))
+    lines.append("|:--" + "|--:" * (len(headings(study)) - 1) + "|")
+    lines += [_markdown_line(cells(study, row)) for row in study.rows]
+    lines += ["", *(f"- {_markdown_text(note)}" for note in footnotes(study))]
+    lines += ["", *(f"Made by `{_one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def title(study: Study) -> str:
+    """A heading: the experiment and what it was measured on."""
+    experiments = list(dict.fromkeys(row.experiment for row in study.rows))
+    return f"{', '.join(experiments)}: {len(study.rows)} network{'s' * (len(study.rows) > 1)} on {study.first.dataset}"
+
+
+def csv_text(study: Study) -> str:
+    """One line a network, every digit: fractions in [0, 1], raw counts, seconds; an empty field where unknown."""
+    lines = [dict(_csv_fields(study, row)) for row in study.rows]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | None]]:
+    record, delta = row.runs[0].record, study.delta(row)
+    yield from [("experiment", _cell(row.experiment)), ("head", _cell(row.head)), ("mode", row.mode)]
+    yield from [("dataset", _cell(record.dataset)), ("split", _cell(record.split))]
+    yield "n", row.n
+    yield "seeds", " ".join(str(run.record.seed) for run in row.runs)
+    low, high = row.interval or (None, None)
+    yield from [("mean_iou", row.mean_iou), ("mean_iou_std", row.deviation)]
+    yield from [("mean_iou_low95", low), ("mean_iou_high95", high)]
+    values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
+    yield from zip(("delta_fcn", "delta_fcn_low95", "delta_fcn_high95"), values, strict=True)
+    yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
+    yield "train_seconds", row.train_seconds
+    for name, value in zip(record.class_names, row.iou, strict=True):
+        yield f"iou_{_cell(name)}", value
+    if row.trained_cost:
+        yield from _csv_cost("trained", row.trained_cost)
+    for size in study.sizes:
+        if size in row.costs:
+            yield from _csv_cost(f"{size[0]}x{size[1]}", row.costs[size])
+
+
+def _csv_cost(prefix: str, cost: Cost) -> Iterator[tuple[str, str | int]]:
+    yield f"{prefix}_backbone", _cell(cost.backbone)
+    yield f"{prefix}_input", f"{cost.input_size[0]}x{cost.input_size[1]}"
+    for name, part in parts(cost).items():
+        for unit in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):
+            yield f"{prefix}_{name}_{unit}", getattr(part, unit)
+
+
+def parts(cost: Cost) -> dict[str, PartCost]:
+    """The three parts under the names of `words.PARTS`."""
+    return dict(zip(PARTS, (cost.mechanism, cost.head_total, cost.network), strict=True))
+
+
+def latex(study: Study) -> str:
+    """The main table as a LaTeX table; needs the package booktabs."""
+    lines = [cells(study, row) for row in study.rows]
+    best = max(row.mean_iou for row in study.rows)
+    for row, line in zip(study.rows, lines, strict=True):
+        line[:] = [_latex(cell) for cell in line]
+        if row.mean_iou == best:
+            mean, *spread = line[1].split(" ", 1)
+            line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
+    costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
+    at = f" at {_latex(size_text(costs[0].input_size))}" if costs else ""
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(_caption(study))}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
+            r"\toprule",
+            rf"& & & & Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & Train \\",
+            r"\cmidrule(lr){6-8}",
+            rf"Head & mIoU \% & $n$ & $\Delta$ {BASELINE} & acc.\ \% & mech. & head & network & M & s \\",
+            r"\midrule",
+            *(" & ".join(line) + r" \\" for line in lines),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _caption(study: Study) -> str:
+    return " ".join([f"{title(study)}, {study.first.split} split.", *footnotes(study)])
+
+
+def _latex(text: str) -> str:
+    """Escape what LaTeX would interpret, and line breaks, which would end a caption."""
+    return "".join(_LATEX.get(symbol, symbol) for symbol in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cell(text: str) -> str:
+    """A text that a spreadsheet will not take for a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
+def _markdown_text(text: str) -> str:
+    """Escape what Markdown would interpret, HTML included."""
+    text = re.sub(r"([\\`*_\[\]|$])", r"\\\1", _one_line(text))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _markdown_line(texts: list[str]) -> str:
+    return f"| {' | '.join(_markdown_text(text) for text in texts)} |"
