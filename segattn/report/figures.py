@@ -1,0 +1,239 @@
+"""Figures of a study: accuracy against cost, training curves, IoU by class; matplotlib without a display."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from segattn.records import Cost, CurvePoint
+from segattn.report.labels import place
+from segattn.report.results import BASELINE, Row, Study, is_hard
+from segattn.report.tables import parts
+from segattn.report.words import size_text
+
+# The page swaps these for its own colours, light and dark: keep each to its role.
+INK, QUIET, SHADE, RULE, PAPER = "#1b2126", "#66707a", "#b7c0c8", "#dfe3e6", "#fffffe"
+"""Text, secondary text, background curves, grid, background."""
+ACCENT, SECOND = "#0b6bb0", "#c2590a"
+"""Blue for the front, orange for the baseline: told apart by the colour-blind."""
+
+_STYLE: Any = {
+    "font.size": 9, "font.family": "sans-serif", "svg.fonttype": "none", "svg.hashsalt": "segattn", "axes.unicode_minus": True,
+    "axes.edgecolor": RULE, "axes.labelcolor": QUIET, "axes.facecolor": PAPER, "axes.titlesize": 9, "axes.titlecolor": INK,
+    "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "axes.grid": True, "grid.color": RULE, "grid.linewidth": 0.6, "figure.facecolor": PAPER, "text.color": INK,
+    "xtick.color": QUIET, "ytick.color": QUIET, "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0,
+    "xtick.labelsize": 8, "ytick.labelsize": 8,
+}  # fmt: skip
+_CURVE_POINTS = 150
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished figure."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    png: bytes
+
+
+def draw(study: Study) -> list[Drawn]:
+    """Every figure that the records have data for."""
+    drawn = []
+    if len(study.rows) > 1:
+        if any(row.trained_cost for row in study.rows):
+            drawn += [_against_cost(study, part, trained=True) for part in ("network", "mechanism")]
+        if study.cost_is_reference:
+            drawn += [_against_cost(study, part, trained=False) for part in ("network", "mechanism")]
+    curves: list[tuple[str, str, Callable[[CurvePoint], float | None]]] = [
+        ("loss", "Training loss", lambda point: point.loss),
+        ("validation", "mIoU % while training", lambda point: point.mean_iou and 100 * point.mean_iou),
+    ]
+    for name, title, value in curves:
+        if any(len(_series(row, value)[0]) > 1 for row in study.rows if _series(row, value)):
+            drawn.append(_curves(study, name, title, value))
+    return [*drawn, _classes(study)]
+
+
+def pareto(points: list[tuple[float, float]]) -> list[int]:
+    """Indices of the points (cost, score) that no other point beats, cheapest first."""
+    front: list[int] = []
+    for index in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if not front or points[index][1] > points[front[-1]][1]:
+            front.append(index)
+    return front
+
+
+def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
+    """Mean IoU over GFLOPs; what costs nothing (a head without a mechanism) is a line across instead of a point."""
+    costs: list[tuple[Row, Cost]] = []
+    for row in study.rows:
+        cost = row.trained_cost if trained else row.costs.get(study.sizes[0])
+        if cost is not None:
+            costs.append((row, cost))
+    spots = [(row, parts(cost)[part].flops / 1e9, 100 * row.mean_iou) for row, cost in costs]
+    free = [(row, y) for row, x, y in spots if x == 0]
+    spots = [spot for spot in spots if spot[1] > 0]
+    shown = costs[0][1] if costs else None
+    where = f"{shown.backbone}, {size_text(shown.input_size)}" if shown else ""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(4.6, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        xs = [x for _, x, _ in spots]
+        logarithmic = bool(xs) and max(xs) / min(xs) > 12
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(xs) / min(xs) < 50 else (1,)))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.set_xlabel(f"{part} GFLOPs (2 per multiply-add)\n{where}" + (", log scale" if logarithmic else ""))
+        axes.set_ylabel("mIoU %, mean over seeds" if any(row.n > 1 for row, *_ in spots) else "mIoU %")
+        axes.margins(x=0.14, y=0.14)
+        for row, y in free:
+            axes.axhline(y, color=SECOND, linewidth=1, linestyle=(0, (4, 3)))
+            axes.text(1, y, f"{row.label} (no {part})", color=SECOND, fontsize=8, ha="right", va="bottom",
+                      transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
+        _spots(axes, spots)
+        _name_spots(figure, axes, spots)
+        source = "trained" if trained else "reference"
+        title = f"Accuracy against GFLOPs of the {part}, {'as trained' if trained else 'reference size'}"
+        caption = (
+            f"Cost of the network as trained here ({where})." if trained else
+            f"Accuracy of the networks trained here, cost of the same head at the reference size ({where})."
+        )  # fmt: skip
+        return _finish(figure, f"accuracy_{part}_{source}", title, caption)
+
+
+def _spots(axes: Any, spots: list[tuple[Row, float, float]]) -> None:
+    front = pareto([(x, y) for _, x, y in spots])
+    steps = [spots[index] for index in front]
+    axes.plot(
+        [x for _, x, _ in steps], [y for *_, y in steps], color=ACCENT, linewidth=1.2, drawstyle="steps-post", zorder=2
+    )
+    for index, (row, x, y) in enumerate(spots):
+        colour = SECOND if row.head == BASELINE else ACCENT if index in front else QUIET
+        if row.deviation is not None:
+            axes.plot(
+                [x, x], [y - 100 * row.deviation, y + 100 * row.deviation], color=colour, linewidth=0.9, alpha=0.6
+            )
+        marker = "s" if row.head == BASELINE else "o"
+        face = colour if index in front or row.head == BASELINE else PAPER
+        axes.plot([x], [y], marker, color=colour, markerfacecolor=face, markersize=6, markeredgewidth=1.3, zorder=3)
+
+
+def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]) -> None:
+    """Labels beside the points, with leader lines where they had to move."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # settles the layout, so that pixels are final
+    figure.set_layout_engine("none")
+    renderer = canvas.get_renderer()
+    texts = [axes.text(0, 0, _short(row.label), fontsize=8, parse_math=False) for row, *_ in spots]
+    sizes = [(box.width + 4, box.height + 1) for box in (text.get_window_extent(renderer) for text in texts)]
+    points = [tuple(axes.transData.transform((x, y))) for _, x, y in spots]
+    frame = axes.get_window_extent(renderer)
+    bars = []
+    for row, x, y in spots:
+        if row.deviation is not None:
+            (left, low), (_, high) = axes.transData.transform(
+                [(x, y - 100 * row.deviation), (x, y + 100 * row.deviation)]
+            )
+            bars.append((left - 1, low, left + 1, high))
+    notes = [tuple(text.get_window_extent(renderer).extents) for text in axes.texts if text not in texts]
+    front = [points[index] for index in pareto([(x, y) for _, x, y in spots])]
+    for (x0, y0), (x1, y1) in itertools.pairwise(front):
+        bars += 4 * [(x0, y0 - 1, x1, y0 + 1), (x1 - 1, y0, x1 + 1, y1)]
+    placements = place(points, sizes, tuple(frame.extents), bars + notes * 9)
+    to_data = axes.transData.inverted()
+    for text, placement in zip(texts, placements, strict=True):
+        text.set(position=to_data.transform(placement.box[:2]), ha="left", va="bottom")
+        if placement.leader:
+            (x0, y0), (x1, y1) = to_data.transform(placement.leader)
+            axes.plot([x0, x1], [y0, y1], color=QUIET, linewidth=0.6, zorder=1)
+
+
+def _series(row: Row, value: Callable[[CurvePoint], float | None]) -> list[list[tuple[int, float]]]:
+    """One curve per seed that has any value: (iteration, value), at most 150 points, each the mean of its stretch."""
+    found = []
+    for run in row.runs:
+        curve = [(point.iteration, y) for point in run.record.curve if (y := value(point)) is not None]
+        width = math.ceil(len(curve) / _CURVE_POINTS)
+        chunks = [curve[start : start + width] for start in range(0, len(curve), width or 1)]
+        if chunks:
+            found.append([(chunk[-1][0], sum(y for _, y in chunk) / len(chunk)) for chunk in chunks])
+    return found
+
+
+def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], float | None]) -> Drawn:
+    """Small multiples: one panel a head, its seeds in blue, every other head behind in grey."""
+    series = {row.label: _series(row, value) for row in study.rows}
+    columns = min(5, len(study.rows))
+    lines = math.ceil(len(study.rows) / columns)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(2.1 * columns + 0.3, 1.55 * lines + 0.4), layout="constrained")
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(study.rows) :]:
+            axes.set_axis_off()
+        for row, axes in zip(study.rows, grid.flat, strict=False):
+            axes.set_title(_short(row.label, 22), parse_math=False)
+            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator(4))
+            for label, curves in series.items():
+                own = label == row.label
+                for curve in curves if own else curves[:1]:
+                    style = (
+                        {"color": ACCENT, "linewidth": 1.1, "zorder": 3} if own else {"color": SHADE, "linewidth": 0.7}
+                    )
+                    axes.plot([x for x, _ in curve], [y for _, y in curve], **style)
+        figure.supxlabel("iteration", fontsize=8, color=QUIET)
+        return _finish(figure, name, title, "Each network in blue, one line a seed; the others' first seeds in grey.")
+
+
+def _classes(study: Study) -> Drawn:
+    """IoU of each class (rows) and head (columns) as a heat map with its numbers."""
+    names, rows = study.first.class_names, study.rows
+    blues = LinearSegmentedColormap.from_list("blues", [PAPER, "#bfdcf1", "#6fb0de"])
+    with mpl.rc_context({**_STYLE, "axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
+        figure = Figure(figsize=(1.6 + 0.52 * len(rows), 1.2 + 0.24 * len(names)), layout="constrained")
+        axes = figure.add_subplot()
+        values = [
+            [math.nan if (iou := row.iou[index]) is None else 100 * iou for row in rows] for index in range(len(names))
+        ]
+        axes.imshow(values, cmap=blues, vmin=0, vmax=100, aspect="auto")
+        for y, line in enumerate(values):
+            for x, value in enumerate(line):
+                axes.text(x, y, "–" if math.isnan(value) else f"{value:.1f}", ha="center", va="center", fontsize=7)
+        axes.xaxis.tick_top()
+        axes.set_xticks(range(len(rows)), labels=[_short(row.label) for row in rows], rotation=45, ha="left")
+        axes.set_yticks(range(len(names)), labels=[_short(name) for name in names])
+        for tick, name in zip(axes.get_yticklabels(), names, strict=True):
+            tick.set(color=SECOND if is_hard(name) else INK, weight="bold" if is_hard(name) else "normal")
+        for tick in (*axes.get_yticklabels(), *axes.get_xticklabels()):
+            tick.set_parse_math(False)
+        return _finish(figure, "classes", "IoU by class", "Mean over seeds, in per cent; hard classes in orange.")
+
+
+def _short(text: str, limit: int = 28) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 9]}…{text[-8:]}"
+
+
+def _finish(figure: Figure, name: str, title: str, caption: str) -> Drawn:
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once is enough for both files
+    svg, png = io.StringIO(), io.BytesIO()
+    figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(png, format="png", dpi=200, metadata={"Software": None})
+    return Drawn(name, title, caption, svg.getvalue(), png.getvalue())
