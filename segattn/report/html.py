@@ -1,0 +1,146 @@
+"""The study as one HTML file that needs nothing else: styles, figures, pictures and the sorting script are inside.
+
+Every string of a record is untrusted and is escaped by the template; only our own figures go in as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import segattn
+from segattn.records import Cost
+from segattn.report import classes, figures, pictures, protocol, tables, words
+from segattn.report.results import BASELINE, Row, Study
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_COLOURS = {
+    figures.INK: "--ink",
+    figures.QUIET: "--quiet",
+    figures.SHADE: "--shade",
+    figures.RULE: "--rule",
+    figures.PAPER: "--paper",
+    figures.ACCENT: "--accent",
+    figures.SECOND: "--second",
+}
+_INTERVAL_WIDTH = 132
+"""Width of the small plot of mean and interval in the table, in pixels."""
+
+
+def page(study: Study, drawn: list[figures.Drawn]) -> str:
+    """The whole page."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=words.percent, points=words.points, size=words.size_text, giga=tables.giga, mega=tables.mega
+    )
+    return environment.get_template("report.html").render(**_context(study, drawn))
+
+
+def _context(study: Study, drawn: list[figures.Drawn]) -> dict[str, Any]:
+    """Everything that the template names."""
+    lines = classes.class_lines(study)
+    strips, num_examples = pictures.strips(study)
+    deltas = [abs(value) for line in lines for value in line.delta if value is not None]
+    created = max((run.record.created for run in study.runs), default="")[:10]
+    return {
+        "study": study,
+        "record": study.first,
+        "title": tables.title(study),
+        "created": created,
+        "version": segattn.__version__,
+        "finding": words.finding(study),
+        "warnings": protocol.warnings(study),
+        "footnotes": words.footnotes(study),
+        "conventions": words.CONVENTIONS,
+        "not_counted": words.NOT_COUNTED,
+        "parts": words.PARTS,
+        "baseline": BASELINE,
+        "rows": [_row(study, row) for row in study.rows],
+        "any_interval": any(row.interval for row in study.rows),
+        "any_delta": any(study.delta(row) for row in study.rows),
+        "table_cost": next((cost for row in study.rows if (cost := study.cost(row))), None),
+        "scatters": [_inline(figure) for figure in drawn if figure.name.startswith("accuracy")],
+        "curves": [_inline(figure) for figure in drawn if figure.name in ("loss", "validation")],
+        "classes": lines,
+        "delta_scale": max([0.01, *deltas]),
+        "hard": [(line, classes.best(study, line)) for line in classes.hard_classes(lines)],
+        "hard_known": any(line.hard for line in lines),
+        "confusions": classes.confusions(study),
+        "strips": strips,
+        "num_examples": num_examples,
+        "costs": _costs(study),
+        "settings": protocol.settings(study),
+        "measures": protocol.measures(study),
+        "environments": protocol.environments(study),
+        "commands": list(dict.fromkeys(record.command for record in study.studies)),
+    }
+
+
+def _row(study: Study, row: Row) -> dict[str, Any]:
+    """A line of the main table, with the marks of its small interval plot in pixels."""
+    ends = [end for other in study.rows for end in (other.interval or (other.mean_iou, other.mean_iou))]
+    low, high = min(ends), max(ends)
+    baseline = study.baseline(row)
+
+    def across(value: float) -> float:
+        return round(5 + (value - low) / (high - low or 1) * (_INTERVAL_WIDTH - 10), 1)
+
+    unclear = study.behind_leader is not None and study.behind_leader.get(row.label, 0) >= words.EXPECTED_LEVEL
+    return {
+        "row": row,
+        "delta": study.delta(row),
+        "cost": study.cost(row),
+        "unclear": unclear,
+        "x": across(row.mean_iou),
+        "ends": [across(end) for end in row.interval] if row.interval else None,
+        "baseline_x": across(baseline.mean_iou) if baseline else None,
+        "width": _INTERVAL_WIDTH,
+    }
+
+
+def _costs(study: Study) -> list[dict[str, Any]]:
+    """One cost table for each reference size, and one for the networks as trained."""
+    found: list[tuple[str, list[tuple[str, Cost]]]] = [
+        (f"At {words.size_text(size)}", [(row.label, row.costs[size]) for row in study.rows if size in row.costs])
+        for size in study.sizes
+    ]
+    trained = [(row.label, row.trained_cost) for row in study.rows if row.trained_cost]
+    found.append(("As trained here", [(label, cost) for label, cost in trained if cost]))
+    return [
+        {
+            "title": title,
+            "network": " · ".join(dict.fromkeys(words.network_text(cost) for _, cost in lines)),
+            "lines": [(label, cost, tables.parts(cost)) for label, cost in lines],
+            "digits": 1 if max(cost.network.flops for _, cost in lines) > 1e11 else 3,
+        }
+        for title, lines in found
+        if lines
+    ]
+
+
+def _inline(figure: figures.Drawn) -> dict[str, Any]:
+    """A figure for the page: without prolog, metadata and fonts of its own, in the page's colours."""
+    svg = figure.svg[figure.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.S)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font-size: \1px", svg)
+    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()  # type: ignore[union-attr]
+    svg = re.sub(r"<svg[^>]*>", f'<svg viewBox="0 0 {width} {height}" role="img">', svg, count=1)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    for name in re.findall(r' id="([^"]+)"', svg):
+        fresh = f' id="{figure.name}-{name}"' if name in used else ""
+        svg = svg.replace(f' id="{name}"', fresh)
+    svg = re.sub(r'xlink:href="#', f'href="#{figure.name}-', svg).replace("url(#", f"url(#{figure.name}-")
+    for colour, role in _COLOURS.items():
+        svg = svg.replace(colour, f"var({role})")
+    return {"name": figure.name, "title": figure.title, "caption": figure.caption, "width": width, "svg": Markup(svg)}
