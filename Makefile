@@ -1,0 +1,39 @@
+# The two commands: `make study` and `make test`. Both set up .venv first; nothing but Python 3.11 or newer and make is needed.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+CONSTRAINTS := -c constraints.txt
+
+.PHONY: study test check docs clean help
+
+help:
+	@echo "make study   train, measure and compare all ten networks on generated scenes; ends with runs/quick/report.html"
+	@echo "make test    lint, types and tests"
+	@echo "make check   lint and types only"
+	@echo "make clean   remove the virtual environment and caches"
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "segattn needs Python 3.11 or newer; make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev,timm,export]'
+	@touch $@
+
+study: $(VENV)/.core
+	$(VENV)/bin/segattn study quick
+
+check: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+test: check
+	$(RUN) -m pytest
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,208 @@
+"""Safe checkpoints: safetensors and JSON, written whole or not at all, loaded without running any code.
+
+A trained model is a folder with `model.safetensors` and `config.json`. A run to resume has `checkpoints/iteration-*`, each
+complete: it is written under another name, synced, and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from segattn import config as configuration
+from segattn import records
+from segattn.model import SegmentationModel, create_model
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a run needs to go on exactly where it was."""
+
+    iteration: int
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    random: dict[str, Tensor]
+    """States of the random generators."""
+
+
+def build_model(model: configuration.Model, num_classes: int) -> SegmentationModel:
+    """The network that an experiment's model section describes."""
+    return create_model(
+        model.head,
+        num_classes=num_classes,
+        backbone=model.backbone,
+        output_stride=model.output_stride,
+        mode=model.mode,
+        align_corners=model.align_corners,
+        auxiliary_weight=model.auxiliary_weight,
+        head_options=model.head_options,
+        backbone_options=model.backbone_options,
+        pretrained=model.pretrained,
+    )
+
+
+def save_model(
+    model: nn.Module,
+    folder: PathLike,
+    *,
+    experiment: configuration.Experiment,
+    class_names: list[str],
+    palette: list[tuple[int, int, int]],
+) -> Path:
+    """Write `model.safetensors` and `config.json` into `folder`."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".model.{os.getpid()}.safetensors"
+    try:
+        save_file(_contiguous(model.state_dict()), temporary)
+        _sync(temporary)
+        os.replace(temporary, folder / "model.safetensors")
+    finally:
+        temporary.unlink(missing_ok=True)
+    raw = {
+        "format": 1,
+        "class_names": class_names,
+        "palette": palette,
+        "experiment": configuration.to_dict(experiment),
+    }
+    records.write_bytes(json.dumps(raw, indent=1).encode() + b"\n", folder / "config.json")
+    return folder
+
+
+def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> SegmentationModel:
+    """Load a model that `segattn train` or `segattn study` wrote, in eval mode.
+
+    The result has `class_names`, `palette` and `experiment` as attributes. `folder` is the run's folder.
+
+    Raises:
+        ValueError: no model there, damaged files, or weights that do not fit the configuration.
+    """
+    raw = read_config(folder)
+    experiment = configuration.from_dict(raw["experiment"])
+    described = experiment.model
+    if described.pretrained is not None:  # the weights below replace it; its file may be gone
+        described = type(described)(**{**vars(described), "pretrained": None})
+    model = build_model(described, len(raw["class_names"]))
+    path = Path(folder) / "model.safetensors"
+    state = read_tensors(path)
+    expected = set(model.state_dict())
+    missing, unexpected = sorted(expected - state.keys()), sorted(state.keys() - expected)
+    if missing or unexpected:
+        raise ValueError(f"{path}: missing {missing[:5]}, unexpected {unexpected[:5]}; it belongs to another network")
+    model.load_state_dict(state)
+    model.class_names = tuple(raw["class_names"])  # type: ignore[assignment]
+    model.palette = tuple(tuple(color) for color in raw["palette"])  # type: ignore[assignment]
+    model.experiment = experiment  # type: ignore[assignment]
+    return model.to(device).eval()
+
+
+def read_config(folder: PathLike) -> dict[str, Any]:
+    """The `config.json` of a model's folder.
+
+    Raises:
+        ValueError: no such file, or not one of ours.
+    """
+    path = Path(folder) / "config.json"
+    try:
+        raw = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError(f"{folder}: no model here (no config.json); give the folder of a finished run") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not readable as JSON ({error})") from None
+    if not isinstance(raw, dict) or not {"class_names", "palette", "experiment"} <= raw.keys():
+        raise ValueError(f"{path}: not the configuration of a segattn model")
+    return raw
+
+
+def read_tensors(path: PathLike) -> dict[str, Tensor]:
+    """Tensors of a safetensors file.
+
+    Raises:
+        ValueError: no such file, truncated, or no safetensors file.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error}); it may be truncated") from None
+
+
+def save_snapshot(snapshot: Snapshot, run: PathLike, *, keep: int = 2) -> Path:
+    """Write a checkpoint to resume from, then remove all but the newest `keep`.
+
+    The folder appears under its name only when it is complete and synced, so that a kill at any moment leaves the last one.
+    """
+    parent = Path(run) / "checkpoints"
+    parent.mkdir(parents=True, exist_ok=True)
+    final = parent / f"iteration-{snapshot.iteration:08d}"
+    temporary = parent / f".writing-{snapshot.iteration:08d}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    for name in ("model", "optimizer", "random"):
+        save_file(_contiguous(getattr(snapshot, name)), temporary / f"{name}.safetensors")
+        _sync(temporary / f"{name}.safetensors")
+    records.write_bytes(json.dumps({"iteration": snapshot.iteration}).encode(), temporary / "state.json")
+    _sync(temporary)
+    if final.exists():  # the same iteration again, after a resume
+        shutil.rmtree(final)
+    os.rename(temporary, final)
+    _sync(parent)
+    for old in _snapshots(parent)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def latest_snapshot(run: PathLike) -> Snapshot | None:
+    """The newest checkpoint of a run, None if it has none.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    found = _snapshots(Path(run) / "checkpoints")
+    if not found:
+        return None
+    folder = found[-1]
+    try:
+        iteration = json.loads((folder / "state.json").read_text())["iteration"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{folder}: damaged checkpoint ({error}); remove this folder to go on from an older one"
+        ) from None
+    parts = {name: read_tensors(folder / f"{name}.safetensors") for name in ("model", "optimizer", "random")}
+    return Snapshot(iteration=iteration, **parts)
+
+
+def remove_snapshots(run: PathLike) -> None:
+    """Remove a finished run's checkpoints; the model stays."""
+    shutil.rmtree(Path(run) / "checkpoints", ignore_errors=True)
+
+
+def _snapshots(parent: Path) -> list[Path]:
+    return sorted(parent.glob("iteration-*")) if parent.is_dir() else []
+
+
+def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Dense tensors on the CPU that share no storage: what safetensors can write."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+
+
+def _sync(path: Path) -> None:
+    """Ask the system to put a file or folder onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

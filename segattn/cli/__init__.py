@@ -1,0 +1,70 @@
+"""The command line: `segattn COMMAND ...`; one file a command, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from segattn import __version__
+
+COMMANDS = {
+    "study": "train, evaluate and compare heads: the whole study in one command",
+    "train": "train and evaluate one network",
+    "evaluate": "score a trained network on a split",
+    "predict": "label photos with a trained network",
+    "heads": "list the attention heads, or explain one",
+    "flops": "count what networks cost, without running them",
+    "report": "tables, figures and an HTML page from finished runs",
+}
+
+_EPILOGUE = """\
+Start with:
+  segattn study quick                    all ten heads on generated street scenes, in minutes
+  segattn heads ccnet                    equation, cost and source of a mechanism
+  segattn flops --input 769x769          cost of every head with ResNet-101
+  segattn COMMAND --help                 options of a command"""
+
+
+def usage() -> str:
+    """The text of `segattn --help`."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {text}" for name, text in COMMANDS.items()]
+    return (
+        f"segattn {__version__}: attention networks for semantic segmentation, compared on equal terms\n\n"
+        "usage: segattn COMMAND [options]\n\ncommands:\n" + "\n".join(lines) + f"\n\n{_EPILOGUE}\n"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the process's exit code: 0 done, 2 a mistake in what was given, 130 interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage(), end="")
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"segattn {__version__}")
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        return _fail(f"unknown command {name!r}; {hint}Commands: {', '.join(COMMANDS)}")
+    command = importlib.import_module(f"segattn.cli.{name}")
+    try:
+        return command.run(rest) or 0
+    except ValueError as error:
+        return _fail(str(error))
+    except BrokenPipeError:  # the reader (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print("\nsegattn: interrupted", file=sys.stderr)
+        return 130
+
+
+def _fail(message: str) -> int:
+    print(f"segattn: error: {message}", file=sys.stderr)
+    return 2

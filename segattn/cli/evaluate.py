@@ -1,0 +1,96 @@
+"""`segattn evaluate`: score a trained network again, on another split or with other inference."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from segattn import config
+from segattn.cli._arguments import parse, size
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """Score a trained network on a split of the data set that it was trained on."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    split: str | None = None
+    """Split to score; the validation split of the experiment unless given."""
+    data_root: str | None = None
+    """Folder of the data set, where it has moved since training."""
+    mode: Literal["whole", "slide"] | None = None
+    """Whole image or sliding window; as in the experiment unless given."""
+    crop: str | None = None
+    """Sliding window, HEIGHTxWIDTH."""
+    stride: str | None = None
+    """Step of the window, HEIGHTxWIDTH; two thirds of it unless given."""
+    flip: bool = False
+    """Average with the mirrored image."""
+    scales: tuple[float, ...] = (1.0,)
+    """Average over these scales."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    json: Path | None = None
+    """Also write the scores to this file."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    chosen = parse(EvaluateArguments, arguments, command="evaluate", description=EvaluateArguments.__doc__ or "")
+    import torch
+
+    from segattn import checkpoint, records
+    from segattn.evaluate import evaluate, inference_of
+    from segattn.optimization import resolve_device
+    from segattn.train import open_split
+
+    model = checkpoint.load_model(chosen.run, device=resolve_device(chosen.device))
+    experiment: config.Experiment = model.experiment  # type: ignore[assignment]
+    evaluation = dataclasses.replace(
+        experiment.evaluation,
+        mode=chosen.mode or experiment.evaluation.mode,
+        crop_size=size(chosen.crop) if chosen.crop else experiment.evaluation.crop_size,
+        stride=size(chosen.stride) if chosen.stride else experiment.evaluation.stride,
+        flip=chosen.flip,
+        scales=chosen.scales,
+    )
+    if evaluation.mode == "whole":
+        if chosen.crop or chosen.stride:
+            raise ValueError("--crop and --stride are for --mode slide")
+        evaluation = dataclasses.replace(evaluation, crop_size=None, stride=None)
+    section = dataclasses.replace(experiment.data, root=chosen.data_root or experiment.data.root)
+    if chosen.split is not None:
+        section = dataclasses.replace(section, val_split=chosen.split)
+    dataset = open_split(section, section.val_split, section.val_images)
+    console = Console()
+    with torch.no_grad():
+        result = evaluate(model, dataset, inference_of(evaluation))
+    _show(console, result.scores, dataset)
+    if chosen.json is not None:
+        records.write(result.scores, chosen.json)
+
+
+def _show(console: Console, scores, dataset) -> None:  # type: ignore[no-untyped-def]
+    table = Table(box=None, header_style="bold")
+    table.add_column("class")
+    table.add_column("IoU %", justify="right")
+    table.add_column("accuracy %", justify="right")
+    for name, iou, accuracy in zip(dataset.class_names, scores.iou, scores.accuracy, strict=True):
+        table.add_row(name, _percent(iou), _percent(accuracy))
+    console.print(table)
+    console.print(
+        f"\nmIoU {_percent(scores.mean_iou)} %   pixel accuracy {_percent(scores.pixel_accuracy)} %   "
+        f"mean accuracy {_percent(scores.mean_accuracy)} %   on {scores.num_images} images of {dataset.name} {dataset.split}",
+        highlight=False,
+    )
+    console.print(f"[dim]{scores.inference}\n{scores.definition}[/dim]", highlight=False)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"

@@ -1,0 +1,60 @@
+"""`segattn heads`: the catalogue."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from segattn import heads
+from segattn.cli._arguments import parse
+
+
+@dataclass(frozen=True)
+class HeadsArguments:
+    """List the heads, or print one's equations, cost, sources and options."""
+
+    name: Annotated[str | None, tyro.conf.Positional] = None
+    """Head to explain."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    name = parse(HeadsArguments, arguments, command="heads", description=HeadsArguments.__doc__ or "").name
+    if name is None:
+        _list()
+    else:
+        _explain(name)
+
+
+def _list() -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("head", "paper", "venue"):
+        table.add_column(column, no_wrap=column != "paper")
+    for name in heads.names():
+        title, venue = paper(inspect.getdoc(heads.module(name)) or "")
+        table.add_row(name, title, venue)
+    console = Console()
+    console.print(table)
+    console.print("\nsegattn heads NAME explains one; a dotted module path of your own works wherever a name does.")
+
+
+def paper(docstring: str) -> tuple[str, str]:
+    """Title and venue from the first lines of a head's docstring."""
+    first = " ".join(docstring.partition("\n\n")[0].split())
+    match = re.search(r"\*(.+?)\*,\s*(.+)", first)
+    return (match[1], match[2].rstrip(".")) if match else (first, "")
+
+
+def _explain(name: str) -> None:
+    module = heads.module(name)
+    print(inspect.getdoc(module))
+    print("\nOptions of the head:")
+    for parameter in inspect.signature(module.Head).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            print(f"  {parameter.name} = {parameter.default!r}    ({parameter.annotation})")

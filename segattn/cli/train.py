@@ -1,0 +1,62 @@
+"""`segattn train`: one network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from segattn.cli._arguments import ExperimentOptions, experiment_and_rest, load_experiment, parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments:
+    """Train one network, evaluate it, and write its record; the same command goes on after an interruption."""
+
+    out: Path | None = None
+    """Folder of the run; runs/EXPERIMENT/HEAD-MODE-sSEED unless given."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int = 0
+    """Processes that prepare images; 0 prepares them between the steps."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    name, rest = experiment_and_rest(arguments, command="train")
+    options: Any = make_dataclass(
+        "TrainOptions",
+        [("config", ExperimentOptions, field(default=load_experiment(name)))],
+        bases=(TrainArguments,),
+        frozen=True,
+        kw_only=True,
+    )
+    chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__ or "")
+    from segattn import heads
+    from segattn.cli._progress import study_progress
+    from segattn.study import Position, run_name
+    from segattn.train import Interrupted, Progress, train
+
+    config = chosen.config
+    heads.module(config.model.head)
+    out = chosen.out or Path("runs") / config.name / run_name(config)
+    console = Console()
+    try:
+        with study_progress(console) as reporter:
+
+            def report(progress: Progress) -> None:
+                reporter(Position(0, 1, run_name(config), progress))
+
+            record = train(config, out, device=chosen.device, num_workers=chosen.workers, on_progress=report)
+    except Interrupted as stopped:
+        print(f"segattn: {stopped}", file=sys.stderr)
+        return 130
+    scores = record.scores
+    console.print(
+        f"{config.model.head} on {record.dataset} {record.split}: mIoU {100 * scores.mean_iou:.2f} %, "
+        f"pixel accuracy {100 * scores.pixel_accuracy:.2f} %, {scores.num_images} images\n{out}",
+        highlight=False,
+    )
+    return 0

@@ -1,0 +1,196 @@
+"""What an experiment is: frozen dataclasses, changed with `dataclasses.replace` or from the command line.
+
+An experiment is a function that returns an `Experiment` (see `segattn/experiments/`). Everything that can change a result is in
+here and is written into the record; where the run happens (device, workers, output folder) is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import msgspec
+import tyro
+import yaml
+
+
+def _options_from_text(words: list[str]) -> dict[str, Any]:
+    """`{name: value, ...}` as YAML, or `name=value,...` from the command line."""
+    text = words[0]
+    if not text.lstrip().startswith("{"):
+        text = "{" + text.replace("=", ": ") + "}"
+    try:
+        options = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"{words[0]!r} is not of the form name=value,name=value") from None
+    return options
+
+
+Options = Annotated[
+    dict[str, Any],
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME=VALUE,...",
+        instance_from_str=_options_from_text,
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [json.dumps(value)],
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which images."""
+
+    name: str = "streets"
+    """Data set: a name of `segattn.datasets.names()` or a dotted module path."""
+    root: Annotated[str | None, tyro.conf.arg(aliases=("--data-root",))] = None
+    """Folder of the data set; None for a generated one."""
+    train_split: str = "train"
+    val_split: str = "val"
+    size: tuple[int, int] | None = None
+    """Height and width in pixels of generated images (`streets` only)."""
+    train_images: int | None = None
+    """How many images to generate, or to take, for training; None for all."""
+    val_images: int | None = None
+    """The same for validation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Joint transforms of image and label in training."""
+
+    crop_size: tuple[int, int] = (769, 769)
+    """Height and width in pixels; smaller images are padded (mean colour, label 255)."""
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    photometric: bool = True
+    max_class_share: float = 1.0
+    """Crops are drawn again (up to 10 times) while one class covers more than this share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Which network."""
+
+    head: Annotated[str, tyro.conf.arg(aliases=("--head",))] = "fcn"
+    """Attention head: a name of `segattn heads` or a dotted module path."""
+    mode: Annotated[Literal["faithful", "controlled"], tyro.conf.arg(aliases=("--mode",))] = "faithful"
+    """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
+    backbone: Annotated[str, tyro.conf.arg(aliases=("--backbone",))] = "resnet101"
+    output_stride: int = 8
+    align_corners: bool = True
+    auxiliary_weight: float = 0.4
+    pretrained: str | None = None
+    """Local file of backbone weights in torchvision's or mmsegmentation's naming."""
+    head_options: Options = field(default_factory=dict)
+    """Keyword arguments of the head, such as channels=256."""
+    backbone_options: Options = field(default_factory=dict)
+    """Keyword arguments of the backbone, such as stem=plain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimization:
+    """SGD with a polynomial schedule, counted in iterations."""
+
+    iterations: Annotated[int, tyro.conf.arg(aliases=("--iterations",))] = 80_000
+    batch_size: Annotated[int, tyro.conf.arg(aliases=("--batch-size",))] = 8
+    """Over all processes together."""
+    lr: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-2
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    decay_norm_and_bias: bool = True
+    """False: no weight decay on norms and biases."""
+    poly_power: float = 0.9
+    min_lr: float = 1e-4
+    warmup: int = 0
+    """Iterations of linear warm-up."""
+    head_lr_factor: float = 1.0
+    """The head's learning rate is this times the backbone's."""
+    ohem: bool = False
+    """Online hard example mining: confidence threshold 0.7, at least 100,000 pixels kept."""
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], tyro.conf.arg(aliases=("--precision",))] = "auto"
+    """auto: bf16 on a GPU that has it and on processors with AMX, else fp32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How predictions are made for the scores."""
+
+    mode: Literal["whole", "slide"] = "whole"
+    crop_size: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    examples: int = 4
+    """How many validation images are kept as pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that determines a result."""
+
+    name: tyro.conf.Suppress[str]
+    data: Data = Data()
+    augmentation: Augmentation = Augmentation()
+    model: Model = Model()
+    optimization: Optimization = Optimization()
+    evaluation: Evaluation = Evaluation()
+    seed: int = 0
+    validate_every: int = 8_000
+    """Iterations between measurements on the validation split; 0 for the end only."""
+    checkpoint_every: int = 2_000
+    """Iterations between checkpoints to resume from."""
+    log_every: int = 50
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """An experiment as plain JSON types."""
+    return msgspec.to_builtins(config)
+
+
+def from_dict(raw: dict[str, Any]) -> Experiment:
+    """An experiment from `to_dict`'s form.
+
+    Raises:
+        ValueError: a field is unknown, missing or of the wrong type.
+    """
+    try:
+        return msgspec.convert(raw, Experiment)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"not an experiment: {error}") from None
+
+
+def check(config: Experiment) -> None:
+    """Refuse values that no run could use.
+
+    Raises:
+        ValueError: naming the field, what was given and what is allowed.
+    """
+    optimization, augmentation = config.optimization, config.augmentation
+    positive = {
+        "optimization.iterations": optimization.iterations,
+        "optimization.batch_size": optimization.batch_size,
+        "optimization.lr": optimization.lr,
+        "augmentation.crop_size": min(augmentation.crop_size),
+        "augmentation.scale_range": min(augmentation.scale_range),
+        "checkpoint_every": config.checkpoint_every,
+        "log_every": config.log_every,
+    }
+    for name, value in positive.items():
+        if value <= 0:
+            raise ValueError(f"{name} should be above 0, not {value}")
+    if augmentation.scale_range[0] > augmentation.scale_range[1]:
+        raise ValueError(f"augmentation.scale_range {augmentation.scale_range} should be (smallest, largest)")
+    if not 0 <= augmentation.flip <= 1:
+        raise ValueError(f"augmentation.flip={augmentation.flip} is a probability between 0 and 1")
+    if config.evaluation.mode == "slide" and config.evaluation.crop_size is None:
+        raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (height width)")
+
+
+def with_head(config: Experiment, head: str, *, seed: int) -> Experiment:
+    """The same experiment with another head and seed."""
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, head=head), seed=seed)

@@ -1,0 +1,86 @@
+"""What our networks cost: the ledger of `segattn.profile` for mechanism, head and whole network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from segattn import records
+from segattn.model import SegmentationModel
+from segattn.profile import flops
+
+REFERENCE_SIZES = ((769, 769), (520, 520))
+"""The study's crops: Cityscapes and ADE20K."""
+REFERENCE_CLASSES = (19, 150)
+
+
+def ledger(model: SegmentationModel, input_size: tuple[int, int]) -> flops.Ledger:
+    """Every operator of an inference pass of one image; `model` is on the `meta` device.
+
+    An operation is a property of the equation, so each mechanism is counted in the form that its equation is written in,
+    whichever form computes it (class attribute `counted_as`, by default "reference").
+    """
+    model.eval()
+    if model.auxiliary is not None:
+        model.auxiliary = None  # not part of inference
+    for module in model.modules():
+        if hasattr(module, "implementation"):
+            counted_as: str = vars(type(module)).get("counted_as", "reference")
+            module.implementation = counted_as  # type: ignore[assignment]
+    return flops.count(model, torch.empty(1, 3, *input_size, device="meta"))
+
+
+def network_cost(
+    head: str,
+    *,
+    input_size: tuple[int, int],
+    num_classes: int = 19,
+    backbone: str = "resnet101",
+    output_stride: int = 8,
+    mode: str = "faithful",
+    head_options: dict[str, Any] | None = None,
+    backbone_options: dict[str, Any] | None = None,
+) -> records.Cost:
+    """Cost of a network for one image of `input_size` (height, width), counted on `meta`: nothing is allocated.
+
+    Raises:
+        ValueError: unknown head or option, or an operator that has no formula.
+    """
+    from segattn.model import create_model
+
+    with torch.device("meta"):
+        model = create_model(
+            head,
+            num_classes=num_classes,
+            backbone=backbone,
+            output_stride=output_stride,
+            mode=mode,  # type: ignore[arg-type]
+            auxiliary_weight=0,
+            head_options=head_options,
+            backbone_options=backbone_options,
+        )
+    counted = ledger(model, input_size)
+    return records.Cost(
+        head=head,
+        mode=mode,
+        backbone=backbone,
+        output_stride=output_stride,
+        num_classes=num_classes,
+        input_size=input_size,
+        mechanism=_part(counted, "head.attention"),
+        head_total=_part(counted, "head"),
+        network=_part(counted, ""),
+    )
+
+
+def _part(counted: flops.Ledger, prefix: str) -> records.PartCost:
+    total = counted.total(prefix)
+    return records.PartCost(
+        parameters=total.parameters,
+        macs=total.macs,
+        flops=total.flops,
+        study=total.study,
+        other=total.other,
+        activation_bytes=total.activation_bytes,
+    )

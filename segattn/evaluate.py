@@ -1,0 +1,174 @@
+"""Accuracy of a model over one split: every image once, one confusion matrix over all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from segattn import config, records
+from segattn.data import Dataset
+from segattn.data.loader import EvaluationStream
+from segattn.data.transforms import to_tensor
+from segattn.inference import Inference, describe, predict_labels
+from segattn.metrics import DEFINITION, ConfusionMatrix
+from segattn.model import SegmentationModel
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Scores of a split, and each image's own counts."""
+
+    scores: records.Scores
+    per_image: np.ndarray
+    """int64 (images, K, K), row = label, column = prediction."""
+    names: list[str]
+    """Image names in the order of `per_image`."""
+
+
+def inference_of(evaluation: config.Evaluation) -> Inference:
+    """The inference settings of an experiment; the stride of a sliding window is two thirds of the crop unless given."""
+    crop = evaluation.crop_size
+    stride = evaluation.stride
+    if crop is not None and stride is None and evaluation.mode == "slide":
+        stride = (math.ceil(crop[0] * 2 / 3), math.ceil(crop[1] * 2 / 3))
+    return Inference(mode=evaluation.mode, crop=crop, stride=stride, flip=evaluation.flip, scales=evaluation.scales)
+
+
+@torch.no_grad()
+def evaluate(
+    model: SegmentationModel,
+    dataset: Dataset,
+    inference: Inference | None = None,
+    *,
+    batch_size: int = 4,
+    num_workers: int = 0,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    on_image: Callable[[int, int], object] = lambda done, total: None,
+) -> Evaluated:
+    """Score `model` on a labelled split; the model is left in the mode it was in.
+
+    With torch.distributed initialised every process takes its share, each image is counted exactly once, and every process
+    returns the same result. `on_image(done, total)` is called after each batch.
+
+    Raises:
+        ValueError: the split has no labels, or a label is outside the model's classes.
+    """
+    inference = inference or Inference()
+    if dataset.num_classes != model.num_classes:
+        raise ValueError(
+            f"the model has {model.num_classes} classes, {dataset.name} has {dataset.num_classes}; "
+            "evaluate it on the data set that it was trained on"
+        )
+    rank, world_size = _share()
+    stream = EvaluationStream(dataset, batch_size=batch_size, rank=rank, world_size=world_size, num_workers=num_workers)
+    device = next(model.parameters()).device
+    K = dataset.num_classes
+    per_image = torch.zeros(len(dataset), K, K, dtype=torch.int64)
+    was_training = model.training
+    model.eval()
+    done = 0
+    try:
+        for batch in stream:
+            if batch["label"] is None:
+                raise ValueError(f"{dataset.name} {dataset.split} has no labels to score against; use another split")
+            with autocast():
+                predictions = predict_labels(model, batch["image"].to(device), inference=inference).cpu()
+            for index, prediction, label in zip(batch["indices"], predictions, batch["label"], strict=True):
+                per_image[index] = ConfusionMatrix(K, dataset.ignore_index).update(prediction, label)
+            done += len(batch["names"])
+            on_image(done, len(stream))
+    finally:
+        model.train(was_training)
+    per_image = _sum_over_processes(per_image, device)
+    names = [dataset.image_name(index) for index in range(len(dataset))]
+    return Evaluated(scores(per_image, describe(inference), dataset.ignore_index), per_image.numpy(), names)
+
+
+def scores(per_image: Tensor, inference: str, ignore_index: int = 255) -> records.Scores:
+    """Scores of the sum of confusion matrices (images, K, K)."""
+    matrix = ConfusionMatrix.from_matrix(per_image.sum(dim=0), ignore_index)
+    return records.Scores(
+        mean_iou=matrix.mean_iou(),
+        pixel_accuracy=matrix.pixel_accuracy(),
+        mean_accuracy=matrix.mean_accuracy(),
+        iou=_or_none(matrix.iou()),
+        accuracy=_or_none(matrix.class_accuracy()),
+        confusion=matrix.matrix.tolist(),
+        num_images=len(per_image),
+        definition=DEFINITION,
+        inference=inference,
+    )
+
+
+def write_examples(
+    model: SegmentationModel,
+    dataset: Dataset,
+    folder: Path,
+    *,
+    count: int,
+    inference: Inference | None = None,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> list[records.Example]:
+    """Write image, coloured label and coloured prediction of `count` evenly spaced images into `folder`.
+
+    Paths in the result are relative to the folder's parent, where the record is.
+    """
+    examples: list[records.Example] = []
+    if count < 1:
+        return examples
+    folder.mkdir(parents=True, exist_ok=True)
+    device = next(model.parameters()).device
+    for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)).tolist():
+        sample = dataset[index]
+        with autocast():
+            image = to_tensor(sample.image)[None].to(device)
+            prediction = predict_labels(model, image, inference=inference)[0].cpu().numpy()
+        stem = f"{index:05d}"
+        pictures = {"image": sample.image, "prediction": colour(prediction, dataset.palette)}
+        if sample.label is not None:
+            pictures["label"] = colour(sample.label, dataset.palette)
+        for kind, picture in pictures.items():
+            Image.fromarray(picture).save(folder / f"{stem}-{kind}.png", optimize=True)
+        examples.append(
+            records.Example(
+                name=sample.name,
+                image=f"{folder.name}/{stem}-image.png",
+                label=f"{folder.name}/{stem}-label.png" if "label" in pictures else None,
+                prediction=f"{folder.name}/{stem}-prediction.png",
+            )
+        )
+    return examples
+
+
+def colour(label: np.ndarray, palette: tuple[tuple[int, int, int], ...]) -> np.ndarray:
+    """Paint class indices (H, W) in the palette's colours, uint8 (H, W, 3); ignored pixels are black."""
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(palette)] = palette
+    return table[label]
+
+
+def _or_none(values: Tensor) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def _share() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def _sum_over_processes(counts: Tensor, device: torch.device) -> Tensor:
+    """Sum of all processes' counts; each image was counted by one of them."""
+    if _share()[1] == 1:
+        return counts
+    moved = counts.to(device)
+    torch.distributed.all_reduce(moved)
+    return moved.cpu()

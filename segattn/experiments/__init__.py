@@ -1,0 +1,51 @@
+"""Experiments, one file each: the folder is the catalogue.
+
+A file has `experiment() -> Experiment` and says in its docstring what it is for, the command and how long it takes. A dotted
+module path works wherever a name does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+
+from segattn.config import Experiment
+
+
+def names() -> list[str]:
+    """Names of the experiments that come with segattn."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def load(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        ValueError: no such experiment; the message names the nearest ones.
+    """
+    return _module(name).experiment()
+
+
+def summary(name: str) -> str:
+    """First line of an experiment's docstring."""
+    return (inspect.getdoc(_module(name)) or "").partition("\n")[0]
+
+
+def _module(name: str):  # type: ignore[no-untyped-def]
+    if "." in name:
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"experiment {name!r}: {error}; give the dotted path of a module that Python can import"
+            ) from error
+        if not hasattr(module, "experiment"):
+            raise ValueError(f"module {name!r} has no function experiment(); see segattn/experiments/quick.py")
+        return module
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"unknown experiment {name!r}; {hint}Known: {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,56 @@
+"""The optimiser, its schedule and its arithmetic."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from segattn.config import Optimization
+from segattn.model import SegmentationModel
+
+
+def learning_rate(iteration: int, optimization: Optimization) -> float:
+    """Rate of an iteration: linear warm-up, then min_lr + (lr - min_lr) (1 - iteration/iterations)^power."""
+    decay = (1 - iteration / optimization.iterations) ** optimization.poly_power
+    lowest = min(optimization.min_lr, optimization.lr)
+    rate = lowest + (optimization.lr - lowest) * decay
+    return rate * min(1.0, (iteration + 1) / (optimization.warmup + 1))
+
+
+def resolve_device(device: str) -> torch.device:
+    """auto is the GPU where there is one.
+
+    Raises:
+        ValueError: unknown, or a GPU where torch sees none.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device {device!r} is not known; use auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, but torch sees no GPU; use --device cpu")
+    return torch.device("cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """`fp32`, `bf16` or `fp16`; auto is bf16 where it is faster: GPUs that have it, processors with AMX."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():
+        return "bf16"
+    return "fp32"
+
+
+def sgd(model: SegmentationModel, optimization: Optimization) -> torch.optim.SGD:
+    """SGD with a group for each pair of learning-rate factor and weight decay; frozen parameters are left out."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            factor = 1.0 if name.startswith("backbone.") else optimization.head_lr_factor
+            plain = parameter.ndim < 2 and not optimization.decay_norm_and_bias
+            groups.setdefault((factor, 0.0 if plain else optimization.weight_decay), []).append(parameter)
+    return torch.optim.SGD(
+        [{"params": group, "lr_factor": factor, "weight_decay": decay} for (factor, decay), group in groups.items()],
+        lr=optimization.lr,
+        momentum=optimization.momentum,
+    )
