@@ -102,6 +102,7 @@ class Log:
             kept.append(line)
         if active and path.exists():
             records.write_bytes("".join(line + "\n" for line in kept).encode(), path)
+        self.board = _tensorboard(path.parent, start) if active else None
 
     def add(self, point: records.CurvePoint, seconds: float) -> None:
         self.points.append(point)
@@ -109,3 +110,20 @@ class Log:
         if self.active:
             with self.path.open("a") as file:
                 file.write(json.dumps({**vars(point), "seconds": round(seconds, 3)}) + "\n")
+        if self.board is not None:
+            self.board.add_scalar("loss", point.loss, point.iteration)
+            self.board.add_scalar("lr", point.lr, point.iteration)
+            for name, loss in point.losses.items():
+                self.board.add_scalar(f"losses/{name}", loss, point.iteration)
+            if point.mean_iou is not None:
+                self.board.add_scalar("val/mean_iou", point.mean_iou, point.iteration)
+            self.board.flush()
+
+
+def _tensorboard(folder: Path, start: int) -> Any:
+    """A writer into the run's folder where TensorBoard is installed (extra `log`), else None."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
