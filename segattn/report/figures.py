@@ -103,8 +103,9 @@ def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
         axes.set_ylabel("mIoU %, mean over seeds" if any(row.n > 1 for row, *_ in spots) else "mIoU %")
         axes.margins(x=0.14, y=0.14)
         for row, y in free:
-            axes.axhline(y, color=SECOND, linewidth=1, linestyle=(0, (4, 3)))
-            axes.text(1, y, f"{row.label} (no {part})", color=SECOND, fontsize=8, ha="right", va="bottom",
+            colour = SECOND if row.head == BASELINE else QUIET
+            axes.axhline(y, color=colour, linewidth=1, linestyle=(0, (4, 3)))
+            axes.text(1, y, f"{_short(row.label)} (no {part})", color=colour, fontsize=8, ha="right", va="bottom",
                       transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
         _spots(axes, spots)
         _name_spots(figure, axes, spots)
@@ -139,6 +140,7 @@ def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # settles the layout, so that pixels are final
     figure.set_layout_engine("none")
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # leader lines must not move them
     renderer = canvas.get_renderer()
     texts = [axes.text(0, 0, _short(row.label), fontsize=8, parse_math=False) for row, *_ in spots]
     sizes = [(box.width + 4, box.height + 1) for box in (text.get_window_extent(renderer) for text in texts)]
@@ -158,7 +160,7 @@ def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]
     placements = place(points, sizes, tuple(frame.extents), bars + notes * 9)
     to_data = axes.transData.inverted()
     for text, placement in zip(texts, placements, strict=True):
-        text.set(position=to_data.transform(placement.box[:2]), ha="left", va="bottom")
+        text.set(position=to_data.transform((placement.box[0] + 2, placement.box[1])), ha="left", va="bottom")
         if placement.leader:
             (x0, y0), (x1, y1) = to_data.transform(placement.leader)
             axes.plot([x0, x1], [y0, y1], color=QUIET, linewidth=0.6, zorder=1)

@@ -30,10 +30,11 @@ def place(
     """Put a label of each size (width, height) near its point, inside the frame.
 
     Greedy: the most crowded point first, and for each the cheapest of 16 directions at growing distance, where overlap with
-    labels, points, leaders and the frame costs more than distance, and overlap with `obstacles` (error bars) a little.
+    labels, points, leaders and the frame costs more than distance, and overlap with `obstacles` (error bars) or a place
+    as close to another point a little.
     All lengths in the same unit, for instance pixels at 72 per inch.
     """
-    discs = [(x - 5, y - 5, x + 5, y + 5) for x, y in points]
+    discs = [(x - 7, y - 7, x + 7, y + 7) for x, y in points]
     order = sorted(range(len(points)), key=lambda i: sum(math.dist(points[i], other) for other in points))
     placed: dict[int, Placement] = {}
     for index in order:
@@ -42,7 +43,10 @@ def place(
         best = math.inf
         for option in _candidates(points[index], sizes[index]):
             distance = _distance(option.box, points[index])
-            if distance < best and (cost := distance + _penalty(option, frame, hard, obstacles)) < best:
+            if (
+                distance < best
+                and (cost := distance + _penalty(option, frame, hard, obstacles) + _doubt(option, index, points)) < best
+            ):
                 best, placed[index] = cost, option
     return [placed[index] for index in range(len(points))]
 
@@ -86,6 +90,13 @@ def _penalty(option: Placement, frame: Box, hard: Sequence[Box], soft: Sequence[
     crossed = sum(overlap(part, other) > 0 for part in _along(option.leader)[2:] for other in hard)
     touched = sum(overlap(box, other) > 0 for other in soft)
     return 100 * outside + 100 * covered + 300 * crossed + 12 * touched
+
+
+def _doubt(option: Placement, index: int, points: Sequence[Point]) -> float:
+    """For standing about as close to another point as to its own."""
+    own = _distance(option.box, points[index])
+    others = [_distance(option.box, point) for i, point in enumerate(points) if i != index and point != points[index]]
+    return 14.0 * sum(other < own + 5 for other in others)
 
 
 def _along(leader: tuple[Point, Point] | None) -> list[Box]:

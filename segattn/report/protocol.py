@@ -10,8 +10,8 @@ from typing import Any
 
 from segattn.report.results import Run, Study
 
-BY_DESIGN = ("head", "mode", "seed", "name", "head_options", "out", "output", "folder")
-"""First words of settings that are meant to differ between the runs of a study."""
+BY_DESIGN = ("name", "seed", "model.head", "model.mode", "model.head_options")
+"""Settings that are meant to differ between the runs of a comparison."""
 _NAMES = 4
 
 
@@ -92,8 +92,12 @@ def _merge(values: list[tuple[Run, dict[str, str]]], by_design: tuple[str, ...])
             holders.setdefault(found.get(key, "(not set)"), []).append(run)
         differs = len(holders) > 1
         pairs = [(value, _runs_text(runs) if differs else "") for value, runs in holders.items()]
-        merged.append(Setting(key, pairs, differs and key.split(".")[0] not in by_design))
+        merged.append(Setting(key, pairs, differs and not _is_under(key, by_design)))
     return sorted(merged, key=lambda setting: not setting.flagged)
+
+
+def _is_under(key: str, names: tuple[str, ...]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def _runs_text(runs: list[Run]) -> str:

@@ -37,9 +37,9 @@ def giga(value: int, digits: int) -> str:
     return f"{value / 1e9:,.{digits}f}"
 
 
-def mega(value: int) -> str:
+def mega(value: int, digits: int = 1) -> str:
     """A count in units of 10^6."""
-    return f"{value / 1e6:,.1f}"
+    return f"{value / 1e6:,.{digits}f}"
 
 
 def cells(study: Study, row: Row) -> list[str]:

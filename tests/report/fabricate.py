@@ -141,9 +141,11 @@ def run(head: str, seed: int, folder: Path, *, with_cost: bool = True, images: i
         for i in range(10, 401, 10)
     ]  # fmt: skip
     config = {
-        "head": head, "seed": seed, "mode": "faithful", "backbone": "resnet18", "iterations": 400, "batch_size": 4,
-        "optimizer": {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4, "poly_power": 0.9},
-        "augment": {"crop_size": [97, 193], "scale_range": [0.5, 2.0], "flip": 0.5},
+        "name": "synthetic", "seed": seed,
+        "model": {"head": head, "mode": "faithful", "backbone": "resnet18", "output_stride": 8, "head_options": {}},
+        "optimization": {"iterations": 400, "batch_size": 4, "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4},
+        "augmentation": {"crop_size": [97, 193], "scale_range": [0.5, 2.0], "flip": 0.5},
+        "evaluation": {"mode": "whole", "flip": False},
     }  # fmt: skip
     record = RunRecord(
         experiment="synthetic", head=head, mode="faithful", seed=seed, dataset="streets", split="val",

@@ -79,7 +79,7 @@ def test_every_part_is_there(text):
         Outline(text).ids
     )
     for words in ("78.79", "TP / (TP + FP + FN)", "whole image, one scale", "segattn study synthetic --seeds 3",
-                  "optimizer.weight_decay", "Synthetic CPU", "2HW(C_in K² + 1)C_out", "At 520×520"):  # fmt: skip
+                  "optimization.weight_decay", "Synthetic CPU", "2HW(C_in K² + 1)C_out", "At 520×520"):  # fmt: skip
         assert words in text
     assert text.count("<img ") == 2 * (2 + len(fabricate.HEADS))
 

@@ -23,17 +23,23 @@ def test_nested_settings_get_dotted_names():
 
 def test_head_and_seed_may_differ(ten_by_three):
     settings = {setting.key: setting for setting in protocol.settings(report.load(ten_by_three))}
-    assert len(settings["head"].values) == 10
+    assert len(settings["model.head"].values) == 10
     assert len(settings["seed"].values) == 3
     assert not any(setting.flagged for setting in settings.values())
     assert protocol.warnings(report.load(ten_by_three)) == []
 
 
 def test_another_number_of_iterations_is_flagged_first_with_its_runs(tmp_path):
-    first, *_ = protocol.settings(study_with(tmp_path, iterations=800))
-    assert first.key == "iterations"
+    optimization = {"iterations": 800, "batch_size": 4, "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
+    first, *_ = protocol.settings(study_with(tmp_path, optimization=optimization))
+    assert first.key == "optimization.iterations"
     assert first.flagged
     assert sorted(first.values) == [("400", "fcn s0"), ("800", "ccnet s0")]
+
+
+def test_the_mode_of_the_evaluation_is_not_the_mode_of_the_model(tmp_path):
+    settings = protocol.settings(study_with(tmp_path, evaluation={"mode": "slide", "flip": False}))
+    assert [setting.key for setting in settings if setting.flagged] == ["evaluation.mode"]
 
 
 def test_a_setting_that_only_some_runs_have_is_flagged(tmp_path):
