@@ -76,8 +76,8 @@ def hard_classes(lines: list[ClassLine]) -> list[ClassLine]:
 
 
 def best(study: Study, line: ClassLine) -> Row | None:
-    """The row with the highest IoU of a class."""
-    known = [(value, -index) for index, value in enumerate(line.iou) if value is not None]
+    """The row with the highest IoU of a class; None where no row recognises any of it."""
+    known = [(value, -index) for index, value in enumerate(line.iou) if value]
     return study.rows[-max(known)[1]] if known else None
 
 

@@ -36,6 +36,8 @@ _STYLE: Any = {
     "xtick.labelsize": 8, "ytick.labelsize": 8,
 }  # fmt: skip
 _CURVE_POINTS = 150
+_LEAST_RANGE = 0.5
+"""Percentage points that the accuracy axis spans at least, so that a tie looks like one."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
         axes.set_xlabel(f"{part} GFLOPs (2 per multiply-add)\n{where}" + (", log scale" if logarithmic else ""))
         axes.set_ylabel("mIoU %, mean over seeds" if any(row.n > 1 for row, *_ in spots) else "mIoU %")
         axes.margins(x=0.14, y=0.14)
+        ys = [y for *_, y in spots] + [y for _, y in free]
+        if max(ys) - min(ys) < _LEAST_RANGE:
+            axes.set_ylim(min(ys) - _LEAST_RANGE / 2, max(ys) + _LEAST_RANGE / 2)
         for row, y in free:
             colour = SECOND if row.head == BASELINE else QUIET
             axes.axhline(y, color=colour, linewidth=1, linestyle=(0, (4, 3)))

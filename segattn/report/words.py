@@ -101,9 +101,10 @@ def _against_baseline(study: Study) -> list[str]:
     compared = [(row, delta) for row in study.rows if (delta := study.delta(row)) is not None]
     if not compared:
         return []
-    above = [row.label for row, delta in compared if delta.value > 0]
-    below = [row.label for row, delta in compared if delta.value <= 0]
-    text = f"{len(above)} of {len(compared)} attention networks are above the {BASELINE} baseline"
+    above = [row.label for row, delta in compared if round(delta.value, 4) > 0]  # as printed
+    below = [row.label for row, _ in compared if row.label not in above]
+    verb = "network is" if len(compared) == 1 else "networks are"
+    text = f"{len(above)} of {len(compared)} attention {verb} above the {BASELINE} baseline"
     if below and len(below) <= 4:
         text += f" ({_listing(below)} {'is' if len(below) == 1 else 'are'} not)"
     known = [delta for _, delta in compared if delta.low is not None and delta.low > 0]
@@ -115,7 +116,7 @@ def _against_baseline(study: Study) -> list[str]:
 def footnotes(study: Study) -> list[str]:
     """Definitions under the main table."""
     scores = study.first.scores
-    notes = [f"mIoU: {_sentence(scores.definition)} Inference: {_sentence(scores.inference)}"]
+    notes = [f"Accuracy: {_sentence(scores.definition)} Inference: {_sentence(scores.inference)}"]
     notes.append(
         "± is the sample standard deviation over n seeds."
         if study.seeds > 1

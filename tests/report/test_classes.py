@@ -48,6 +48,12 @@ def test_best_names_the_row_and_ties_go_to_the_higher_one(study):
     assert road.iou[0] > road.iou[1]
 
 
+def test_no_network_is_best_at_what_none_finds(tmp_path):
+    run(tmp_path, "fcn", [[5, 0, 0], [0, 3, 0], [0, 2, 0]])
+    study = report.load(tmp_path)
+    assert classes.best(study, classes.class_lines(study)[2]) is None
+
+
 def test_a_data_set_without_hard_classes_shows_its_weakest(tmp_path):
     scores = fabricate.scores(np.array([[9, 1], [3, 7]]))
     fabricate.run("fcn", 0, tmp_path, images=0, class_names=["cell", "rest"], palette=[(0, 0, 0)] * 2, scores=scores)

@@ -54,6 +54,11 @@ def test_equal_scores_are_level(tmp_path):
     assert "level with danet" in words.finding(study_of(tmp_path, ccnet=[0.41], danet=[0.41]))[0]
 
 
+def test_a_gain_too_small_to_print_is_no_gain(tmp_path):
+    text = " ".join(words.finding(study_of(tmp_path, ccnet=[0.41001], fcn=[0.41])))
+    assert "0 of 1 attention network is above the fcn baseline (ccnet is not)" in text
+
+
 def test_accuracy_and_cost_of_different_networks_are_told_apart(ten_by_three):
     notes = " ".join(words.cost_notes(report.load(ten_by_three)))
     assert "resnet101, output stride 8, 19 classes, input 769×769" in notes
