@@ -1,0 +1,204 @@
+"""Fu, Liu, Tian, Li, Bao, Fang, Lu: *Dual Attention Network for Scene Segmentation*, CVPR 2019, arXiv 1809.02983.
+
+Two attentions side by side on two reduced maps P and Q of the backbone's, over positions (PAM) and over channels (CAM):
+
+    PAM:  p'_i = p_i + gamma sum_j softmax_j(q_i^T k_j) v_j            CAM:  c'_a = c_a + beta sum_b softmax_b(-c_a^T c_b) c_b
+
+where p_i in R^C is P at position i = 1..N; q, k, v (paper: B, C, D): 1x1 convolutions of P to D, D and C channels, D = C/8; c_a
+in R^N is channel a = 1..C of Q; gamma, beta: scalars that start at 0, so that both start as the identity. No logit is scaled.
+Each result passes a 3x3 convolution, their sum is classified; in training each is also classified alone.
+
+Cost: MACs of PAM N C (2 D + C) + N^2 (D + C), of CAM 2 N C^2; memory N^2 + C^2. `fast` never stores N^2, in training neither: in
+float32 on the CPU it goes through blocks of queries (recomputed in the backward pass); else the fused product, which wants
+keys and values of one width that its kernels know: 256-wide groups of values, query and key widened by zeros.
+
+Differences from the paper and from the authors' code: the paper's CAM is softmax(E), E = c_a^T c_b; the authors' and every public
+code has softmax(max_b E_ab - E_ab) = softmax(-E): unlike channels weigh most. They report that the other sign trains worse,
+so it is an option only (`cam_sign="positive"`). Three cross-entropies of weight 1. Controlled form: PAM(F) + CAM(F) - F on
+one shared map, so that the skip counts once and the block starts as the identity.
+
+B batch, C channels, D = C/8 projected, H W feature map, N = H*W, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from segattn.heads._blocks import (
+    Classifier,
+    ConvBnRelu,
+    Implementation,
+    affinity,
+    attend,
+    check_option,
+    feature_map,
+    positions,
+)
+
+CamSign = Literal["negative", "positive"]
+BLOCK = 128  # queries at a time: their weights stay in the processor's cache
+
+
+class PositionAttention(nn.Module):
+    """PAM: x + gamma softmax(q k^T) v over positions."""
+
+    def __init__(self, channels: int, *, implementation: Implementation = "auto") -> None:
+        super().__init__()
+        check_option("implementation", implementation, Implementation)
+        self.implementation = implementation
+        self.query = nn.Conv2d(channels, max(channels // 8, 1), 1)
+        self.key = nn.Conv2d(channels, max(channels // 8, 1), 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def weights(self, query: Float[Tensor, "B Q D"], key: Float[Tensor, "B N D"]) -> Float[Tensor, "B Q N"]:
+        """The affinity of each query with every position; rows sum to 1."""
+        return affinity(query, key)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        query, key, value = positions(self.query(x)), positions(self.key(x)), positions(self.value(x))
+        if self.implementation == "reference":
+            y = self.weights(query, key).to(value.dtype) @ value
+        elif value.is_cuda or value.dtype.itemsize == 2 or torch.compiler.is_compiling():
+            y = _attend_fused(query, key, value)
+        else:
+            y = _attend_in_blocks(query, key, value)
+        return x + self.gamma * feature_map(y, x.shape[-2:])  # type: ignore[arg-type]
+
+    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> Float[Tensor, "B H W"]:
+        """The row of the affinity map that belongs to `pixel` = (row, column)."""
+        query = positions(self.query(x[:, :, pixel[0], pixel[1], None, None]))  # (B, 1, D)
+        return self.weights(query, positions(self.key(x))).unflatten(2, x.shape[-2:]).squeeze(1)
+
+
+def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`softmax(q k^T) v` (B, N, C), a block of queries at a time; the backward pass computes its weights again."""
+    blocks = query.split(BLOCK, dim=1)
+    if not torch.is_grad_enabled():
+        return torch.cat([attend(q, key, value, fast=False) for q in blocks], dim=1)
+    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([again(attend, q, key, value, fast=False) for q in blocks], dim=1)
+
+
+def _attend_fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """`softmax(q k^T) v` (B, N, C), fused."""
+    D, C = query.shape[2], value.shape[2]
+    groups = C // 256 if C % 256 == 0 else 1
+    q, k = (F.pad(x, (0, C // groups - D)).unsqueeze(1).expand(-1, groups, -1, -1) for x in (query, key))
+    v = value.unflatten(2, (groups, -1)).transpose(1, 2)  # (B, groups, N, C/groups)
+    y = F.scaled_dot_product_attention(q.contiguous(), k.contiguous(), v.contiguous(), scale=1.0)
+    return y.transpose(1, 2).flatten(2)
+
+
+class ChannelAttention(nn.Module):
+    """CAM: x + beta softmax(-x x^T) x over channels."""
+
+    def __init__(self, *, cam_sign: CamSign = "negative") -> None:
+        super().__init__()
+        check_option("cam_sign", cam_sign, CamSign)
+        self.sign = -1.0 if cam_sign == "negative" else 1.0
+        self.beta = nn.Parameter(torch.zeros(()))
+
+    def weights(self, rows: Float[Tensor, "B Q N"], channels: Float[Tensor, "B C N"]) -> Float[Tensor, "B Q C"]:
+        """The affinity of each row with every channel; rows sum to 1. Sums over positions are huge: float32 under autocast."""
+        return affinity(rows, channels, self.sign)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        channels = x.flatten(2)  # (B, C, N)
+        y = self.weights(channels, channels).to(x.dtype) @ channels
+        return x + self.beta * y.unflatten(2, x.shape[-2:])
+
+    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> Float[Tensor, "B H W"]:
+        """What the strongest channel at `pixel` gathers from all channels: its row of weights times x."""
+        channels, strongest = x.flatten(2), x[:, :, pixel[0], pixel[1]].argmax(dim=1)  # (B, C, N), (B,)
+        row = channels[torch.arange(len(x), device=x.device), strongest].unsqueeze(1)  # (B, 1, N)
+        return (self.weights(row, channels).to(x.dtype) @ channels).unflatten(2, x.shape[-2:]).squeeze(1)
+
+
+class DualAttention(nn.Module):
+    """PAM of one map and CAM of another."""
+
+    def __init__(
+        self, channels: int, *, cam_sign: CamSign = "negative", implementation: Implementation = "auto"
+    ) -> None:
+        super().__init__()
+        self.position = PositionAttention(channels, implementation=implementation)
+        self.channel = ChannelAttention(cam_sign=cam_sign)
+
+    def forward(self, p: Float[Tensor, "B C H W"], q: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
+        return self.position(p), self.channel(q)
+
+    def maps(self, p: Tensor, q: Tensor, pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
+        """`position`: what `pixel` takes from every position; `channel`: what its strongest channel gathers."""
+        return {"position": self.position.maps(p, pixel), "channel": self.channel.maps(q, pixel)}
+
+
+class SharedDualAttention(nn.Module):
+    """PAM(x) + CAM(x) - x: both attentions of one map, the skip counted once."""
+
+    def __init__(self, dual: DualAttention) -> None:
+        super().__init__()
+        self.dual = dual
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        position, channel = self.dual(x, x)
+        return position + channel - x
+
+    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
+        """See `DualAttention.maps`."""
+        return self.dual.maps(x, x, pixel)
+
+
+def mechanism(
+    channels: int, num_classes: int, *, cam_sign: CamSign = "negative", implementation: Implementation = "auto"
+) -> nn.Module:
+    """The mechanism for the controlled comparison."""
+    return SharedDualAttention(DualAttention(channels, cam_sign=cam_sign, implementation=implementation))
+
+
+class Head(nn.Module):
+    """DANet: two branches, each convolved, summed and classified."""
+
+    loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "position": 1.0, "channel": 1.0}
+    own_auxiliary = False
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        channels: int = 512,
+        cam_sign: CamSign = "negative",
+        dropout: float = 0.1,
+        implementation: Implementation = "auto",
+    ) -> None:
+        super().__init__()
+        self.position_in = ConvBnRelu(in_channels[-1], channels)
+        self.channel_in = ConvBnRelu(in_channels[-1], channels)
+        self.attention = DualAttention(channels, cam_sign=cam_sign, implementation=implementation)
+        self.position_out = ConvBnRelu(channels, channels)
+        self.channel_out = ConvBnRelu(channels, channels)
+        self.classify = Classifier(channels, num_classes, dropout=dropout)
+        self.classify_position = Classifier(channels, num_classes, dropout=dropout)
+        self.classify_channel = Classifier(channels, num_classes, dropout=dropout)
+
+    def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Logits (B, K, H, W): "out"; in training also "position" and "channel", those of each branch alone."""
+        position, channel = self.attention(self.position_in(features[-1]), self.channel_in(features[-1]))
+        position, channel = self.position_out(position), self.channel_out(channel)
+        outputs = {"out": self.classify(position + channel)}
+        if self.training:
+            outputs |= {"position": self.classify_position(position), "channel": self.classify_channel(channel)}
+        return outputs
+
+    def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
+        """`position`: what `pixel` takes from every position; `channel`: what its strongest channel gathers, (B, H, W)."""
+        return self.attention.maps(self.position_in(features[-1]), self.channel_in(features[-1]), pixel)
