@@ -68,7 +68,7 @@ def network_cost(
         output_stride=output_stride,
         num_classes=num_classes,
         input_size=input_size,
-        mechanism=_part(counted, "head.attention"),
+        mechanism=_part(counted, next(path for path, found in model.named_modules() if found is model.head.attention)),
         head_total=_part(counted, "head"),
         network=_part(counted, ""),
     )

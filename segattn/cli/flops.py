@@ -115,8 +115,8 @@ def _headings(convention: str) -> list[str]:
     unit = {"macs": "GMACs", "flops": "GFLOPs", "study": "GFLOPs (study)"}
     found = ["head"]
     for shown in _conventions(convention):
-        found += [f"{_TITLES[part]} {unit[shown]}" for part in _PARTS]
-    return [*found, "other G", "mechanism M params", "head M params", "network M params"]
+        found += [f"{unit[shown]} {_TITLES[part]}" for part in _PARTS]
+    return [*found, "other G", *(f"Mparams {_TITLES[part]}" for part in _PARTS)]
 
 
 def _cells(cost: Cost, convention: str) -> list[str]:
@@ -138,8 +138,8 @@ def _by_size(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
     groups: dict[str, list[Cost]] = {}
     for cost in costs:
         title = (
-            f"{cost.input_size[0]}x{cost.input_size[1]} pixels, {cost.backbone} at output stride {cost.output_stride}, "
-            f"{cost.num_classes} classes, {cost.mode} heads, batch 1"
+            f"{cost.input_size[0]}x{cost.input_size[1]}, {cost.backbone} at output stride {cost.output_stride}, "
+            f"{cost.num_classes} classes, {cost.mode} heads, one image"
         )
         groups.setdefault(title, []).append(cost)
     return groups
@@ -148,9 +148,11 @@ def _by_size(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
 def _table(costs: Sequence[Cost], convention: str) -> None:
     console = Console()
     for title, group in _by_size(costs).items():
-        table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+        console.print(title, style="italic", highlight=False)
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 2))
         for number, heading in enumerate(_headings(convention)):
-            table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=number == 0)
+            what, _, part = heading.rpartition(" ")
+            table.add_column(f"{what}\n{part}", justify="left" if number == 0 else "right", no_wrap=True)
         for cost in group:
             table.add_row(*_cells(cost, convention))
         console.print(table)
