@@ -113,7 +113,7 @@ def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
             axes.text(1, y, f"{_short(row.label)} (no {part})", color=colour, fontsize=8, ha="right", va="bottom",
                       transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
         _spots(axes, spots)
-        _name_spots(figure, axes, spots)
+        _name_spots(figure, axes, spots, [y for _, y in free])
         source = "trained" if trained else "reference"
         title = f"Accuracy against GFLOPs of the {part}, {'as trained' if trained else 'reference size'}"
         caption = (
@@ -140,7 +140,7 @@ def _spots(axes: Any, spots: list[tuple[Row, float, float]]) -> None:
         axes.plot([x], [y], marker, color=colour, markerfacecolor=face, markersize=6, markeredgewidth=1.3, zorder=3)
 
 
-def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]) -> None:
+def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]], lines: list[float]) -> None:
     """Labels beside the points, with leader lines where they had to move."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # settles the layout, so that pixels are final
@@ -159,6 +159,8 @@ def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]
             )
             bars.append((left - 1, low, left + 1, high))
     notes = [tuple(text.get_window_extent(renderer).extents) for text in axes.texts if text not in texts]
+    for height in (axes.transData.transform((1, y))[1] for y in lines):
+        bars += 4 * [(frame.x0, height - 1, frame.x1, height + 1)]
     front = [points[index] for index in pareto([(x, y) for _, x, y in spots])]
     for (x0, y0), (x1, y1) in itertools.pairwise(front):
         bars += 4 * [(x0, y0 - 1, x1, y0 + 1), (x1 - 1, y0, x1 + 1, y1)]

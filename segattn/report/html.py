@@ -90,10 +90,12 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
     """A line of the main table, with the marks of its small interval plot in pixels."""
     ends = [end for other in study.rows for end in (other.interval or (other.mean_iou, other.mean_iou))]
     low, high = min(ends), max(ends)
+    spare = max(0.0, 0.005 - (high - low)) / 2  # half a point at least, so that a tie looks like one
+    low, high = low - spare, high + spare
     baseline = study.baseline(row)
 
     def across(value: float) -> float:
-        return round(5 + (value - low) / (high - low or 1) * (_INTERVAL_WIDTH - 10), 1)
+        return round(5 + (value - low) / (high - low) * (_INTERVAL_WIDTH - 10), 1)
 
     unclear = study.behind_leader is not None and study.behind_leader.get(row.label, 0) >= words.EXPECTED_LEVEL
     return {
