@@ -54,7 +54,7 @@ def load(name: str, split: str, *, root: str | os.PathLike[str] | None = None, *
 
 
 def _module(name: str) -> ModuleType:
-    if "." not in name:
+    if "." not in name or not all(part.isidentifier() for part in name.split(".")):
         if name not in names():
             own = "or give the dotted path of your own module"
             raise ValueError(f"unknown data set {name!r}; {_nearest(name, names(), 'data sets')}, {own}")

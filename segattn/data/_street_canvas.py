@@ -212,7 +212,7 @@ class Canvas:
             if first >= last:
                 continue
             centres = np.arange(16 * first + 8 - ya, 16 * last + 8 - ya, 16)
-            crossing = (centres * (xb - xa)) // (yb - ya) + xa
+            crossing = xa - (centres * (xa - xb)) // (yb - ya)  # rounded up: the first centre at or right of the edge
             part = slice(first - y0, last - y0)
             np.minimum(low[part], crossing, out=low[part])
             np.maximum(high[part], crossing, out=high[part])

@@ -10,6 +10,7 @@ The order and the ranges are those of mmsegmentation's pipelines (`RandomResize`
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,10 +111,19 @@ class _Window:
 
     def image(self, image: np.ndarray) -> Image.Image:
         H, W = image.shape[:2]
-        box = (self.left * W / self.width, self.top * H / self.height)
-        end = (min(W, self.right * W / self.width), min(H, self.bottom * H / self.height))
+        y0, y1, rows = _span(self.top, self.bottom, self.height, H)
+        x0, x1, columns = _span(self.left, self.right, self.width, W)
+        part = Image.fromarray(image[rows, columns])
+        box = (x0 - columns.start, y0 - rows.start, x1 - columns.start, y1 - rows.start)
         size = (self.right - self.left, self.bottom - self.top)
-        return Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box + end)
+        return part.resize(size, Image.Resampling.BILINEAR, box=box)
+
+
+def _span(start: int, stop: int, scaled: int, source: int) -> tuple[float, float, slice]:
+    """Where scaled pixels start..stop lie in the source, and the part of it that the filter reaches."""
+    low, high = start * source / scaled, min(source, stop * source / scaled)
+    reach = math.ceil(max(1, source / scaled)) + 1
+    return low, high, slice(max(0, math.floor(low) - reach), min(source, math.ceil(high) + reach))
 
 
 def _nearest(start: int, stop: int, scaled: int, source: int) -> np.ndarray:
