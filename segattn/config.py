@@ -7,6 +7,7 @@ here and is written into the record; where the run happens (device, workers, out
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -18,13 +19,14 @@ import yaml
 
 def _options_from_text(words: list[str]) -> dict[str, Any]:
     """`{name: value, ...}` as YAML, or `name=value,...` from the command line."""
-    text = words[0]
-    if not text.lstrip().startswith("{"):
-        text = "{" + text.replace("=", ": ") + "}"
+    text = words[0].strip()
+    plain = not text.startswith("{")
     try:
-        options = yaml.safe_load(text)
+        options = yaml.safe_load("{" + text.replace("=", ": ") + "}" if plain else text)
     except yaml.YAMLError:
-        raise ValueError(f"{words[0]!r} is not of the form name=value,name=value") from None
+        options = None
+    if not isinstance(options, dict) or (plain and None in options.values()):  # `name` alone has no value
+        raise ValueError(f"{words[0]!r} is not of the form name=value,name=value")
     return options
 
 
@@ -148,8 +150,8 @@ class Experiment:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """An experiment as plain JSON types."""
-    return msgspec.to_builtins(config)
+    """An experiment as plain JSON types, as it reads after a round trip through a file (tuples are lists)."""
+    return msgspec.json.decode(msgspec.json.encode(config))
 
 
 def from_dict(raw: dict[str, Any]) -> Experiment:
@@ -158,10 +160,24 @@ def from_dict(raw: dict[str, Any]) -> Experiment:
     Raises:
         ValueError: a field is unknown, missing or of the wrong type.
     """
+    _refuse_unknown_fields(raw, Experiment(name=""))
     try:
         return msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
         raise ValueError(f"not an experiment: {error}") from None
+
+
+def _refuse_unknown_fields(raw: Any, known: Any, path: str = "") -> None:
+    """Raise for a field that a configuration does not have; msgspec would leave it out without a word."""
+    if not isinstance(raw, dict) or not dataclasses.is_dataclass(known):
+        return
+    allowed = [field.name for field in dataclasses.fields(known)]
+    for name, value in raw.items():
+        if name not in allowed:
+            near = difflib.get_close_matches(str(name), allowed, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(f"not an experiment: unknown field {path}{name}; {hint}Its fields: {', '.join(allowed)}")
+        _refuse_unknown_fields(value, getattr(known, name), f"{path}{name}.")
 
 
 def check(config: Experiment) -> None:
@@ -183,6 +199,19 @@ def check(config: Experiment) -> None:
     for name, value in positive.items():
         if value <= 0:
             raise ValueError(f"{name} should be above 0, not {value}")
+    not_negative = {
+        "optimization.momentum": optimization.momentum,
+        "optimization.weight_decay": optimization.weight_decay,
+        "optimization.min_lr": optimization.min_lr,
+        "optimization.warmup": optimization.warmup,
+        "evaluation.examples": config.evaluation.examples,
+        "model.auxiliary_weight": config.model.auxiliary_weight,
+        "validate_every": config.validate_every,
+        "seed": config.seed,
+    }
+    for name, value in not_negative.items():
+        if value < 0:
+            raise ValueError(f"{name} should be 0 or more, not {value}")
     if augmentation.scale_range[0] > augmentation.scale_range[1]:
         raise ValueError(f"augmentation.scale_range {augmentation.scale_range} should be (smallest, largest)")
     if not 0 <= augmentation.flip <= 1:

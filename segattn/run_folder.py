@@ -15,26 +15,35 @@ from segattn import config as configuration
 from segattn.config import Experiment
 
 
-def claim(out: Path, config: Experiment) -> None:
-    """Write the experiment into the run's folder.
+def refuse_another(out: Path, config: Experiment) -> None:
+    """Raise unless the folder is free or holds a run of this experiment; nothing is written.
 
     Raises:
-        ValueError: the folder holds another experiment's run (naming what differs), or cannot be written.
+        ValueError: the folder holds another experiment's run (naming what differs), or is a file.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder for the run")
     path = out / "experiment.json"
-    mine = configuration.to_dict(config)
+    if not path.exists():
+        return
+    theirs, mine = json.loads(path.read_text()), configuration.to_dict(config)
+    if theirs != mine:
+        differing = ", ".join(sorted(_differences(theirs, mine)))
+        raise ValueError(f"{out} holds the run of another experiment (different: {differing}); choose another --out")
+
+
+def claim(out: Path, config: Experiment) -> None:
+    """Write the experiment into the run's folder.
+
+    Raises:
+        ValueError: as `refuse_another`, or the folder cannot be written.
+    """
+    refuse_another(out, config)
+    path = out / "experiment.json"
     if path.exists():
-        theirs = json.loads(path.read_text())
-        if theirs != mine:
-            differing = ", ".join(sorted(_differences(theirs, mine)))
-            raise ValueError(
-                f"{out} holds the run of another experiment (different: {differing}); choose another --out"
-            )
         return
     try:
-        records.write_bytes(json.dumps(mine, indent=1).encode() + b"\n", path)
+        records.write_bytes(json.dumps(configuration.to_dict(config), indent=1).encode() + b"\n", path)
     except OSError as error:
         raise ValueError(f"cannot write the run into {out}: {error.strerror}") from error
 
