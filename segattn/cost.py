@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from segattn import records
+from segattn.config import Experiment
 from segattn.model import SegmentationModel
 from segattn.profile import flops
 
@@ -71,6 +72,21 @@ def network_cost(
         mechanism=_part(counted, next(path for path, found in model.named_modules() if found is model.head.attention)),
         head_total=_part(counted, "head"),
         network=_part(counted, ""),
+    )
+
+
+def experiment_cost(config: Experiment, num_classes: int) -> records.Cost:
+    """Cost of the network that an experiment trains, at its crop size; raises as `network_cost`."""
+    model = config.model
+    return network_cost(
+        model.head,
+        input_size=config.augmentation.crop_size,
+        num_classes=num_classes,
+        backbone=model.backbone,
+        output_stride=model.output_stride,
+        mode=model.mode,
+        head_options=model.head_options,
+        backbone_options=model.backbone_options,
     )
 
 

@@ -13,8 +13,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,15 +30,12 @@ from segattn import config as configuration
 from segattn.config import Experiment
 from segattn.data.loader import TrainingStream
 from segattn.data.transforms import Augment
-from segattn.evaluate import evaluate, inference_of, write_examples
+from segattn.evaluate import Evaluated, evaluate, inference_of, write_examples
+from segattn.interruption import Interrupted, signals
 from segattn.losses import Ohem, segmentation_loss
 from segattn.model import SegmentationModel
 from segattn.optimization import learning_rate, resolve_device, resolve_precision, sgd
 from segattn.profile.environment import environment
-
-
-class Interrupted(Exception):
-    """A signal ended the run; a checkpoint to resume from was written."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +98,9 @@ def train(
     """
     configuration.check(config)
     out = Path(out)
-    run_folder.claim(out, config)
+    run_folder.refuse_another(out, config)
     train_set, val_set = open_data(config.data)
+    trained_cost = cost.experiment_cost(config, train_set.num_classes)  # an operator without formula is an error now
     accelerator = _accelerator(config, device)
     torch.manual_seed(config.seed)
     model = checkpoint.build_model(config.model, train_set.num_classes)
@@ -112,22 +109,25 @@ def train(
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = sgd(model, config.optimization)
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    start = run_folder.restore(out, accelerator.unwrap_model(prepared), optimizer)
-    augment = Augment(**vars(config.augmentation))
     stream = TrainingStream(
         train_set,
-        augment,
+        Augment(**vars(config.augmentation)),
         batch_size=config.optimization.batch_size,
         seed=config.seed,
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
         num_workers=num_workers,
     )
+    run_folder.claim(out, config)  # from here on files are written
+    start = run_folder.restore(out, accelerator.unwrap_model(prepared), optimizer)
     log = run_folder.Log(out / "log.jsonl", start, active=accelerator.is_main_process)
-    loop = _Loop(config, out, accelerator, prepared, optimizer, log, val_set, on_progress)
-    with _signals() as stop:
-        seconds = loop.run(stream, start, stop)
-    return _finish(loop, train_set, log, seconds)
+    with signals() as stop:
+        loop = _Loop(config, out, accelerator, prepared, optimizer, log, val_set, on_progress, stop)
+        seconds = loop.run(stream, start)
+        record = _finish(loop, trained_cost, seconds)
+        if stop:
+            raise Interrupted(f"stopped by {signal.Signals(stop[0]).name} when {out} had just been finished")
+    return record
 
 
 class _Loop:
@@ -143,13 +143,15 @@ class _Loop:
         log: run_folder.Log,
         val_set: data.Dataset,
         on_progress: OnProgress,
+        stop: list[int],
     ) -> None:
         self.config, self.out, self.accelerator, self.prepared = config, out, accelerator, prepared
-        self.optimizer, self.log, self.val_set, self.on_progress = optimizer, log, val_set, on_progress
+        self.optimizer, self.log, self.val_set = optimizer, log, val_set
+        self.on_progress, self.stop = on_progress, stop
         self.model: SegmentationModel = accelerator.unwrap_model(prepared)
         self.inference = inference_of(config.evaluation)
 
-    def run(self, stream: TrainingStream, start: int, stop: list[int]) -> float:
+    def run(self, stream: TrainingStream, start: int) -> float:
         """Iterations `start` to the last; seconds spent, over all sittings."""
         optimization = self.config.optimization
         before = self.log.seconds
@@ -169,18 +171,15 @@ class _Loop:
             seconds = before + time.perf_counter() - began
             last = done == optimization.iterations
             every = self.config.validate_every
-            mean_iou = self._validate() if every and done % every == 0 and not last else None
+            mean_iou = self.evaluate().scores.mean_iou if every and done % every == 0 and not last else None
             if done % self.config.log_every == 0 or last or mean_iou is not None:
                 self.log.add(
                     records.CurvePoint(iteration=done, loss=total, lr=lr, losses=losses, mean_iou=mean_iou), seconds
                 )
             self.on_progress(Progress("train", done, optimization.iterations, total))
-            if (done % self.config.checkpoint_every == 0 or stop) and not last:
+            if done % self.config.checkpoint_every == 0 or self.stop or last:
                 self._save(done)
-            if stop and not last:
-                raise Interrupted(
-                    f"stopped by {signal.Signals(stop[0]).name} at iteration {done}; run the same command again"
-                )
+            self._interrupt_if_asked(f"at iteration {done}")
         return before + time.perf_counter() - began
 
     def _step(self, batch: Any) -> tuple[float, dict[str, float]]:
@@ -197,14 +196,18 @@ class _Loop:
         values = self.accelerator.reduce(torch.stack([total.detach(), *losses.values()]), "mean").tolist()
         return values[0], dict(zip(losses, values[1:], strict=True))
 
-    def _validate(self) -> float:
-        mean_iou = self.evaluate().scores.mean_iou
-        self.prepared.train()
-        return mean_iou
+    def _interrupt_if_asked(self, where: str) -> None:
+        if self.stop:
+            name = signal.Signals(self.stop[0]).name
+            raise Interrupted(f"stopped by {name} {where}; run the same command again to go on")
 
-    def evaluate(self) -> Any:
+    def evaluate(self, *, final: bool = False) -> Evaluated:
+        """Scores on the validation split; the final ones can be interrupted, since a checkpoint lies before them."""
+
         def report(done: int, total: int) -> None:
             self.on_progress(Progress("evaluate", done, total))
+            if final:
+                self._interrupt_if_asked("in the last evaluation")
 
         return evaluate(
             self.model, self.val_set, self.inference, autocast=self.accelerator.autocast, on_image=report, batch_size=4
@@ -229,34 +232,11 @@ def _accelerator(config: Experiment, device: str) -> Accelerator:
     return Accelerator(cpu=found.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
 
 
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying in the middle of a step; a second one dies as usual."""
-    received: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if received:
-            signal.signal(number, previous[number])
-            signal.raise_signal(number)
-        received.append(number)
-
-    try:
-        previous = {int(number): signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals are the caller's
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _finish(loop: _Loop, train_set: data.Dataset, log: run_folder.Log, seconds: float) -> records.RunRecord:
+def _finish(loop: _Loop, trained_cost: records.Cost, seconds: float) -> records.RunRecord:
     """Evaluate, and write the model, its pictures and its record."""
-    config, out, model = loop.config, loop.out, loop.model
+    config, out, model, log, val_set = loop.config, loop.out, loop.model, loop.log, loop.val_set
     began = time.perf_counter()
-    result = loop.evaluate()
+    result = loop.evaluate(final=True)
     spent = time.perf_counter() - began
     model.eval()
     log.points[-1] = type(log.points[-1])(**{**vars(log.points[-1]), "mean_iou": result.scores.mean_iou})
@@ -266,11 +246,11 @@ def _finish(loop: _Loop, train_set: data.Dataset, log: run_folder.Log, seconds: 
         head=config.model.head,
         mode=config.model.mode,
         seed=config.seed,
-        dataset=train_set.name,
-        split=loop.val_set.split,
-        class_names=list(train_set.class_names),
-        palette=list(train_set.palette),
-        ignore_index=train_set.ignore_index,
+        dataset=val_set.name,
+        split=val_set.split,
+        class_names=list(val_set.class_names),
+        palette=list(val_set.palette),
+        ignore_index=val_set.ignore_index,
         config=configuration.to_dict(config),
         scores=result.scores,
         curve=log.points,
@@ -278,7 +258,7 @@ def _finish(loop: _Loop, train_set: data.Dataset, log: run_folder.Log, seconds: 
         train_seconds=round(seconds, 3),
         evaluate_seconds=round(spent, 3),
         environment=environment_of(loop.accelerator.device, precision),
-        cost=_trained_cost(config, train_set.num_classes),
+        cost=trained_cost,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         per_image="per_image.npz",
     )
@@ -286,35 +266,18 @@ def _finish(loop: _Loop, train_set: data.Dataset, log: run_folder.Log, seconds: 
         return record
     examples = write_examples(
         model,
-        loop.val_set,
+        val_set,
         out / "examples",
         count=config.evaluation.examples,
         inference=loop.inference,
         autocast=loop.accelerator.autocast,
     )
     record = type(record)(**{**vars(record), "examples": examples})
-    checkpoint.save_model(
-        model, out, experiment=config, class_names=record.class_names, palette=list(train_set.palette)
-    )
+    checkpoint.save_model(model, out, experiment=config, class_names=record.class_names, palette=record.palette)
     np.savez_compressed(out / "per_image.npz", confusion=result.per_image, names=np.array(result.names))
     records.write(record, out / "record.json")
     checkpoint.remove_snapshots(out)
     return record
-
-
-def _trained_cost(config: Experiment, num_classes: int) -> records.Cost:
-    """Cost of the network that was trained, at its crop size."""
-    model = config.model
-    return cost.network_cost(
-        model.head,
-        input_size=config.augmentation.crop_size,
-        num_classes=num_classes,
-        backbone=model.backbone,
-        output_stride=model.output_stride,
-        mode=model.mode,
-        head_options=model.head_options,
-        backbone_options=model.backbone_options,
-    )
 
 
 def environment_of(device: torch.device, precision: str) -> records.Environment:
