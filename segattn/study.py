@@ -5,7 +5,6 @@ Runs that have ended are not run again, an interrupted one goes on from its chec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,6 +46,9 @@ def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) ->
     """
     if not head_names or not seeds:
         raise ValueError("a study needs at least one head and one seed")
+    twice = sorted({head for head in head_names if list(head_names).count(head) > 1})
+    if twice:
+        raise ValueError(f"each head once: {', '.join(twice)} given more than once; for repetitions give more seeds")
     configuration.check(config)
     runs = [configuration.with_head(config, head, seed=seed) for seed in seeds for head in head_names]
     for run in runs[: len(head_names)]:
@@ -114,8 +116,6 @@ def _is_finished(folder: Path, run: Experiment) -> bool:
     path = folder / "record.json"
     if not path.exists():
         return False
-    # Through JSON, where tuples are lists.
-    mine = json.loads(json.dumps(configuration.to_dict(run)))
-    if records.read(path).config != mine:
+    if records.read(path).config != configuration.to_dict(run):
         raise ValueError(f"{folder} holds the record of another experiment; choose another --out or remove that folder")
     return True

@@ -44,6 +44,8 @@ def run(arguments: Sequence[str]) -> int:
         f"{StudyArguments.__doc__}\n\nusage: segattn study [EXPERIMENT] [options], by default quick\n{listing()}"
     )
     chosen: Any = parse(options, rest, command=f"study {name}", description=description)
+    if chosen.config.model.head != experiment.model.head:
+        raise ValueError(f"a study compares heads: give --heads {chosen.config.model.head}; --head is for segattn train")
     if chosen.seeds < 1:
         raise ValueError(f"--seeds {chosen.seeds}: at least 1")
     return _run(chosen, shlex.join(["segattn", "study", *arguments]))
