@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from segattn import config as configuration
 from segattn import records
-from segattn.model import SegmentationModel, create_model
+from segattn.model import SegmentationModel, create_model, some
 
 PathLike = str | os.PathLike[str]
 
@@ -90,17 +90,24 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
         ValueError: no model there, damaged files, or weights that do not fit the configuration.
     """
     raw = read_config(folder)
-    experiment = configuration.from_dict(raw["experiment"])
+    try:
+        experiment = configuration.from_dict(raw["experiment"])
+    except ValueError as error:
+        raise ValueError(f"{Path(folder) / 'config.json'}: {error}") from None
     described = experiment.model
     if described.pretrained is not None:  # the weights below replace it; its file may be gone
         described = type(described)(**{**vars(described), "pretrained": None})
     model = build_model(described, len(raw["class_names"]))
     path = Path(folder) / "model.safetensors"
     state = read_tensors(path)
-    expected = set(model.state_dict())
-    missing, unexpected = sorted(expected - state.keys()), sorted(state.keys() - expected)
-    if missing or unexpected:
-        raise ValueError(f"{path}: missing {missing[:5]}, unexpected {unexpected[:5]}; it belongs to another network")
+    expected = model.state_dict()
+    missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    shapes = [name for name in expected if name in state and expected[name].shape != state[name].shape]
+    if missing or unexpected or shapes:
+        raise ValueError(
+            f"{path} belongs to another network than config.json beside it describes ({len(raw['class_names'])} classes): "
+            f"missing {some(missing)}; unexpected {some(unexpected)}; other shape {some(shapes)}"
+        )
     model.load_state_dict(state)
     model.class_names = tuple(raw["class_names"])  # type: ignore[assignment]
     model.palette = tuple(tuple(color) for color in raw["palette"])  # type: ignore[assignment]

@@ -127,7 +127,10 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> 
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"pretrained backbone {path}: cannot be read as tensors only ({error})") from error
-    state = dict(state.get("state_dict", state))
+    if isinstance(state, dict):
+        state = state.get("state_dict", state)  # type: ignore[assignment]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"pretrained backbone {path}: it holds no state dict (names and tensors)")
     if any(key.startswith("backbone.") for key in state):
         state = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
     state = {key: value for key, value in state.items() if not key.startswith("fc.")}
@@ -137,13 +140,13 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> 
     shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
     if missing or unexpected or shapes:
         raise ValueError(
-            f"pretrained backbone {path} does not fit: missing {_some(missing)}; unexpected {_some(unexpected)}; "
-            f"other shape {_some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
+            f"pretrained backbone {path} does not fit: missing {some(missing)}; unexpected {some(unexpected)}; "
+            f"other shape {some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
         )
     backbone.load_state_dict(state, strict=False)
 
 
-def _some(keys: list[str], limit: int = 5) -> str:
+def some(keys: list[str], limit: int = 5) -> str:
     """A few keys and how many more there are."""
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
     return (", ".join(keys[:limit]) + more) or "none"
