@@ -28,6 +28,7 @@ def create(name: str, *, output_stride: int = 8, **options: Any) -> nn.Module:
     if name.startswith("timm:"):
         from segattn.backbones import timm
 
+        _check_options(name, timm.TimmPyramid, options)
         return timm.TimmPyramid(name.removeprefix("timm:"), output_stride=output_stride, **options)
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=2)
@@ -35,10 +36,15 @@ def create(name: str, *, output_stride: int = 8, **options: Any) -> nn.Module:
         raise ValueError(
             f"unknown backbone {name!r}; {hint}Known: {', '.join(names())}, and timm:NAME with the timm extra"
         )
-    allowed = [p.name for p in inspect.signature(resnet.ResNet).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    _check_options(name, resnet.ResNet, options)
+    return resnet.ResNet(name, output_stride=output_stride, **options)
+
+
+def _check_options(name: str, builder: type[nn.Module], options: dict[str, Any]) -> None:
+    """Turn an unknown keyword into an error that names the valid ones."""
+    allowed = [p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option in options:
         if option not in allowed:
             near = difflib.get_close_matches(option, allowed, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
             raise ValueError(f"backbone {name!r} has no option {option!r}; {hint}Its options: {', '.join(allowed)}")
-    return resnet.ResNet(name, output_stride=output_stride, **options)
