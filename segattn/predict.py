@@ -109,7 +109,10 @@ def predict_files(
     inference: Inference | None = None,
 ) -> Iterator[Path]:
     """Write NAME-label.png (class indices, with a palette) and NAME-overlay.png for each image; yields each overlay's path."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {out} for the results: {error.strerror}") from None
     flat = [channel for colours in palette for channel in colours]
     for path, name in zip(images, output_names(images), strict=True):
         labelled = label_image(model, path, inference)

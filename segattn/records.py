@@ -202,6 +202,8 @@ def read(path: str | os.PathLike[str]) -> Any:
         raw = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError:
         raise ValueError(f"{path}: no such record") from None
+    except OSError as error:
+        raise ValueError(f"{path}: not readable as a record ({error.strerror})") from None
     except msgspec.DecodeError as error:
         raise ValueError(f"{path}: not a JSON record ({error})") from None
     if not isinstance(raw, dict) or raw.get("kind") not in _KINDS:
