@@ -1,0 +1,218 @@
+"""What an mmsegmentation configuration says about a network, read without running it, and such a configuration written.
+
+Checkpoints carry the configuration's text. It is Python, so that mmsegmentation runs it; here it is parsed, and only
+`dict(...)`, displays and literals are looked at.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import pprint
+from typing import Any
+
+from segattn import config as configuration
+from segattn import heads
+from segattn.backbones.resnet import DEPTHS
+
+# Output stride of ours -> (strides, dilations) there.
+_LAYOUTS = {
+    8: ((1, 2, 1, 1), (1, 1, 2, 4)),
+    16: ((1, 2, 2, 1), (1, 1, 1, 2)),
+    32: ((1, 2, 2, 2), (1, 1, 1, 1)),
+}
+_TYPES = {
+    "fcn": "FCNHead",
+    "non_local": "NLHead",
+    "ccnet": "CCHead",
+    "danet": "DAHead",
+    "dnlnet": "DNLHead",
+    "emanet": "EMAHead",
+    "isanet": "ISAHead",
+}
+# Head -> their setting -> (our option, their default), for settings that keys and shapes do not show.
+_OPTIONS: dict[str, dict[str, tuple[str, Any]]] = {
+    "non_local": {"mode": ("pairwise", "embedded_gaussian")},
+    "ccnet": {"recurrence": ("recurrence", 2)},
+    "emanet": {"num_stages": ("num_rounds", 3), "momentum": ("momentum", 0.1)},
+}
+# Settings that ours has in one form only.
+_FIXED: dict[str, dict[str, Any]] = {
+    "backbone": {"style": "pytorch", "multi_grid": None, "avg_down": False},
+    "decode_head": {"use_scale": True, "kernel_size": 3, "dilation": 1, "input_transform": None},
+}
+# Options that keys and shapes carry, or that change no result.
+_CARRIED = {"channels", "dropout", "implementation", "num_bases"}
+
+
+def read(text: str) -> dict[str, Any]:
+    """The `model` of a configuration as dicts and literals; what is no literal is left out. {} if there is none.
+
+    >>> read("model = dict(type='EncoderDecoder', decode_head=dict(align_corners=True, norm_cfg=norm_cfg))")
+    {'type': 'EncoderDecoder', 'decode_head': {'align_corners': True}}
+    """
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError):  # very old checkpoints have a file name before the text
+        return {}
+    for statement in body:
+        if isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == ["model"]:
+            found = _value(statement.value)
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+_UNKNOWN = object()
+
+
+def _value(node: ast.expr) -> Any:
+    """The value of literals, displays and `dict(...)`; `_UNKNOWN` for anything else."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
+        pairs = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg is not None}
+    elif isinstance(node, ast.Dict):
+        entries = zip(node.keys, node.values, strict=True)
+        pairs = {key.value: _value(value) for key, value in entries if isinstance(key, ast.Constant)}  # type: ignore[misc]
+    else:
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return _UNKNOWN
+    return {key: value for key, value in pairs.items() if value is not _UNKNOWN}
+
+
+def complete(
+    text: str | None, network: configuration.Model, *, align_corners: bool | None = None
+) -> tuple[configuration.Model, dict[str, Any]]:
+    """`network` with what the configuration says, and the settings that it does not say, with the values assumed.
+
+    A configuration that says which backbone it has is whole, and a setting that it lacks has the default of mmsegmentation's
+    classes. Without one, the values that all its configurations of these heads have are taken, and returned.
+
+    Raises:
+        ValueError: a setting that our network cannot express.
+    """
+    model = read(text) if text else {}
+    sections = {name: model.get(name, {}) for name in ("backbone", "decode_head")}
+    for name, section in sections.items():
+        if not isinstance(section, dict):
+            raise ValueError(f"model.{name} of the configuration has several parts; only single ones can be converted")
+        for setting, fixed in _FIXED[name].items():
+            if section.get(setting, fixed) != fixed:
+                raise ValueError(f"{name}.{setting}={section[setting]!r} cannot be converted; only {fixed!r} can")
+    body, head = sections.values()
+    whole, assumed = "type" in body and "type" in head, {}
+
+    def take(section: dict[str, Any], setting: str, default: Any, customary: Any) -> Any:
+        if setting not in section and not whole:
+            assumed[setting] = customary
+        return section.get(setting, default if whole else customary)
+
+    strides, dilations = (
+        tuple(take(body, n, _LAYOUTS[32][i], _LAYOUTS[8][i])) for i, n in enumerate(("strides", "dilations"))
+    )
+    stride = next((stride for stride, layout in _LAYOUTS.items() if layout == (strides, dilations)), None)
+    if stride is None:
+        raise ValueError(f"backbone.strides={strides} with dilations={dilations} cannot be converted")
+    contract = take(body, "contract_dilation", False, True)
+    options = {ours: take(head, s, default, default) for s, (ours, default) in _OPTIONS.get(network.head, {}).items()}
+    options["dropout"] = head.get("dropout_ratio", 0.1)
+    network = dataclasses.replace(
+        network,
+        output_stride=stride,
+        align_corners=take(head, "align_corners", False, False) if align_corners is None else align_corners,
+        head_options=network.head_options | options,
+        backbone_options=network.backbone_options | {"contract_dilation": contract},
+    )
+    return network, assumed
+
+
+def write(network: configuration.Model, num_classes: int) -> str:
+    """The text of mmsegmentation's configuration of a network: `model = {...}`.
+
+    Raises:
+        ValueError: mmsegmentation cannot express an option of the network.
+    """
+    if network.backbone not in DEPTHS or network.head not in _TYPES:
+        raise ValueError(f"mmsegmentation has no counterpart of {network.backbone} with {network.head}")
+    if network.backbone_options.get("multi_grid") is not None:
+        raise ValueError("backbone option multi_grid cannot be converted")
+    block, _ = DEPTHS[network.backbone]
+    width = network.backbone_options.get("width", 64)
+    norm = {"type": "SyncBN", "requires_grad": True}
+    strides, dilations = _LAYOUTS[network.output_stride]
+    plain = network.backbone_options.get("stem", "deep") == "plain"
+    backbone = {
+        "type": "ResNet" if plain else "ResNetV1c",
+        "depth": int(network.backbone.removeprefix("resnet")),
+        "base_channels": width,
+        "stem_channels": network.backbone_options.get("stem_channels") or width,
+        "num_stages": 4,
+        "out_indices": (0, 1, 2, 3),
+        "dilations": dilations,
+        "strides": strides,
+        "norm_cfg": norm,
+        "norm_eval": False,
+        "style": "pytorch",
+        "contract_dilation": network.backbone_options.get("contract_dilation", True),
+    }
+    shared = {"num_classes": num_classes, "norm_cfg": norm, "align_corners": network.align_corners}
+    loss = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
+    decode = {
+        "in_channels": 8 * width * block.expansion,
+        "in_index": 3,
+        **_head(network),
+        **shared,
+        "loss_decode": loss,
+    }
+    auxiliary = {
+        "type": "FCNHead",
+        "in_channels": 4 * width * block.expansion,
+        "in_index": 2,
+        "channels": 256,
+        "num_convs": 1,
+        "concat_input": False,
+        "dropout_ratio": 0.1,
+        **shared,
+        "loss_decode": {**loss, "loss_weight": network.auxiliary_weight},
+    }
+    model = {
+        "type": "EncoderDecoder",
+        "data_preprocessor": {
+            "type": "SegDataPreProcessor",
+            "mean": [123.675, 116.28, 103.53],
+            "std": [58.395, 57.12, 57.375],
+            "bgr_to_rgb": True,
+            "pad_val": 0,
+            "seg_pad_val": 255,
+        },
+        "backbone": backbone,
+        "decode_head": decode,
+        **({"auxiliary_head": auxiliary} if network.auxiliary_weight > 0 else {}),
+        "train_cfg": {},
+        "test_cfg": {"mode": "whole"},
+    }
+    return f"model = {pprint.pformat(model, sort_dicts=False)}\n"
+
+
+def _head(network: configuration.Model) -> dict[str, Any]:
+    """The decode head's own settings."""
+    parameters = inspect.signature(heads.module(network.head).Head).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    options = _OPTIONS.get(network.head, {})
+    expressible = _CARRIED | {ours for ours, _ in options.values()}
+    if network.head in ("non_local", "dnlnet"):
+        expressible |= {"reduction"}
+    for option, value in network.head_options.items():
+        if option not in expressible and value != defaults[option]:
+            raise ValueError(f"mmsegmentation's {network.head} has no counterpart of {option}={value!r}")
+    chosen = defaults | network.head_options
+    channels = chosen["channels"]
+    own: dict[str, Any] = {
+        "danet": {"pam_channels": channels // 8},
+        "emanet": {"ema_channels": channels, "channels": channels // 2, "num_bases": chosen.get("num_bases")},
+        "non_local": {"reduction": chosen.get("reduction")},
+        "dnlnet": {"reduction": chosen.get("reduction")},
+    }.get(network.head, {})
+    settings = {theirs: chosen[ours] for theirs, (ours, _) in options.items()}
+    return {"type": _TYPES[network.head], "channels": channels, "dropout_ratio": chosen["dropout"], **settings, **own}

@@ -1,0 +1,152 @@
+"""mmsegmentation's checkpoint files to folders of ours and back. Only tensors and plain values are loaded, never code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from segattn import checkpoint, records
+from segattn import config as configuration
+from segattn.convert import mmseg_config
+from segattn.convert.mmseg import Converted, from_mmseg, to_mmseg
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class File:
+    """What a checkpoint file of mmsegmentation holds."""
+
+    state: Mapping[str, Tensor]
+    config: str | None
+    """Text of its configuration."""
+    class_names: list[str] | None
+    palette: list[Color] | None
+
+
+def read(path: str | Path) -> File:
+    """Read a checkpoint: a state dict alone, or with `meta` beside it.
+
+    Raises:
+        ValueError: no such file, truncated, no checkpoint, or holding anything that needs code to load.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; give a checkpoint (.pth) of mmsegmentation")
+    try:
+        raw = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path}: holds more than tensors and plain values, or is no checkpoint, and is not loaded, since that could run "
+            f"code ({str(error).splitlines()[0]}). mmsegmentation's tools/misc/publish_model.py writes a copy with the weights "
+            "alone."
+        ) from None
+    except Exception as error:
+        raise ValueError(f"{path}: not readable as a checkpoint ({error}); it may be truncated") from None
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"{path}: holds {type(raw).__name__}, not a state dict")
+    state, meta = raw.get("state_dict", raw), raw.get("meta", {})
+    if not isinstance(meta, Mapping) or "state_dict" not in raw:
+        meta = {}
+    described = meta.get("dataset_meta") or {}
+    text = meta.get("cfg") or meta.get("config")
+    return File(
+        state=state,
+        config=text if isinstance(text, str) else None,
+        class_names=_class_names(described.get("classes") or described.get("CLASSES") or meta.get("CLASSES")),
+        palette=_palette(described.get("palette") or described.get("PALETTE") or meta.get("PALETTE")),
+    )
+
+
+def import_file(
+    path: str | Path, folder: str | Path, *, config: str | Path | None = None, **expected: Any
+) -> Converted:
+    """Write mmsegmentation's checkpoint `path` as a folder for `segattn.load_model`; `expected` as in `from_mmseg`.
+
+    `config` is a configuration file, in place of the text in the checkpoint.
+
+    Raises:
+        ValueError: the checkpoint cannot be read or converted, or the folder holds a model; nothing is written then.
+    """
+    path, folder = Path(path), Path(folder)
+    if (folder / "config.json").exists() or folder.is_file():
+        raise ValueError(f"{folder} exists; give another folder")
+    try:
+        text = None if config is None else Path(config).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read the configuration {config}: {error}") from None
+    file = read(path)
+    try:
+        converted = from_mmseg(file.state, config=text or file.config, **expected)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    names = file.class_names or [f"class {index}" for index in range(converted.num_classes)]
+    palette = file.palette or [generic_color(index) for index in range(converted.num_classes)]
+    for what, given in (("class names", names), ("colours", palette)):
+        if len(given) != converted.num_classes:
+            raise ValueError(
+                f"{path}: names {len(given)} {what}, but its classifier has {converted.num_classes} classes"
+            )
+    experiment = configuration.Experiment(
+        name=path.stem, data=configuration.Data(name="folder"), model=converted.network
+    )
+    checkpoint.save_model(converted.build(), folder, experiment=experiment, class_names=names, palette=palette)
+    return converted
+
+
+def export_file(folder: str | Path, path: str | Path, *, old_keys: bool = False) -> str:
+    """Write a folder of ours as mmsegmentation's checkpoint `path`; returns the configuration text that goes with it.
+
+    Raises:
+        ValueError: no model in the folder, one that mmsegmentation has no counterpart of, or the file exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"{path} exists; give another file")
+    model = checkpoint.load_model(folder)
+    experiment: configuration.Experiment = model.experiment  # type: ignore[assignment]
+    network = experiment.model
+    text = mmseg_config.write(network, model.num_classes)
+    names, palette = list(model.class_names), [list(color) for color in model.palette]  # type: ignore[arg-type, union-attr]
+    state = to_mmseg(model.state_dict(), network.head, old_keys=old_keys)
+    described = {"classes": names, "palette": palette}
+    meta = {"dataset_meta": described, "CLASSES": names, "PALETTE": palette, "cfg": text, "config": text}
+    buffer = io.BytesIO()
+    torch.save({"meta": meta, "state_dict": state}, buffer)
+    records.write_bytes(buffer.getvalue(), path)
+    return text
+
+
+def generic_color(index: int) -> Color:
+    """A colour for class `index` where none is known: bits of the index spread over the channels, as in PASCAL VOC.
+
+    >>> [generic_color(index) for index in (0, 1, 2, 3)]
+    [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)]
+    """
+    red, green, blue = (
+        sum((index >> (3 * place + channel) & 1) << (7 - place) for place in range(8)) for channel in range(3)
+    )
+    return red, green, blue
+
+
+def _class_names(given: object) -> list[str] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Sequence) or isinstance(given, str) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"the checkpoint's class names should be a list of names, not {given!r:.80}")
+    return list(given)
+
+
+def _palette(given: object) -> list[Color] | None:
+    """Colours as tuples; None where there are none or another form, since they change no result."""
+    try:
+        return [(int(red), int(green), int(blue)) for red, green, blue in given]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return None
