@@ -47,9 +47,11 @@ from segattn.heads._blocks import (
 GrMode = Literal["sigmoid", "affinity", "hard"]
 
 
-def neighbours(x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C 9 n"]:
-    """The 3x3 window around every position, zeros outside the map."""
-    return F.unfold(x, 3, padding=1).unflatten(1, (-1, 9))
+def neighbours(x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B n 9 C"]:
+    """The 3x3 window around every position, zeros outside the map; channels last, as products by position want it."""
+    h, w = x.shape[-2:]
+    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    return torch.stack([x[:, d // 3 : d // 3 + h, d % 3 : d % 3 + w] for d in range(9)], dim=3).flatten(1, 2)
 
 
 def resize(x: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B C H W"]:
@@ -81,11 +83,11 @@ class DenoisedNonLocal(nn.Module):
     def retention(self, query: Float[Tensor, "B D h w"], key: Float[Tensor, "B D h w"]) -> Float[Tensor, "B 9 n"]:
         """s: how far each position keeps each of its 3x3 neighbours."""
         with full_precision(query):  # unscaled logits
-            return torch.einsum("bdn,bdsn->bsn", widen(query).flatten(2), neighbours(widen(key))).sigmoid()
+            return torch.einsum("bdn,bnsd->bsn", widen(query).flatten(2), neighbours(widen(key))).sigmoid()
 
     def retain(self, rectified: Float[Tensor, "B Q h w"], s: Float[Tensor, "B 9 n"]) -> Float[Tensor, "B Q n"]:
         """A'' from A': the map side of the retention."""
-        return torch.einsum("bqsn,bsn->bqn", neighbours(rectified), s.to(rectified.dtype))
+        return torch.einsum("bnsq,bsn->bqn", neighbours(rectified), s.to(rectified.dtype))
 
     def retain_values(self, value: Float[Tensor, "B C h w"], s: Float[Tensor, "B 9 n"]) -> Float[Tensor, "B C n"]:
         """u: every position spreads its value over its neighbours, the value side of the retention."""
