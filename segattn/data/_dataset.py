@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,30 @@ class Sample:
     """uint8 (H, W), class indices and 255 for pixels that do not count; None where the split has no labels."""
     name: str
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def top_rows(self, count: int) -> np.ndarray:
+        """The first `count` rows of the image or more, uint8 (h, W, 3)."""
+        return self.image
+
+
+class Scene(Protocol):
+    """What augmentation needs of a sample: its image need not be decoded below the crop."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def label(self) -> np.ndarray | None: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    def top_rows(self, count: int) -> np.ndarray: ...
+
 
 class Dataset:
     """One split of a data set: a sequence of samples and the classes that their labels speak of."""
@@ -37,8 +62,14 @@ class Dataset:
         image_names: Sequence[str],
         read: Callable[[int], Sample],
         from_files: bool,
+        notice: str = "",
     ) -> None:
-        """Make a data set from its names and `read(index)`, which can be pickled and raises ValueError on a bad sample."""
+        """Make a data set from its names and `read(index)`, which can be pickled and raises ValueError on a bad sample.
+
+        Args:
+            read: may have a method `lazily(index)` that gives a `Scene`.
+            notice: what a user should know of the labels.
+        """
         if len(class_names) != len(palette):
             raise ValueError(
                 f"data set {name}: {len(class_names)} class names and {len(palette)} colours; give one each"
@@ -50,6 +81,7 @@ class Dataset:
         self.class_names = tuple(class_names)
         self.palette = tuple(palette)
         self.from_files = from_files
+        self.notice = notice
         self._image_names = image_names
         self._read = read
 
@@ -67,6 +99,16 @@ class Dataset:
     def __getitem__(self, index: int) -> Sample:
         return self._read(self._checked(index))
 
+    def lazily(self, index: int) -> Scene:
+        """A sample whose image may not yet be decoded; for training, which sees crops."""
+        scene: Scene = getattr(self._read, "lazily", self._read)(self._checked(index))
+        return scene
+
+    @property
+    def reader(self) -> Callable[[int], Sample]:
+        """`read` as it was given."""
+        return self._read
+
     def first(self, count: int) -> Dataset:
         """The same data set with its first `count` samples only (all, if it has fewer)."""
         if count < 1:
@@ -79,6 +121,7 @@ class Dataset:
             image_names=self._image_names[:count],
             read=self._read,
             from_files=self.from_files,
+            notice=self.notice,
         )
 
     def __iter__(self) -> Iterator[Sample]:
@@ -98,3 +141,10 @@ def checked_split(split: str, allowed: Sequence[str] = SPLITS) -> str:
     if split not in allowed:
         raise ValueError(f"unknown split {split!r}; splits: {', '.join(allowed)}")
     return split
+
+
+def class_table(text: str) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    """Names and colours from lines `rrggbb name`."""
+    rows = [line.split(maxsplit=1) for line in text.strip().splitlines()]
+    colours = [(int(code[0:2], 16), int(code[2:4], 16), int(code[4:6], 16)) for code, _ in rows]
+    return tuple(name for _, name in rows), tuple(colours)

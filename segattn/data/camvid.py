@@ -50,6 +50,6 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         class_names=tuple(_CLASSES),
         palette=tuple(_CLASSES.values()),
         image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(_CLASSES), {_VOID: IGNORE}),
+        read=PairReader(pairs, len(_CLASSES), {**{index: index for index in range(len(_CLASSES))}, _VOID: IGNORE}),
         from_files=True,
     )

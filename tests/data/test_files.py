@@ -129,7 +129,9 @@ def test_label_value_outside_the_classes_is_named_with_its_place(tmp_path):
 
 def test_255_is_ignored_and_mapped_values_become_their_class(tmp_path):
     path = saved(tmp_path / "m.png", np.array([[0, 2, 11, 255]], np.uint8))
-    assert read_label(path, 3, {11: 255}).tolist() == [[0, 2, 255, 255]]
+    assert read_label(path, 3, {0: 0, 2: 1, 11: 255}).tolist() == [[0, 1, 255, 255]]
+    with pytest.raises(ValueError, match=r"label value 2 .* allowed are 0 to 1, 11 and 255"):
+        read_label(path, 3, {0: 0, 1: 1, 11: 255})
     with pytest.raises(ValueError, match="label value 11"):
         read_label(path, 3)
 
