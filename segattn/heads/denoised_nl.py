@@ -159,7 +159,7 @@ def mechanism(
     channels: int, num_classes: int, *, gr_mode: GrMode = "sigmoid", implementation: Implementation = "auto"
 ) -> nn.Module:
     """The mechanism for the controlled comparison: class logits by one 1x1 convolution on its own input."""
-    prior = Classifier(channels, num_classes)
+    prior = Classifier(channels, num_classes, dropout=0.0)
     return DenoisedContext(channels, prior, gr_mode=gr_mode, implementation=implementation)
 
 
