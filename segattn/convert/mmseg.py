@@ -1,14 +1,14 @@
 """State dicts of mmsegmentation's segmentors to ours and back: parameters renamed, nothing computed.
 
-A segmentor there is `backbone.`, `decode_head.` and `auxiliary_head.`. Its ResNet has our parameter names; `HEADS` has one
-table a head. Which head, backbone, widths and classes a checkpoint has follows from its keys and shapes. What leaves no trace
-there (`align_corners`, dilation, DNL's temperature, ...) is read from the configuration that mmsegmentation stores beside the
-weights, see `mmseg_config`, and otherwise assumed to be mmsegmentation's default.
+A segmentor there is `backbone.`, `decode_head.` and `auxiliary_head.`. Its ResNet has our parameter names; `mmseg_keys` has
+one table a head. Which head, backbone, widths and classes a checkpoint has follows from its keys and shapes. What leaves no
+trace there (`align_corners`, dilation, DNL's temperature, ...) is read from the configuration that mmsegmentation stores beside
+the weights, see `mmseg_config`, and otherwise taken to be as in all its configurations of these heads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,111 +19,10 @@ from segattn import checkpoint
 from segattn import config as configuration
 from segattn.backbones.resnet import DEPTHS, Bottleneck
 from segattn.convert import mmseg_config
+from segattn.convert.mmseg_keys import HEADS, Shapes, their_name
 from segattn.model import SegmentationModel
 
 State = Mapping[str, Tensor]
-Shapes = Mapping[str, torch.Size]
-
-
-@dataclass(frozen=True)
-class HeadTable:
-    """How one head's parts are called there."""
-
-    mark: str
-    """Beginning of a key that no other head has."""
-    names: Mapping[str, str]
-    """Our prefix -> theirs, below `head.` and `decode_head.`."""
-    options: Callable[[Shapes], dict[str, int]]
-    """Our head's options from the shapes below `decode_head.`."""
-    scales: tuple[str, ...] = ()
-    """Their scalar factors: `NAME.scale` of shape () now, `NAME` of shape (1,) in older checkpoints."""
-
-
-def _sandwich_options(shapes: Shapes) -> dict[str, int]:
-    return {"channels": shapes["convs.0.conv.weight"][0]}
-
-
-def _reduction(projection: str) -> Callable[[Shapes], dict[str, int]]:
-    """Channels, and by which factor `projection` reduces them."""
-
-    def options(shapes: Shapes) -> dict[str, int]:
-        channels, projected = shapes["convs.0.conv.weight"][0], shapes[f"{projection}.weight"][0]
-        return {"channels": channels, "reduction": channels // projected}
-
-    return options
-
-
-_SANDWICH = {
-    "sandwich.reduce": "convs.0",
-    "sandwich.refine": "convs.1",
-    "sandwich.fuse": "conv_cat",
-    "sandwich.classify.conv": "conv_seg",
-}
-
-HEADS: dict[str, HeadTable] = {
-    "non_local": HeadTable(
-        mark="nl_block.",
-        names=_SANDWICH
-        | {
-            "attention.query": "nl_block.theta.conv",
-            "attention.key": "nl_block.phi.conv",
-            "attention.value": "nl_block.g.conv",
-            "attention.project": "nl_block.conv_out.conv",
-            "attention.bn": "nl_block.conv_out.bn",
-        },
-        options=_reduction("nl_block.g.conv"),
-    ),
-    "ccnet": HeadTable(
-        mark="cca.",
-        names=_SANDWICH
-        | {
-            "attention.query": "cca.query_conv",
-            "attention.key": "cca.key_conv",
-            "attention.value": "cca.value_conv",
-            "attention.gamma": "cca.gamma.scale",
-        },
-        options=_reduction("cca.query_conv"),
-        scales=("cca.gamma",),
-    ),
-    "danet": HeadTable(
-        mark="pam.",
-        names={
-            "position_in": "pam_in_conv",
-            "attention.position.query": "pam.query_project",
-            "attention.position.key": "pam.key_project",
-            "attention.position.value": "pam.value_project",
-            "attention.position.gamma": "pam.gamma.scale",
-            "position_out": "pam_out_conv",
-            "classify_position.conv": "pam_conv_seg",
-            "channel_in": "cam_in_conv",
-            "attention.channel.beta": "cam.gamma.scale",
-            "channel_out": "cam_out_conv",
-            "classify_channel.conv": "cam_conv_seg",
-            "classify.conv": "conv_seg",
-        },
-        options=lambda shapes: {"channels": shapes["pam_in_conv.conv.weight"][0]},
-        scales=("pam.gamma", "cam.gamma"),
-    ),
-    "emanet": HeadTable(
-        mark="ema_module.",
-        names={
-            "reduce": "ema_in_conv",
-            "attention.embed": "ema_mid_conv.conv",
-            "attention.bases": "ema_module.bases",
-            "attention.project": "ema_out_conv.conv",
-            "attention.bn": "ema_out_conv.bn",
-            "refine": "bottleneck",
-            "fuse": "conv_cat",
-            "classify.conv": "conv_seg",
-        },
-        options=lambda shapes: dict(
-            zip(("channels", "num_bases"), shapes["ema_module.bases"][1:], strict=True),
-        ),
-    ),
-    "fcn": HeadTable(mark="convs.", names=_SANDWICH, options=_sandwich_options),  # last: the others have convs., too
-}
-
-_AUXILIARY = {"auxiliary.reduce": "auxiliary_head.convs.0", "auxiliary.classify.conv": "auxiliary_head.conv_seg"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +79,7 @@ def from_mmseg(
     network, assumed = mmseg_config.complete(config, network, align_corners=align_corners)
     with torch.device("meta"):
         ours = checkpoint.build_model(network, classes).state_dict()
-    names = {name: _their_name(name, HEADS[found]) for name in ours}
+    names = {name: their_name(name, HEADS[found]) for name in ours}
     _check_fit({names[name]: value.shape for name, value in ours.items()}, state)
     zero = torch.zeros((), dtype=torch.long)  # counts batches; old checkpoints lack some
     return Converted({name: state.get(names[name], zero) for name in ours}, network, classes, assumed)
@@ -198,21 +97,11 @@ def to_mmseg(state: State, head: str, *, old_keys: bool = False) -> dict[str, Te
     if head not in HEADS:
         raise ValueError(f"mmsegmentation has no counterpart of head {head!r}; it has {', '.join(sorted(HEADS))}")
     table = HEADS[head]
-    theirs = {_their_name(name, table): value for name, value in _checked_tensors(state).items()}
+    theirs = {their_name(name, table): value for name, value in _checked_tensors(state).items()}
     if old_keys:
         for scale in table.scales:
             theirs[f"decode_head.{scale}"] = theirs.pop(f"decode_head.{scale}.scale").reshape(1)
     return theirs
-
-
-def _their_name(name: str, table: HeadTable) -> str:
-    """Our parameter's name there."""
-    if name.startswith("backbone."):
-        return name
-    for ours, theirs in (_AUXILIARY | {f"head.{a}": f"decode_head.{b}" for a, b in table.names.items()}).items():
-        if name == ours or name.startswith(f"{ours}."):
-            return theirs + name[len(ours) :]
-    raise ValueError(f"parameter {name} has no counterpart in mmsegmentation; only faithful heads have")
 
 
 def _checked_tensors(state: State) -> State:

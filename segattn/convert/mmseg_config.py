@@ -34,16 +34,20 @@ _TYPES = {
 # Head -> their setting -> (our option, their default), for settings that keys and shapes do not show.
 _OPTIONS: dict[str, dict[str, tuple[str, Any]]] = {
     "non_local": {"mode": ("pairwise", "embedded_gaussian")},
+    "dnlnet": {"temperature": ("temperature", 0.05), "use_scale": ("scale", True)},
     "ccnet": {"recurrence": ("recurrence", 2)},
+    "isanet": {"down_factor": ("partition", (8, 8))},
     "emanet": {"num_stages": ("num_rounds", 3), "momentum": ("momentum", 0.1)},
 }
-# Settings that ours has in one form only.
+# Settings that ours has in one form only: of the backbone, of every head, of one head.
 _FIXED: dict[str, dict[str, Any]] = {
     "backbone": {"style": "pytorch", "multi_grid": None, "avg_down": False},
-    "decode_head": {"use_scale": True, "kernel_size": 3, "dilation": 1, "input_transform": None},
+    "decode_head": {"kernel_size": 3, "dilation": 1, "input_transform": None},
+    "non_local": {"use_scale": True},
+    "dnlnet": {"mode": "embedded_gaussian"},
 }
 # Options that keys and shapes carry, or that change no result.
-_CARRIED = {"channels", "dropout", "implementation", "num_bases"}
+_CARRIED = {"channels", "dropout", "implementation", "num_bases", "concat_input"}
 
 
 def read(text: str) -> dict[str, Any]:
@@ -97,7 +101,8 @@ def complete(
     for name, section in sections.items():
         if not isinstance(section, dict):
             raise ValueError(f"model.{name} of the configuration has several parts; only single ones can be converted")
-        for setting, fixed in _FIXED[name].items():
+        only = _FIXED[name] | (_FIXED.get(network.head, {}) if name == "decode_head" else {})
+        for setting, fixed in only.items():
             if section.get(setting, fixed) != fixed:
                 raise ValueError(f"{name}.{setting}={section[setting]!r} cannot be converted; only {fixed!r} can")
     body, head = sections.values()
@@ -201,7 +206,7 @@ def _head(network: configuration.Model) -> dict[str, Any]:
     defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     options = _OPTIONS.get(network.head, {})
     expressible = _CARRIED | {ours for ours, _ in options.values()}
-    if network.head in ("non_local", "dnlnet"):
+    if network.head == "non_local":
         expressible |= {"reduction"}
     for option, value in network.head_options.items():
         if option not in expressible and value != defaults[option]:
@@ -210,9 +215,15 @@ def _head(network: configuration.Model) -> dict[str, Any]:
     channels = chosen["channels"]
     own: dict[str, Any] = {
         "danet": {"pam_channels": channels // 8},
-        "emanet": {"ema_channels": channels, "channels": channels // 2, "num_bases": chosen.get("num_bases")},
-        "non_local": {"reduction": chosen.get("reduction")},
-        "dnlnet": {"reduction": chosen.get("reduction")},
+        "isanet": {"isa_channels": channels // 2},
+        "emanet": {"ema_channels": channels, "channels": channels // 2, **_named(chosen, "num_bases", "concat_input")},
+        "non_local": _named(chosen, "reduction"),
     }.get(network.head, {})
-    settings = {theirs: chosen[ours] for theirs, (ours, _) in options.items()}
+    settings = {
+        theirs: default if chosen[ours] is None else chosen[ours] for theirs, (ours, default) in options.items()
+    }
     return {"type": _TYPES[network.head], "channels": channels, "dropout_ratio": chosen["dropout"], **settings, **own}
+
+
+def _named(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options[name] for name in names if name in options}

@@ -1,0 +1,155 @@
+"""How parameters are called in mmsegmentation: one table a head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+Shapes = Mapping[str, torch.Size]
+
+
+@dataclass(frozen=True)
+class HeadTable:
+    """How one head's parts are called there."""
+
+    mark: str
+    """Beginning of a key that no other head has."""
+    names: Mapping[str, str]
+    """Our prefix -> theirs, below `head.` and `decode_head.`."""
+    options: Callable[[Shapes], dict[str, Any]]
+    """Our head's options from the shapes below `decode_head.`."""
+    scales: tuple[str, ...] = ()
+    """Their scalar factors: `NAME.scale` of shape () now, `NAME` of shape (1,) in older checkpoints."""
+
+
+def _sandwich_options(shapes: Shapes) -> dict[str, Any]:
+    return {"channels": shapes["convs.0.conv.weight"][0]}
+
+
+def _emanet_options(shapes: Shapes) -> dict[str, Any]:
+    _, channels, num_bases = shapes["ema_module.bases"]
+    return {"channels": channels, "num_bases": num_bases, "concat_input": "conv_cat.conv.weight" in shapes}
+
+
+def _reduction(projection: str) -> Callable[[Shapes], dict[str, Any]]:
+    """Channels, and by which factor `projection` reduces them."""
+
+    def options(shapes: Shapes) -> dict[str, Any]:
+        channels, projected = shapes["convs.0.conv.weight"][0], shapes[f"{projection}.weight"][0]
+        return {"channels": channels, "reduction": channels // projected}
+
+    return options
+
+
+def _self_attention(ours: str, theirs: str) -> dict[str, str]:
+    """One of ISANet's two self-attentions."""
+    return {
+        f"attention.{ours}.query": f"{theirs}.query_project",
+        f"attention.{ours}.key": f"{theirs}.key_project",
+        f"attention.{ours}.value": f"{theirs}.value_project",
+        f"attention.{ours}.project": f"{theirs}.output_project",
+    }
+
+
+_SANDWICH = {
+    "sandwich.reduce": "convs.0",
+    "sandwich.refine": "convs.1",
+    "sandwich.fuse": "conv_cat",
+    "sandwich.classify.conv": "conv_seg",
+}
+
+HEADS: dict[str, HeadTable] = {
+    "non_local": HeadTable(
+        mark="nl_block.",
+        names=_SANDWICH
+        | {
+            "attention.query": "nl_block.theta.conv",
+            "attention.key": "nl_block.phi.conv",
+            "attention.value": "nl_block.g.conv",
+            "attention.project": "nl_block.conv_out.conv",
+            "attention.bn": "nl_block.conv_out.bn",
+        },
+        options=_reduction("nl_block.g.conv"),
+    ),
+    "dnlnet": HeadTable(
+        mark="dnl_block.",
+        names=_SANDWICH
+        | {
+            "attention.query": "dnl_block.theta.conv",
+            "attention.key": "dnl_block.phi.conv",
+            "attention.value": "dnl_block.g.conv",
+            "attention.unary": "dnl_block.conv_mask",
+            "attention.project": "dnl_block.conv_out.conv",
+            "attention.bn": "dnl_block.conv_out.bn",
+        },
+        options=_sandwich_options,
+    ),
+    "ccnet": HeadTable(
+        mark="cca.",
+        names=_SANDWICH
+        | {
+            "attention.query": "cca.query_conv",
+            "attention.key": "cca.key_conv",
+            "attention.value": "cca.value_conv",
+            "attention.gamma": "cca.gamma.scale",
+        },
+        options=_reduction("cca.query_conv"),
+        scales=("cca.gamma",),
+    ),
+    "danet": HeadTable(
+        mark="pam.",
+        names={
+            "position_in": "pam_in_conv",
+            "attention.position.query": "pam.query_project",
+            "attention.position.key": "pam.key_project",
+            "attention.position.value": "pam.value_project",
+            "attention.position.gamma": "pam.gamma.scale",
+            "position_out": "pam_out_conv",
+            "classify_position.conv": "pam_conv_seg",
+            "channel_in": "cam_in_conv",
+            "attention.channel.beta": "cam.gamma.scale",
+            "channel_out": "cam_out_conv",
+            "classify_channel.conv": "cam_conv_seg",
+            "classify.conv": "conv_seg",
+        },
+        options=lambda shapes: {"channels": shapes["pam_in_conv.conv.weight"][0]},
+        scales=("pam.gamma", "cam.gamma"),
+    ),
+    "emanet": HeadTable(
+        mark="ema_module.",
+        names={
+            "reduce": "ema_in_conv",
+            "attention.embed": "ema_mid_conv.conv",
+            "attention.bases": "ema_module.bases",
+            "attention.project": "ema_out_conv.conv",
+            "attention.bn": "ema_out_conv.bn",
+            "refine": "bottleneck",
+            "fuse": "conv_cat",
+            "classify.conv": "conv_seg",
+        },
+        options=_emanet_options,
+    ),
+    "isanet": HeadTable(
+        mark="global_relation.",
+        names={"reduce": "in_conv", "fuse": "out_conv", "classify.conv": "conv_seg"}
+        | _self_attention("long", "global_relation")
+        | _self_attention("short", "local_relation"),
+        options=lambda shapes: {"channels": shapes["in_conv.conv.weight"][0]},
+    ),
+    "fcn": HeadTable(mark="convs.", names=_SANDWICH, options=_sandwich_options),  # last: the others have convs., too
+}
+
+AUXILIARY = {"auxiliary.reduce": "auxiliary_head.convs.0", "auxiliary.classify.conv": "auxiliary_head.conv_seg"}
+
+
+def their_name(name: str, table: HeadTable) -> str:
+    """Our parameter's name there."""
+    if name.startswith("backbone."):
+        return name
+    for ours, theirs in (AUXILIARY | {f"head.{a}": f"decode_head.{b}" for a, b in table.names.items()}).items():
+        if name == ours or name.startswith(f"{ours}."):
+            return theirs + name[len(ours) :]
+    raise ValueError(f"parameter {name} has no counterpart in mmsegmentation; only faithful heads have")
