@@ -129,6 +129,8 @@ class Evaluation:
     scales: tuple[float, ...] = (1.0,)
     examples: int = 4
     """How many validation images are kept as pictures."""
+    strata: bool = True
+    """Also score boundaries, and objects by size and width, at the end of a run."""
 
 
 @dataclass(frozen=True, kw_only=True)

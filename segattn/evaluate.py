@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from segattn import config, records
+from segattn import strata as stratification
 from segattn.data import Dataset
 from segattn.data.loader import EvaluationStream
 from segattn.data.transforms import to_tensor
 from segattn.inference import Inference, describe, predict_labels
-from segattn.metrics import DEFINITION, ConfusionMatrix
+from segattn.metrics import BOUNDARY_DEFINITION, DEFINITION, ConfusionMatrix, boundary_counts
 from segattn.model import SegmentationModel
 
 
@@ -31,6 +32,11 @@ class Evaluated:
     """int64 (images, K, K), row = label, column = prediction."""
     names: list[str]
     """Image names in the order of `per_image`."""
+    strata: records.Strata | None = None
+    per_image_boundary: np.ndarray | None = None
+    """int64 (images, 2, K): intersection and union of the boundary bands."""
+    per_image_strata: np.ndarray | None = None
+    """int64 (images, 2, K, sizes, widths): labelled pixels and those predicted right."""
 
 
 def inference_of(evaluation: config.Evaluation) -> Inference:
@@ -50,13 +56,15 @@ def evaluate(
     *,
     batch_size: int = 4,
     num_workers: int = 0,
+    strata: bool = False,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     on_image: Callable[[int, int], object] = lambda done, total: None,
 ) -> Evaluated:
     """Score `model` on a labelled split; the model is left in the mode it was in.
 
     With torch.distributed initialised every process takes its share, each image is counted exactly once, and every process
-    returns the same result. `on_image(done, total)` is called after each batch.
+    returns the same result. `on_image(done, total)` is called after each batch. `strata` adds boundary IoU and IoU by size and
+    width, some milliseconds an image of 128x256 and some tenths of a second one of 1024x2048, on the CPU.
 
     Raises:
         ValueError: the split has no labels, or a label is outside the model's classes.
@@ -72,6 +80,10 @@ def evaluate(
     device = next(model.parameters()).device
     K = dataset.num_classes
     per_image = torch.zeros(len(dataset), K, K, dtype=torch.int64)
+    boundary = torch.zeros(len(dataset), 2, K, dtype=torch.int64)
+    by_stratum = torch.zeros(
+        len(dataset), 2, K, len(stratification.SIZES), len(stratification.WIDTHS), dtype=torch.int64
+    )
     was_training = model.training
     model.eval()
     done = 0
@@ -83,13 +95,24 @@ def evaluate(
                 predictions = predict_labels(model, batch["image"].to(device), inference=inference).cpu()
             for index, prediction, label in zip(batch["indices"], predictions, batch["label"], strict=True):
                 per_image[index] = ConfusionMatrix(K, dataset.ignore_index).update(prediction, label)
+                if strata:
+                    boundary[index] = torch.stack(
+                        boundary_counts(prediction, label, K, ignore_index=dataset.ignore_index)
+                    )
+                    counts = stratification.count(prediction.numpy(), label.numpy(), K, dataset.ignore_index)
+                    by_stratum[index] = torch.from_numpy(counts)
             done += len(batch["names"])
             on_image(done, len(stream))
     finally:
         model.train(was_training)
     per_image = _sum_over_processes(per_image, device)
     names = [dataset.image_name(index) for index in range(len(dataset))]
-    return Evaluated(scores(per_image, describe(inference), dataset.ignore_index), per_image.numpy(), names)
+    summary = scores(per_image, describe(inference), dataset.ignore_index)
+    if not strata:
+        return Evaluated(summary, per_image.numpy(), names)
+    boundary, by_stratum = _sum_over_processes(boundary, device), _sum_over_processes(by_stratum, device)
+    arrays = (per_image.numpy(), boundary.numpy(), by_stratum.numpy())
+    return Evaluated(summary, arrays[0], names, strata_scores(*arrays), arrays[1], arrays[2])
 
 
 def scores(per_image: Tensor, inference: str, ignore_index: int = 255) -> records.Scores:
@@ -105,6 +128,31 @@ def scores(per_image: Tensor, inference: str, ignore_index: int = 255) -> record
         num_images=len(per_image),
         definition=DEFINITION,
         inference=inference,
+    )
+
+
+def strata_scores(confusion: np.ndarray, boundary: np.ndarray, by_stratum: np.ndarray) -> records.Strata:
+    """Boundary IoU and IoU by size and width from the counts of each image, as in `Evaluated`."""
+    false = confusion.sum(1) - confusion.diagonal(axis1=1, axis2=2)
+
+    def scored(names: tuple[str, ...], counts: np.ndarray) -> list[records.Stratum]:
+        pixels, right = counts[:, 0], counts[:, 1]  # (images, K, strata) each
+        iou = _ratio(right.sum(0), stratification.unions(pixels, false).sum(0))
+        shares = pixels.sum((0, 1)) / max(1, pixels.sum())
+        return [
+            records.Stratum(
+                name=name, share=float(shares[index]), iou=_or_none(iou[:, index]), mean_iou=_mean(iou[:, index])
+            )
+            for index, name in enumerate(names)
+        ]
+
+    boundary_iou = _ratio(*boundary.sum(0))
+    return records.Strata(
+        boundary_iou=_or_none(boundary_iou),
+        boundary_mean_iou=_mean(boundary_iou),
+        sizes=scored(stratification.SIZES, by_stratum.sum(4)),
+        widths=scored(stratification.WIDTHS, by_stratum.sum(3)),
+        definition=f"{BOUNDARY_DEFINITION} {stratification.DEFINITION}",
     )
 
 
@@ -155,7 +203,17 @@ def colour(label: np.ndarray, palette: tuple[tuple[int, int, int], ...]) -> np.n
     return table[label]
 
 
-def _or_none(values: Tensor) -> list[float | None]:
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """float64; nan where the denominator is 0."""
+    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def _or_none(values: Tensor | np.ndarray) -> list[float | None]:
     return [None if math.isnan(value) else value for value in values.tolist()]
 
 

@@ -28,6 +28,12 @@ DEFINITION = (
     "in the labels. Pixel accuracy = share of counted pixels that are right. Scores are not averaged over images."
 )
 
+BOUNDARY_DEFINITION = (
+    "Boundary IoU (Cheng et al., CVPR 2021, arXiv 2103.16562): IoU of the bands inside the classes' outlines, as wide as 2 % "
+    "of the image's diagonal, in label and prediction; summed over the images, averaged over classes like mIoU. Ignored "
+    "pixels are in no band and make no outline."
+)
+
 _MOST_ROWS = 1024  # label values up to here, ignored ones too, are counted first and judged by their row
 
 

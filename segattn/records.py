@@ -90,6 +90,33 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stratum:
+    """IoU over the pixels of one stratum of the labels, such as those of small segments."""
+
+    name: str
+    share: float
+    """Of the labelled pixels."""
+    iou: list[float | None]
+    """Per class; None where the class has no pixels in the stratum."""
+    mean_iou: float | None
+    """Over the classes that have pixels in the stratum."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strata:
+    """Accuracy at boundaries and by the size and width of what is labelled."""
+
+    boundary_iou: list[float | None]
+    """Per class; None where the class occurs neither in labels nor in predictions."""
+    boundary_mean_iou: float | None
+    sizes: list[Stratum]
+    """Small, medium and large segments."""
+    widths: list[Stratum]
+    """Thin, medium and thick places."""
+    definition: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CurvePoint:
     """One line of the training log."""
 
@@ -142,7 +169,9 @@ class RunRecord:
     created: str = ""
     """UTC, ISO 8601."""
     per_image: str | None = None
-    """Path, relative to the record, of an .npz with `confusion` (image, label, prediction) and `names`."""
+    """Path, relative to the record, of an .npz with `names`, `confusion` (image, label, prediction) and, with strata,
+    `boundary` (image, intersection and union, class) and `strata` (image, labelled and right, class, size, width)."""
+    strata: Strata | None = None
     kind: str = "run"
     schema: int = SCHEMA
 

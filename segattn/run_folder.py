@@ -26,7 +26,9 @@ def refuse_another(out: Path, config: Experiment) -> None:
     path = out / "experiment.json"
     if not path.exists():
         return
-    theirs, mine = json.loads(path.read_text()), configuration.to_dict(config)
+    # read as an experiment: settings that an older version did not have are at their defaults
+    theirs = configuration.to_dict(configuration.from_dict(json.loads(path.read_text())))
+    mine = configuration.to_dict(config)
     if theirs != mine:
         differing = ", ".join(sorted(_differences(theirs, mine)))
         raise ValueError(f"{out} holds the run of another experiment (different: {differing}); choose another --out")

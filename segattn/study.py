@@ -116,6 +116,8 @@ def _is_finished(folder: Path, run: Experiment) -> bool:
     path = folder / "record.json"
     if not path.exists():
         return False
-    if records.read(path).config != configuration.to_dict(run):
+    # read as an experiment: settings that an older version did not have are at their defaults
+    theirs = configuration.from_dict(records.read(path).config)
+    if configuration.to_dict(theirs) != configuration.to_dict(run):
         raise ValueError(f"{folder} holds the record of another experiment; choose another --out or remove that folder")
     return True

@@ -210,7 +210,13 @@ class _Loop:
                 self._interrupt_if_asked("in the last evaluation")
 
         return evaluate(
-            self.model, self.val_set, self.inference, autocast=self.accelerator.autocast, on_image=report, batch_size=4
+            self.model,
+            self.val_set,
+            self.inference,
+            batch_size=4,
+            strata=final and self.config.evaluation.strata,
+            autocast=self.accelerator.autocast,
+            on_image=report,
         )
 
     def _save(self, iteration: int) -> None:
@@ -261,6 +267,7 @@ def _finish(loop: _Loop, trained_cost: records.Cost, seconds: float) -> records.
         cost=trained_cost,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         per_image="per_image.npz",
+        strata=result.strata,
     )
     if not loop.accelerator.is_main_process:
         return record
@@ -274,7 +281,10 @@ def _finish(loop: _Loop, trained_cost: records.Cost, seconds: float) -> records.
     )
     record = type(record)(**{**vars(record), "examples": examples})
     checkpoint.save_model(model, out, experiment=config, class_names=record.class_names, palette=record.palette)
-    np.savez_compressed(out / "per_image.npz", confusion=result.per_image, names=np.array(result.names))
+    counts = {"confusion": result.per_image, "names": np.array(result.names)}
+    if result.per_image_boundary is not None and result.per_image_strata is not None:
+        counts |= {"boundary": result.per_image_boundary, "strata": result.per_image_strata}
+    np.savez_compressed(out / "per_image.npz", **counts)  # type: ignore[arg-type]
     records.write(record, out / "record.json")
     checkpoint.remove_snapshots(out)
     return record

@@ -1,0 +1,137 @@
+"""How well small, large, thin and thick things are segmented: counts by size of the segment and width of the place.
+
+Everything is told from the label alone, so that all networks are scored on the same strata of the same pixels.
+
+* Segment: pixels of one class that touch (8 neighbours). Two cars that overlap in the image are one segment.
+* Size of a segment: its share of the image's pixels, at COCO's borders (Lin et al., *Microsoft COCO*, ECCV 2014, arXiv
+  1405.0312: 32 x 32 and 96 x 96 pixels), taken in an image of 640 x 480: 1/300 and 3/100. Ours: shares, so that the strata
+  do not depend on the resolution.
+* Width of a place: thin, where no square of 1 % of the image's diagonal that holds only the place's class covers it;
+  thick, where one of 4 % does. That is the morphological opening of each class (Serra, *Image Analysis and Mathematical
+  Morphology*, 1982). A thin part of a large object is thin: a mast on a building.
+
+Ignored pixels, and those outside the image, count as whatever suits: a building cut by the edge is not thin.
+
+False positives belong to no segment. As in mIoU^K of Wang et al., *Revisiting Evaluation Metrics for Semantic Segmentation*,
+NeurIPS 2023, arXiv 2310.19252, those of an image are shared among the class's segments there by area:
+
+    IoU of class k in stratum s = sum_i right_iks / sum_i (pixels_iks + false_ik * pixels_iks / pixels_ik)
+
+over the images i that label the class; Wang et al. average over segments, here a stratum's pixels are pooled, as in mIoU.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+SIZES = ("small", "medium", "large")
+SIZE_BORDERS = (1 / 300, 3 / 100)
+"""Shares of the image's pixels; a segment of exactly that share is in the upper stratum."""
+WIDTHS = ("thin", "medium", "thick")
+WIDTH_BORDERS = (0.01, 0.04)
+"""Shares of the image's diagonal."""
+
+DEFINITION = (
+    "Size: segments (touching pixels of one class) below 1/300 of the image's pixels are small, from 3/100 on large. Width: "
+    "a place is thin where no square of 1 % of the image's diagonal with only its class covers it, thick where one of 4 % "
+    "does. Both are told from the labels. False positives of a class are shared among its segments in the image by area; "
+    "those in images without the class are in no stratum."
+)
+
+
+def count(prediction: np.ndarray, label: np.ndarray, num_classes: int, ignore_index: int = 255) -> np.ndarray:
+    """Labelled pixels and those predicted right in each stratum of one image (H, W): int64 (2, K, sizes, widths).
+
+    >>> pixels, right = count(np.zeros((9, 9), int), np.zeros((9, 9), int), num_classes=1)
+    >>> pixels.tolist() == right.tolist() == [[[0, 0, 0], [0, 0, 0], [0, 0, 81]]]
+    True
+    """
+    strata = size_of_segments(label, ignore_index).astype(np.int64) * len(WIDTHS) + widths(label, ignore_index)
+    shape = (num_classes, len(SIZES), len(WIDTHS))
+    counted = label != ignore_index
+    code = label[counted].astype(np.int64) * (len(SIZES) * len(WIDTHS)) + strata[counted]
+    right = code[(prediction == label)[counted]]
+    length = math.prod(shape)
+    return np.stack([np.bincount(codes, minlength=length).reshape(shape) for codes in (code, right)])
+
+
+def unions(pixels: np.ndarray, false: np.ndarray) -> np.ndarray:
+    """Denominators of the IoU of strata, float64 (..., K, strata): their pixels and their share of the false positives.
+
+    `pixels` are (..., K, strata), `false` the false positives of each image and class (..., K).
+    """
+    total = pixels.sum(-1, keepdims=True)
+    return pixels + false[..., None] * (pixels / np.maximum(total, 1))
+
+
+def size_of_segments(label: np.ndarray, ignore_index: int = 255) -> np.ndarray:
+    """Size stratum (0 small, 1 medium, 2 large) of the segment that each pixel belongs to, uint8 (H, W); 0 if ignored."""
+    run, lengths, segment = _segments(label)
+    area = np.bincount(segment, weights=lengths)[segment]
+    stratum = sum((area >= share * label.size - 1e-6).astype(np.uint8) for share in SIZE_BORDERS)
+    return np.where(label == ignore_index, 0, np.asarray(stratum, np.uint8)[run])
+
+
+def widths(label: np.ndarray, ignore_index: int = 255) -> np.ndarray:
+    """Width stratum (0 thin, 1 medium, 2 thick) of each pixel, uint8 (H, W); 0 if ignored."""
+    counted = label != ignore_index
+    classes = label.astype(np.int16)  # before the wildcards: np.where would wrap -1 into the label's own type
+    low, high = np.where(counted, classes, -1), np.where(counted, classes, 2**15 - 1)
+    stratum = np.zeros(label.shape, np.uint8)
+    for share in WIDTH_BORDERS:
+        reach = max(1, round(share * math.hypot(*label.shape) / 2))  # squares of 2 reach + 1
+        one_class = _maximum(low, reach, -1) == -_maximum(-high, reach, 1 - 2**15)
+        # Around a pixel of another class no square of this size is of one class: what the squares cover is of theirs.
+        stratum += _maximum(one_class.view(np.uint8), reach, 0)
+    return stratum * counted
+
+
+def _maximum(values: np.ndarray, reach: int, outside: int) -> np.ndarray:
+    """Maximum over the square of 2 reach + 1 around each pixel, in O(log reach) passes."""
+    values = np.pad(values, reach, constant_values=outside)
+    for axis in (0, 1):
+        width, size = 1, 2 * reach + 1
+        values = values.swapaxes(0, axis)
+        while width < size:
+            step = min(width, size - width)
+            values = np.maximum(values[:-step], values[step:])
+            width += step
+        values = values.swapaxes(0, axis)
+    return values
+
+
+def _segments(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Connected components by runs: each pixel's run (H, W), each run's length, each run's component (its first run)."""
+    starts = np.ones(label.shape, bool)
+    starts[:, 1:] = label[:, 1:] != label[:, :-1]
+    run = np.cumsum(starts).reshape(label.shape) - 1
+    lengths = np.diff(np.append(np.flatnonzero(starts), label.size))
+    W = label.shape[1]
+    upper, lower = [], []
+    for shift in (-1, 0, 1):  # the pixel below and its two neighbours
+        above, below = slice(max(0, -shift), W - max(0, shift)), slice(max(0, shift), W - max(0, -shift))
+        touch = label[:-1, above] == label[1:, below]
+        pairs = np.stack([run[:-1, above][touch], run[1:, below][touch]])
+        if pairs.size:
+            new = np.append(True, (pairs[:, 1:] != pairs[:, :-1]).any(axis=0))
+            upper.append(pairs[0, new])
+            lower.append(pairs[1, new])
+    return run, lengths, _components(len(lengths), np.concatenate([[], *upper]), np.concatenate([[], *lower]))
+
+
+def _components(count: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The smallest node that each of `count` nodes is connected to, by edges a[i] - b[i]."""
+    a, b = a.astype(np.int64), b.astype(np.int64)
+    parent = np.arange(count)
+    while True:
+        low = np.minimum(parent[a], parent[b])
+        hooked = parent.copy()
+        for node in (parent[a], parent[b]):
+            np.minimum.at(hooked, node, low)
+        while not np.array_equal(hooked, hooked[hooked]):
+            hooked = hooked[hooked]
+        if np.array_equal(hooked, parent):
+            return parent
+        parent = hooked

@@ -1,0 +1,38 @@
+"""Boundary IoU and IoU by size and width of a split, from counts worked out by hand."""
+
+import numpy as np
+import pytest
+
+from segattn.evaluate import strata_scores
+
+
+@pytest.fixture
+def scored():
+    confusion = np.array([[[80, 10], [4, 6]], [[50, 50], [0, 0]]])  # two images, two classes
+    boundary = np.array([[[3, 1], [6, 4]], [[2, 0], [4, 1]]])
+    by_stratum = np.zeros((2, 2, 2, 3, 3), int)
+    by_stratum[0, 0, 0, 2, 2], by_stratum[0, 1, 0, 2, 2] = 90, 80  # class 0: large and thick
+    by_stratum[0, 0, 1, 0, 0], by_stratum[0, 1, 1, 0, 0] = 6, 3  # class 1: 6 small and thin, 4 medium and thin
+    by_stratum[0, 0, 1, 1, 0], by_stratum[0, 1, 1, 1, 0] = 4, 3
+    by_stratum[1, 0, 0, 2, 2], by_stratum[1, 1, 0, 2, 2] = 100, 50
+    return strata_scores(confusion, boundary, by_stratum)
+
+
+def test_boundary_counts_are_summed_over_images(scored):
+    assert scored.boundary_iou == [5 / 10, 1 / 5]
+    assert scored.boundary_mean_iou == pytest.approx(0.35)
+
+
+def test_false_positives_are_shared_and_those_of_images_without_the_class_left_out(scored):
+    small, medium, large = scored.sizes
+    assert small.iou == [None, pytest.approx(3 / (6 + 10 * 6 / 10))]
+    assert medium.iou == [None, pytest.approx(3 / (4 + 10 * 4 / 10))]
+    assert large.iou == [pytest.approx(130 / (190 + 4)), None]
+    assert (small.share, medium.share, large.share) == (6 / 200, 4 / 200, 190 / 200)
+
+
+def test_the_mean_is_over_the_classes_of_the_stratum(scored):
+    thin, medium, thick = scored.widths
+    assert thin.mean_iou == pytest.approx(6 / 20)
+    assert medium.mean_iou is None
+    assert thick.mean_iou == pytest.approx(130 / 194)
