@@ -119,7 +119,11 @@ class ResNet(nn.Module):
                 f"multi_grid={tuple(multi_grid)} should have {depths[3]} factors, one a block of stage 4 of {name}"
             )
         self.deep = stem == "deep"
+        if width < 1:
+            raise ValueError(f"width={width} should be at least 1")
         stem_channels = width if stem_channels is None else stem_channels
+        if self.deep and (stem_channels < 2 or stem_channels % 2):
+            raise ValueError(f"stem_channels={stem_channels} should be even: the deep stem starts with half of them")
         if self.deep:
             self.stem = _deep_stem(stem_channels)
         else:
