@@ -92,6 +92,7 @@ def create_model(
     """
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes} should be at least 1")
+    heads.module(head)  # a wrong name is told before a large backbone is built
     body = backbones.create(backbone, output_stride=output_stride, **(backbone_options or {}))
     channels: tuple[int, ...] = body.channels  # type: ignore[assignment]
     top = heads.create(head, channels, num_classes, mode=mode, **(head_options or {}))
