@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -27,8 +27,8 @@ class FromMmseg:
     """Expected head; another one is an error."""
     classes: int | None = None
     """Expected number of classes; another one is an error."""
-    align_corners: bool | None = None
-    """How logits are upsampled; as the configuration says unless given."""
+    align_corners: Literal["auto", "yes", "no"] = "auto"
+    """How logits are upsampled; auto: as the configuration says."""
     keep_auxiliary: bool = True
     """Keep the auxiliary head, which only training uses."""
 
@@ -72,7 +72,7 @@ def _from_mmseg(arguments: Sequence[str]) -> None:
         config=chosen.config,
         head=chosen.head,
         num_classes=chosen.classes,
-        align_corners=chosen.align_corners,
+        align_corners={"yes": True, "no": False}.get(chosen.align_corners),
         keep_auxiliary=chosen.keep_auxiliary,
     )
     network, console = converted.network, Console(highlight=False, soft_wrap=True)

@@ -77,6 +77,11 @@ def _value(node: ast.expr) -> Any:
     elif isinstance(node, ast.Dict):
         entries = zip(node.keys, node.values, strict=True)
         pairs = {key.value: _value(value) for key, value in entries if isinstance(key, ast.Constant)}  # type: ignore[misc]
+    elif isinstance(node, ast.List | ast.Tuple):
+        values = [_value(element) for element in node.elts]
+        if any(value is _UNKNOWN for value in values):
+            return _UNKNOWN
+        return tuple(values) if isinstance(node, ast.Tuple) else values
     else:
         try:
             return ast.literal_eval(node)
@@ -125,11 +130,20 @@ def complete(
     network = dataclasses.replace(
         network,
         output_stride=stride,
+        auxiliary_weight=_auxiliary_weight(model, network.auxiliary_weight),
         align_corners=take(head, "align_corners", False, False) if align_corners is None else align_corners,
         head_options=network.head_options | options,
         backbone_options=network.backbone_options | {"contract_dilation": contract},
     )
     return network, assumed
+
+
+def _auxiliary_weight(model: dict[str, Any], kept: float) -> float:
+    """The auxiliary head's weight in the loss, if it is kept and the configuration has one."""
+    loss = model.get("auxiliary_head", {})
+    for name in ("loss_decode", "loss_weight"):
+        loss = loss.get(name) if isinstance(loss, dict) else None
+    return float(loss) if kept > 0 and isinstance(loss, float | int) and loss > 0 else kept
 
 
 def write(network: configuration.Model, num_classes: int) -> str:

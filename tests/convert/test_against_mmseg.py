@@ -1,0 +1,53 @@
+"""Our heads and mmsegmentation's own, with the same weights; needs mmsegmentation in an environment of its own.
+
+python -m venv VENV && VENV/bin/pip install -c constraints.txt torch onedl-mmsegmentation onedl-mmcv
+SEGATTN_MMSEG_PYTHON=VENV/bin/python python -m pytest -m optin tests/convert
+"""
+
+import os
+
+import pytest
+import torch
+from compare_mmseg import BASES, CASES, differences, reference
+
+from segattn import checkpoint, config
+from segattn.convert.mmseg_file import export_file
+
+PYTHON = os.environ.get("SEGATTN_MMSEG_PYTHON")
+TOLERANCE = 1e-4  # issued for logits of standard deviation 1; other summation order in 100 layers gives about 1e-5
+
+pytestmark = [
+    pytest.mark.optin,
+    pytest.mark.skipif(PYTHON is None, reason="SEGATTN_MMSEG_PYTHON names no Python that has mmsegmentation"),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_logits_are_those_of_mmsegmentation(case):
+    found = differences(reference(CASES[case], PYTHON))
+    assert 0.3 < found["scale"] < 10
+    assert found["logits"] < TOLERANCE
+    assert found["upsampled"] < TOLERANCE
+    assert found["training"] < TOLERANCE
+    assert found["after"] < TOLERANCE
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("head", BASES)
+def test_mmsegmentation_loads_what_we_write(head, align_corners, tmp_path):
+    torch.manual_seed(0)
+    network = config.Model(head=head, backbone="resnet18", align_corners=align_corners, head_options={"channels": 64})
+    model = checkpoint.build_model(network, 3).eval()
+    for parameter in model.parameters():
+        if parameter.ndim < 2:  # scalars and norms, of which many start at 0 or 1
+            torch.nn.init.normal_(parameter, mean=0.5, std=0.2)
+    experiment = config.Experiment(name="written", model=network)
+    colors = [(0, 0, 0), (1, 1, 1), (2, 2, 2)]
+    checkpoint.save_model(model, tmp_path / "run", experiment=experiment, class_names=["a", "b", "c"], palette=colors)
+    text = export_file(tmp_path / "run", tmp_path / "written.pth")
+    made = reference({"text": text, "weights": str(tmp_path / "written.pth"), "size": [65, 97]}, PYTHON)
+    with torch.no_grad():
+        found = model(made["image"])
+    assert found.std() > 1e-3
+    error = (found - made["upsampled"]).abs().max() / found.abs().max()
+    assert error < 1e-5
