@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -25,7 +26,8 @@ def _options_from_text(words: list[str]) -> dict[str, Any]:
         options = yaml.safe_load("{" + text.replace("=", ": ") + "}" if plain else text)
     except yaml.YAMLError:
         options = None
-    if not isinstance(options, dict) or (plain and None in options.values()):  # `name` alone has no value
+    valueless = plain and (text.count("=") < len(options or ()) or re.search(r"=\s*(,|$)", text))
+    if not isinstance(options, dict) or valueless:
         raise ValueError(f"{words[0]!r} is not of the form name=value,name=value")
     return options
 

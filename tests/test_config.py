@@ -1,0 +1,143 @@
+import dataclasses
+import json
+
+import pytest
+import tiny
+import tyro
+
+from segattn import config, experiments
+from segattn.config import Experiment
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_experiment_survives_a_file(name, tmp_path):
+    experiment = experiments.load(name)
+    (tmp_path / "experiment.json").write_text(json.dumps(config.to_dict(experiment)))
+    assert config.from_dict(json.loads((tmp_path / "experiment.json").read_text())) == experiment
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_experiment_is_one_that_can_run(name):
+    config.check(experiments.load(name))
+    assert experiments.load(name).name == name
+
+
+def test_dict_form_is_what_a_json_file_holds():
+    raw = config.to_dict(tiny.experiment())
+    assert json.loads(json.dumps(raw)) == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"name": "x", "modle": {}}, "unknown field modle; did you mean model"),
+        ({"name": "x", "optimization": {"learning_rate": 1}}, "unknown field optimization.learning_rate"),
+        ({"name": "x", "data": {"sise": None}}, "unknown field data.sise; did you mean size"),
+        ({"name": "x", "seed": "zero"}, r"Expected `int`, got `str` - at `\$\.seed`"),
+        ({"name": "x", "augmentation": {"crop_size": [3, 4, 5]}}, r"length 2.*crop_size"),
+        ({"name": "x", "model": {"mode": "fair"}}, "'fair'"),
+        ({"seed": 1}, "missing required field `name`"),
+        (["name"], "Expected `object`, got `array`"),
+        (None, "Expected `object`, got `null`"),
+    ],
+)
+def test_bad_file_is_refused_with_the_field(raw, message):
+    with pytest.raises(ValueError, match=message):
+        config.from_dict(raw)
+
+
+def test_options_of_heads_are_free_in_a_file():
+    raw = {"name": "x", "model": {"head_options": {"anything": [1, 2]}}}
+    assert config.from_dict(raw).model.head_options == {"anything": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimization": {"iterations": 0}}, "optimization.iterations should be above 0, not 0"),
+        ({"optimization": {"batch_size": -1}}, "optimization.batch_size should be above 0"),
+        ({"optimization": {"lr": 0.0}}, "optimization.lr should be above 0"),
+        ({"optimization": {"warmup": -1}}, "optimization.warmup should be 0 or more, not -1"),
+        ({"optimization": {"momentum": -0.9}}, "optimization.momentum should be 0 or more"),
+        ({"augmentation": {"crop_size": (0, 32)}}, "augmentation.crop_size should be above 0"),
+        ({"augmentation": {"scale_range": (2.0, 0.5)}}, r"\(2.0, 0.5\) should be \(smallest, largest\)"),
+        ({"augmentation": {"flip": 1.5}}, "flip=1.5 is a probability"),
+        ({"evaluation": {"mode": "slide"}}, "needs evaluation.crop_size"),
+        ({"evaluation": {"examples": -1}}, "evaluation.examples should be 0 or more"),
+        ({"checkpoint_every": 0}, "checkpoint_every should be above 0"),
+        ({"log_every": 0}, "log_every should be above 0"),
+        ({"validate_every": -1}, "validate_every should be 0 or more"),
+        ({"seed": -1}, "seed should be 0 or more"),
+    ],
+)
+def test_value_that_no_run_could_use_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        config.check(tiny.experiment(**changes))
+
+
+def test_with_head_changes_head_and_seed_only():
+    before = tiny.experiment("fcn")
+    after = config.with_head(before, "ccnet", seed=7)
+    assert (after.model.head, after.seed) == ("ccnet", 7)
+    assert dataclasses.replace(after, model=before.model, seed=before.seed) == before
+
+
+def test_experiment_cannot_be_changed_in_place():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tiny.experiment().seed = 3
+
+
+def parse(*words):
+    return tyro.cli(Experiment, default=tiny.experiment(), args=list(words))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("channels=16", {"channels": 16}),
+        ("channels=16,dropout=0.5", {"channels": 16, "dropout": 0.5}),
+        ("implementation=fast", {"implementation": "fast"}),
+        ("multi_grid=[1,2,4],contract_dilation=false", {"multi_grid": [1, 2, 4], "contract_dilation": False}),
+        ("{stem: plain, width: 8}", {"stem": "plain", "width": 8}),
+        ('{"stem": "plain"}', {"stem": "plain"}),
+        ("stem=null,width=8", {"stem": None, "width": 8}),
+        ("{}", {}),
+    ],
+)
+def test_options_are_read_from_the_command_line(text, expected):
+    assert parse("--model.head-options", text).model.head_options == expected
+
+
+@pytest.mark.parametrize("text", ["channels", "channels=", "channels=16,dropout", "[1", "{a: b: c}"])
+def test_options_of_another_form_are_refused(text, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse("--model.head-options", text)
+    assert caught.value.code == 2
+    assert "name=value" in "".join(capsys.readouterr())
+
+
+def test_short_names_reach_their_section():
+    found = parse("--head", "ccnet", "--iterations", "9", "--data-root", "photos", "--lr", "0.5", "--seed", "3")
+    assert (found.model.head, found.optimization.iterations, found.data.root) == ("ccnet", 9, "photos")
+    assert (found.optimization.lr, found.seed) == (0.5, 3)
+
+
+def test_unknown_experiment_is_named_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown experiment 'quik'; did you mean quick"):
+        experiments.load("quik")
+
+
+def test_experiment_by_dotted_path(tmp_path, monkeypatch):
+    (tmp_path / "own_lab_experiments.py").write_text("")
+    (tmp_path / "own_lab").mkdir()
+    (tmp_path / "own_lab/night.py").write_text(
+        '"""At night."""\nfrom segattn.config import Experiment\n\ndef experiment():\n    return Experiment(name="night")\n'
+    )
+    (tmp_path / "own_lab/empty.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert experiments.load("own_lab.night").name == "night"
+    assert experiments.summary("own_lab.night") == "At night."
+    with pytest.raises(ValueError, match="has no function experiment"):
+        experiments.load("own_lab.empty")
+    with pytest.raises(ValueError, match="dotted path"):
+        experiments.load("own_lab.day")
