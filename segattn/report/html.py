@@ -97,7 +97,7 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
     def across(value: float) -> float:
         return round(5 + (value - low) / (high - low) * (_INTERVAL_WIDTH - 10), 1)
 
-    unclear = study.behind_leader is not None and study.behind_leader.get(row.label, 0) >= words.EXPECTED_LEVEL
+    unclear = study.verdict is not None and row.label in study.verdict.unclear
     return {
         "row": row,
         "delta": study.delta(row),

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from segattn import records
 from segattn.records import Cost, RunRecord, StudyRecord
-from segattn.report import student
+from segattn.report import images, student
+from segattn.report.images import Images
+from segattn.report.verdict import Verdict, verdict
 
 BASELINE = "fcn"
 HARD_CLASSES = ("pole", "fence", "wall", "train", "bus")
@@ -40,6 +42,17 @@ class Run:
     def name(self) -> str:
         """Head, mode and seed, for messages."""
         return f"{self.record.head} ({self.record.mode}, seed {self.record.seed})"
+
+    @cached_property
+    def images(self) -> Images:
+        """Counts of each image.
+
+        Raises:
+            ValueError: the run has not recorded them, or they cannot be read.
+        """
+        if self.record.per_image is None:
+            raise ValueError(f"{self.folder}: the record names no counts of single images; run it again to have them")
+        return images.read(self.folder, self.record.per_image, len(self.record.class_names))
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,17 @@ class Row:
         matrices = [run.record.scores.confusion for run in self.runs]
         return [[sum(cells) for cells in zip(*lines, strict=True)] for lines in zip(*matrices, strict=True)]
 
+    @cached_property
+    def images(self) -> list[Images]:
+        """Counts of each image, by seed.
+
+        Raises:
+            ValueError: a run has not recorded them, or the seeds were scored on different images.
+        """
+        for run in self.runs[1:]:
+            images.check_same(self.runs[0].images, run.images, self.runs[0].name, run.name)
+        return [run.images for run in self.runs]
+
     @property
     def trained_cost(self) -> Cost | None:
         """Cost of the network that was trained, at its crop size."""
@@ -147,14 +171,9 @@ class Study:
         return None if baseline is None or row.head == BASELINE else student.difference(row.values, baseline.values)
 
     @cached_property
-    def behind_leader(self) -> dict[str, float] | None:
-        """Holm-adjusted p value of each row against the first, by label; None where a row has fewer than two seeds."""
-        others = self.rows[1:]
-        p_values = [student.difference(self.rows[0].values, other.values).p for other in others]
-        known = [p for p in p_values if p is not None]
-        if not others or len(known) < len(others):
-            return None
-        return dict(zip((other.label for other in others), student.holm(known), strict=True))
+    def verdict(self) -> Verdict | None:
+        """Which rows are not distinguishable from the first; None where that cannot be told."""
+        return verdict(self.rows)
 
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:

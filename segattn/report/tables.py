@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from segattn.records import Cost, PartCost
 from segattn.report.results import BASELINE, Row, Study
-from segattn.report.words import PARTS, finding, footnotes, percent, points, size_text
+from segattn.report.words import PARTS, UNCLEAR, finding, footnotes, percent, points, size_text
 
 MISSING = "–"
 _LATEX = {
@@ -27,6 +27,8 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "–": "--",
+    "≈": r"$\approx$",
+    "≥": r"$\geq$",
     "“": "``",
     "”": "''",
 } | {symbol: f"\\{symbol}" for symbol in "&%$#_"}
@@ -46,8 +48,9 @@ def cells(study: Study, row: Row) -> list[str]:
     """One line of the main table, under `headings`."""
     cost, delta = study.cost(row), study.delta(row)
     spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
+    unclear = study.verdict is not None and row.label in study.verdict.unclear
     return [
-        row.label,
+        f"{row.label} {UNCLEAR}" if unclear else row.label,
         percent(row.mean_iou) + spread,
         str(row.n),
         MISSING if delta is None else points(delta.value),
@@ -118,6 +121,9 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
     values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
     yield from zip(("delta_fcn", "delta_fcn_low95", "delta_fcn_high95"), values, strict=True)
     yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
+    if study.verdict is not None:
+        yield "p_to_first", study.verdict.p.get(row.label)
+        yield "p_to_first_test", study.verdict.test
     yield "train_seconds", row.train_seconds
     for name, value in zip(record.class_names, row.iou, strict=True):
         yield f"iou_{_cell(name)}", value

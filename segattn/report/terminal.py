@@ -13,7 +13,18 @@ from segattn.report.results import BASELINE, Study
 from segattn.report.tables import MISSING, cells
 from segattn.report.words import finding, footnotes, percent, size_text
 
-_ASCII = {"±": "+-", "Δ": "diff", "×": "x", "²": "^2", "–": "-", "\N{MINUS SIGN}": "-", "“": '"', "”": '"'}
+_ASCII = {
+    "±": "+-",
+    "Δ": "diff",
+    "×": "x",
+    "²": "^2",
+    "–": "-",
+    "≈": "~",
+    "≥": ">=",
+    "\N{MINUS SIGN}": "-",
+    "“": '"',
+    "”": '"',
+}
 _ROOMY = 100
 """Columns from which on cells stand two apart."""
 _WIDE = 120

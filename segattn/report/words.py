@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from segattn.records import Cost
 from segattn.report.results import BASELINE, Row, Study
+from segattn.report.verdict import Verdict
 
 CONVENTIONS = {
     "macs": "GMACs: multiply-adds of convolutions, linear layers and matrix products; no bias.",
@@ -14,12 +15,13 @@ NOT_COUNTED = (
     "Softmax, normalisation, resizing, pooling and activations are in none of the three; "
     "they are element operations, counted apart."
 )
+TESTS = {"seeds": "Welch's t over seeds", "images": "paired bootstrap over images"}
+UNCLEAR = "≈"
 PARTS = {
     "mechanism": "the attention itself",
     "head": "everything after the backbone, at inference",
     "network": "backbone and head, one image",
 }
-EXPECTED_LEVEL = 0.05
 
 
 def percent(value: float, digits: int = 2) -> str:
@@ -66,13 +68,13 @@ def finding(study: Study) -> list[str]:
         return [*sentences, "There is no other network here to compare it with."]
     runner_up = study.rows[1]
     sentences = [_lead(study, leader, runner_up, where)]
-    if study.behind_leader is None:
+    if study.verdict is None:
         sentences.append(
             "Differences below the noise between seeds cannot be told from these runs, and that noise is not measured"
             " with one seed: take the order as an observation, not as a ranking."
         )
     else:
-        sentences.append(_distinguishable(study))
+        sentences += _distinguishable(study.verdict)
     return sentences + _against_baseline(study)
 
 
@@ -86,15 +88,23 @@ def _lead(study: Study, leader: Row, runner_up: Row, where: str) -> str:
     return f"{text}{lead}, {percent(leader.mean_iou - baseline.mean_iou)} points above the {BASELINE} baseline."
 
 
-def _distinguishable(study: Study) -> str:
-    assert study.behind_leader is not None
-    unclear = [label for label, p in study.behind_leader.items() if p >= EXPECTED_LEVEL]
-    test = f"(Welch's t over seeds, Holm-corrected for {_times(len(study.behind_leader))})"
-    if not unclear:
-        return f"The lead over every other network is larger than the noise between seeds {test}."
-    if len(unclear) == len(study.behind_leader):
-        return f"The seeds do not suffice to tell it from any other network {test}."
-    return f"The seeds do not suffice to tell it from {_listing(unclear)}; it is above the others {test}."
+def _distinguishable(verdict: Verdict) -> list[str]:
+    over_seeds = verdict.test == "seeds"
+    test = f"({TESTS[verdict.test]}, Holm-corrected for {_times(len(verdict.p))})"
+    what = "seeds" if over_seeds else "images"
+    if not verdict.unclear:
+        noise = "between seeds" if over_seeds else "of which images are in the split"
+        sentences = [f"The lead over every other network is larger than the noise {noise} {test}."]
+    elif len(verdict.unclear) == len(verdict.p):
+        sentences = [f"The {what} do not suffice to tell it from any other network {test}."]
+    else:
+        names = _listing(verdict.unclear)
+        sentences = [f"The {what} do not suffice to tell it from {names}; it is above the others {test}."]
+    if not over_seeds:
+        sentences.append(
+            "Noise between seeds is not measured with one seed: take the order as an observation, not as a ranking."
+        )
+    return sentences
 
 
 def _against_baseline(study: Study) -> list[str]:
@@ -113,6 +123,22 @@ def _against_baseline(study: Study) -> list[str]:
     return [f"{text}."]
 
 
+def mark_notes(study: Study) -> list[str]:
+    """What the mark ≈ in the main table means, and what it cannot tell."""
+    if study.verdict is None:
+        return []
+    covers = {
+        "seeds": "It covers the noise between seeds only, neither the choice of images nor of settings.",
+        "images": "It covers which images happen to be in the split only: not the noise between seeds, and too little where"
+        " images depend on each other, as frames of one drive do.",
+    }
+    test = study.verdict.test
+    return [
+        f"{UNCLEAR}: not distinguishable from the first row ({TESTS[test]}, Holm-corrected, p ≥ 0.05). {covers[test]}"
+        " The first row was chosen on the same images, which flatters it a little."
+    ]
+
+
 def footnotes(study: Study) -> list[str]:
     """Definitions under the main table."""
     scores = study.first.scores
@@ -124,6 +150,7 @@ def footnotes(study: Study) -> list[str]:
         if all(row.n == 1 for row in study.rows)
         else "± is the sample standard deviation over n seeds; no ± means one seed."
     )
+    notes += mark_notes(study)
     if any(study.delta(row) for row in study.rows):
         notes.append(f"Δ {BASELINE}: difference of the mean mIoU to the {BASELINE} baseline, in percentage points.")
     return notes + cost_notes(study)

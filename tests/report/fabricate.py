@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from segattn import records
+from segattn.evaluate import strata_scores
 from segattn.records import Cost, CurvePoint, Environment, Example, PartCost, RunRecord, Scores, StudyRecord
 
 CLASSES = [
@@ -55,6 +56,28 @@ def confusion(gain: float, rng: np.random.Generator, pixels: int = 1_000_000) ->
         matrix[row] = np.floor(wrong * weights / weights.sum())
         matrix[row, row] += count - matrix[row].sum()
     return matrix
+
+
+def image_counts(matrix: np.ndarray, rng: np.random.Generator, num_images: int = 53) -> dict[str, np.ndarray]:
+    """The matrix dealt out to images, as per_image.npz has it; every network gets the same labels."""
+    labels, K = np.random.default_rng(17), len(matrix)
+    confusion = np.zeros((num_images, K, K), dtype=np.int64)
+    for row, line in enumerate(matrix):
+        left = labels.multinomial(line.sum(), labels.dirichlet(np.full(num_images, 0.7)))
+        for column, count in enumerate(line):
+            confusion[:, row, column] = rng.multivariate_hypergeometric(left, count, method="marginals")
+            left = left - confusion[:, row, column]
+    right, pixels = confusion.diagonal(axis1=1, axis2=2), confusion.sum(2)
+    union = pixels + confusion.sum(1) - right
+    boundary = np.stack([right // 3, union // 2], axis=1)
+    by_stratum = np.zeros((num_images, 2, K, 3, 3), dtype=np.int64)
+    for index, part in enumerate((pixels, right)):
+        small = part * (5 - 2 * index) // 50
+        by_stratum[:, index, :, 0, 0] = small
+        by_stratum[:, index, :, 1, 1] = part // 4
+        by_stratum[:, index, :, 2, 2] = part - small - part // 4
+    return {"confusion": confusion, "boundary": boundary, "strata": by_stratum,
+            "names": np.array([f"street_{index:03d}" for index in range(num_images)])}  # fmt: skip
 
 
 def scores(matrix: np.ndarray, num_images: int = 53) -> Scores:
@@ -147,10 +170,15 @@ def run(head: str, seed: int, folder: Path, *, with_cost: bool = True, images: i
         "augmentation": {"crop_size": [97, 193], "scale_range": [0.5, 2.0], "flip": 0.5},
         "evaluation": {"mode": "whole", "flip": False},
     }  # fmt: skip
+    matrix = confusion(gain, rng)
+    counts = image_counts(matrix, rng)
+    np.savez_compressed(folder / "per_image.npz", **counts)
     record = RunRecord(
         experiment="synthetic", head=head, mode="faithful", seed=seed, dataset="streets", split="val",
         class_names=[name for name, *_ in CLASSES], palette=[colour for _, colour, *_ in CLASSES], ignore_index=255,
-        config=config, scores=scores(confusion(gain, rng)), curve=curve, iterations=400, train_seconds=31.0 * time + seed,
+        config=config, scores=scores(matrix), per_image="per_image.npz",
+        strata=strata_scores(counts["confusion"], counts["boundary"], counts["strata"]),
+        curve=curve, iterations=400, train_seconds=31.0 * time + seed,
         evaluate_seconds=4.1, environment=ENVIRONMENT, examples=examples,
         cost=cost(head, (97, 193), "resnet18", 0.12) if with_cost else None, created="2026-01-02T03:04:05Z",
     )  # fmt: skip
