@@ -13,7 +13,7 @@ def experiment() -> Experiment:
     return Experiment(
         name="camvid",
         data=Data(name="camvid", root="data/camvid"),
-        augmentation=Augmentation(crop_size=(240, 320), scale_range=(0.5, 1.5)),
+        augmentation=Augmentation(crop_size=(192, 256), scale_range=(0.5, 1.5)),
         model=Model(
             backbone="resnet18",
             output_stride=8,
@@ -21,9 +21,9 @@ def experiment() -> Experiment:
             head_options={"channels": 128},
             backbone_options={"width": 32},
         ),
-        optimization=Optimization(iterations=1000, batch_size=4, lr=0.05, warmup=50, weight_decay=1e-4, min_lr=1e-4),
+        optimization=Optimization(iterations=400, batch_size=4, lr=0.05, warmup=50, weight_decay=1e-4, min_lr=1e-4),
         evaluation=Evaluation(examples=6),
         validate_every=0,
-        checkpoint_every=100,
+        checkpoint_every=50,
         log_every=20,
     )

@@ -14,7 +14,7 @@ def experiment() -> Experiment:
     return Experiment(
         name="quick",
         data=Data(name="streets", size=(128, 256), train_images=400, val_images=40),
-        augmentation=Augmentation(crop_size=(128, 256), scale_range=(0.75, 1.5)),
+        augmentation=Augmentation(crop_size=(96, 192), scale_range=(0.75, 1.5)),
         model=Model(
             backbone="resnet18",
             output_stride=8,
@@ -22,9 +22,9 @@ def experiment() -> Experiment:
             head_options={"channels": 64},
             backbone_options={"width": 32},
         ),
-        optimization=Optimization(iterations=240, batch_size=4, lr=0.05, warmup=20, weight_decay=1e-4, min_lr=1e-4),
+        optimization=Optimization(iterations=160, batch_size=4, lr=0.05, warmup=20, weight_decay=1e-4, min_lr=1e-4),
         evaluation=Evaluation(examples=4),
         validate_every=0,
-        checkpoint_every=60,
+        checkpoint_every=40,
         log_every=10,
     )
