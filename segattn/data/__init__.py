@@ -13,7 +13,7 @@ from typing import Any
 from segattn.data._dataset import Dataset, Sample
 from segattn.data._verify import verify
 
-__all__ = ["Dataset", "Sample", "load", "names", "verify"]
+__all__ = ["Dataset", "Sample", "load", "module", "names", "verify"]
 
 _NOT_DATA_SETS = {"loader", "transforms"}  # what every data set passes through
 
@@ -22,7 +22,7 @@ def names() -> list[str]:
     """Names of the data sets that come with segattn.
 
     >>> names()
-    ['camvid', 'folder', 'streets']
+    ['ade20k', 'camvid', 'cityscapes', 'coco_stuff', 'folder', 'packed', 'streets', 'voc']
     """
     modules = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
     return sorted(modules - _NOT_DATA_SETS)
@@ -42,32 +42,37 @@ def load(name: str, split: str, *, root: str | os.PathLike[str] | None = None, *
     Raises:
         ValueError: unknown name, split or option, or files that cannot be used; the message says what is allowed.
     """
-    module = _module(name)
+    source = module(name)
     allowed = [
-        parameter for parameter in inspect.signature(module.load).parameters if parameter not in ("split", "root")
+        parameter for parameter in inspect.signature(source.load).parameters if parameter not in ("split", "root")
     ]
     for option in options:
         if option not in allowed:
             raise ValueError(f"data set {name} has no option {option!r}; {_nearest(option, allowed, 'options')}")
-    dataset: Dataset = module.load(split, root=root, **options)
+    dataset: Dataset = source.load(split, root=root, **options)
     return dataset
 
 
-def _module(name: str) -> ModuleType:
+def module(name: str) -> ModuleType:
+    """The module of a data set, by name or dotted path; its docstring says what its folder looks like.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     if "." not in name or not all(part.isidentifier() for part in name.split(".")):
         if name not in names():
             own = "or give the dotted path of your own module"
             raise ValueError(f"unknown data set {name!r}; {_nearest(name, names(), 'data sets')}, {own}")
         return importlib.import_module(f"{__name__}.{name}")
     try:
-        module = importlib.import_module(name)
+        own_module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise  # the module exists, and something that it imports does not
         raise ValueError(f"unknown data set {name!r}: no module {error.name!r} on the Python path") from None
-    if not hasattr(module, "load"):
+    if not hasattr(own_module, "load"):
         raise ValueError(f"module {name!r} is no data set: it has no function load(split, *, root=None)")
-    return module
+    return own_module
 
 
 def _nearest(given: str, valid: list[str], what: str) -> str:

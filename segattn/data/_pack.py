@@ -1,0 +1,119 @@
+"""A data set decoded once: raw pixels in .npy files that are mapped into memory, so that training reads its crops and no more."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segattn import data
+from segattn.data._dataset import Dataset, Sample
+
+SHARD_BYTES = 1 << 28
+FORMAT = 1
+
+
+def pack(
+    name: str,
+    out: Path,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    splits: Sequence[str] = ("train", "val"),
+    options: Mapping[str, Any] | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    on_progress: Callable[[str, int, int], object] = lambda split, done, total: None,
+) -> Iterator[str]:
+    """Write OUT/SPLIT/{index.json, 0000.npy, ...}; an index is written last, so that a broken-off split is none.
+
+    Yields:
+        What was written, a line a split.
+
+    Raises:
+        ValueError: a split is there already, a sample is bad, or the disk is too small.
+    """
+    opened = [data.load(name, split, root=root, **(options or {})) for split in splits]
+    for dataset in opened:
+        if (out / dataset.split / "index.json").exists():
+            raise ValueError(f"{out / dataset.split} is packed already; remove it or give another folder")
+    for dataset in opened:
+        yield _pack_split(dataset, out / dataset.split, shard_bytes, on_progress)
+
+
+def _pack_split(
+    dataset: Dataset, folder: Path, shard_bytes: int, on_progress: Callable[[str, int, int], object]
+) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    entries: list[dict[str, Any]] = []
+    writer = _Shards(folder, shard_bytes)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as readers:
+        for done, sample in enumerate(_ahead(readers, dataset)):
+            shard, offset = writer.add(sample)
+            height, width = sample.size
+            entries.append(
+                {"name": sample.name, "shard": shard, "offset": offset, "height": height, "width": width}
+                | {"label": sample.label is not None}
+            )
+            on_progress(dataset.split, done + 1, len(dataset))
+    writer.close()
+    index = {
+        "format": FORMAT,
+        "data set": dataset.name,
+        "split": dataset.split,
+        "class_names": dataset.class_names,
+        "palette": dataset.palette,
+        "notice": dataset.notice,
+        "samples": entries,
+    }
+    (folder / "index.part").write_text(json.dumps(index))
+    (folder / "index.part").replace(folder / "index.json")
+    return f"{dataset.split}: {len(entries)} samples, {writer.total / 1e9:.2f} GB in {folder}"
+
+
+def _ahead(readers: ThreadPoolExecutor, dataset: Dataset) -> Iterator[Sample]:
+    """Samples in order, a few decoded ahead; all of them at once would fill the memory."""
+    step = 4 * (os.cpu_count() or 1)
+    for start in range(0, len(dataset), step):
+        yield from readers.map(dataset.__getitem__, range(start, min(start + step, len(dataset))))
+
+
+class _Shards:
+    """Bytes appended to .npy files of uint8 and one axis."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
+        self.number, self.parts, self.size, self.total = 0, list[np.ndarray](), 0, 0
+
+    def add(self, sample: Sample) -> tuple[int, int]:
+        """Shard and offset of a sample: its image, then its label."""
+        pixels = [sample.image.ravel()] if sample.label is None else [sample.image.ravel(), sample.label.ravel()]
+        length = sum(part.size for part in pixels)
+        if self.parts and self.size + length > self.limit:
+            self.close()
+        free = shutil.disk_usage(self.folder).free
+        if self.size + length > free:
+            raise ValueError(f"{self.folder}: no space for more than {self.total / 1e9:.1f} GB of pixels")
+        place = self.number, self.size
+        self.parts += pixels
+        self.size += length
+        self.total += length
+        return place
+
+    def close(self) -> None:
+        """Write what was added since the last shard."""
+        if not self.parts:
+            return
+        shard = np.lib.format.open_memmap(
+            self.folder / f"{self.number:04}.npy", mode="w+", dtype=np.uint8, shape=(self.size,)
+        )
+        at = 0
+        for part in self.parts:
+            shard[at : at + part.size] = part
+            at += part.size
+        shard.flush()
+        self.number, self.parts, self.size = self.number + 1, [], 0

@@ -1,0 +1,40 @@
+"""Where a data set comes from: what to download, what to do with it, what must be there in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file that anyone may download."""
+
+    url: str
+    size: str
+    """For the reader, such as `1.9 GB`."""
+    into: str = ""
+    """Folder below the root to unpack into."""
+    md5: str = ""
+    """Published checksum, empty where there is none."""
+
+    @property
+    def file_name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How `segattn data prepare` gets a data set."""
+
+    archives: tuple[Archive, ...] = ()
+    manual: str = ""
+    """What the user has to do."""
+    local: tuple[str, ...] = ()
+    """Archives that the user puts into ROOT/downloads, unpacked into the root."""
+    convert: Callable[[Path, Callable[[int, int], object]], str] | None = None
+    """(root, on_progress(done, total)) -> what was done, in words; does nothing where it was done."""
+    expected: tuple[str, ...] = ()
+    """Paths below the root that must exist in the end."""
+    variants: Mapping[str, Recipe] = field(default_factory=dict)

@@ -1,0 +1,160 @@
+"""PASCAL VOC 2012 segmentation: 20 classes and background; 1464 images for training, 1449 for validation, 10582 augmented.
+
+Everingham et al.: *The PASCAL Visual Object Classes Challenge*, IJCV 2010. The augmented list takes the masks of Hariharan et
+al.: *Semantic Contours from Inverse Detectors*, ICCV 2011. Layout, below ROOT, ROOT/VOC2012 or ROOT/VOCdevkit/VOC2012:
+
+    JPEGImages/NAME.jpg
+    SegmentationClass/NAME.png                     palette masks: indices 0 to 20, border 255
+    ImageSets/Segmentation/{train,val,test}.txt    one name a line
+    SegmentationClassAug/NAME.png                  optional: more masks, and
+    ImageSets/Segmentation/trainaug.txt            the list that training takes where it exists
+
+Where an image has both masks the one in SegmentationClass is taken, which has the border. Class 0 is the background and counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segattn.data import _matlab
+from segattn.data._dataset import Dataset, checked_split
+from segattn.data._files import Pair, PairReader, find_pairs, read_list
+from segattn.data._recipe import Archive, Recipe
+
+CLASS_NAMES = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+LISTS = "ImageSets/Segmentation"
+_FOLDERS = ("VOCdevkit/VOC2012", "VOC2012", "")
+
+
+def colour(index: int) -> tuple[int, int, int]:
+    """Colour of an index in VOC's masks: its bits, three by three, from the highest of red, green and blue down.
+
+    >>> colour(1), colour(15), colour(255)
+    ((128, 0, 0), (192, 128, 128), (224, 224, 192))
+    """
+    red = green = blue = 0
+    for step in range(8):
+        bits = index >> 3 * step
+        red |= (bits & 1) << 7 - step
+        green |= (bits >> 1 & 1) << 7 - step
+        blue |= (bits >> 2 & 1) << 7 - step
+    return red, green, blue
+
+
+def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: bool | None = None) -> Dataset:
+    """Load `train`, `val` or `test` of VOC 2012; `test` has no labels.
+
+    Args:
+        augmented: train on trainaug.txt and SegmentationClassAug; None: where they exist.
+
+    Raises:
+        ValueError: no root, an unknown split, or files or lists that are missing.
+    """
+    checked_split(split)
+    if root is None:
+        raise ValueError("voc needs its folder, e.g. root='data/VOCdevkit' (--data-root on the command line)")
+    base = folder(Path(root))
+    more = base / "SegmentationClassAug"
+    whole = more.is_dir() and (base / LISTS / "trainaug.txt").is_file()
+    if augmented and not whole:
+        raise ValueError(
+            f"{base}: augmented=True needs {more} and {LISTS}/trainaug.txt; see `segattn data prepare voc`"
+        )
+    takes_more = split == "train" and whole and augmented is not False
+    names = read_list(base / LISTS / ("trainaug.txt" if takes_more else f"{split}.txt"))
+    pairs = _pairs(base, sorted(set(names)), [more] if takes_more else [], labelled=split != "test")
+    return Dataset(
+        name="voc",
+        split=split,
+        class_names=CLASS_NAMES,
+        palette=[colour(index) for index in range(len(CLASS_NAMES))],
+        image_names=[pair.name for pair in pairs],
+        read=PairReader(pairs, len(CLASS_NAMES)),
+        from_files=True,
+        notice=f"voc: training takes trainaug.txt, {len(names)} images" if takes_more else "",
+    )
+
+
+def folder(root: Path) -> Path:
+    """The folder VOC2012 below or at `root`."""
+    for inner in _FOLDERS:
+        if (root / inner / "JPEGImages").is_dir():
+            return root / inner
+    raise ValueError(f"{root}: no JPEGImages here or in VOC2012; `segattn data prepare voc` says what to put where")
+
+
+def _pairs(base: Path, names: list[str], more: list[Path], *, labelled: bool) -> list[Pair]:
+    images = base / "JPEGImages"
+    if not labelled:
+        return find_pairs(images, None, names, image_endings=[".jpg"])
+    own = find_pairs(
+        images, base / "SegmentationClass", _with_mask(base / "SegmentationClass", names) if more else names
+    )
+    known = {pair.name for pair in own}
+    others = [name for name in names if name not in known]
+    added = [pair for extra in more if others for pair in find_pairs(images, extra, others)]
+    return sorted([*own, *added], key=lambda pair: pair.name)
+
+
+def _with_mask(masks: Path, names: list[str]) -> list[str]:
+    present = {path.stem for path in masks.glob("*.png")}
+    return [name for name in names if name in present]
+
+
+def convert(root: Path, on_progress: Callable[[int, int], object]) -> str:
+    """Write SegmentationClassAug and trainaug.txt from the unpacked benchmark of Hariharan et al., once.
+
+    Returns:
+        What was done, in words.
+    """
+    base = folder(root)
+    source = next((found for found in (root / "benchmark_RELEASE", base.parent / "VOCaug") if found.is_dir()), None)
+    listed = base / LISTS / "trainaug.txt"
+    if source is None or listed.is_file():
+        return ""
+    masks, out = source / "dataset" / "cls", base / "SegmentationClassAug"
+    out.mkdir(exist_ok=True)
+    files = sorted(masks.glob("*.mat"))
+    for done, file in enumerate(files):
+        target = out / f"{file.stem}.png"
+        if not target.is_file():
+            mask = _matlab.read(file)["GTcls"]["Segmentation"]
+            picture = Image.fromarray(np.ascontiguousarray(mask, np.uint8))
+            picture.putpalette([channel for index in range(256) for channel in colour(index)])
+            picture.save(target.with_suffix(".part"), "PNG")
+            target.with_suffix(".part").rename(target)
+        on_progress(done + 1, len(files))
+    held_out = set(read_list(base / LISTS / "val.txt"))
+    names = {file.stem for file in files} | set(read_list(base / LISTS / "train.txt"))
+    text = "".join(f"{name}\n" for name in sorted(names - held_out))
+    listed.with_suffix(".part").write_text(text)
+    listed.with_suffix(".part").rename(listed)
+    return f"{len(files)} masks written to {out}, {len(names - held_out)} names to {listed}"
+
+
+RECIPE = Recipe(
+    archives=(
+        Archive(
+            "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+            size="1.9 GB",
+            md5="6cd6e144f989b92b3379bac3b3de84fd",
+        ),
+        Archive(
+            "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+            size="1.4 GB",
+            md5="82b4d87ceb2ed10f6038a1cba92111cb",
+        ),
+    ),
+    manual="The second archive holds the masks of the augmented list; they are converted to SegmentationClassAug.\n"
+    "Images of the test split need an account: http://host.robots.ox.ac.uk:8080/.",
+    convert=convert,
+    expected=tuple(f"VOCdevkit/VOC2012/{part}" for part in ("JPEGImages", "SegmentationClass", f"{LISTS}/train.txt")),
+)
