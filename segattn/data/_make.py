@@ -1,0 +1,210 @@
+"""Generated street scenes written in the layouts of the real data sets, so that every reader can be tried on files.
+
+The 19 street classes go to classes that exist in each layout. Where there is none of that name:
+
+* ade20k: rider to person, train to bus, motorcycle to minibike, traffic sign to signboard, vegetation to tree, terrain to grass;
+* voc: all that does not move to background, rider to person, truck to car; unlabelled to the border, 255;
+* coco_stuff: sidewalk to pavement, pole to structural-other, traffic sign to stop sign, vegetation to tree, terrain to grass,
+  rider to person; building, wall and sky to those of -other;
+* camvid: wall to building, both signs to sign symbol, plants to tree, rider and two-wheelers to bicyclist, vehicles to car.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segattn.data import ade20k, camvid, cityscapes, coco_stuff, streets, voc
+from segattn.data._dataset import IGNORE, SPLITS, Sample
+
+_STREETS = streets.load("train", num_images=1)
+_RENAMED = {
+    "ade20k": {
+        "traffic sign": "signboard",
+        "vegetation": "tree",
+        "terrain": "grass",
+        "rider": "person",
+        "train": "bus",
+        "motorcycle": "minibike",
+    },
+    "voc": {"rider": "person", "truck": "car", "motorcycle": "motorbike"}
+    | dict.fromkeys(_STREETS.class_names[:11], "background"),
+    "coco_stuff": {
+        "sidewalk": "pavement",
+        "building": "building-other",
+        "wall": "wall-other",
+        "pole": "structural-other",
+        "traffic sign": "stop sign",
+        "vegetation": "tree",
+        "terrain": "grass",
+        "sky": "sky-other",
+        "rider": "person",
+    },
+    "camvid": {
+        "sidewalk": "pavement",
+        "wall": "building",
+        "traffic light": "sign symbol",
+        "traffic sign": "sign symbol",
+        "vegetation": "tree",
+        "terrain": "tree",
+        "person": "pedestrian",
+    }
+    | dict.fromkeys(("rider", "motorcycle", "bicycle"), "bicyclist")
+    | dict.fromkeys(("truck", "bus", "train"), "car"),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a sample goes, and what its labels are called there."""
+
+    class_names: tuple[str, ...]
+    image: Callable[[str, str], str]
+    """(split, name) -> path below the root."""
+    mask: Callable[[str, str], str | None]
+    stored: dict[int, int]
+    """What is written for each class, and for 255."""
+    renamed: str = ""
+    coloured: bool = False
+    """Masks with a palette."""
+    listed: str = ""
+    """Where the list of a split goes."""
+
+    def class_of(self) -> np.ndarray:
+        """uint8 (256,): the class here of each street label."""
+        table = np.full(256, IGNORE, np.uint8)
+        for index, name in enumerate(_STREETS.class_names):
+            table[index] = self.class_names.index(_RENAMED.get(self.renamed, {}).get(name, name))
+        return table
+
+
+def layouts() -> dict[str, Layout]:
+    """All layouts by name."""
+    ade, coco = ade20k.FOLDERS, coco_stuff.FOLDERS
+    voc_folder = "VOCdevkit/VOC2012"
+    city_ids = {c: i for i, c in cityscapes.CLASS_OF_ID.items() if c != IGNORE}
+    return {
+        "cityscapes": Layout(
+            cityscapes.CLASS_NAMES,
+            lambda split, name: f"leftImg8bit/{split}/street/street_{name}{cityscapes.IMAGE_ENDING}",
+            lambda split, name: (
+                f"gtFine/{split}/street/street_{name}{cityscapes.IDS_ENDING}" if split != "test" else None
+            ),
+            {**city_ids, IGNORE: 0},
+        ),
+        "ade20k": Layout(
+            ade20k.CLASS_NAMES,
+            lambda split, name: f"{ade20k.FOLDER}/images/{ade[split]}/{name}.jpg",
+            lambda split, name: f"{ade20k.FOLDER}/annotations/{ade[split]}/{name}.png" if split != "test" else None,
+            {c: value for value, c in ade20k.CLASS_OF_VALUE.items()},
+            renamed="ade20k",
+        ),
+        "voc": Layout(
+            voc.CLASS_NAMES,
+            lambda split, name: f"{voc_folder}/JPEGImages/{name}.jpg",
+            lambda split, name: f"{voc_folder}/SegmentationClass/{name}.png" if split != "test" else None,
+            {c: c for c in (*range(21), IGNORE)},
+            renamed="voc",
+            coloured=True,
+            listed=f"{voc_folder}/{voc.LISTS}",
+        ),
+        "coco_stuff": Layout(
+            coco_stuff.CLASS_NAMES,
+            lambda split, name: f"images/{coco['164k'][split]}/{name}.jpg",
+            lambda split, name: f"annotations/{coco['164k'][split]}/{name}.png" if split != "test" else None,
+            {**{c: i for i, c in coco_stuff.CLASS_OF_ID.items()}, IGNORE: IGNORE},
+            renamed="coco_stuff",
+        ),
+        "coco_stuff10k": Layout(
+            coco_stuff.CLASS_NAMES,
+            lambda split, name: f"images/{coco['10k'][split]}/{name}.jpg",
+            lambda split, name: f"annotations/{coco['10k'][split]}/{name}{coco_stuff.TRAIN_IDS}",
+            {c: value for value, c in coco_stuff.CLASS_OF_10K.items()},
+            renamed="coco_stuff",
+        ),
+        "camvid": Layout(
+            camvid.CLASS_NAMES,
+            lambda split, name: f"{split}/images/{name}.jpg",
+            lambda split, name: f"{split}/labels/{name}.png",
+            {**{c: c for c in range(11)}, IGNORE: camvid.VOID},
+            renamed="camvid",
+        ),
+        "folder": Layout(
+            _STREETS.class_names,
+            lambda split, name: f"images/{split}/{name}.png",
+            lambda split, name: f"masks/{split}/{name}.png" if split != "test" else None,
+            {c: c for c in (*range(19), IGNORE)},
+        ),
+    }
+
+
+def make(
+    layout: str,
+    root: Path,
+    *,
+    images: int = 20,
+    size: tuple[int, int] = (512, 1024),
+    seed: int = 0,
+    on_progress: Callable[[int, int], object] = lambda done, total: None,
+) -> int:
+    """Write scenes into an empty or new folder: `images` for training, a quarter of that each for validation and test.
+
+    Returns:
+        The number of scenes.
+
+    Raises:
+        ValueError: an unknown layout, a folder with something in it, or no images.
+    """
+    known = layouts()
+    if layout not in known:
+        raise ValueError(f"unknown layout {layout!r}; layouts: {', '.join(known)}")
+    if images < 1:
+        raise ValueError(f"{images} images; at least 1 is needed")
+    if root.exists() and any(root.iterdir()):
+        raise ValueError(f"{root} is not empty; give a new folder, so that nothing is mixed up")
+    form = known[layout]
+    splits = [split for split in SPLITS if not (layout == "coco_stuff10k" and split == "test")]
+    counts = {split: images if split == "train" else max(1, images // 4) for split in splits}
+    work = [(split, index) for split, count in counts.items() for index in range(count)]
+    scenes = {
+        split: streets.load(split, height=size[0], width=size[1], num_images=count, seed=seed)
+        for split, count in counts.items()
+    }
+    with ThreadPoolExecutor(os.cpu_count() or 1) as writers:
+        written = writers.map(lambda item: _write(form, root, item[0], scenes[item[0]][item[1]]), work)
+        for done, _ in enumerate(written):
+            on_progress(done + 1, len(work))
+    for split, scene in scenes.items():
+        if form.listed:
+            path = root / form.listed / f"{split}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{scene.image_name(index)}\n" for index in range(len(scene))))
+    if layout == "folder":
+        (root / "classes.txt").write_text("".join(f"{name}\n" for name in _STREETS.class_names))
+    return len(work)
+
+
+def _write(form: Layout, root: Path, split: str, sample: Sample) -> None:
+    image = root / form.image(split, sample.name)
+    image.parent.mkdir(parents=True, exist_ok=True)
+    if image.suffix == ".jpg":
+        Image.fromarray(sample.image).save(image, quality=95)
+    else:
+        Image.fromarray(sample.image).save(image)
+    mask = form.mask(split, sample.name)
+    if mask is None or sample.label is None:
+        return
+    stored = np.zeros(256, np.uint8)
+    for index, value in form.stored.items():
+        stored[index] = value
+    picture = Image.fromarray(stored[form.class_of()[sample.label]])
+    if form.coloured:
+        picture.putpalette([channel for index in range(256) for channel in voc.colour(index)])
+    (root / mask).parent.mkdir(parents=True, exist_ok=True)
+    picture.save(root / mask)
