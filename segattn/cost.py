@@ -69,10 +69,21 @@ def network_cost(
         output_stride=output_stride,
         num_classes=num_classes,
         input_size=input_size,
-        mechanism=_part(counted, next(path for path, found in model.named_modules() if found is model.head.attention)),
+        mechanism=_part(counted, _mechanism(model, head)),
         head_total=_part(counted, "head"),
         network=_part(counted, ""),
     )
+
+
+def _mechanism(model: SegmentationModel, head: str) -> str:
+    """Path of the mechanism, wherever the head keeps it."""
+    attention = getattr(model.head, "attention", None)
+    paths = [path for path, module in model.named_modules() if module is attention]
+    if not paths:
+        raise ValueError(
+            f"head {head!r} has no module `attention`, its mechanism, whose cost is told apart from the rest"
+        )
+    return paths[0]
 
 
 def experiment_cost(config: Experiment, num_classes: int) -> records.Cost:

@@ -1,0 +1,194 @@
+import json
+
+import pytest
+import torch
+from golden import make
+from torch.utils.flop_counter import FlopCounterMode
+
+from segattn import create_model, heads
+from segattn.cost import experiment_cost, ledger, network_cost
+
+# Grid -> image size at output stride 8, and the classes of the data set cropped so.
+GRIDS = {64: (512, 150), 65: (520, 150), 96: (768, 19), 97: (769, 19)}
+C = 512
+
+
+def mechanism_gflops(head, grid, options):
+    """GFLOPs of a mechanism in the study's convention; the backbone has no part in it."""
+    size, num_classes = GRIDS[grid]
+    cost = network_cost(
+        head, input_size=(size, size), num_classes=num_classes, backbone="resnet18", head_options=options
+    )
+    return cost.mechanism.study / 1e9
+
+
+# The table of blocks at C = 512 that the study's convention and the papers' equations give: GFLOPs at the four grids.
+BLOCKS = {
+    ("non_local", ()): (21.485, 22.720, 96.660, 100.544),
+    ("danet", ()): (26.312, 27.768, 113.560, 118.030),
+    ("dnlnet", (("preset", "mmseg"),)): (21.492, 22.727, 96.675, 100.559),
+    ("dnlnet", (("preset", "official"),)): (30.082, 31.866, 140.161, 145.886),
+    ("ccnet", (("recurrence", 1),)): (3.294, 3.407, 8.090, 8.281),
+    ("ccnet", (("recurrence", 2),)): (6.587, 6.814, 16.180, 16.562),
+    ("emanet", ()): (6.182, 6.377, 13.910, 14.202),
+    ("isanet", ()): (15.871, 20.222, 36.843, 43.654),
+    ("flanet", ()): (8.657, 8.929, 19.428, 19.834),
+    ("denoised_nl", ()): (2.215, 2.460, 7.928, 8.543),
+}
+
+
+@pytest.mark.parametrize(("head", "options"), BLOCKS, ids=str)
+def test_mechanism_costs_what_its_equation_says(head, options):
+    found = [round(mechanism_gflops(head, grid, dict(options)), 3) for grid in GRIDS]
+    assert found == list(BLOCKS[head, options])
+
+
+def test_reconet_costs_what_its_equation_says():
+    # The table counts the products h x w (64 N) and the gate (C N) as one FLOP each; neither is a multiply-add.
+    found = []
+    for n in GRIDS:
+        counted = mechanism_gflops("reconet", n, {"size_handling": "fixed", "grid": (n, n)})
+        found.append(round(counted + (64 + C) * n * n / 1e9, 3))
+    assert found == [0.305, 0.314, 0.645, 0.658]
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [("position", (22.017, 23.338, 103.896, 108.164)), ("channel", (4.295, 4.430, 9.664, 9.866))],
+)
+def test_both_attentions_of_danet_cost_what_their_equations_say(part, expected):
+    found = []
+    for size, _ in GRIDS.values():
+        with torch.device("meta"):
+            model = create_model("danet", num_classes=2, backbone="resnet18", auxiliary_weight=0)
+        found.append(round(ledger(model, (size, size)).total(f"head.attention.{part}").study / 1e9, 3))
+    assert found == list(expected)
+
+
+# GFLOPs (2 per multiply-add) and million parameters of whole heads on a 97x97 grid, 19 classes, as in mmsegmentation.
+@pytest.mark.parametrize(
+    ("head", "gflops", "parameters"),
+    [
+        ("non_local", 544.7, 24.13),
+        ("dnlnet", 544.7, 24.13),
+        ("danet", 562.5, 23.95),
+        ("ccnet", 460.7, 23.93),
+        ("emanet", 314.0, 16.46),
+        ("isanet", 231.2, 11.82),
+    ],
+)
+def test_whole_head_costs_what_mmsegmentations_does(head, gflops, parameters):
+    found = network_cost(head, input_size=(769, 769), num_classes=19).head_total
+    # mmsegmentation computes the classifiers of DANet's two attentions at inference too, and throws them away.
+    unused = 2 * 2 * 97 * 97 * C * 19 if head == "danet" else 0
+    assert round((found.flops + unused) / 1e9, 1) == gflops
+    assert round(found.parameters / 1e6, 2) == parameters
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_macs_of_a_network_equal_torchs_own_counter(head):
+    with torch.device("meta"):
+        model = create_model(head, num_classes=5, backbone="resnet50", auxiliary_weight=0)
+        counted = ledger(model, (65, 97)).total()
+        with FlopCounterMode(display=False) as theirs, torch.no_grad():
+            model(torch.empty(1, 3, 65, 97))
+    assert counted.flops == theirs.get_total_flops()
+
+
+@pytest.mark.parametrize("head", heads.names())
+@pytest.mark.parametrize("mode", ["faithful", "controlled"])
+def test_parts_contain_one_another(head, mode):
+    cost = network_cost(head, input_size=(65, 97), num_classes=5, backbone="resnet18", mode=mode)
+    for figure in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):
+        inner, middle, outer = (getattr(part, figure) for part in (cost.mechanism, cost.head_total, cost.network))
+        assert 0 <= inner <= middle < outer
+    assert cost.network.flops == 2 * cost.network.macs <= cost.network.study
+    assert (cost.mechanism.macs == 0) == (head == "fcn")
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_cost_does_not_depend_on_the_form_that_computes_it(head):
+    def cost(implementation):
+        options = {"implementation": implementation}
+        return network_cost(head, input_size=(97, 65), num_classes=5, backbone="resnet18", head_options=options)
+
+    if head == "fcn":
+        with pytest.raises(ValueError, match="has no option 'implementation'"):
+            cost("fast")
+        return
+    assert cost("fast") == cost("reference") == cost("auto")
+
+
+def test_parameters_are_those_of_a_real_network():
+    options = {"num_classes": 5, "backbone": "resnet18", "head_options": {"channels": 16}}
+    model = create_model("emanet", auxiliary_weight=0, **options)
+    cost = network_cost("emanet", input_size=(65, 97), **options)
+    assert cost.network.parameters == sum(p.numel() for p in model.parameters())
+    assert cost.mechanism.parameters == sum(p.numel() for p in model.head.attention.parameters())
+
+
+def test_auxiliary_head_is_not_part_of_inference():
+    with torch.device("meta"):
+        model = create_model("fcn", num_classes=5, backbone="resnet18")
+    assert not any(path.startswith("auxiliary") for path in ledger(model, (65, 97)).modules)
+
+
+def test_experiment_is_counted_at_its_crop_with_its_options():
+    import tiny
+
+    config = tiny.experiment("ccnet", model={"mode": "controlled"})
+    expected = network_cost(
+        "ccnet", input_size=(32, 48), num_classes=19, backbone="resnet18", mode="controlled",
+        head_options={"channels": 8}, backbone_options={"width": 8},
+    )  # fmt: skip
+    assert experiment_cost(config, 19) == expected
+
+
+def test_operator_without_a_formula_is_an_error_not_a_zero(tmp_path, monkeypatch):
+    (tmp_path / "odd_lab").mkdir()
+    (tmp_path / "odd_lab/fourier.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Head(nn.Module):\n"
+        "    loss_weights, own_auxiliary = {'out': 1.0}, True\n"
+        "    def __init__(self, in_channels, num_classes):\n"
+        "        super().__init__()\n"
+        "        self.attention, self.classify = nn.Identity(), nn.Conv2d(in_channels[3], num_classes, 1)\n"
+        "    def forward(self, features):\n"
+        "        return {'out': torch.fft.fft2(self.classify(features[3])).real}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"fft.*'head' \(Head\) has no formula"):
+        network_cost("odd_lab.fourier", input_size=(65, 97), num_classes=5, backbone="resnet18")
+
+
+def test_head_without_its_mechanism_told_apart_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "bare_lab").mkdir()
+    (tmp_path / "bare_lab/bare.py").write_text(
+        "from torch import nn\n"
+        "class Head(nn.Module):\n"
+        "    loss_weights, own_auxiliary = {'out': 1.0}, True\n"
+        "    def __init__(self, in_channels, num_classes):\n"
+        "        super().__init__()\n"
+        "        self.classify = nn.Conv2d(in_channels[3], num_classes, 1)\n"
+        "    def forward(self, features):\n"
+        "        return {'out': self.classify(features[3])}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"head 'bare_lab\.bare' has no module `attention`"):
+        network_cost("bare_lab.bare", input_size=(65, 97), num_classes=5, backbone="resnet18")
+
+
+def test_costs_are_the_golden_ones():
+    found, golden = make.table(), json.loads(make.PATH.read_text())
+    differing = [
+        f"{case}, {head}, {part}: {figures} instead of {golden.get(case, {}).get(head, {}).get(part)}"
+        for case, rows in found.items()
+        for head, parts in rows.items()
+        for part, figures in parts.items()
+        if figures != golden.get(case, {}).get(head, {}).get(part)
+    ]
+    gone = [
+        f"{case}, {head}: gone" for case, rows in golden.items() for head in rows if head not in found.get(case, {})
+    ]
+    message = "costs changed; if they should have, run `python -m tests.golden.make` and say why in the commit:\n"
+    assert not differing + gone, message + "\n".join(differing + gone)
