@@ -67,7 +67,7 @@ def evaluate(
     width, some milliseconds an image of 128x256 and some tenths of a second one of 1024x2048, on the CPU.
 
     Raises:
-        ValueError: the split has no labels, or a label is outside the model's classes.
+        ValueError: the split has no labels, a label is outside the model's classes, or every pixel is ignored.
     """
     inference = inference or Inference()
     if dataset.num_classes != model.num_classes:
@@ -106,6 +106,10 @@ def evaluate(
     finally:
         model.train(was_training)
     per_image = _sum_over_processes(per_image, device)
+    if not per_image.any():
+        raise ValueError(
+            f"{dataset.name} {dataset.split}: no pixel counts, every label is {dataset.ignore_index}; there is nothing to score"
+        )
     names = [dataset.image_name(index) for index in range(len(dataset))]
     summary = scores(per_image, describe(inference), dataset.ignore_index)
     if not strata:
