@@ -154,8 +154,10 @@ class InterlacedAttention(nn.Module):
         y = self.short(self.short_groups(y), short_real)  # (B*Qh*Qw, C, Ph, Pw)
         y = y.unflatten(0, (B, Qh, Qw)).permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)  # (B, C, H', W')
         _, (top, left) = self.layout((H, W))
+        if not self.in_graph():
+            return y[:, :, top : top + H, left : left + W]
         rows, columns = (torch.arange(n, device=x.device) + start for n, start in ((H, top), (W, left)))
-        return y.index_select(2, rows).index_select(3, columns)  # a slice would tie an exported graph to one padding
+        return y.index_select(2, rows).index_select(3, columns)  # a slice would tie the graph to one padding
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
         """`long`, `short`: what `pixel` takes within its groups; `composed`: through both, its share in every position."""
