@@ -128,7 +128,7 @@ class _Positions:
     def __getitem__(self, position: int) -> _Item:
         stream = self.stream
         index = stream.sample_index(position)
-        sample = stream.dataset[index]
+        sample = stream.dataset.lazily(index)
         image, label = augment(sample, np.random.default_rng((stream.seed, position)), stream.augment)
         return to_tensor(image), torch.from_numpy(label).long(), sample.name, index
 

@@ -4,7 +4,8 @@ The order and the ranges are those of mmsegmentation's pipelines (`RandomResize`
 `RandomFlip`, `PhotoMetricDistortion`, `Pad`), the distortion is that of SSD (Liu et al., arXiv 1512.02325). Two differences:
 
 * The crop window is chosen first and only its part of the source is resized. That gives the pixels of scale-then-crop,
-  because each output pixel's filter is centred on the same source position and may reach beyond the window.
+  because each output pixel's filter is centred on the same source position and may reach beyond the window. Of a PNG the
+  rows below the window are not even decoded.
 * Pillow's bilinear filter widens when it shrinks an image (antialiasing), OpenCV's does not.
 """
 
@@ -18,13 +19,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segattn.data._dataset import IGNORE, Sample
+from segattn.data._dataset import IGNORE, Scene
+from segattn.data._photometric import distort
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 PAD_COLOUR = tuple(round(255 * channel) for channel in MEAN)
 _CROP_TRIES = 10  # as mmsegmentation's cat_max_ratio
-_BYTES = np.arange(256, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Augment:
             raise ValueError(f"max_class_share {self.max_class_share}; expected a share above 0, at most 1")
 
 
-def augment(sample: Sample, rng: np.random.Generator, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
+def augment(sample: Scene, rng: np.random.Generator, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
     """Augment a labelled sample.
 
     Returns:
@@ -67,17 +68,16 @@ def augment(sample: Sample, rng: np.random.Generator, augment: Augment) -> tuple
     """
     if sample.label is None:
         raise ValueError(f"{sample.name} has no label; training needs a labelled split")
-    if sample.label.shape != sample.image.shape[:2]:
-        raise ValueError(f"{sample.name}: image of shape {sample.image.shape} and label of {sample.label.shape}")
+    if sample.label.shape != sample.size:
+        raise ValueError(f"{sample.name}: image of shape {sample.size} and label of {sample.label.shape}")
     window = _Window.draw(sample.label, rng, augment)
     label = window.label(sample.label)
-    picture = window.image(sample.image)
+    image = window.image(sample)
     if rng.random() < augment.flip:
-        label = label[:, ::-1]
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        label, image = label[:, ::-1], image[:, ::-1]
     if augment.photometric:
-        picture = distort(picture, rng)
-    return _padded(np.asarray(picture), augment.crop_size, PAD_COLOUR), _padded(label, augment.crop_size, IGNORE)
+        image = distort(image, rng)
+    return _padded(image, augment.crop_size, PAD_COLOUR), _padded(label, augment.crop_size, IGNORE)
 
 
 @dataclass(frozen=True)
@@ -109,14 +109,14 @@ class _Window:
         columns = _nearest(self.left, self.right, self.width, label.shape[1])
         return label[rows[0] : rows[-1] + 1][rows - rows[0]][:, columns]
 
-    def image(self, image: np.ndarray) -> Image.Image:
-        H, W = image.shape[:2]
+    def image(self, sample: Scene) -> np.ndarray:
+        H, W = sample.size
         y0, y1, rows = _span(self.top, self.bottom, self.height, H)
         x0, x1, columns = _span(self.left, self.right, self.width, W)
-        part = Image.fromarray(image[rows, columns])
+        part = Image.fromarray(sample.top_rows(rows.stop)[rows, columns])
         box = (x0 - columns.start, y0 - rows.start, x1 - columns.start, y1 - rows.start)
         size = (self.right - self.left, self.bottom - self.top)
-        return part.resize(size, Image.Resampling.BILINEAR, box=box)
+        return np.asarray(part.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
 def _span(start: int, stop: int, scaled: int, source: int) -> tuple[float, float, slice]:
@@ -132,8 +132,8 @@ def _nearest(start: int, stop: int, scaled: int, source: int) -> np.ndarray:
 
 
 def _largest_share(label: np.ndarray) -> float:
-    counts = np.bincount(label.ravel(), minlength=IGNORE + 1)[:IGNORE]
-    return counts.max() / max(1, counts.sum())
+    counts = Image.fromarray(label).histogram()[:IGNORE]  # np.bincount would first make words of the bytes
+    return max(counts) / max(1, sum(counts))
 
 
 def _padded(array: np.ndarray, size: tuple[int, int], value: int | tuple[int, ...]) -> np.ndarray:
@@ -143,32 +143,6 @@ def _padded(array: np.ndarray, size: tuple[int, int], value: int | tuple[int, ..
     out[:] = value
     out[: array.shape[0], : array.shape[1]] = array
     return out
-
-
-def distort(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Change brightness (+-32), contrast (0.5 to 1.5), saturation (0.5 to 1.5) and hue (+-36 degrees), each half the time.
-
-    Contrast comes first or last, as in SSD. All are look-up tables on bytes: the first two on RGB, the others on HSV.
-    """
-    brightness = rng.uniform(-32, 32) * (rng.random() < 0.5)
-    contrast = rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
-    saturation = rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
-    hue = rng.uniform(-25.6, 25.6) * (rng.random() < 0.5)  # of 256 for the circle
-    contrast_first = rng.random() < 0.5
-    table = _bytes(_BYTES + brightness)
-    if contrast_first:
-        table = _bytes(table * contrast)
-    image = image.point(table.tolist() * 3)
-    if saturation != 1 or hue != 0:
-        tables = [(_BYTES + round(hue)) % 256, _bytes(_BYTES * saturation), _BYTES]
-        image = image.convert("HSV").point(np.concatenate(tables).astype(int).tolist()).convert("RGB")
-    if not contrast_first and contrast != 1:
-        image = image.point(_bytes(_BYTES * contrast).tolist() * 3)
-    return image
-
-
-def _bytes(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
