@@ -18,6 +18,7 @@ COMMANDS = {
     "heads": "list the attention heads, or explain one",
     "flops": "count what networks cost, without running them",
     "report": "tables, figures and an HTML page from finished runs",
+    "compare": "two networks on the same images: is the difference real?",
     "data": "get data sets, check them, make test data, pack them",
     "convert": "checkpoints of mmsegmentation to ours and back",
 }

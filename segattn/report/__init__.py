@@ -13,10 +13,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segattn import records
+from segattn.report.comparison import Comparison, compare, select
+from segattn.report.comparison_terminal import TerminalComparison
 from segattn.report.results import Row, Source, Study, load
 from segattn.report.terminal import terminal_table
 
-__all__ = ["Row", "Study", "build", "load", "terminal_table"]
+__all__ = [
+    "Comparison",
+    "Row",
+    "Study",
+    "TerminalComparison",
+    "build",
+    "build_comparison",
+    "compare",
+    "load",
+    "select",
+    "terminal_table",
+]
 
 
 def build(source: Study | Source | Iterable[Source], out: str | os.PathLike[str]) -> dict[str, Path]:
@@ -42,3 +55,23 @@ def build(source: Study | Source | Iterable[Source], out: str | os.PathLike[str]
         contents[f"figures/{figure.name}.svg"] = figure.svg.encode()
     contents["report.html"] = html.page(study, drawn).encode()
     return {name: records.write_bytes(data, Path(out) / name) for name, data in contents.items()}
+
+
+def build_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> dict[str, Path]:
+    """Write compare.html, compare.md, compare.csv and compare.tex into the folder `out`; the path of each by its name.
+
+    Raises:
+        ValueError: the folder cannot be written.
+    """
+    from segattn.report import comparison_html, comparison_tables
+
+    contents = {
+        "compare.html": comparison_html.page(comparison),
+        "compare.md": comparison_tables.markdown(comparison),
+        "compare.csv": comparison_tables.csv_text(comparison),
+        "compare.tex": comparison_tables.latex(comparison),
+    }
+    try:
+        return {name: records.write_bytes(text.encode(), Path(out) / name) for name, text in contents.items()}
+    except OSError as error:
+        raise ValueError(f"cannot write the comparison into {out}: {error.strerror}") from error

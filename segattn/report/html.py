@@ -33,6 +33,11 @@ _INTERVAL_WIDTH = 132
 
 def page(study: Study, drawn: list[figures.Drawn]) -> str:
     """The whole page."""
+    return render("report.html", context(study, drawn))
+
+
+def render(template: str, values: dict[str, Any]) -> str:
+    """A page from one of the templates beside this file."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -43,10 +48,10 @@ def page(study: Study, drawn: list[figures.Drawn]) -> str:
     environment.filters.update(
         percent=words.percent, points=words.points, size=words.size_text, giga=tables.giga, mega=tables.mega
     )
-    return environment.get_template("report.html").render(**_context(study, drawn))
+    return environment.get_template(template).render(**values)
 
 
-def _context(study: Study, drawn: list[figures.Drawn]) -> dict[str, Any]:
+def context(study: Study, drawn: list[figures.Drawn]) -> dict[str, Any]:
     """Everything that the template names."""
     lines = classes.class_lines(study)
     strips, num_examples = pictures.strips(study)

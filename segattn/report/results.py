@@ -211,7 +211,7 @@ def load(paths: Source | Iterable[Source]) -> Study:
         raise ValueError(f"{', '.join(map(str, sources))}: the study has no finished run yet; run the study first")
     found = list(runs.values())
     for run in found:
-        _check(run, found[0])
+        check(run, found[0])
     return Study(rows=_rows(found, list(studies.values())), studies=list(studies.values()))
 
 
@@ -243,7 +243,7 @@ def _read_into(file: Path, runs: dict[Path, Run], studies: dict[Path, StudyRecor
             _read_into(path / "record.json" if path.is_dir() else path, runs, studies)
 
 
-def _check(run: Run, first: Run) -> None:
+def check(run: Run, first: Run) -> None:
     """One comparison has one data set, one split and one list of classes, and scores of that many classes."""
     mine, other = run.record, first.record
     for name, a, b in [("data set", mine.dataset, other.dataset), ("split", mine.split, other.split)]:

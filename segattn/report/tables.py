@@ -83,11 +83,11 @@ def headings(study: Study) -> list[str]:
 
 def markdown(study: Study) -> str:
     """The summary, the main table and its definitions, as Markdown."""
-    lines = [f"# {_markdown_text(title(study))}", "", " ".join(_markdown_text(text) for text in finding(study)), ""]
-    lines.append(_markdown_line(headings(study)))
+    lines = [f"# {markdown_text(title(study))}", "", " ".join(markdown_text(text) for text in finding(study)), ""]
+    lines.append(markdown_line(headings(study)))
     lines.append("|:--" + "|--:" * (len(headings(study)) - 1) + "|")
-    lines += [_markdown_line(cells(study, row)) for row in study.rows]
-    lines += ["", *(f"- {_markdown_text(note)}" for note in footnotes(study))]
+    lines += [markdown_line(cells(study, row)) for row in study.rows]
+    lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
     lines += ["", *(f"Made by `{_one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -111,8 +111,8 @@ def csv_text(study: Study) -> str:
 
 def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | None]]:
     record, delta = row.runs[0].record, study.delta(row)
-    yield from [("experiment", _cell(row.experiment)), ("head", _cell(row.head)), ("mode", row.mode)]
-    yield from [("dataset", _cell(record.dataset)), ("split", _cell(record.split))]
+    yield from [("experiment", csv_cell(row.experiment)), ("head", csv_cell(row.head)), ("mode", row.mode)]
+    yield from [("dataset", csv_cell(record.dataset)), ("split", csv_cell(record.split))]
     yield "n", row.n
     yield "seeds", " ".join(str(run.record.seed) for run in row.runs)
     low, high = row.interval or (None, None)
@@ -126,7 +126,7 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
         yield "p_to_first_test", study.verdict.test
     yield "train_seconds", row.train_seconds
     for name, value in zip(record.class_names, row.iou, strict=True):
-        yield f"iou_{_cell(name)}", value
+        yield f"iou_{csv_cell(name)}", value
     if row.trained_cost:
         yield from _csv_cost("trained", row.trained_cost)
     for size in study.sizes:
@@ -135,7 +135,7 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
 
 
 def _csv_cost(prefix: str, cost: Cost) -> Iterator[tuple[str, str | int]]:
-    yield f"{prefix}_backbone", _cell(cost.backbone)
+    yield f"{prefix}_backbone", csv_cell(cost.backbone)
     yield f"{prefix}_input", f"{cost.input_size[0]}x{cost.input_size[1]}"
     for name, part in parts(cost).items():
         for unit in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):
@@ -152,18 +152,18 @@ def latex(study: Study) -> str:
     lines = [cells(study, row) for row in study.rows]
     best = max(row.mean_iou for row in study.rows)
     for row, line in zip(study.rows, lines, strict=True):
-        line[:] = [_latex(cell) for cell in line]
+        line[:] = [latex_text(cell) for cell in line]
         if row.mean_iou == best:
             mean, *spread = line[1].split(" ", 1)
             line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
     costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
-    at = f" at {_latex(size_text(costs[0].input_size))}" if costs else ""
+    at = f" at {latex_text(size_text(costs[0].input_size))}" if costs else ""
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_latex(_caption(study))}}}",
+            rf"\caption{{{latex_text(_caption(study))}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
             r"\toprule",
             rf"& & & & Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & Train \\",
@@ -183,7 +183,7 @@ def _caption(study: Study) -> str:
     return " ".join([f"{title(study)}, {study.first.split} split.", *footnotes(study)])
 
 
-def _latex(text: str) -> str:
+def latex_text(text: str) -> str:
     """Escape what LaTeX would interpret, and line breaks, which would end a caption."""
     return "".join(_LATEX.get(symbol, symbol) for symbol in _one_line(text))
 
@@ -192,16 +192,16 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _cell(text: str) -> str:
+def csv_cell(text: str) -> str:
     """A text that a spreadsheet will not take for a formula."""
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Escape what Markdown would interpret, HTML included."""
     text = re.sub(r"([\\`*_\[\]|$])", r"\\\1", _one_line(text))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _markdown_line(texts: list[str]) -> str:
-    return f"| {' | '.join(_markdown_text(text) for text in texts)} |"
+def markdown_line(texts: list[str]) -> str:
+    return f"| {' | '.join(markdown_text(text) for text in texts)} |"

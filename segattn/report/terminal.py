@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -44,6 +45,26 @@ HEADINGS = [
 INTERVAL = "95 % interval\nof the mean"
 
 
+def plain(value: str, style: str = "", *, ascii_only: bool = False) -> Text:
+    """A text whose symbols the terminal has; markup in it is text."""
+    if ascii_only:
+        value = "".join(_ASCII.get(symbol, symbol) for symbol in value)
+        value = value.encode("ascii", "replace").decode()
+    return Text(value, style=style)
+
+
+def table_style(options: ConsoleOptions) -> Any:
+    """How tables look, for the width and encoding at hand."""
+    return {
+        "box": box.ASCII2 if options.ascii_only else box.SIMPLE_HEAD,
+        "padding": (0, 1 if options.max_width >= _ROOMY else 0, 0, 0),
+        "pad_edge": False,
+        "collapse_padding": False,
+        "show_edge": False,
+        "header_style": "bold",
+    }
+
+
 class TerminalTable:
     """A rich renderable: title, table, finding and definitions."""
 
@@ -54,23 +75,13 @@ class TerminalTable:
         """Lay the table out for the width and encoding at hand."""
 
         def text(value: str, style: str = "") -> Text:
-            if options.ascii_only:
-                value = "".join(_ASCII.get(symbol, symbol) for symbol in value)
-                value = value.encode("ascii", "replace").decode()
-            return Text(value, style=style)
+            return plain(value, style, ascii_only=options.ascii_only)
 
         record = self.study.first
         costs = [cost for row in self.study.rows if (cost := self.study.cost(row)) is not None]
         counted = f"; GFLOPs: 2 per multiply-add, one image of {size_text(costs[0].input_size)}" if costs else ""
         yield text(f"{record.dataset} {record.split}, {record.scores.num_images} images{counted}", "bold")
-        table = Table(
-            box=box.ASCII2 if options.ascii_only else box.SIMPLE_HEAD,
-            padding=(0, 1 if options.max_width >= _ROOMY else 0, 0, 0),
-            pad_edge=False,
-            collapse_padding=False,
-            show_edge=False,
-            header_style="bold",
-        )
+        table = Table(**table_style(options))
         with_interval = options.max_width >= _WIDE and any(row.interval for row in self.study.rows)
         for index, heading in enumerate(HEADINGS[:2] + [INTERVAL] * with_interval + HEADINGS[2:]):
             first = index == 0

@@ -98,7 +98,7 @@ def _distinguishable(verdict: Verdict) -> list[str]:
     elif len(verdict.unclear) == len(verdict.p):
         sentences = [f"The {what} do not suffice to tell it from any other network {test}."]
     else:
-        names = _listing(verdict.unclear)
+        names = listing(verdict.unclear)
         sentences = [f"The {what} do not suffice to tell it from {names}; it is above the others {test}."]
     if not over_seeds:
         sentences.append(
@@ -116,7 +116,7 @@ def _against_baseline(study: Study) -> list[str]:
     verb = "network is" if len(compared) == 1 else "networks are"
     text = f"{len(above)} of {len(compared)} attention {verb} above the {BASELINE} baseline"
     if below and len(below) <= 4:
-        text += f" ({_listing(below)} {'is' if len(below) == 1 else 'are'} not)"
+        text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
     known = [delta for _, delta in compared if delta.low is not None and delta.low > 0]
     if any(delta.low is not None for _, delta in compared):
         text += f"; for {len(known)} of them the 95 % interval of the difference excludes zero (each taken alone)"
@@ -176,7 +176,8 @@ def _sentence(text: str) -> str:
     return f"{text.rstrip('. ')}."
 
 
-def _listing(names: list[str]) -> str:
+def listing(names: list[str]) -> str:
+    """A, b and c."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

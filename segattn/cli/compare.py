@@ -1,0 +1,56 @@
+"""`segattn compare`: two networks on the same images, and whether the images suffice to tell them apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from segattn.cli._arguments import parse
+
+
+@dataclass(frozen=True)
+class CompareArguments:
+    """Compare two networks scored on the same images, and write compare.html, .md, .csv and .tex.
+
+    segattn compare runs/quick:danet runs/quick:ccnet
+    segattn compare runs/quick --heads danet ccnet
+    segattn compare runs/a/danet-faithful-s0 runs/b/danet-faithful-s0
+    """
+
+    networks: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """A and B: folders of runs, or STUDY:head; or one study with --heads."""
+    heads: tuple[str, ...] = ()
+    """Heads of A and B, where a study's folder is given."""
+    out: Path | None = None
+    """Where to write; compare-A-B in A's study unless given."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    chosen = parse(CompareArguments, arguments, command="compare", description=CompareArguments.__doc__ or "")
+    names, heads = list(chosen.networks), list(chosen.heads)
+    if len(names) == 1:
+        names *= 2
+        if len(heads) != 2 and ":" not in names[0]:
+            raise ValueError(f"compare needs two networks: segattn compare {names[0]} --heads HEAD HEAD")
+    if len(names) != 2 or len(heads) not in (0, 2):
+        raise ValueError(
+            "compare needs two networks, such as runs/quick:danet runs/quick:ccnet, or runs/quick --heads danet ccnet"
+        )
+    from segattn import report
+
+    a, b = (report.select(name, head) for name, head in zip(names, heads or (None, None), strict=True))
+    comparison = report.compare(a, b)
+    folder = a.runs[0].folder
+    labels = "-".join(re.sub(r"\W+", "-", label).strip("-") for label in (comparison.a.label, comparison.b.label))
+    written = report.build_comparison(comparison, chosen.out or folder.parent / f"compare-{labels}")
+    console = Console()
+    console.print(report.TerminalComparison(comparison))
+    console.print()
+    for path in written.values():
+        console.print(str(path), highlight=False, soft_wrap=True)
