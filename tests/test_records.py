@@ -69,8 +69,13 @@ def test_record_of_another_form_is_refused_with_file_and_field(change, message, 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"{", "not a JSON record"), (b"", "not a JSON record"), (b"\xff\xfe", "not a JSON record"), (b"[1]", "not a segattn record")],
-)  # fmt: skip
+    [
+        (b"{", "not a JSON record"),
+        (b"", "not a JSON record"),
+        (b"\xff\xfe", "not a JSON record"),
+        (b"[1]", "not a segattn record"),
+    ],
+)
 def test_file_that_is_no_record_is_named(content, message, tmp_path):
     path = tmp_path / "record.json"
     path.write_bytes(content)

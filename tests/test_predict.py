@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+
+from segattn import checkpoint, data
+from segattn.evaluate import colour
+from segattn.inference import Inference
+from segattn.predict import Labelled, find_images, label_image, output_names, overlay, predict_files, with_legend
+
+CLASSES = data.load("streets", "val", height=32, width=64).class_names
+PALETTE = data.load("streets", "val", height=32, width=64).palette
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    built = checkpoint.build_model(tiny.experiment("ccnet").model, 19).train()
+    for _ in range(3):
+        built(torch.randn(2, 3, 33, 41))  # running statistics of something
+    with torch.no_grad():
+        built.head.sandwich.classify.conv.weight.mul_(100)
+    return built.eval()
+
+
+def photo(path, size, mode="RGB", seed=0):
+    h, w = size
+    picture = np.random.default_rng(seed).integers(0, 256, (h, w, 3), dtype=np.uint8)
+    Image.fromarray(picture).convert(mode).save(path)
+    return path
+
+
+@pytest.mark.parametrize("size", [(37, 53), (64, 31), (1, 1), (8, 200)], ids=str)
+@pytest.mark.parametrize(
+    "inference",
+    [Inference(), Inference(mode="slide", crop=(32, 32), stride=(21, 21), flip=True)],
+    ids=["whole", "slide"],
+)
+def test_label_has_the_size_of_the_photo(model, size, inference, tmp_path):
+    labelled = label_image(model, photo(tmp_path / "a.png", size), inference)
+    assert labelled.label.shape == size
+    assert labelled.label.dtype == np.uint8
+    assert labelled.image.shape == (*size, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("a.jpg", "RGB"),
+        ("b.png", "L"),
+        ("c.png", "P"),
+        ("d.png", "RGBA"),
+        ("e.bmp", "RGB"),
+        ("f.webp", "RGB"),
+        ("g.tif", "RGB"),
+    ],
+)
+def test_any_kind_of_image_is_read_as_colour(model, name, mode, tmp_path):
+    assert label_image(model, photo(tmp_path / name, (37, 53), mode)).image.shape == (37, 53, 3)
+
+
+def test_written_files_hold_indices_and_picture(model, tmp_path):
+    paths = [photo(tmp_path / "first.png", (37, 53)), photo(tmp_path / "second.jpg", (48, 32), seed=1)]
+    overlays = list(predict_files(model, paths, tmp_path / "out", class_names=CLASSES, palette=PALETTE))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "first-label.png", "first-overlay.png", "second-label.png", "second-overlay.png",
+    ]  # fmt: skip
+    assert [path.name for path in overlays] == ["first-overlay.png", "second-overlay.png"]
+    for path in paths:
+        stored = Image.open(tmp_path / "out" / f"{path.stem}-label.png")
+        expected = label_image(model, path).label
+        assert stored.mode == "P"
+        assert np.array_equal(np.asarray(stored), expected)
+        assert np.array_equal(np.asarray(stored.convert("RGB")), colour(expected, PALETTE))
+        with Image.open(tmp_path / "out" / f"{path.stem}-overlay.png") as picture:
+            assert picture.width > expected.shape[1]  # the legend stands beside the photo
+            assert picture.height >= expected.shape[0]
+
+
+def test_model_labels_more_than_one_class_here(model, tmp_path):
+    assert len(np.unique(label_image(model, photo(tmp_path / "a.png", (64, 96))).label)) > 1
+
+
+def test_overlay_mixes_photo_and_colour():
+    labelled = Labelled(np.full((1, 2, 3), 100, np.uint8), np.array([[0, 1]], np.uint8))
+    mixed = overlay(labelled, ((200, 0, 100), (0, 0, 0)), opacity=0.25)
+    assert mixed.tolist() == [[[125, 75, 100], [75, 75, 75]]]
+
+
+def test_legend_stands_right_of_the_picture_and_shows_the_colours_that_occur():
+    picture = np.full((40, 60, 3), 7, np.uint8)
+    label = np.zeros((40, 60), np.uint8)
+    label[:, 45:] = 2
+    shown = np.asarray(with_legend(picture, label, ["road", "sky", "tree"], [(250, 0, 0), (0, 250, 0), (0, 0, 250)]))
+    assert np.array_equal(shown[:40, :60], picture)
+    colours = {tuple(pixel) for pixel in shown[:, 60:].reshape(-1, 3).tolist()}
+    assert (250, 0, 0) in colours
+    assert (0, 0, 250) in colours
+    assert (0, 250, 0) not in colours
+    rows_of = {c: np.nonzero((shown[:, 60:] == c).all(axis=2).any(axis=1))[0].min() for c in ((250, 0, 0), (0, 0, 250))}
+    assert rows_of[250, 0, 0] < rows_of[0, 0, 250]  # the larger area first
+
+
+def test_legend_of_many_classes_is_not_cut_on_a_low_picture():
+    label = np.arange(19, dtype=np.uint8).reshape(1, 19)
+    shown = with_legend(np.zeros((1, 19, 3), np.uint8), label, CLASSES, PALETTE)
+    colours = {pixel for _, pixel in shown.getcolors(maxcolors=100_000)}
+    assert set(PALETTE) <= colours
+
+
+def test_folders_are_searched_one_level_deep_in_order(tmp_path):
+    for name in ("b.png", "a.JPG", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper/c.png").write_bytes(b"")
+    assert find_images([tmp_path, tmp_path / "deeper/c.png"]) == [
+        tmp_path / "a.JPG", tmp_path / "b.png", tmp_path / "deeper/c.png",
+    ]  # fmt: skip
+
+
+def test_missing_file_and_empty_folder_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"gone\.png: no such file or folder"):
+        find_images([tmp_path / "gone.png"])
+    with pytest.raises(ValueError, match=r"has no images \(\.bmp, .*\.png"):
+        find_images([tmp_path])
+
+
+def test_unreadable_photo_is_named(model, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no photo")
+    with pytest.raises(ValueError, match=r"broken\.jpg"):
+        label_image(model, tmp_path / "broken.jpg")
+
+
+def test_outputs_never_overwrite_one_another(tmp_path):
+    same_stem = [tmp_path / "a/x.png", tmp_path / "a/x.jpg", tmp_path / "b/x.png", tmp_path / "b/y.png"]
+    names = output_names(same_stem)
+    assert len(set(names)) == 4
+    assert names[3] == "y"
+    twice = [tmp_path / "a/x.png", tmp_path / "a/x.png"]
+    assert len(set(output_names(twice))) == 2
+
+
+def test_folder_that_cannot_be_made_is_named(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    files = predict_files(model, [], tmp_path / "file", class_names=CLASSES, palette=PALETTE)
+    with pytest.raises(ValueError, match="cannot make the folder"):
+        next(files)
