@@ -42,12 +42,16 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def sgd(model: SegmentationModel, optimization: Optimization) -> torch.optim.SGD:
-    """SGD with a group for each pair of learning-rate factor and weight decay; frozen parameters are left out."""
+    """SGD with a group for each pair of learning-rate factor and weight decay; frozen parameters are left out.
+
+    A head's `no_weight_decay` names parameters by their prefix within the head (DNLNet's queries and keys).
+    """
+    undecayed = tuple(f"head.{prefix}." for prefix in getattr(getattr(model, "head", None), "no_weight_decay", ()))
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             factor = 1.0 if name.startswith("backbone.") else optimization.head_lr_factor
-            plain = parameter.ndim < 2 and not optimization.decay_norm_and_bias
+            plain = parameter.ndim < 2 and not optimization.decay_norm_and_bias or name.startswith(undecayed)
             groups.setdefault((factor, 0.0 if plain else optimization.weight_decay), []).append(parameter)
     return torch.optim.SGD(
         [{"params": group, "lr_factor": factor, "weight_decay": decay} for (factor, decay), group in groups.items()],

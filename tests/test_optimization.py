@@ -138,3 +138,20 @@ def test_precision_that_was_asked_for_is_kept(precision):
 def test_settings_are_those_of_the_experiment(model):
     group = sgd(model, dataclasses.replace(Optimization(), lr=0.3, momentum=0.8)).param_groups[0]
     assert (group["lr"], group["momentum"], group["nesterov"]) == (0.3, 0.8, False)
+
+
+@pytest.mark.parametrize("mode", ["faithful", "controlled"])
+def test_a_head_exempts_parameters_from_weight_decay_by_name(mode):
+    model = create_model(
+        "dnlnet",
+        num_classes=2,
+        backbone="resnet18",
+        mode=mode,
+        head_options={"channels": 8},
+        backbone_options={"width": 8},
+    )
+    optimizer = sgd(model, Optimization(weight_decay=1e-3))
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decay[id(model.head.attention.query.weight)] == 0
+    assert decay[id(model.head.attention.key.weight)] == 0
+    assert decay[id(model.head.attention.value.weight)] == 1e-3

@@ -77,7 +77,13 @@ def create(
     dropout = options.pop("dropout", 0.1)
     _check_options(name, found.mechanism, options)
     return ControlledHead(
-        in_channels, num_classes, found.mechanism, channels=channels, dropout=dropout, options=options
+        in_channels,
+        num_classes,
+        found.mechanism,
+        channels=channels,
+        dropout=dropout,
+        options=options,
+        no_weight_decay=getattr(found.Head, "no_weight_decay", ()),
     )
 
 

@@ -28,10 +28,12 @@ class ControlledHead(nn.Module):
         channels: int = 512,
         dropout: float = 0.1,
         options: Mapping[str, Any],
+        no_weight_decay: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.sandwich = Sandwich(in_channels[-1], channels, num_classes, dropout=dropout)
         self.attention = mechanism(channels, num_classes, **options)
+        self.no_weight_decay = tuple(no_weight_decay)
         self.loss_weights: dict[str, float] = {"out": 1.0, **getattr(self.attention, "loss_weights", {})}
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
