@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 import segattn
 from segattn.records import Cost
-from segattn.report import classes, figures, pictures, protocol, tables, words
+from segattn.report import classes, details, figures, pictures, protocol, published, tables, words
 from segattn.report.results import BASELINE, Row, Study
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -83,6 +83,9 @@ def context(study: Study, drawn: list[figures.Drawn]) -> dict[str, Any]:
         "confusions": classes.confusions(study),
         "strips": strips,
         "num_examples": num_examples,
+        "elsewhere": _elsewhere(study, [strip.name for strip in strips]),
+        "published": published.rows(study),
+        **_details(study),
         "costs": _costs(study),
         "settings": protocol.settings(study),
         "measures": protocol.measures(study),
@@ -112,6 +115,29 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
         "ends": [across(end) for end in row.interval] if row.interval else None,
         "baseline_x": across(baseline.mean_iou) if baseline else None,
         "width": _INTERVAL_WIDTH,
+    }
+
+
+def _elsewhere(study: Study, shown: list[str]) -> list[str]:
+    """The three images of the split on which the networks disagree most, unless they are all shown."""
+    spread = pictures.disagreements(study)
+    most = sorted(spread, key=lambda name: (-spread[name], name))[:3]
+    return [] if set(most) <= set(shown) else most
+
+
+def _details(study: Study) -> dict[str, Any]:
+    """The section on boundaries, sizes and widths."""
+    lines = details.lines(study)
+    values = [[line.row.mean_iou, line.boundary, *line.strata] for line in lines]
+    best = [max((value for value in column if value is not None), default=None) for column in zip(*values, strict=True)]
+    groups = [column.group for column in details.columns(study)]
+    return {
+        "detail_lines": lines,
+        "detail_columns": details.columns(study),
+        "detail_groups": list(dict.fromkeys(groups)),
+        "detail_starts": [2 + groups.index(group) for group in dict.fromkeys(groups)],
+        "detail_best": best,
+        "detail_definition": details.definition(study),
     }
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from segattn.records import Cost, PartCost
+from segattn.report import details
 from segattn.report.results import BASELINE, Row, Study
 from segattn.report.words import PARTS, UNCLEAR, finding, footnotes, percent, points, size_text
 
@@ -88,8 +89,22 @@ def markdown(study: Study) -> str:
     lines.append("|:--" + "|--:" * (len(headings(study)) - 1) + "|")
     lines += [markdown_line(cells(study, row)) for row in study.rows]
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
+    lines += _markdown_details(study)
     lines += ["", *(f"Made by `{_one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_details(study: Study) -> list[str]:
+    columns = details.columns(study)
+    if not columns:
+        return []
+    names = [f"{column.name} ({column.group.split()[0]}) %" for column in columns]
+    lines = ["", "## Boundaries, small and thin objects", "", markdown_line(["Head", "Boundary mIoU %", *names])]
+    lines.append("|:--" + "|--:" * (1 + len(names)) + "|")
+    for line in details.lines(study):
+        values = [MISSING if value is None else percent(value) for value in (line.boundary, *line.strata)]
+        lines.append(markdown_line([line.row.label, *values]))
+    return [*lines, "", markdown_text(details.definition(study))]
 
 
 def title(study: Study) -> str:
@@ -125,6 +140,7 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
         yield "p_to_first", study.verdict.p.get(row.label)
         yield "p_to_first_test", study.verdict.test
     yield "train_seconds", row.train_seconds
+    yield from _csv_details(study, row)
     for name, value in zip(record.class_names, row.iou, strict=True):
         yield f"iou_{csv_cell(name)}", value
     if row.trained_cost:
@@ -132,6 +148,13 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
     for size in study.sizes:
         if size in row.costs:
             yield from _csv_cost(f"{size[0]}x{size[1]}", row.costs[size])
+
+
+def _csv_details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
+    names = [f"mean_iou_{column.group.split()[0]}_{column.name}" for column in details.columns(study)]
+    for line in details.lines(study):
+        if line.row is row:
+            yield from zip(["boundary_mean_iou", *names], [line.boundary, *line.strata], strict=True)
 
 
 def _csv_cost(prefix: str, cost: Cost) -> Iterator[tuple[str, str | int]]:

@@ -125,7 +125,7 @@ def _against_baseline(study: Study) -> list[str]:
 
 def mark_notes(study: Study) -> list[str]:
     """What the mark ≈ in the main table means, and what it cannot tell."""
-    if study.verdict is None:
+    if study.verdict is None or not study.verdict.unclear:
         return []
     covers = {
         "seeds": "It covers the noise between seeds only, neither the choice of images nor of settings.",

@@ -81,7 +81,7 @@ def test_every_part_is_there(text):
     for words in ("78.79", "TP / (TP + FP + FN)", "whole image, one scale", "segattn study synthetic --seeds 3",
                   "optimization.weight_decay", "Synthetic CPU", "2HW(C_in K² + 1)C_out", "At 520×520"):  # fmt: skip
         assert words in text
-    assert text.count("<img ") == 2 * (2 + len(fabricate.HEADS))
+    assert text.count("<img ") == 2 * (2 + 2 * len(fabricate.HEADS))  # image, label; each prediction with its errors
 
 
 def test_page_fits_in_an_email(text):
