@@ -8,7 +8,7 @@ from segattn.report import comparison_tables as texts
 from segattn.report import html
 from segattn.report.comparison import MOST_IMAGES, Comparison, Line
 
-_WIDTH = 220
+_WIDTH = 168
 """Of the small plots of difference and interval, in pixels."""
 _LEAST = 0.005
 """Half a point: what the plots' scale ends at least at, so that a tie looks like one."""

@@ -119,10 +119,10 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
 
 
 def _elsewhere(study: Study, shown: list[str]) -> list[str]:
-    """The three images of the split on which the networks disagree most, unless they are all shown."""
+    """Of the three images of the split on which the networks disagree most, those without pictures."""
     spread = pictures.disagreements(study)
     most = sorted(spread, key=lambda name: (-spread[name], name))[:3]
-    return [] if set(most) <= set(shown) else most
+    return [name for name in most if name not in shown]
 
 
 def _details(study: Study) -> dict[str, Any]:

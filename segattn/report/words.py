@@ -133,10 +133,12 @@ def mark_notes(study: Study) -> list[str]:
         " images depend on each other, as frames of one drive do.",
     }
     test = study.verdict.test
-    return [
+    note = (
         f"{UNCLEAR}: not distinguishable from the first row ({TESTS[test]}, Holm-corrected, p ≥ 0.05). {covers[test]}"
-        " The first row was chosen on the same images, which flatters it a little."
-    ]
+    )
+    if len(study.rows) > 2:
+        note += " The first row is the best of several on the same images, which flatters it a little."
+    return [note]
 
 
 def footnotes(study: Study) -> list[str]:

@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import io
+import shutil
+import subprocess
 
 import fabricate
 import numpy as np
@@ -153,3 +155,17 @@ def test_names_that_fit_nothing_or_too_much(one_seed):
     with pytest.raises(ValueError, match="several networks; name one"):
         report.select(str(one_seed))
     assert report.select(str(one_seed), "ccnet-faithful").rows[0].head == "ccnet"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex")
+def test_latex_compiles(pair, tmp_path):
+    body = tables.latex(pair)
+    source = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + body + "\\end{document}\n"
+    (tmp_path / "t.tex").write_text(source, encoding="utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
