@@ -4,5 +4,7 @@ flops.py        count(module, *inputs) -> Ledger: every operator, attributed to 
 formulas.py     one formula per operator, and the rules; register() adds one
 ledger.py       the rows and their totals
 render.py       a ledger as table, CSV, JSON or Markdown
+recording.py    the distinct calls of a forward pass, each to be run again alone
+peers.py        what other counters say of a module, and for which calls and why they differ
 environment.py  where a figure was measured
 """

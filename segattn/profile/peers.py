@@ -1,0 +1,249 @@
+"""What other counters say of the same module, and why: each is asked for the whole and for every call alone.
+
+The reasons are measured, not looked up. A recording of one forward pass on `meta` gives the calls: layers of torch.nn, and
+functions outside them. Each distinct call is then replayed alone under the counter, so that what it sees of it, at one or
+two per multiply-add, with or without bias, is its own answer. What the calls do not add up to is shown as `rest`.
+
+torch.utils.flop_counter, fvcore, ptflops, thop, torchinfo: those that are not installed, or fail, are reported as such.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.metadata
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segattn.profile.recording import Call, record
+
+
+@dataclass(frozen=True)
+class Term:
+    """All calls of one kind, as our ledger and as the peer count them."""
+
+    kind: str
+    """Class of a torch.nn layer, name of a function, or the operator (`@`, `+`)."""
+    calls: int
+    macs: int
+    other: int
+    figure: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one peer says of a module."""
+
+    peer: str
+    version: str | None = None
+    figure: int | None = None
+    terms: tuple[Term, ...] = ()
+    problem: str | None = None
+    """Why there is no figure."""
+
+    @property
+    def unit(self) -> int:
+        """What it counts per multiply-add, 1 or 2: the mean over the products that it sees, rounded."""
+        seen = [term for term in self.terms if term.macs and term.figure]
+        macs = sum(term.macs for term in seen)
+        return 2 if sum(term.figure for term in seen) > 1.5 * macs else 1
+
+    @property
+    def rest(self) -> int:
+        """What it counts beyond the calls one by one."""
+        return (self.figure or 0) - sum(term.figure for term in self.terms)
+
+    def differences(self) -> list[tuple[str, int]]:
+        """Reasons and amounts that lead from `unit` per multiply-add to its figure, largest first; they add up to it."""
+        found = []
+        for term in self.terms:
+            amount = term.figure - self.unit * term.macs
+            if amount:
+                found.append((f"{term.kind}: {term.reason}", amount))
+        if self.rest:
+            found.append(("in the modules around these calls", self.rest))
+        return sorted(found, key=lambda pair: -abs(pair[1]))
+
+
+UNITS = {"torch": "FLOPs", "fvcore": "FLOPs", "ptflops": "MACs", "thop": "MACs", "torchinfo": "mult-adds"}
+"""The peers, and what each calls its figure."""
+_BIAS = ", bias counted"
+
+
+def cross_check(module: nn.Module, *inputs: Any, peers: Sequence[str] = tuple(UNITS)) -> tuple[Reading, ...]:
+    """Ask every peer for its figure of `module(*inputs)`, and for that of each call alone.
+
+    Module and inputs are on `meta`; a peer that cannot work there gets a copy filled with zeros.
+
+    Raises:
+        ValueError: an unknown peer.
+    """
+    for peer in peers:
+        if peer not in UNITS:
+            raise ValueError(f"unknown counter {peer!r}; known are {', '.join(UNITS)}")
+    calls = record(module, *inputs)
+    return tuple(_read(peer, module, inputs, calls) for peer in peers)
+
+
+def _read(peer: str, module: nn.Module, inputs: Sequence[Any], calls: Sequence[Call]) -> Reading:
+    try:
+        version = importlib.metadata.version(peer)
+    except importlib.metadata.PackageNotFoundError:
+        return Reading(peer, problem=f"not installed; pip install {peer}")
+    try:
+        figure = _ask(peer, module, inputs)
+    except Exception as error:  # whatever a third party's tracing raises
+        lines = str(error).strip().splitlines() or [""]
+        return Reading(peer, version, problem=f"fails: {type(error).__name__}: {lines[0][:120]}")
+    groups: dict[str, list[tuple[Call, int]]] = {}
+    for call in calls:
+        try:
+            groups.setdefault(call.kind, []).append((call, _ask(peer, call.module, call.inputs)))
+        except Exception:  # counted within the whole, but not alone: it stays in `rest`
+            continue
+    return Reading(peer, version, figure, tuple(_term(kind, group) for kind, group in groups.items()))
+
+
+def _term(kind: str, group: Sequence[tuple[Call, int]]) -> Term:
+    reasons = dict.fromkeys(_reason(call, figure) for call, figure in group)
+    for reason in tuple(reasons):
+        if f"{reason}{_BIAS}" in reasons:  # layers with a bias and without
+            del reasons[reason]
+    return Term(
+        kind=kind,
+        calls=sum(call.calls for call, _ in group),
+        macs=sum(call.calls * call.macs for call, _ in group),
+        other=sum(call.calls * call.other for call, _ in group),
+        figure=sum(call.calls * figure for call, figure in group),
+        reason=" or ".join(reasons),
+    )
+
+
+def _reason(call: Call, figure: int) -> str:
+    """How a peer comes to its figure of one call."""
+    if figure == 0:
+        return "not seen"
+    if call.macs:
+        for unit in (1, 2):
+            for added, how in ((0, ""), (call.bias, _BIAS), (unit * call.bias, _BIAS)):
+                if figure == unit * call.macs + added:
+                    return f"{unit} per multiply-add{how}"
+        if figure in (call.parameters, call.parameters + call.bias):
+            return "its number of parameters"
+        return f"about {figure / call.macs:.3g} per multiply-add"
+    if figure == call.parameters:
+        return "its number of parameters"
+    return f"{figure / max(call.outputs, 1):.3g} per output element"
+
+
+# The peers ------------------------------------------------------------------------------------------------------------
+def _ask(peer: str, module: nn.Module, inputs: Sequence[Any]) -> int:
+    """A peer's figure, on `meta` if it can work there, on zeros otherwise."""
+    with _quiet(), torch.no_grad():
+        try:
+            return int(_ASK[peer](copy.deepcopy(module), tuple(inputs)))
+        except Exception:
+            if not any(tensor.is_meta for tensor in [*inputs, *module.parameters()] if isinstance(tensor, Tensor)):
+                raise
+        return int(_ASK[peer](_zeros(module), tuple(_zeros_of(value) for value in inputs)))
+
+
+def _torch(module: nn.Module, inputs: tuple[Any, ...]) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    return counter.get_total_flops()
+
+
+def _fvcore(module: nn.Module, inputs: tuple[Any, ...]) -> float:
+    from fvcore.nn import FlopCountAnalysis
+
+    return FlopCountAnalysis(module, inputs).total()
+
+
+def _ptflops(module: nn.Module, inputs: tuple[Any, ...]) -> int:
+    from ptflops import get_model_complexity_info
+
+    figure, _ = get_model_complexity_info(
+        _Fed(module, inputs),
+        (1,),
+        as_strings=False,
+        print_per_layer_stat=False,
+        input_constructor=lambda _: torch.zeros(1, 1),
+    )
+    if figure is None:  # it prints what went wrong, and goes on
+        raise RuntimeError("it gives no figure")
+    return figure
+
+
+def _thop(module: nn.Module, inputs: tuple[Any, ...]) -> float:
+    from thop import profile
+
+    return profile(_Fed(module, inputs), inputs=(torch.zeros(1, 1),), verbose=False)[0]
+
+
+def _torchinfo(module: nn.Module, inputs: tuple[Any, ...]) -> int:
+    from torchinfo import summary
+
+    return summary(_Fed(module, inputs), input_data=[torch.zeros(1, 1)], verbose=0, device=None).total_mult_adds
+
+
+_ASK: dict[str, Callable[[nn.Module, tuple[Any, ...]], float]] = {
+    "torch": _torch,
+    "fvcore": _fvcore,
+    "ptflops": _ptflops,
+    "thop": _thop,
+    "torchinfo": _torchinfo,
+}
+
+
+class _Fed(nn.Module):
+    """A module with its inputs in hand, for peers that only know networks of one image."""
+
+    def __init__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.module, self.inputs = module, inputs
+
+    def forward(self, _: Tensor) -> Any:
+        return self.module(*self.inputs)
+
+
+def _zeros(module: nn.Module) -> nn.Module:
+    filled = copy.deepcopy(module).to_empty(device="cpu")
+    for tensor in [*filled.parameters(), *filled.buffers()]:
+        tensor.zero_()
+    return filled
+
+
+def _zeros_of(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return torch.zeros(value.shape, dtype=value.dtype)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_zeros_of(entry) for entry in value)
+    return value
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the prints, warnings and log lines of the peers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
