@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from segattn import records
 from segattn.config import Experiment
@@ -22,6 +23,39 @@ def ledger(model: SegmentationModel, input_size: tuple[int, int]) -> flops.Ledge
     An operation is a property of the equation, so each mechanism is counted in the form that its equation is written in,
     whichever form computes it (class attribute `counted_as`, by default "reference").
     """
+    return flops.count(_as_counted(model), torch.empty(1, 3, *input_size, device="meta"))
+
+
+def parts(model: SegmentationModel, input_size: tuple[int, int]) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
+    """Mechanism, head and network as modules of their own with their inputs on `meta`, in the form that `ledger` counts."""
+    image = torch.empty(1, 3, *input_size, device="meta")
+    head, given = _HeadAlone(_as_counted(model).head), {}
+    attention = model.get_submodule(_mechanism(model, type(model.head).__module__))
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        given[module] = inputs
+
+    hooks = [module.register_forward_pre_hook(keep) for module in (attention, model.head)]
+    with torch.no_grad():
+        model(image)
+    for hook in hooks:
+        hook.remove()
+    features = tuple(given[model.head][0])
+    return {"mechanism": (attention, given[attention]), "head": (head, features), "network": (model, (image,))}
+
+
+class _HeadAlone(nn.Module):
+    """A head that takes the four maps as four inputs and returns its logits."""
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *features: Tensor) -> Tensor:
+        return self.head(list(features))["out"]
+
+
+def _as_counted(model: SegmentationModel) -> SegmentationModel:
     model.eval()
     if model.auxiliary is not None:
         model.auxiliary = None  # not part of inference
@@ -29,7 +63,7 @@ def ledger(model: SegmentationModel, input_size: tuple[int, int]) -> flops.Ledge
         if hasattr(module, "implementation"):
             counted_as: str = vars(type(module)).get("counted_as", "reference")
             module.implementation = counted_as  # type: ignore[assignment]
-    return flops.count(model, torch.empty(1, 3, *input_size, device="meta"))
+    return model
 
 
 def network_cost(

@@ -36,8 +36,16 @@ class FlopsArguments:
 
     head: tuple[str, ...] = ()
     """Heads to count; all unless given."""
-    input: tuple[str, ...] = ("769x769", "520x520")
-    """Image sizes, HEIGHTxWIDTH in pixels."""
+    module: str | None = None
+    """Count a network of yours instead: dotted path of a class, or of a function that returns a module, called without
+    arguments, such as mypkg.nets.MyNet."""
+    input: tuple[str, ...] = ()
+    """Image sizes, HEIGHTxWIDTH in pixels; 769x769 and 520x520 unless given. With --module also whole shapes, batch first,
+    such as 1x50x256."""
+    device: Literal["meta", "cpu"] = "meta"
+    """With --module: cpu runs it with real tensors, for what cannot run on meta."""
+    cross_check: bool = False
+    """Show what torch, fvcore, ptflops, thop and torchinfo count, and why they differ; at 257x257 unless --input is given."""
     backbone: str = "resnet101"
     output_stride: int = 8
     num_classes: int | None = None
@@ -49,18 +57,28 @@ class FlopsArguments:
     operators: bool = False
     """Show one head's operators, module by module."""
     depth: int = 3
-    """With --operators: how many names of a module's path tell rows apart."""
+    """With --operators or --module: how many names of a module's path tell rows apart."""
     format: Literal["table", "csv", "json", "markdown"] = "table"
 
 
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(FlopsArguments, arguments, command="flops", description=FlopsArguments.__doc__ or "")
-    sizes = [size(text) for text in chosen.input]
+    if chosen.module is not None:
+        _user_module(chosen, chosen.module)
+        return
+    if chosen.device != "meta":
+        raise ValueError("--device is for --module; heads are counted on meta")
+    sizes = [size(text) for text in chosen.input or (("257x257",) if chosen.cross_check else ("769x769", "520x520"))]
     names = chosen.head or tuple(sorted(heads.names(), key=lambda name: (name != "fcn", name)))
     for name in names:
         heads.module(name)
     if chosen.operators:
+        if chosen.cross_check:
+            raise ValueError("--operators and --cross-check are two tables: give one of them")
         _operators(chosen, names, sizes)
+        return
+    if chosen.cross_check:
+        _cross_check(chosen, names, sizes)
         return
     from segattn.cost import network_cost
 
@@ -78,6 +96,54 @@ def run(arguments: Sequence[str]) -> None:
     ]
     render = {"table": _table, "csv": _csv, "json": _json, "markdown": _markdown}[chosen.format]
     render(costs, chosen.convention)
+
+
+def _user_module(chosen: FlopsArguments, path: str) -> None:
+    from segattn.cli import _cross_check, _module
+    from segattn.profile.render import render
+
+    default = FlopsArguments()
+    for name in ("head", "backbone", "output_stride", "num_classes", "mode", "operators"):
+        if getattr(chosen, name) != getattr(default, name):
+            raise ValueError(f"--{name.replace('_', '-')} is for our heads; with --module leave it out")
+    cases = []
+    for text in chosen.input or ("769x769",):
+        shape = _module.shape(text)
+        net = _module.build(path, chosen.device)
+        cases.append((f"{path}, input {'x'.join(map(str, shape))}", net, shape))
+    if chosen.cross_check:
+        checks = [_cross_check.check("", title, *_module.on_meta(net, shape)) for title, net, shape in cases]
+        _cross_check.show(checks, chosen.format)
+        return
+    for title, net, shape in cases:
+        if chosen.format in ("table", "markdown"):
+            print(f"{title}\n")
+        ledger = _module.count(net, shape, path, chosen.device)
+        print(render(ledger, chosen.format, depth=chosen.depth, convention=chosen.convention))
+
+
+def _cross_check(chosen: FlopsArguments, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> None:
+    import torch
+
+    from segattn.cli import _cross_check
+    from segattn.cost import parts
+    from segattn.model import create_model
+
+    checks = []
+    for name in names:
+        for height, width in sizes:
+            with torch.device("meta"):
+                model = create_model(
+                    name,
+                    num_classes=_classes(chosen, (height, width)),
+                    backbone=chosen.backbone,
+                    output_stride=chosen.output_stride,
+                    mode=chosen.mode,
+                    auxiliary_weight=0,
+                )
+            for part, (module, inputs) in parts(model, (height, width)).items():
+                checks.append(_cross_check.check(name, f"{part}, {height}x{width}", module, *inputs))
+    _cross_check.show(checks, chosen.format)
 
 
 def _classes(chosen: FlopsArguments, input_size: tuple[int, int]) -> int:
@@ -138,8 +204,8 @@ def _by_size(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
     groups: dict[str, list[Cost]] = {}
     for cost in costs:
         title = (
-            f"{cost.input_size[0]}x{cost.input_size[1]}, {cost.backbone} at output stride {cost.output_stride}, "
-            f"{cost.num_classes} classes, {cost.mode} heads, one image"
+            f"{cost.input_size[0]}x{cost.input_size[1]} pixels, {cost.backbone} at output stride {cost.output_stride}, "
+            f"{cost.num_classes} classes, {cost.mode} heads, batch 1"
         )
         groups.setdefault(title, []).append(cost)
     return groups

@@ -1,0 +1,96 @@
+"""`segattn flops --cross-check`: what other counters say, side by side, and why."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from segattn.profile import flops, peers
+
+
+@dataclass(frozen=True)
+class Check:
+    """One module under every counter."""
+
+    head: str
+    part: str
+    macs: int
+    readings: tuple[peers.Reading, ...]
+
+
+def check(head: str, part: str, module: nn.Module, *inputs: Any) -> Check:
+    """Count with ours and with theirs."""
+    macs = flops.count(module, *inputs).total().macs
+    return Check(head, part, macs, peers.cross_check(module, *inputs))
+
+
+def show(checks: Sequence[Check], format: str) -> None:
+    """Print them in one of the formats of `segattn flops`."""
+    if format == "json":
+        print(json.dumps([record(entry) for entry in checks], indent=1))
+    elif format == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["head", "part", "macs", "peer", "version", "figure", "unit", "rest", "problem"])
+        for entry in checks:
+            for r in entry.readings:
+                own = [r.peer, r.version, r.figure, r.unit if r.figure else None, r.rest, r.problem]
+                writer.writerow([entry.head, entry.part, entry.macs, *own])
+    elif format == "markdown":
+        print("\n\n".join(map(_markdown, checks)))
+    else:
+        _tables(checks)
+
+
+def record(entry: Check) -> dict[str, Any]:
+    """A check as plain data, with the reasons spelt out."""
+    found = asdict(entry)
+    for reading, plain in zip(entry.readings, found["readings"], strict=True):
+        plain |= {"unit": reading.unit, "differences": [list(pair) for pair in reading.differences()]}
+    return found
+
+
+def explain(unit: int, differences: Sequence[Sequence[Any]]) -> str:
+    """In words: what a figure has per multiply-add, and what it leaves out or adds, in G."""
+    shown = [f"{reason} ({amount / 1e9:+.3f} G)" for reason, amount in differences if abs(amount) >= 500_000]
+    small = sum(amount for _, amount in differences if abs(amount) < 500_000)
+    if small:
+        shown.append(f"less than 0.001 G each: {small / 1e9:+.6f} G")
+    return "; ".join([f"{unit} per multiply-add", *shown])
+
+
+def _rows(entry: Check) -> list[list[str]]:
+    rows = [["segattn", "MACs", f"{entry.macs / 1e9:.3f}", ""]]
+    for reading in entry.readings:
+        if reading.figure is None:
+            rows.append([reading.peer, peers.UNITS[reading.peer], "", reading.problem or ""])
+        else:
+            why = explain(reading.unit, reading.differences())
+            rows.append([reading.peer, peers.UNITS[reading.peer], f"{reading.figure / 1e9:.3f}", why])
+    return rows
+
+
+def _tables(checks: Sequence[Check]) -> None:
+    console = Console()
+    for entry in checks:
+        console.print(f"{entry.head} {entry.part}".strip(), style="italic", highlight=False)
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for heading in ("counter", "calls it", "G", "how it comes about"):
+            table.add_column(heading, justify="right" if heading == "G" else "left", overflow="fold")
+        for row in _rows(entry):
+            table.add_row(*row)
+        console.print(table)
+        console.print()
+
+
+def _markdown(entry: Check) -> str:
+    rows = [["counter", "calls it", "G", "how it comes about"], ["---", "---", "---:", "---"], *_rows(entry)]
+    title = f"{entry.head} {entry.part}".strip()
+    return "\n".join([f"**{title}**", "", *("| " + " | ".join(row) + " |" for row in rows)])
