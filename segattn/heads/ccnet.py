@@ -32,6 +32,8 @@ from segattn.heads._blocks import Implementation, Sandwich, check_option, full_p
 class CrissCross(nn.Module):
     """Recurrent criss-cross attention: F + gamma sum over the cross, `recurrence` times with shared weights."""
 
+    main_map = "composed"
+
     def __init__(
         self, channels: int, *, recurrence: int = 2, reduction: int = 8, implementation: Implementation = "auto"
     ) -> None:
@@ -93,10 +95,10 @@ class CrissCross(nn.Module):
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
         """`cross`: the first recurrence's weights of `pixel`; `composed`: all recurrences, what it takes from everywhere."""
-        passes = []
-        for _ in range(self.recurrence):
-            passes.append(self.weights(self.query(x), self.key(x)))
+        passes = [self.weights(self.query(x), self.key(x))]
+        for _ in range(self.recurrence - 1):
             x = x + self.gamma * self.gather(x)
+            passes.append(self.weights(self.query(x), self.key(x)))
         start = torch.zeros_like(passes[0][0][..., 0])  # (B, H, W)
         start[:, pixel[0], pixel[1]] = 1.0
         composed = start

@@ -122,9 +122,15 @@ class ChannelAttention(nn.Module):
         row = channels[torch.arange(len(x), device=x.device), strongest].unsqueeze(1)  # (B, 1, N)
         return (self.weights(row, channels).to(x.dtype) @ channels).unflatten(2, x.shape[-2:]).squeeze(1)
 
+    def affinities(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C C"]:
+        """How much each channel takes from each channel, the same for all pixels; rows sum to 1."""
+        return self.weights(x.flatten(2), x.flatten(2))
+
 
 class DualAttention(nn.Module):
     """PAM of one map and CAM of another."""
+
+    map_kinds: ClassVar[dict[str, str]] = {"channel_affinity": "channels"}
 
     def __init__(
         self, channels: int, *, cam_sign: CamSign = "negative", implementation: Implementation = "auto"
@@ -136,13 +142,20 @@ class DualAttention(nn.Module):
     def forward(self, p: Float[Tensor, "B C H W"], q: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
         return self.position(p), self.channel(q)
 
-    def maps(self, p: Tensor, q: Tensor, pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
-        """`position`: what `pixel` takes from every position; `channel`: what its strongest channel gathers."""
-        return {"position": self.position.maps(p, pixel), "channel": self.channel.maps(q, pixel)}
+    def maps(self, p: Tensor, q: Tensor, pixel: tuple[int, int]) -> dict[str, Tensor]:
+        """`position` (B, H, W): what `pixel` takes from every position; `channel` (B, H, W): what its strongest channel
+        gathers; `channel_affinity` (B, C, C): what each channel takes from each, for all pixels."""
+        return {
+            "position": self.position.maps(p, pixel),
+            "channel": self.channel.maps(q, pixel),
+            "channel_affinity": self.channel.affinities(q),
+        }
 
 
 class SharedDualAttention(nn.Module):
     """PAM(x) + CAM(x) - x: both attentions of one map, the skip counted once."""
+
+    map_kinds = DualAttention.map_kinds
 
     def __init__(self, dual: DualAttention) -> None:
         super().__init__()
@@ -152,7 +165,7 @@ class SharedDualAttention(nn.Module):
         position, channel = self.dual(x, x)
         return position + channel - x
 
-    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
+    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """See `DualAttention.maps`."""
         return self.dual.maps(x, x, pixel)
 
@@ -200,5 +213,5 @@ class Head(nn.Module):
         return outputs
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
-        """`position`: what `pixel` takes from every position; `channel`: what its strongest channel gathers, (B, H, W)."""
+        """`position`, `channel` (B, H, W) and `channel_affinity` (B, C, C) for `pixel` = (row, column): `DualAttention.maps`."""
         return self.attention.maps(self.position_in(features[-1]), self.channel_in(features[-1]), pixel)

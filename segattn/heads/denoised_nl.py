@@ -62,6 +62,9 @@ def resize(x: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B
 class DenoisedNonLocal(nn.Module):
     """Non-local block on the half grid with global rectifying and local retention: x + gamma A'' v."""
 
+    map_kinds: ClassVar[dict[str, str]] = dict.fromkeys(("affinity", "rectified", "retained"), "half_grid")
+    main_map = "retained"
+
     def __init__(self, channels: int, *, gr_mode: GrMode = "sigmoid", implementation: Implementation = "auto") -> None:
         super().__init__()
         check_option("gr_mode", gr_mode, GrMode)
@@ -132,6 +135,8 @@ class DenoisedContext(nn.Module):
     """
 
     loss_weights: ClassVar[dict[str, float]] = {"prior": 0.4}
+    map_kinds = DenoisedNonLocal.map_kinds
+    main_map = DenoisedNonLocal.main_map
 
     def __init__(self, channels: int, prior: nn.Module, **options: Any) -> None:
         super().__init__()

@@ -36,6 +36,7 @@ from segattn.heads._blocks import Classifier, ConvBnRelu, Implementation, check_
 class EMAU(nn.Module):
     """The EMA unit: ReLU(F + BN(W2 ReLU(mu z^T))), with bases that are a buffer and move in training."""
 
+    map_kinds: ClassVar[dict[str, str]] = {"responsibilities": "bases"}
     bases: Tensor  # (1, C, K)
     previous: Tensor  # the bases before their last move
 
@@ -100,14 +101,15 @@ class EMAU(nn.Module):
         rebuilt = (bases.to(x.dtype) @ z.to(x.dtype).transpose(1, 2)).relu_().view_as(x)
         return (x + self.bn(self.project(rebuilt))).relu_()
 
-    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
-        """`affinity`: the weights that rebuild `pixel`, sum 1; `base_1`..: z of the bases most responsible for it."""
+    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
+        """`affinity` (B, H, W): the weights that rebuild `pixel`, sum 1; `base_1`..: z of the bases most responsible for it;
+        `responsibilities` (B, 1, K): z of all bases for it, sum 1."""
         z = self.responsibilities(x, self.bases)[0].unflatten(1, x.shape[2:])  # (B, H, W, K)
         own = z[:, pixel[0], pixel[1]]  # (B, K)
         maps = {"affinity": torch.einsum("bhwk,bk->bhw", z, own / z.sum(dim=(1, 2)).clamp_min(1e-12))}
         for rank, basis in enumerate(own.topk(min(3, own.shape[1])).indices.T, start=1):
             maps[f"base_{rank}"] = z[torch.arange(len(z)), :, :, basis]
-        return maps
+        return {**maps, "responsibilities": own.unsqueeze(1)}
 
 
 def mechanism(
@@ -153,5 +155,5 @@ class Head(nn.Module):
         return {"out": self.classify(y)}
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
-        """`affinity` and `base_1` to `base_3` (B, H, W): what rebuilds `pixel` = (row, column)."""
+        """`affinity`, `base_1` to `base_3` (B, H, W), `responsibilities` (B, 1, K): what rebuilds `pixel` = (row, column)."""
         return self.attention.maps(self.reduce(features[-1]), pixel)

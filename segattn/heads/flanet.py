@@ -40,6 +40,8 @@ from segattn.heads._blocks import Classifier, ConvBnRelu, Implementation, affini
 class FullyAttentional(nn.Module):
     """The fully attentional block without its trailing 3x3 convolution: F + gamma O."""
 
+    map_kinds: ClassVar[dict[str, str]] = {"column": "channels", "row": "channels"}
+
     def __init__(self, channels: int, *, implementation: Implementation = "auto") -> None:
         super().__init__()
         check_option("implementation", implementation, Implementation)

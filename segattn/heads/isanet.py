@@ -75,6 +75,8 @@ class GroupAttention(nn.Module):
 class InterlacedAttention(nn.Module):
     """Long-range, then short-range attention over the interlaced groups of a map."""
 
+    main_map = "composed"
+
     def __init__(
         self,
         channels: int,

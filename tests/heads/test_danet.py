@@ -181,6 +181,16 @@ def test_maps_of_a_pixel_are_its_row_and_its_strongest_channel():
         torch.testing.assert_close(maps["channel"][b], gathered[b, q[b, :, 1, 3].argmax()])
 
 
+def test_channel_affinities_are_those_that_gather_every_channel():
+    head = Head((3, 3, 3, 5), 2, channels=8).eval()
+    features = [torch.randn(2, c, 3, 5) for c in (3, 3, 3, 5)]
+    q = head.channel_in(features[-1])
+    weights = head.attention_maps(features, (1, 3))["channel_affinity"]
+    torch.testing.assert_close(weights.sum(2), torch.ones(2, 8))
+    gathered = torch.einsum("bcd,bdhw->bchw", weights, q)
+    torch.testing.assert_close(gathered, channel_oracle(torch.ones(()), q, "negative") - q)
+
+
 def test_unknown_sign_is_refused_by_name():
     with pytest.raises(ValueError, match=r"cam_sign='minus'.*'negative', 'positive'"):
         Head((3, 3, 3, 5), 2, cam_sign="minus")

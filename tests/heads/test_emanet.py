@@ -197,6 +197,7 @@ def test_maps_of_a_pixel_are_its_weights_and_its_strongest_bases():
             own = z[1 * 5 + 3]
             affinity = torch.stack([sum(own[k] * z[n, k] / z[:, k].sum() for k in range(5)) for n in range(15)])
             torch.testing.assert_close(maps["affinity"][b].flatten(), affinity)
+            torch.testing.assert_close(maps["responsibilities"][b, 0], own)
             for rank, k in enumerate(own.argsort(descending=True)[:3], start=1):
                 torch.testing.assert_close(maps[f"base_{rank}"][b].flatten(), z[:, k])
     torch.testing.assert_close(maps["affinity"].sum((1, 2)), torch.ones(2, dtype=torch.float64))
