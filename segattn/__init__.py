@@ -1,7 +1,7 @@
 """Attention networks for semantic segmentation: nine mechanisms, one protocol, one way of counting cost.
 
-    >>> import segattn
-    >>> model = segattn.create_model("ccnet", num_classes=19, backbone="resnet18")
+>>> import segattn
+>>> model = segattn.create_model("ccnet", num_classes=19, backbone="resnet18")
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "create_model", "datasets", "heads", "load_model"]
+__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model"]
 
 if TYPE_CHECKING:
     from segattn import data as datasets
     from segattn import heads
     from segattn.checkpoint import load_model
     from segattn.model import create_model
+    from segattn.pixel_attention import attention_maps
 
 _LAZY = {
+    "attention_maps": ("segattn.pixel_attention", "attention_maps"),
     "create_model": ("segattn.model", "create_model"),
     "load_model": ("segattn.checkpoint", "load_model"),
     "heads": ("segattn.heads", None),

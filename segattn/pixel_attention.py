@@ -1,0 +1,258 @@
+"""Where a network looks when it labels one pixel: its attention maps, drawn in notebooks, as arrays everywhere.
+
+>>> import numpy as np, segattn
+>>> model = segattn.create_model("ccnet", num_classes=19, backbone="resnet18").eval()
+>>> found = segattn.attention_maps(model, np.zeros((64, 96, 3), np.uint8), pixel=(40, 20))  # 40 to the right, 20 down
+>>> found.position, {name: map.values.shape for name, map in found.maps.items()}
+((2, 5), {'cross': (8, 12), 'composed': (8, 12)})
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segattn import map_figure
+from segattn.data._decode import read_image
+from segattn.data.transforms import to_image, to_tensor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from segattn.model import SegmentationModel
+
+Kind = Literal["positions", "half_grid", "channels", "bases"]
+"""`positions`: on the feature map's grid; `half_grid`: on half of it; `channels`: C x C, how much each channel (row) takes from
+each (column); `bases`: one number for each basis."""
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """One map of a pixel."""
+
+    name: str
+    kind: Kind
+    values: np.ndarray
+    """float32: (h, w) for `positions` and `half_grid`, (C, C) for `channels`, (K,) for `bases`."""
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMaps:
+    """What one network does with one pixel of an image; draws itself in a notebook."""
+
+    name: str
+    """The network's, by default its head's."""
+    image: np.ndarray
+    """uint8 (H, W, 3), as the network saw it."""
+    pixel: tuple[int, int]
+    """(x, y) as asked for, in pixels of the image that was given."""
+    spot: tuple[int, int]
+    """(x, y) in pixels of `image`; differs from `pixel` only with `max_side`."""
+    position: tuple[int, int]
+    """(row, column) on the feature map's grid."""
+    grid: tuple[int, int]
+    """Height and width of the feature map."""
+    maps: dict[str, AttentionMap]
+    main: str
+    """Name of the map that shows the mechanism best: the one drawn where there is room for one."""
+    prediction: np.ndarray
+    """int64 (H, W), class indices."""
+    class_index: int
+    """The class under the pixel."""
+    confidence: float
+    """Its softmax probability there."""
+    class_names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    align_corners: bool
+
+    @property
+    def class_name(self) -> str:
+        return self.class_names[self.class_index]
+
+    def figure(self, *, every_map: bool = True) -> Figure:
+        """A matplotlib figure of the image, the maps (only the main one with `every_map=False`) and the prediction."""
+        return map_figure.draw([self], every_map=every_map)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
+        return map_figure.png(self.figure())
+
+    def __repr__(self) -> str:
+        maps = ", ".join(f"{name} {'x'.join(map(str, found.values.shape))}" for name, found in self.maps.items())
+        return f"<{self.name} at {self.pixel}: {self.class_name} {100 * self.confidence:.0f} %; maps {maps}>"
+
+
+@torch.no_grad()
+def attention_maps(
+    model: SegmentationModel,
+    image: Picture,
+    pixel: tuple[int, int],
+    *,
+    name: str | None = None,
+    max_side: int | None = None,
+) -> AttentionMaps:
+    """The attention maps of one pixel, true to the network's mechanism (`segattn heads NAME` explains each).
+
+    The backbone runs once, on the whole image. Nothing of the size N x N is made for N positions.
+
+    Args:
+        image: a file, a PIL image, uint8 (H, W, 3) or (H, W), or a tensor (3, H, W) as `to_tensor` normalises it.
+        pixel: (x, y), counted from 0: x to the right, y down, as image viewers show it; not (row, column).
+        name: what figures call the network; its head's name unless given.
+        max_side: scale a larger image down to this many pixels on its longer side first; `pixel` is of the larger one.
+
+    Raises:
+        ValueError: no such image, a pixel outside of it, a head without maps, or a model in training mode.
+    """
+    if model.training:
+        raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
+    tensor, (height, width) = _read(image, max_side)
+    x, y = _checked(pixel, height, width)
+    H, W = tensor.shape[-2:]
+    spot = (min(int((x + 0.5) * W / width), W - 1), min(int((y + 0.5) * H / height), H - 1))
+    features = model.backbone(tensor[None].to(next(model.parameters()).device))
+    grid = (features[-1].shape[-2], features[-1].shape[-1])
+    position = position_under(spot, (H, W), grid, align_corners=model.align_corners)
+    found = model.head.attention_maps(features, position)  # type: ignore[operator]
+    name = name or _head_name(model.head)
+    if not found:
+        raise ValueError(f"head {name} has no attention maps: nothing in it attends; give a head with a mechanism")
+    maps = _named(found, model.head, grid, name)
+    logits = model.head(features)["out"].float()
+    probabilities = F.interpolate(logits, (H, W), mode="bilinear", align_corners=model.align_corners)[0].softmax(0)
+    here = probabilities[:, spot[1], spot[0]]
+    names, palette = _classes(model)
+    return AttentionMaps(
+        name=name,
+        image=to_image(tensor),
+        pixel=(x, y),
+        spot=spot,
+        position=position,
+        grid=grid,
+        maps=maps,
+        main=str(_declared(model.head, "main_map", next(iter(maps)))),
+        prediction=probabilities.argmax(0).cpu().numpy(),
+        class_index=int(here.argmax()),
+        confidence=float(here.max()),
+        class_names=names,
+        palette=palette,
+        align_corners=model.align_corners,
+    )
+
+
+def position_under(
+    spot: tuple[int, int], size: tuple[int, int], grid: tuple[int, int], *, align_corners: bool
+) -> tuple[int, int]:
+    """(row, column) of the feature whose logits count most at `spot` = (x, y) when they are brought to the image's size.
+
+    >>> position_under((300, 200), (360, 480), (45, 60), align_corners=False)
+    (25, 37)
+    """
+    found = []
+    for at, extent, cells in zip(reversed(spot), size, grid, strict=True):
+        if align_corners:
+            found.append(round(at * (cells - 1) / max(extent - 1, 1)))
+        else:
+            found.append(min(int((at + 0.5) * cells / extent), cells - 1))
+    return found[0], found[1]
+
+
+def _read(image: Picture, max_side: int | None) -> tuple[Tensor, tuple[int, int]]:
+    """The image normalised (3, H, W), scaled down where asked, and its size before that."""
+    if isinstance(image, Tensor):
+        return _tensor(image, max_side)
+    if isinstance(image, str | os.PathLike):
+        pixels = read_image(Path(image))
+    elif isinstance(image, Image.Image):
+        pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    else:
+        pixels = np.asarray(image)
+        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+            raise ValueError(
+                f"image of shape {pixels.shape} and type {pixels.dtype}; expected uint8 (H, W, 3), or a normalised tensor"
+            )
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+    height, width = pixels.shape[:2]
+    if max_side is not None:
+        if max_side < 1:
+            raise ValueError(f"max_side={max_side} is no image; give at least 1 pixel")
+        scale = max_side / max(height, width)
+        if scale < 1:
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            pixels = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+    return to_tensor(pixels), (height, width)
+
+
+def _tensor(image: Tensor, max_side: int | None) -> tuple[Tensor, tuple[int, int]]:
+    if image.ndim == 4 and len(image) == 1:
+        image = image[0]
+    if image.ndim != 3 or len(image) != 3 or not image.is_floating_point():
+        raise ValueError(
+            f"tensor of shape {tuple(image.shape)} and type {image.dtype}; expected one normalised image, float (3, H, W)"
+        )
+    if max_side is not None:
+        raise ValueError("max_side is for pictures; scale a tensor before it is given, and its pixel with it")
+    return image.float(), (image.shape[1], image.shape[2])
+
+
+def _checked(pixel: Sequence[int], height: int, width: int) -> tuple[int, int]:
+    if len(pixel) != 2 or any(int(at) != at for at in pixel):
+        raise ValueError(f"pixel {tuple(pixel)}: expected two whole numbers, (x, y)")
+    x, y = int(pixel[0]), int(pixel[1])
+    if not (0 <= x < width and 0 <= y < height):
+        hint = f"; x comes first: did you mean ({y}, {x})?" if 0 <= y < width and 0 <= x < height else ""
+        raise ValueError(
+            f"pixel ({x}, {y}) is outside the image of {width} x {height} pixels: "
+            f"x goes from 0 to {width - 1}, y from 0 to {height - 1}{hint}"
+        )
+    return x, y
+
+
+def _declared(head: nn.Module, attribute: str, default: Any) -> Any:
+    """What the head, or its mechanism, says of its maps: `map_kinds` and `main_map`."""
+    for module in (head, getattr(head, "attention", None)):
+        if hasattr(module, attribute):
+            return getattr(module, attribute)
+    return default
+
+
+def _named(found: Mapping[str, Tensor], head: nn.Module, grid: tuple[int, int], owner: str) -> dict[str, AttentionMap]:
+    kinds = _declared(head, "map_kinds", {})
+    maps = {}
+    for name, tensor in found.items():
+        kind = kinds.get(name, "positions")
+        values = tensor[0].float().cpu().numpy()
+        values = values[0] if kind == "bases" else values
+        expected = {"positions": grid, "half_grid": tuple((n + 1) // 2 for n in grid)}.get(kind, values.shape)
+        if kind not in get_args(Kind) or values.shape != expected:
+            raise ValueError(
+                f"head {owner}: map {name!r} of kind {kind!r} has the shape {values.shape} on a grid of {grid}; "
+                f"name its kind in the head's `map_kinds`: {', '.join(get_args(Kind))}"
+            )
+        maps[name] = AttentionMap(name, kind, values)
+    return maps
+
+
+def _head_name(head: nn.Module) -> str:
+    """The module that defines the mechanism, as `segattn heads` lists it."""
+    module = type(head).__module__
+    if module.rsplit(".", 1)[-1].startswith("_") and hasattr(head, "attention"):
+        module = type(head.attention).__module__  # the controlled form
+    return module.rsplit(".", 1)[-1] if module.startswith("segattn.") else module
+
+
+def _classes(model: SegmentationModel) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    """Names and colours that the model was saved with, or numbers and a colour wheel."""
+    K = model.num_classes
+    names = getattr(model, "class_names", None) or tuple(f"class {index}" for index in range(K))
+    palette = getattr(model, "palette", None) or map_figure.wheel(K)
+    return tuple(names), tuple(palette)
