@@ -1,0 +1,34 @@
+"""A network trained for two iterations through the command line, for the commands that need one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+
+from segattn import config
+from segattn.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "240")
+
+
+@pytest.fixture(scope="session")
+def experiment_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny experiment as a file."""
+    short = tiny.experiment(optimization={"iterations": 2}, validate_every=0, evaluation={"examples": 1})
+    path = tmp_path_factory.mktemp("experiment") / "tiny.json"
+    path.write_text(json.dumps(config.to_dict(short)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(experiment_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run."""
+    run = tmp_path_factory.mktemp("run") / "ccnet"
+    assert main(["train", str(experiment_file), "--head", "ccnet", "--out", str(run), "--device", "cpu"]) == 0
+    return run

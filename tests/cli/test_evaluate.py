@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from segattn import records
+from segattn.cli import main
+
+
+def test_same_split_gives_the_recorded_scores(trained, tmp_path, capsys):
+    assert main(["evaluate", str(trained), "--device", "cpu", "--json", str(tmp_path / "scores.json")]) == 0
+    recorded = records.read(trained / "record.json").scores
+    found = json.loads((tmp_path / "scores.json").read_text())
+    assert found["confusion"] == recorded.confusion
+    assert found["mean_iou"] == recorded.mean_iou
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"mIoU {100 * recorded.mean_iou:.2f} % " in shown
+    assert "on 3 images of streets val" in shown
+    assert recorded.definition in shown
+    assert "whole image" in shown
+
+
+def test_classes_without_a_score_have_a_dash(trained, capsys):
+    assert main(["evaluate", str(trained), "--device", "cpu"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    iou = records.read(trained / "record.json").scores.iou
+    names = records.read(trained / "record.json").class_names
+    for name, value in zip(names, iou, strict=True):
+        row = next(row for row in rows if row[: len(name.split())] == name.split())
+        assert row[len(name.split())] == ("-" if value is None else f"{100 * value:.2f}")
+
+
+def test_other_split_and_inference(trained, tmp_path, capsys):
+    scores = tmp_path / "scores.json"
+    arguments = [
+        "--split",
+        "test",
+        "--mode",
+        "slide",
+        "--crop",
+        "24x32",
+        "--stride",
+        "16x24",
+        "--flip",
+        "--scales",
+        "0.5",
+        "1",
+    ]
+    assert main(["evaluate", str(trained), *arguments, "--device", "cpu", "--json", str(scores)]) == 0
+    assert "streets test" in capsys.readouterr().out
+    inference = json.loads(scores.read_text())["inference"]
+    for word in ("sliding window 24x32", "stride 16x24", "scales 0.5, 1", "with left-right flip"):
+        assert word in inference
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--split", "tset"], "unknown split 'tset'"),
+        (["--crop", "24"], "--crop and --stride are for --mode slide"),
+        (["--mode", "slide"], "sliding windows need crop and stride"),
+        (["--mode", "slide", "--crop", "24", "--stride", "25"], "is larger than crop"),
+        (["--scales", "0"], "scales"),
+        (["--device", "cuda"], "torch sees no GPU"),
+        (["--data-root", "photos"], "leave out root"),
+    ],
+)
+def test_mistake_is_named(arguments, message, trained, capsys):
+    import torch
+
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert main(["evaluate", str(trained), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_folder_without_a_model_is_named(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "no model here" in capsys.readouterr().err

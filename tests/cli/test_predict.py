@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from segattn.cli import main
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Photos of odd sizes and other formats."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name, (h, w) in {"a.png": (37, 53), "b.jpg": (64, 31), "c.webp": (1, 7)}.items():
+        Image.fromarray(rng.integers(0, 256, (h, w, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def predict(trained, *arguments):
+    return main(["predict", *map(str, arguments), "--checkpoint", str(trained), "--device", "cpu"])
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--mode", "slide", "--crop", "32x24", "--flip", "--scales", "0.5", "1"]], ids=str
+)
+def test_photos_of_a_folder_are_labelled(options, trained, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert predict(trained, photos, "--out", out, *options) == 0
+    assert "3 images labelled in" in capsys.readouterr().out
+    for name, size in {"a": (37, 53), "b": (64, 31), "c": (1, 7)}.items():
+        label = np.asarray(Image.open(out / f"{name}-label.png"))
+        assert label.shape == size
+        assert label.max() < 19
+        assert (out / f"{name}-overlay.png").exists()
+
+
+def test_single_files_can_be_given(trained, photos, tmp_path):
+    assert predict(trained, photos / "b.jpg", photos / "a.png", "-o", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_mistakes_are_named(trained, photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    (photos / "z.jpg").write_bytes(b"no photo")
+    (tmp_path / "empty").mkdir()
+    for given, message in {
+        photos / "gone.png": "gone.png: no such file or folder",
+        tmp_path / "empty": "has no images",
+        photos / "z.jpg": "z.jpg",
+    }.items():
+        assert predict(trained, given, "--out", out) == 2
+        assert message in capsys.readouterr().err
+    assert predict(trained, photos / "a.png", "--out", out, "--crop", "32") == 2
+    assert "mode='slide'" in capsys.readouterr().err
+    assert predict(photos, photos / "a.png", "--out", out) == 2
+    assert "no model here" in capsys.readouterr().err
+    assert predict(trained, "--out", out) == 2
+    assert "needs image files or folders" in capsys.readouterr().err
+
+
+def test_result_folder_that_is_a_file_is_named(trained, photos, capsys):
+    assert predict(trained, photos / "a.png", "--out", photos / "b.jpg") == 2
+    assert "b.jpg" in capsys.readouterr().err

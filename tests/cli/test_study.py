@@ -1,0 +1,78 @@
+import pytest
+
+from segattn import records
+from segattn.cli import main
+from segattn.interruption import Interrupted
+
+TINY = ["--device", "cpu", "--iterations", "1"]
+
+
+@pytest.fixture(scope="module")
+def study(experiment_file, tmp_path_factory):
+    """Folder of a study of two heads."""
+    out = tmp_path_factory.mktemp("study")
+    assert main(["study", str(experiment_file), "--heads", "fcn", "reconet", "--out", str(out), *TINY]) == 0
+    return out
+
+
+def test_study_ends_with_records_tables_and_page(study):
+    found = records.read(study / "study.json")
+    assert found.runs == ["fcn-faithful-s0/record.json", "reconet-faithful-s0/record.json"]
+    assert found.command.startswith("segattn study ")
+    assert found.command.endswith("--device cpu --iterations 1")
+    for name in ("report.html", "report.md", "table.csv", "table.tex"):
+        assert (study / name).stat().st_size > 0
+
+
+def test_second_call_runs_nothing_and_shows_the_table(study, experiment_file, capsys):
+    before = (study / "fcn-faithful-s0/record.json").stat().st_mtime_ns
+    assert main(["study", str(experiment_file), "--heads", "fcn", "reconet", "--out", str(study), *TINY]) == 0
+    shown = capsys.readouterr().out
+    assert (study / "fcn-faithful-s0/record.json").stat().st_mtime_ns == before
+    assert "[1/2] fcn-faithful-s0: done" in shown
+    assert "[2/2] reconet-faithful-s0: done" in shown
+    assert "mIoU" in shown
+    assert str(study / "report.html") in shown
+
+
+def test_report_command_writes_the_same_tables(study, tmp_path, capsys):
+    assert main(["report", str(study), "--out", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "reconet" in shown
+    assert str(tmp_path / "report.html") in shown
+    assert (tmp_path / "table.csv").read_bytes() == (study / "table.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["quik"], "unknown experiment 'quik'; did you mean quick"),
+        (["quick", "--heads", "fcn", "ccnett"], "unknown head 'ccnett'; did you mean ccnet"),
+        (["quick", "--head", "danet"], "give --heads danet"),
+        (["--heads", "fcn", "fcn"], "fcn given more than once"),
+        (["quick", "--seeds", "0"], "--seeds 0: at least 1"),
+        (["camvid", "--data-root", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_mistake_is_named_and_nothing_written(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_study_is_130(experiment_file, tmp_path, monkeypatch, capsys):
+    from segattn import study as module
+
+    def stopped(*arguments, **options):
+        raise Interrupted("stopped by SIGINT at iteration 3; run the same command again to go on")
+
+    monkeypatch.setattr(module, "run_study", stopped)
+    assert main(["study", str(experiment_file), "--out", str(tmp_path)]) == 130
+    assert "stopped by SIGINT at iteration 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [[], ["nowhere"]])
+def test_report_without_runs_is_an_error(given, capsys):
+    assert main(["report", *given]) == 2
+    assert "nowhere" in (error := capsys.readouterr().err) or "needs the folder" in error
