@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from segattn.data._dataset import IGNORE
 
+_REFUSED = 254
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What may turn the picture or make it transparent: then Pillow reads it whole.
 _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
@@ -73,18 +74,16 @@ def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None =
     """
     mask = open_mask(path)
     table = {value: value for value in range(num_classes)} if mapping is None else mapping
-    allowed = {*table, IGNORE}
     if mask.mode not in ("L", "P"):
         stored = np.asarray(mask)
-        _refuse(path, stored, ~np.isin(stored, list(allowed)), table)
+        _refuse(path, stored, table)
         mask = Image.fromarray(stored.astype(np.uint8))
-    elif any(count and value not in allowed for value, count in enumerate(mask.histogram())):
-        stored = np.asarray(mask)
-        _refuse(path, stored, ~np.isin(stored, list(allowed)), table)
-    if mapping is None:
-        return np.array(mask)
-    # a palette would be pointed at colours: the bytes are taken as they are
-    return np.array(Image.frombytes("L", mask.size, mask.tobytes()).point([table.get(v, IGNORE) for v in range(256)]))
+    # One pass marks what is not allowed with 254, which no class has, and one finds it: 255 + 1 is 0 in a byte.
+    marked = [IGNORE if value == IGNORE else table.get(value, _REFUSED) for value in range(256)]
+    label = np.array(mask.point(marked))
+    if label.size and int((label + np.uint8(1)).max()) > _REFUSED:
+        _refuse(path, np.asarray(mask), table)
+    return label
 
 
 def open_mask(path: Path) -> Image.Image:
@@ -101,14 +100,14 @@ def open_mask(path: Path) -> Image.Image:
     return mask
 
 
-def _refuse(path: Path, values: np.ndarray, bad: np.ndarray, table: Mapping[int, int]) -> None:
-    if not bad.any():
-        return
-    row, column = np.unravel_index(int(np.argmax(bad)), bad.shape)
-    raise ValueError(
-        f"{path}: label value {int(values[row, column])} at row {row}, column {column} "
-        f"({int(bad.sum())} such pixels); allowed are {ranges(table)} and {IGNORE} (ignored)"
-    )
+def _refuse(path: Path, values: np.ndarray, table: Mapping[int, int]) -> None:
+    bad = ~np.isin(values, [*table, IGNORE])
+    if bad.any():
+        row, column = np.unravel_index(int(np.argmax(bad)), bad.shape)
+        raise ValueError(
+            f"{path}: label value {int(values[row, column])} at row {row}, column {column} "
+            f"({int(bad.sum())} such pixels); allowed are {ranges(table)} and {IGNORE} (ignored)"
+        )
 
 
 def ranges(values: Mapping[int, int]) -> str:
