@@ -28,6 +28,11 @@ from torch import Tensor, nn
 
 from segattn.heads._blocks import Implementation, Sandwich, check_option, full_precision, widen
 
+LATEX = r"""
+a_{uv} = \mathrm{softmax}_{v \in \mathrm{cross}(u)}(q_u^\top k_v) \qquad
+F^{(r)}_u = F^{(r-1)}_u + \gamma \sum_{v \in \mathrm{cross}(u)} a_{uv}\, g\bigl(F^{(r-1)}_v\bigr)
+"""
+
 
 class CrissCross(nn.Module):
     """Recurrent criss-cross attention: F + gamma sum over the cross, `recurrence` times with shared weights."""

@@ -43,6 +43,11 @@ from segattn.heads._blocks import (
     positions,
 )
 
+LATEX = r"""
+\text{PAM: } p'_i = p_i + \gamma \sum_j \mathrm{softmax}_j(q_i^\top k_j)\, v_j \qquad
+\text{CAM: } c'_a = c_a + \beta \sum_b \mathrm{softmax}_b(-c_a^\top c_b)\, c_b
+"""
+
 CamSign = Literal["negative", "positive"]
 BLOCK = 128  # queries at a time: their weights stay in the processor's cache
 

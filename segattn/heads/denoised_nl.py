@@ -44,6 +44,13 @@ from segattn.heads._blocks import (
     widen,
 )
 
+LATEX = r"""
+\begin{aligned}
+A_{ij} &= \mathrm{softmax}_j(q_i^\top k_j) & G_{ij} &= \sigma(p_i^\top p_j) & A'_{ij} &= A_{ij} G_{ij} \\
+s_{jd} &= \sigma(q_j^\top k_{j+d}) & A''_{ij} &= \sum_d A'_{i,j+d}\, s_{jd} & z_i &= \gamma \sum_j A''_{ij} v_j + x_i
+\end{aligned}
+"""
+
 GrMode = Literal["sigmoid", "affinity", "hard"]
 
 

@@ -48,6 +48,12 @@ from segattn.heads._blocks import (
     widen,
 )
 
+LATEX = r"""
+y_i = \sum_j \Bigl[\mathrm{softmax}_j\Bigl(\frac{(q_i - \bar q)^\top (k_j - \bar k)}{\tau'}\Bigr)
++ \mathrm{softmax}_j(m_j)\Bigr] v_j \qquad
+z_i = x_i + \mathrm{BN}(W y_i)
+"""
+
 Preset = Literal["mmseg", "official"]
 Whitening = Literal["channel", "scalar", "none"]
 

@@ -32,6 +32,15 @@ from torch.nn import functional as F
 
 from segattn.heads._blocks import Classifier, ConvBnRelu, Implementation, check_option, full_precision, widen
 
+LATEX = r"""
+\begin{aligned}
+X &= W_1 F + b_1 & z_{nk} &= \mathrm{softmax}_k(x_n^\top \mu_k) \\
+\mu_k &= \frac{\sum_n z_{nk} x_n}{\sum_n z_{nk}},\; \mu_k \leftarrow \frac{\mu_k}{|\mu_k|}
+& Y_n &= \mathrm{ReLU}\Bigl(F_n + \mathrm{BN}\bigl(W_2\, \mathrm{ReLU}(\textstyle\sum_k z_{nk} \mu_k)\bigr)\Bigr) \\
+\mathrm{stored} &\leftarrow (1 - m)\, \mathrm{stored} + m\, \mathrm{mean}(\mu)
+\end{aligned}
+"""
+
 
 class EMAU(nn.Module):
     """The EMA unit: ReLU(F + BN(W2 ReLU(mu z^T))), with bases that are a buffer and move in training."""

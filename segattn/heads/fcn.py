@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from segattn.heads._blocks import Sandwich
 
+LATEX = r"Y = \mathrm{CBR}_3\bigl([X ; \mathrm{CBR}_3(\mathrm{CBR}_3(X))]\bigr)"
+
 
 def mechanism(channels: int, num_classes: int) -> nn.Module:
     """Nothing between the convolutions: the controlled comparison's baseline."""

@@ -36,6 +36,14 @@ from torch.nn import functional as F
 
 from segattn.heads._blocks import Classifier, ConvBnRelu, Implementation, affinity, check_option
 
+LATEX = r"""
+\begin{aligned}
+Q &= A p + a, \quad p_h = \mathrm{mean}_w F_{:,h,w} & Q' &= A' p' + a', \quad p'_w = \mathrm{mean}_h F_{:,h,w} \\
+O_{:,h,w} &= \mathrm{softmax}_d(F_{:,:,w} Q)\, F_{:,h,w} + \mathrm{softmax}_d(F_{:,h,:} Q')\, F_{:,h,w}
+& Y &= \mathrm{CBR}_3(\gamma O + F)
+\end{aligned}
+"""
+
 
 class FullyAttentional(nn.Module):
     """The fully attentional block without its trailing 3x3 convolution: F + gamma O."""

@@ -42,6 +42,11 @@ from segattn.heads._blocks import (
     widen,
 )
 
+LATEX = r"""
+y = \mathrm{ISA}(x) = \mathrm{short}(\mathrm{long}(x)) \qquad
+u_i = W \sum_{j \in G(i)} \mathrm{softmax}_j\Bigl(\frac{q_i^\top k_j}{\sqrt D}\Bigr) v_j \qquad Y = \mathrm{CBR}_1([y ; x])
+"""
+
 
 class GroupAttention(nn.Module):
     """Self-attention within groups, each a small map: W softmax(q k^T / sqrt(D)) v."""

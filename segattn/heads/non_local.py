@@ -36,6 +36,11 @@ from segattn.heads._blocks import (
     positions,
 )
 
+LATEX = r"""
+y_i = \sum_j \mathrm{softmax}_j\Bigl(\frac{\theta(x_i)^\top \phi(x_j)}{\sqrt D}\Bigr)\, g(x_j) \qquad
+z_i = x_i + \mathrm{BN}(W y_i)
+"""
+
 Pairwise = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenation"]
 
 

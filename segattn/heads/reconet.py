@@ -34,6 +34,14 @@ from torch.nn import functional as F
 
 from segattn.heads._blocks import Classifier, ConvBnRelu, Implementation, check_option
 
+LATEX = r"""
+\begin{aligned}
+c_t &= \sigma(W^c_t\, \mathrm{mean}_{HW} F) & h_t &= \sigma(W^h_t\, \mathrm{mean}_{CW} F)
+& w_t &= \sigma(W^w_t\, \mathrm{mean}_{CH} F) \\
+A &= \sum_{t=1}^r \lambda_t\, c_t \otimes h_t \otimes w_t & Y &= F \odot A
+\end{aligned}
+"""
+
 RankWeights = Literal["softmax", "free", "constant"]
 SizeHandling = Literal["resample", "fixed"]
 
