@@ -33,7 +33,7 @@ check: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 test: check
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
