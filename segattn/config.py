@@ -155,7 +155,8 @@ class Experiment:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """An experiment as plain JSON types, as it reads after a round trip through a file (tuples are lists)."""
-    return msgspec.json.decode(msgspec.json.encode(config))
+    # asdict: msgspec leaves out fields that its own `convert` left at their defaults
+    return msgspec.json.decode(msgspec.json.encode(dataclasses.asdict(config)))
 
 
 def from_dict(raw: dict[str, Any]) -> Experiment:

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import tiny
 
+from segattn import records
 from segattn.evaluate import strata_scores
+from segattn.train import train
 
 
 @pytest.fixture
@@ -36,3 +39,32 @@ def test_the_mean_is_over_the_classes_of_the_stratum(scored):
     assert thin.mean_iou == pytest.approx(6 / 20)
     assert medium.mean_iou is None
     assert thick.mean_iou == pytest.approx(130 / 194)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same run with strata and without."""
+    folder = tmp_path_factory.mktemp("runs")
+    return {
+        wanted: (train(tiny.experiment(evaluation={"strata": wanted}), folder / str(wanted)), folder / str(wanted))
+        for wanted in (True, False)
+    }
+
+
+def test_every_labelled_pixel_is_in_one_stratum(runs):
+    record, folder = runs[True]
+    with np.load(folder / "per_image.npz") as counts:
+        confusion, by_stratum, boundary = counts["confusion"], counts["strata"], counts["boundary"]
+    np.testing.assert_array_equal(by_stratum[:, 0].sum((2, 3)), confusion.sum(2))
+    np.testing.assert_array_equal(by_stratum[:, 1].sum((2, 3)), confusion.diagonal(axis1=1, axis2=2))
+    assert strata_scores(confusion, boundary, by_stratum) == record.strata
+    assert sum(stratum.share for stratum in record.strata.sizes) == pytest.approx(1)
+    assert records.read(folder / "record.json").strata == record.strata
+
+
+def test_without_strata_nothing_else_changes(runs):
+    (record, folder), (other, _) = runs[False], runs[True]
+    assert record.strata is None
+    assert record.scores == other.scores
+    with np.load(folder / "per_image.npz") as counts:
+        assert set(counts) == {"confusion", "names"}
