@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from PIL import Image
 
 IGNORE = 255
 SPLITS = ("train", "val", "test")
@@ -44,7 +45,7 @@ class Scene(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...
 
-    def top_rows(self, count: int) -> np.ndarray: ...
+    def top_rows(self, count: int) -> np.ndarray | Image.Image: ...
 
 
 class Dataset:

@@ -34,19 +34,19 @@ class ImageFile:
         content = _content(path, "image")
         plain = _plain_png(path, content)
         if plain is None:
-            self._rows: np.ndarray | None = _pixels(path, _opened(path, content, "image"))
-            self.size: tuple[int, int] = self._rows.shape[:2]
+            self._rows: Image.Image | None = _rgb(path, _opened(path, content, "image"))
+            self.size: tuple[int, int] = self._rows.height, self._rows.width
         else:
             self._rows = None
             self.size, self._stream = plain
 
-    def top_rows(self, count: int) -> np.ndarray:
-        """The first `count` rows or more, uint8 (h, W, 3), upright; rows of a PNG below them are not decoded."""
+    def top_rows(self, count: int) -> Image.Image:
+        """The first `count` rows or more, RGB, upright; rows of a PNG below them are not decoded."""
         if self._rows is not None:
             return self._rows
         try:
             size = (self.size[1], min(count, self.size[0]))
-            return np.asarray(Image.frombytes("RGB", size, self._stream, "zip", "RGB"))
+            return Image.frombytes("RGB", size, self._stream, "zip", "RGB")
         except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
             raise _unreadable(self.path, "image", error) from error
 
@@ -155,17 +155,17 @@ def _opened(path: Path, content: bytes, what: str) -> Image.Image:
         raise _unreadable(path, what, error) from error
 
 
-def _pixels(path: Path, image: Image.Image) -> np.ndarray:
+def _rgb(path: Path, image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
+        return Image.fromarray(grey).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"{path}: pixels of mode {image.mode} have no known white; save it as RGB with 8 bits")
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
         if int(alpha.min()) < 255:
             raise ValueError(f"{path}: has transparent pixels (alpha {int(alpha.min())}); flatten it to RGB")
-    return np.array(image.convert("RGB"))
+    return image.convert("RGB")
 
 
 def _plain_png(path: Path, content: bytes) -> tuple[tuple[int, int], bytes] | None:

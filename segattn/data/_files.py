@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from segattn.data._dataset import Sample
 from segattn.data._decode import ImageFile, read_image, read_label
@@ -72,8 +73,8 @@ class LazySample:
         """Height and width."""
         return self.file.size
 
-    def top_rows(self, count: int) -> np.ndarray:
-        """The first `count` rows of the image or more, uint8 (h, W, 3)."""
+    def top_rows(self, count: int) -> Image.Image:
+        """The first `count` rows of the image or more, RGB."""
         return self.file.top_rows(count)
 
 

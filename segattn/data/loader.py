@@ -8,6 +8,7 @@ so a resumed run, any number of workers and any number of processes see the same
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Iterator
 from typing import TypedDict
 
@@ -98,6 +99,7 @@ class TrainingStream:
                 collate_fn=_collate,
                 pin_memory=self.pin_memory,
                 generator=torch.Generator(),  # leaves the global one alone, or a resumed run would differ
+                worker_init_fn=_leave_signals_to_the_parent,
             )
             return
         items = _Positions(self)
@@ -190,6 +192,7 @@ class EvaluationStream:
             sampler=self.indices,
             num_workers=self.num_workers,
             generator=torch.Generator(),
+            worker_init_fn=_leave_signals_to_the_parent,
         )
         return iter(loader)
 
@@ -204,6 +207,12 @@ class _Images:
         sample = self.dataset[index]
         label = None if sample.label is None else torch.from_numpy(sample.label).long()
         return to_tensor(sample.image), label, sample.name, index
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """A signal to the whole process group (Ctrl-C, a batch system) would else kill the worker under the parent's last step."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a worker ends when its parent does
 
 
 def _collate(items: list[_Item]) -> Batch:

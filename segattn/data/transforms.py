@@ -113,9 +113,13 @@ class _Window:
         H, W = sample.size
         y0, y1, rows = _span(self.top, self.bottom, self.height, H)
         x0, x1, columns = _span(self.left, self.right, self.width, W)
-        part = Image.fromarray(sample.top_rows(rows.stop)[rows, columns])
-        box = (x0 - columns.start, y0 - rows.start, x1 - columns.start, y1 - rows.start)
         size = (self.right - self.left, self.bottom - self.top)
+        top = sample.top_rows(rows.stop)
+        if isinstance(top, Image.Image):
+            part = top.crop((columns.start, rows.start, columns.stop, rows.stop))
+        else:
+            part = Image.fromarray(top[rows, columns])
+        box = (x0 - columns.start, y0 - rows.start, x1 - columns.start, y1 - rows.start)
         return np.asarray(part.resize(size, Image.Resampling.BILINEAR, box=box))
 
 
