@@ -19,7 +19,7 @@ from segattn import checkpoint
 from segattn import config as configuration
 from segattn.backbones.resnet import DEPTHS, Bottleneck
 from segattn.convert import mmseg_config
-from segattn.convert.mmseg_keys import HEADS, Shapes, their_name
+from segattn.convert.mmseg_keys import HEADS, Shapes, length, their_name
 from segattn.model import SegmentationModel
 
 State = Mapping[str, Tensor]
@@ -70,10 +70,7 @@ def from_mmseg(
     if head is not None and head != found:
         raise ValueError(f"the checkpoint's decode head is {found}, not {head}")
     shapes = {key: value.shape for key, value in state.items()}
-    try:
-        network, classes = _describe(shapes, found)
-    except (KeyError, IndexError, ZeroDivisionError) as error:
-        raise ValueError(f"the checkpoint of a {found} network is incomplete: no usable {error}") from None
+    network, classes = _describe(shapes, found)
     if num_classes is not None and num_classes != classes:
         raise ValueError(f"the checkpoint has {classes} classes, not {num_classes}")
     network, assumed = mmseg_config.complete(config, network, align_corners=align_corners)
@@ -153,8 +150,8 @@ def _describe(shapes: Shapes, head: str) -> tuple[configuration.Model, int]:
         raise ValueError(
             f"the backbone has {depths} blocks a stage: none that can be converted ({', '.join(DEPTHS)}, v1c or plain stem)"
         )
-    width = shapes["backbone.layer1.0.conv1.weight"][0]
-    stem = shapes["backbone.stem.6.weight" if deep else "backbone.conv1.weight"][0]
+    width = length(shapes, "backbone.layer1.0.conv1.weight")
+    stem = length(shapes, "backbone.stem.6.weight" if deep else "backbone.conv1.weight")
     options: dict[str, Any] = {"stem": "deep" if deep else "plain"}
     options |= ({"width": width} if width != 64 else {}) | ({"stem_channels": stem} if stem != width else {})
     network = configuration.Model(
@@ -165,7 +162,7 @@ def _describe(shapes: Shapes, head: str) -> tuple[configuration.Model, int]:
         head_options=HEADS[head].options(below),
         backbone_options=options,
     )
-    return network, below["conv_seg.weight"][0]
+    return network, length(shapes, "decode_head.conv_seg.weight")
 
 
 def _check_fit(expected: Shapes, given: State) -> None:

@@ -55,7 +55,8 @@ def read(path: str | Path) -> File:
     state, meta = raw.get("state_dict", raw), raw.get("meta", {})
     if not isinstance(meta, Mapping) or "state_dict" not in raw:
         meta = {}
-    described = meta.get("dataset_meta") or {}
+    described = meta.get("dataset_meta")
+    described = described if isinstance(described, Mapping) else {}
     text = meta.get("cfg") or meta.get("config")
     return File(
         state=state,

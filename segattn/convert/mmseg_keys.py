@@ -25,21 +25,34 @@ class HeadTable:
     """Their scalar factors: `NAME.scale` of shape () now, `NAME` of shape (1,) in older checkpoints."""
 
 
+def length(shapes: Shapes, name: str, dim: int = 0) -> int:
+    """Length of a parameter along `dim`.
+
+    Raises:
+        ValueError: it is missing or has no such dim.
+    """
+    shape = shapes.get(name, torch.Size())
+    if len(shape) <= dim:
+        raise ValueError(f"the checkpoint is incomplete: {name} is {'of shape ()' if name in shapes else 'missing'}")
+    return shape[dim]
+
+
 def _sandwich_options(shapes: Shapes) -> dict[str, Any]:
-    return {"channels": shapes["convs.0.conv.weight"][0]}
+    return {"channels": length(shapes, "convs.0.conv.weight")}
 
 
 def _emanet_options(shapes: Shapes) -> dict[str, Any]:
-    _, channels, num_bases = shapes["ema_module.bases"]
-    return {"channels": channels, "num_bases": num_bases, "concat_input": "conv_cat.conv.weight" in shapes}
+    channels, num_bases = length(shapes, "ema_module.bases", 1), length(shapes, "ema_module.bases", 2)
+    concat_input = any(name.startswith("conv_cat.") for name in shapes)
+    return {"channels": channels, "num_bases": num_bases, "concat_input": concat_input}
 
 
 def _reduction(projection: str) -> Callable[[Shapes], dict[str, Any]]:
     """Channels, and by which factor `projection` reduces them."""
 
     def options(shapes: Shapes) -> dict[str, Any]:
-        channels, projected = shapes["convs.0.conv.weight"][0], shapes[f"{projection}.weight"][0]
-        return {"channels": channels, "reduction": channels // projected}
+        channels, projected = length(shapes, "convs.0.conv.weight"), length(shapes, f"{projection}.weight")
+        return {"channels": channels, "reduction": channels // max(projected, 1)}
 
     return options
 
@@ -115,11 +128,11 @@ HEADS: dict[str, HeadTable] = {
             "classify_channel.conv": "cam_conv_seg",
             "classify.conv": "conv_seg",
         },
-        options=lambda shapes: {"channels": shapes["pam_in_conv.conv.weight"][0]},
+        options=lambda shapes: {"channels": length(shapes, "pam_in_conv.conv.weight")},
         scales=("pam.gamma", "cam.gamma"),
     ),
     "emanet": HeadTable(
-        mark="ema_module.",
+        mark="ema_",
         names={
             "reduce": "ema_in_conv",
             "attention.embed": "ema_mid_conv.conv",
@@ -137,7 +150,7 @@ HEADS: dict[str, HeadTable] = {
         names={"reduce": "in_conv", "fuse": "out_conv", "classify.conv": "conv_seg"}
         | _self_attention("long", "global_relation")
         | _self_attention("short", "local_relation"),
-        options=lambda shapes: {"channels": shapes["in_conv.conv.weight"][0]},
+        options=lambda shapes: {"channels": length(shapes, "in_conv.conv.weight")},
     ),
     "fcn": HeadTable(mark="convs.", names=_SANDWICH, options=_sandwich_options),  # last: the others have convs., too
 }

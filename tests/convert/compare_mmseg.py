@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from segattn.convert.mmseg import Converted, from_mmseg, to_mmseg
+from segattn.model import SegmentationModel
 
 REFERENCE = Path(__file__).with_name("mmseg_reference.py")
 # Head -> mmsegmentation's own configuration of it.
@@ -33,14 +34,18 @@ BASES = {
     "isanet": "isanet_r50-d8",
     "ccnet": "ccnet_r50-d8",
 }
-# Name -> what differs from the configuration; 97 x 129 pixels make a map of 13 x 17.
+# Name -> what differs from the configuration; 97 x 129 pixels make a map of 13 x 17, 257 x 321 one of 33 x 41.
 CASES: dict[str, dict[str, Any]] = {
     **{head: {"name": base, "size": [97, 129]} for head, base in BASES.items()},
+    **{f"{head}, 257 x 321": {"name": BASES[head], "size": [257, 321]} for head in ("danet", "emanet", "isanet")},
     "non_local, align_corners": {"name": BASES["non_local"], "size": [97, 129], "heads": {"align_corners": True}},
     "fcn, plain stem": {"name": BASES["fcn"], "size": [97, 129], "backbone": {"type": "ResNet"}},
     "ccnet, ResNet-101": {"name": BASES["ccnet"], "size": [97, 129], "backbone": {"depth": 101}},
     "danet, no contraction": {"name": BASES["danet"], "size": [97, 129], "backbone": {"contract_dilation": False}},
 }
+
+
+KINDS = ("logits", "upsampled", "training", "after", "exact", "rounding")
 
 
 def reference(case: dict[str, Any], python: str) -> dict[str, Any]:
@@ -55,42 +60,65 @@ def reference(case: dict[str, Any], python: str) -> dict[str, Any]:
 
 
 def ours(converted: Converted, image: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What our network computes: in eval mode every output on the map, the upsampled one, and those of training."""
-    network = converted.network
-    model = Converted(converted.state, network, converted.num_classes).build()
+    """What our network computes: in inference every output on the map and the upsampled one, in training, and in float64."""
+    model = converted.build()
+    auxiliary = model.auxiliary
+    assert auxiliary is not None
     with torch.no_grad():
-        features = model.backbone(image)
-        model.head.training = True  # this module alone: all outputs, with the norms and dropout of inference
-        found = {f"logits {name}": value for name, value in model.head(features).items()}
-        model.head.training = False
-        found["logits aux"] = model.auxiliary(features[2])
+        found = {f"logits {name}": value for name, value in outputs(model, image).items()}
         found["upsampled"] = model(image)
         model.train()
-        model.auxiliary.classify.dropout.p = 0.0  # as in the reference; the head's is an option
-        features = model.backbone(image)
-        found |= {f"training {name}": value for name, value in model.head(features).items()}
-        found["training aux"] = model.auxiliary(features[2])
-    after = to_mmseg(model.state_dict(), network.head)
-    return found | {f"after {key}": value for key, value in after.items()}
+        auxiliary.classify.dropout.p = 0.0  # as in the reference; the head's is an option
+        found |= {f"training {name}": value for name, value in outputs(model, image).items()}
+        after = to_mmseg(model.state_dict(), converted.network.head)
+        found |= {f"after {key}": value.clone() for key, value in after.items()}
+        model.load_state_dict(converted.state)
+        model.double().eval()
+        found |= {f"exact {name}": value for name, value in outputs(model, image.double()).items()}
+    return found
+
+
+def outputs(model: SegmentationModel, image: torch.Tensor) -> dict[str, torch.Tensor]:
+    """All outputs on the feature map."""
+    features = model.backbone(image)
+    training = model.head.training
+    model.head.training = True  # this module alone, so that it gives all outputs in inference, too
+    found = dict(model.head(features)) | {"aux": model.auxiliary(features[2])}
+    model.head.training = training
+    return found
 
 
 def differences(made: dict[str, Any]) -> dict[str, float]:
-    """Largest absolute differences: logits of all outputs in inference, upsampled, in training, and all tensors after that."""
+    """Largest absolute differences.
+
+    logits, upsampled, training: of all outputs; after: of all tensors after a pass in training mode; exact: of the logits in
+    float64; rounding: of mmsegmentation's own logits in float32 from those in float64; scale: deviation of the logits.
+    """
     converted = from_mmseg(made["state_dict"], config=made["meta"]["cfg"])
     assert not converted.assumed
     found = ours(converted, made["image"])
     theirs = {
-        **{f"logits {name}": value for name, value in made["logits"].items()},
-        "upsampled": made["upsampled"],
-        **{f"training {name}": value for name, value in made["training"].items()},
-        **{f"after {name}": value for name, value in made["state_after"].items()},
-    }
+        f"{kind} {name}": value
+        for kind, values in (
+            ("logits", made["logits"]),
+            ("training", made["training"]),
+            ("after", made["state_after"]),
+            ("exact", made["exact"]),
+        )
+        for name, value in values.items()
+    } | {"upsampled": made["upsampled"]}
     assert found.keys() == theirs.keys()
-    largest = dict.fromkeys(("logits", "upsampled", "training", "after"), 0.0)
+    largest = dict.fromkeys(KINDS, 0.0)
     for name, value in found.items():
         kind = name.split()[0]
-        largest[kind] = max(largest[kind], (value.double() - theirs[name].double()).abs().max().item())
+        largest[kind] = max(largest[kind], apart(value, theirs[name]))
+    largest["rounding"] = max(apart(value, made["exact"][name]) for name, value in made["logits"].items())
     return largest | {"scale": made["logits"]["out"].std().item()}
+
+
+def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Largest absolute difference."""
+    return (one.double() - other.double()).abs().max().item()
 
 
 def table(python: str) -> str:
@@ -101,14 +129,14 @@ def table(python: str) -> str:
         found = differences(made)
         versions = made["versions"]
         print(name, found, file=sys.stderr)
-        cells = " | ".join(f"{found[kind]:.1e}" for kind in ("logits", "upsampled", "training", "after"))
+        cells = " | ".join(f"{found[kind]:.1e}" for kind in KINDS)
         rows.append(f"| {name} | {cells} | {found['scale']:.2f} |")
     packages = ", ".join(f"{package} {version}" for package, version in versions.items())
     return "\n".join(
         [
-            "Network | logits | logits, upsampled | logits in training | buffers after it | deviation of logits",
-            "---|---|---|---|---|---",
-            *(row.strip("| ") for row in rows),
+            "| network | logits | upsampled | in training | tensors after it | logits in float64 | own rounding | deviation |",
+            "|---|---|---|---|---|---|---|---|",
+            *rows,
             "",
             f"Measured on {datetime.date.today()}, {processor()}, {packages}, float32, by",
             "`python tests/convert/compare_mmseg.py VENV/bin/python --write docs/verification.md`.",

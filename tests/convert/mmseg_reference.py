@@ -97,6 +97,10 @@ def main() -> None:
         upsampled = model.encode_decode(image, metas)
         model.train()
         trained = both(model, image)
+    after = {key: value.clone() for key, value in model.state_dict().items()}
+    model.load_state_dict(state)
+    with torch.no_grad():
+        exact = both(model.double().eval(), image.double())
     result = {
         "state_dict": state,
         "meta": {"cfg": config.pretty_text, "dataset_meta": {"classes": ["a"] * model.num_classes}},
@@ -104,7 +108,8 @@ def main() -> None:
         "logits": logits,
         "upsampled": upsampled,
         "training": trained,
-        "state_after": model.state_dict(),
+        "state_after": after,
+        "exact": exact,
         "versions": {"mmsegmentation": mmseg.__version__, "mmcv": mmcv.__version__, "torch": str(torch.__version__)},
     }
     torch.save(result, sys.argv[2])

@@ -14,7 +14,7 @@ from segattn import checkpoint, config
 from segattn.convert.mmseg_file import export_file
 
 PYTHON = os.environ.get("SEGATTN_MMSEG_PYTHON")
-TOLERANCE = 1e-4  # issued for logits of standard deviation 1; other summation order in 100 layers gives about 1e-5
+TOLERANCE = 1e-4  # of logits whose deviation is about 1; another order of summation in 50 layers gives some 1e-6
 
 pytestmark = [
     pytest.mark.optin,
@@ -25,11 +25,13 @@ pytestmark = [
 @pytest.mark.parametrize("case", CASES)
 def test_logits_are_those_of_mmsegmentation(case):
     found = differences(reference(CASES[case], PYTHON))
+    tolerance = max(TOLERANCE, found["rounding"])  # no two implementations are closer than their rounding
     assert 0.3 < found["scale"] < 10
-    assert found["logits"] < TOLERANCE
-    assert found["upsampled"] < TOLERANCE
-    assert found["training"] < TOLERANCE
-    assert found["after"] < TOLERANCE
+    assert found["exact"] < 1e-9
+    assert found["logits"] < tolerance
+    assert found["upsampled"] < tolerance
+    assert found["training"] < tolerance
+    assert found["after"] < tolerance
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
