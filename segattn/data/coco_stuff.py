@@ -15,7 +15,6 @@ so is 0 in the 10k form. The authors publish no colours by class: these are mmse
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,13 +59,10 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str
     images, masks = Path(root, "images", folders[split]), Path(root, "annotations", folders[split])
     if not images.is_dir():
         raise ValueError(f"{images}: no such folder; `segattn data prepare coco_stuff` says what to put where")
-    mapping = None
-    if split == "test":
-        pairs = find_pairs(images, None)
-    else:
-        converted = masks.is_dir() and has_files(masks, TRAIN_IDS)
-        pairs = find_pairs(images, masks, label_endings=[TRAIN_IDS] if converted else MASK_SUFFIXES)
-        mapping = CLASS_OF_10K if folders is FOLDERS["10k"] else None if converted else CLASS_OF_ID
+    converted = split != "test" and masks.is_dir() and has_files(masks, TRAIN_IDS)
+    endings = [TRAIN_IDS] if converted else MASK_SUFFIXES
+    pairs = find_pairs(images, None if split == "test" else masks, label_endings=endings)
+    mapping = CLASS_OF_10K if folders is FOLDERS["10k"] else None if converted else CLASS_OF_ID
     return Dataset(
         name="coco_stuff",
         split=split,
@@ -105,7 +101,7 @@ def convert_10k(root: Path, on_progress: Callable[[int, int], object]) -> str:
             Image.fromarray(table[ids]).save(mask.with_suffix(".part"), "PNG")
             mask.with_suffix(".part").rename(mask)
         if not image.is_file():
-            shutil.move(root / "images" / f"{name}.jpg", image)
+            os.replace(root / "images" / f"{name}.jpg", image)
         on_progress(done + 1, len(work))
     return f"{len(work)} images sorted by split, their masks written as *{TRAIN_IDS}"
 
