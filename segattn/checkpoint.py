@@ -115,6 +115,21 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
     return model.to(device).eval()
 
 
+def find_models(folder: PathLike) -> list[Path]:
+    """Folders of trained models: `folder` itself, or those in it, such as the runs of a study that have ended.
+
+    Raises:
+        ValueError: neither has one.
+    """
+    folder = Path(folder)
+    candidates = [folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
+    found = [path for path in candidates if (path / "config.json").is_file() and (path / "model.safetensors").is_file()]
+    if not found:
+        what = "has no trained network" if folder.is_dir() else "is no folder"
+        raise ValueError(f"{folder} {what}; give the folder of a finished run, or of a study such as runs/quick")
+    return found[:1] if found[0] == folder else found
+
+
 def read_config(folder: PathLike) -> dict[str, Any]:
     """The `config.json` of a model's folder.
 

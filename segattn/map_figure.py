@@ -112,12 +112,15 @@ def _check(results: Sequence[AttentionMaps]) -> None:
 
 
 def _rows(results: Sequence[AttentionMaps], every_map: bool) -> tuple[list[list[Panel]], int]:
-    """Lines of panels and their number of columns: two networks with their main maps a line, or one network with all its maps."""
+    """Lines of panels and their number of columns: two networks with their main maps a line (three of a tall image), or one
+    network with all its maps."""
     blocks = []
     for result in results:
         shown = list(result.maps.values()) if every_map else [result.maps[result.main]]
         blocks.append([*(Panel(result, found) for found in shown), Panel(result, None)])
-    columns = min(max(4, *map(len, blocks)), 6) if every_map else 4
+    height, width = results[0].image.shape[:2]
+    usual = 6 if height > 1.2 * width else 4
+    columns = min(max(usual, *map(len, blocks)), 6) if every_map else usual
     lines: list[list[Panel]] = []
     for block in blocks:
         if every_map or not lines or len(lines[-1]) + len(block) > columns:

@@ -36,6 +36,10 @@ each (column); `bases`: one number for each basis."""
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
 
+class NoMapsError(ValueError):
+    """The head has no attention maps, as the FCN baseline."""
+
+
 @dataclass(frozen=True, eq=False)
 class AttentionMap:
     """One map of a pixel."""
@@ -111,7 +115,8 @@ def attention_maps(
         max_side: scale a larger image down to this many pixels on its longer side first; `pixel` is of the larger one.
 
     Raises:
-        ValueError: no such image, a pixel outside of it, a head without maps, or a model in training mode.
+        NoMapsError: a ValueError; nothing in the head attends.
+        ValueError: no such image, a pixel outside of it, or a model in training mode.
     """
     if model.training:
         raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
@@ -125,7 +130,7 @@ def attention_maps(
     found = model.head.attention_maps(features, position)  # type: ignore[operator]
     name = name or _head_name(model.head)
     if not found:
-        raise ValueError(f"head {name} has no attention maps: nothing in it attends; give a head with a mechanism")
+        raise NoMapsError(f"head {name} has no attention maps: nothing in it attends")
     maps = _named(found, model.head, grid, name)
     logits = model.head(features)["out"].float()
     probabilities = F.interpolate(logits, (H, W), mode="bilinear", align_corners=model.align_corners)[0].softmax(0)
