@@ -333,12 +333,14 @@ def test_signal_to_the_process_leaves_a_checkpoint_that_resumes(number, tmp_path
     (tmp_path / "experiment.json").write_text(json.dumps(to_dict(config)))
     run = tmp_path / "run"
     command = [sys.executable, "-m", "segattn", "train", str(tmp_path / "experiment.json"), "--out", str(run)]
-    command += ["--device", "cpu"]
+    command += ["--device", "cpu", "--workers", "1"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
     log = run / "log.jsonl"
     wait_for(lambda: log.exists() and log.read_text().count("\n") >= 2, process)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal and a batch system do: to the worker too
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"stopped by {number.name} at iteration" in errors
