@@ -41,12 +41,10 @@ def test_single_files_can_be_given(trained, photos, tmp_path):
 
 def test_mistakes_are_named(trained, photos, tmp_path, capsys):
     out = tmp_path / "out"
-    (photos / "z.jpg").write_bytes(b"no photo")
     (tmp_path / "empty").mkdir()
     for given, message in {
         photos / "gone.png": "gone.png: no such file or folder",
         tmp_path / "empty": "has no images",
-        photos / "z.jpg": "z.jpg",
     }.items():
         assert predict(trained, given, "--out", out) == 2
         assert message in capsys.readouterr().err
@@ -61,3 +59,36 @@ def test_mistakes_are_named(trained, photos, tmp_path, capsys):
 def test_result_folder_that_is_a_file_is_named(trained, photos, capsys):
     assert predict(trained, photos / "a.png", "--out", photos / "b.jpg") == 2
     assert "b.jpg" in capsys.readouterr().err
+
+
+def test_bad_file_is_named_and_the_others_are_labelled(trained, photos, tmp_path, capsys):
+    (photos / "b0.jpg").write_bytes(b"no photo")
+    (photos / "z.png").write_bytes(b"")
+    (photos / "clip.mp4").write_bytes(b"no video")
+    assert predict(trained, photos, "-o", tmp_path / "out", "--batch", 2) == 1
+    shown = capsys.readouterr()
+    assert "3 images labelled in" in shown.out
+    for name in ("b0.jpg: unreadable image", "z.png: unreadable image (the file is empty)", "clip.mp4"):
+        assert name in shown.err
+    assert "3 of 6 files could not be labelled" in shown.err
+    assert len(list((tmp_path / "out").glob("*-overlay.png"))) == 3
+
+
+def test_confidence_is_written_on_demand(trained, photos, tmp_path):
+    assert predict(trained, photos / "a.png", "-o", tmp_path / "out", "--confidence") == 0
+    sure = np.asarray(Image.open(tmp_path / "out/a-confidence.png"))
+    assert sure.shape == (37, 53)
+    assert sure.min() >= 13  # the largest of 19 probabilities is at least 1/19
+
+
+def test_results_beside_the_photos_are_not_labelled_again(trained, photos, capsys):
+    for _ in range(2):
+        assert predict(trained, photos, "-o", photos, "--confidence") == 0
+        assert "3 images labelled in" in capsys.readouterr().out
+
+
+def test_numbers_out_of_range_are_named(trained, photos, tmp_path, capsys):
+    assert predict(trained, photos, "-o", tmp_path, "--batch", 0) == 2
+    assert "batch 0 is not possible" in capsys.readouterr().err
+    assert predict(trained, photos, "-o", tmp_path, "--opacity", "55") == 2
+    assert "opacity 55.0 is a share between 0" in capsys.readouterr().err

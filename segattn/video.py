@@ -1,0 +1,146 @@
+"""Frames of video files in and out, through PyAV (extra `video`): upright, with the timing of the original."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+SUFFIXES = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"}
+_ENCODERS = ("libx264", "libvpx-vp9", "mpeg4")
+"""The first that PyAV's FFmpeg has."""
+_TICKS = 90_000  # a second, as in MPEG streams
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture of a video."""
+
+    image: np.ndarray
+    """uint8 (H, W, 3), upright."""
+    time: Fraction | None
+    """Seconds since the first frame; None where the file does not say."""
+
+
+class Video:
+    """A video file; iterating decodes its first video stream.
+
+    Raises:
+        ValueError: PyAV is not installed, or the file is no readable video; while iterating, that it is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        av = _av(path)
+        if not path.is_file():
+            raise ValueError(f"{path}: no such video")
+        try:
+            with av.open(str(path)) as container:
+                streams = container.streams.video
+                if not streams:
+                    raise ValueError(f"{path}: no video in this file")
+                self.rate = Fraction(streams[0].average_rate or 25)
+                self.num_frames: int | None = _frames(streams[0], container)
+        except av.FFmpegError as error:
+            raise ValueError(f"{path}: unreadable video ({error.strerror})") from None
+
+    def __iter__(self) -> Iterator[Frame]:
+        av = _av(self.path)
+        try:
+            with av.open(str(self.path)) as container:
+                stream = container.streams.video[0]
+                stream.thread_type = "AUTO"
+                start: Fraction | None = None
+                for frame in container.decode(stream):
+                    image = np.rot90(frame.to_ndarray(format="rgb24"), round(getattr(frame, "rotation", 0) / 90))
+                    time = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+                    start = time if start is None else start
+                    yield Frame(np.ascontiguousarray(image), None if time is None or start is None else time - start)
+        except av.FFmpegError as error:
+            raise ValueError(f"{self.path}: the video is damaged ({error.strerror})") from None
+
+
+class VideoWriter:
+    """Writes an MP4 of frames of one size; the file appears under its name when it is complete.
+
+    Used as a context manager; after an exception nothing is left. Sides are made even by repeating the last row or column,
+    as the codecs want it. Sound is not written.
+    """
+
+    def __init__(self, path: Path, *, rate: Fraction) -> None:
+        self.path, self.rate = path, rate
+        self.temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
+        self.av = _av(path)
+        self.container: Any = None
+        self.stream: Any = None
+        self.last, self.next = -1, 0
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def add(self, image: np.ndarray, time: Fraction | None = None) -> None:
+        """Append a frame, uint8 (H, W, 3), shown from `time` seconds on; a frame's length after the last where it is None.
+
+        Raises:
+            ValueError: the size is not that of the first frame.
+        """
+        if self.stream is None:
+            self._open(image.shape[0], image.shape[1])
+        if image.shape[:2] != self.size:
+            raise ValueError(f"{self.path}: a frame of {image.shape[:2]} pixels among frames of {self.size}")
+        padded = np.pad(image, [(0, extent % 2) for extent in self.size] + [(0, 0)], mode="edge")
+        frame = self.av.VideoFrame.from_ndarray(padded, format="rgb24")
+        self.last = max(self.next if time is None else round(time * _TICKS), self.last + 1)
+        self.next = self.last + max(1, round(_TICKS / self.rate))
+        frame.pts, frame.time_base = self.last, Fraction(1, _TICKS)
+        self.container.mux(self.stream.encode(frame))
+
+    def _open(self, height: int, width: int) -> None:
+        self.size = (height, width)
+        self.container = self.av.open(str(self.temporary), "w")
+        name = next(name for name in _ENCODERS if name in self.av.codec.codecs_available)
+        self.stream = self.container.add_stream(name, rate=self.rate)
+        self.stream.height, self.stream.width = height + height % 2, width + width % 2
+        self.stream.pix_fmt = "yuv420p"
+        self.stream.time_base = self.stream.codec_context.time_base = Fraction(1, _TICKS)
+        if name == "libx264":
+            self.stream.options = {"crf": "20", "preset": "fast"}
+        else:
+            self.stream.bit_rate = 6_000_000
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if self.container is not None:
+                if kind is None:
+                    self.container.mux(self.stream.encode(None))
+                self.container.close()
+                if kind is None:
+                    os.replace(self.temporary, self.path)
+        finally:
+            with suppress(FileNotFoundError):
+                self.temporary.unlink()
+
+
+def _frames(stream: Any, container: Any) -> int | None:
+    """Number of frames, estimated from the duration where the file does not count them."""
+    if stream.frames:
+        return int(stream.frames)
+    if container.duration and stream.average_rate:
+        return max(1, round(container.duration / 1_000_000 * stream.average_rate))
+    return None
+
+
+def _av(path: Path) -> ModuleType:
+    try:
+        import av
+    except ImportError:
+        raise ValueError(f"{path} is a video, which needs PyAV: pip install 'segattn[video]'") from None
+    av.logging.set_level(av.logging.PANIC)  # errors come as exceptions
+    return av
