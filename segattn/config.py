@@ -74,6 +74,8 @@ class Augmentation:
     photometric: bool = True
     max_class_share: float = 1.0
     """Crops are drawn again (up to 10 times) while one class covers more than this share."""
+    short_side: int | None = None
+    """Images are first brought to this short side (long side at most 4 times that), then scaled by `scale_range`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class Model:
     align_corners: bool = True
     auxiliary_weight: float = 0.4
     pretrained: str | None = None
-    """Local file of backbone weights in torchvision's or mmsegmentation's naming."""
+    """Backbone weights: a file, a URL, or a name such as mmsegmentation:resnet101_v1c or torchvision:resnet101."""
     head_options: Options = field(default_factory=dict)
     """Keyword arguments of the head, such as channels=256."""
     backbone_options: Options = field(default_factory=dict)
@@ -116,6 +118,22 @@ class Optimization:
     """The head's learning rate is this times the backbone's."""
     ohem: bool = False
     """Online hard example mining: confidence threshold 0.7, at least 100,000 pixels kept."""
+    class_weights: tuple[float, ...] = ()
+    """Weight of each class in the loss, in the order of the data set's classes; none: all 1."""
+    class_balance: Literal["none", "log", "median"] = "none"
+    """Class weights from the training labels' histogram; log: 1 / ln(1.02 + share), median: median(frequency) / frequency."""
+    accumulation: int = 1
+    """Parts that a process's share of the batch passes through the network in, one after another."""
+    freeze_norm: bool = False
+    """Batch norms keep their running statistics; their weights and biases are still trained."""
+    ema_decay: float = 0.0
+    """Above 0: the weights are averaged exponentially, and the average is what is evaluated and kept."""
+    activation_checkpointing: bool = False
+    """Recompute the backbone's blocks in the backward pass: less memory, a quarter to a third more time."""
+    compile: bool = False
+    """torch.compile the network in training and evaluation."""
+    channels_last: bool = True
+    """Memory format of images and weights."""
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], tyro.conf.arg(aliases=("--precision",))] = "auto"
     """auto: bf16 on a GPU that has it and on processors with AMX, else fp32."""
 
@@ -131,6 +149,8 @@ class Evaluation:
     scales: tuple[float, ...] = (1.0,)
     examples: int = 4
     """How many validation images are kept as pictures."""
+    short_side: int | None = None
+    """Images are first brought to this short side (long side at most 4 times that); scores are at the label's own size."""
     strata: bool = True
     """Also score boundaries, and objects by size and width, at the end of a run."""
 
@@ -198,6 +218,9 @@ def check(config: Experiment) -> None:
         "optimization.lr": optimization.lr,
         "augmentation.crop_size": min(augmentation.crop_size),
         "augmentation.scale_range": min(augmentation.scale_range),
+        "augmentation.short_side": 1 if augmentation.short_side is None else augmentation.short_side,
+        "evaluation.short_side": 1 if config.evaluation.short_side is None else config.evaluation.short_side,
+        "optimization.accumulation": optimization.accumulation,
         "checkpoint_every": config.checkpoint_every,
         "log_every": config.log_every,
     }
@@ -223,6 +246,25 @@ def check(config: Experiment) -> None:
         raise ValueError(f"augmentation.flip={augmentation.flip} is a probability between 0 and 1")
     if config.evaluation.mode == "slide" and config.evaluation.crop_size is None:
         raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (height width)")
+    _check_options(optimization)
+
+
+def _check_options(optimization: Optimization) -> None:
+    if not 0 <= optimization.ema_decay < 1:
+        raise ValueError(f"optimization.ema_decay={optimization.ema_decay} should be at least 0 (off) and below 1")
+    if optimization.batch_size % optimization.accumulation:
+        raise ValueError(
+            f"optimization.batch_size {optimization.batch_size} cannot be split into {optimization.accumulation} parts; "
+            "give a multiple of optimization.accumulation"
+        )
+    if optimization.class_weights and optimization.class_balance != "none":
+        raise ValueError(
+            "optimization.class_weights are given and class_balance asks for computed ones; use one of them"
+        )
+    if optimization.class_weights and (min(optimization.class_weights) < 0 or max(optimization.class_weights) == 0):
+        raise ValueError(f"optimization.class_weights {optimization.class_weights} should be 0 or more, not all 0")
+    if optimization.compile and optimization.activation_checkpointing:
+        raise ValueError("optimization.compile and activation_checkpointing do not go together; turn one of them off")
 
 
 def with_head(config: Experiment, head: str, *, seed: int) -> Experiment:

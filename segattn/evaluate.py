@@ -45,7 +45,14 @@ def inference_of(evaluation: config.Evaluation) -> Inference:
     stride = evaluation.stride
     if crop is not None and stride is None and evaluation.mode == "slide":
         stride = (math.ceil(crop[0] * 2 / 3), math.ceil(crop[1] * 2 / 3))
-    return Inference(mode=evaluation.mode, crop=crop, stride=stride, flip=evaluation.flip, scales=evaluation.scales)
+    return Inference(
+        mode=evaluation.mode,
+        crop=crop,
+        stride=stride,
+        flip=evaluation.flip,
+        scales=evaluation.scales,
+        short_side=evaluation.short_side,
+    )
 
 
 @torch.no_grad()

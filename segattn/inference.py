@@ -23,6 +23,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
+from segattn.data.transforms import fit_short_side
+
 Model = Callable[[Tensor], Tensor]
 
 
@@ -43,6 +45,8 @@ class Inference:
     """Also predict the image mirrored left to right."""
     scales: tuple[float, ...] = (1.0,)
     """Factors on height and width."""
+    short_side: int | None = None
+    """Images are first brought to this short side, the long one at most 4 times that, as in training (antialiased)."""
     window_batch: int = 4
     """Windows that pass through the model at once."""
 
@@ -55,6 +59,8 @@ class Inference:
             self._check_windows()
         if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
             raise ValueError(f"scales is {self.scales}; at least one factor above 0 is needed, e.g. (1.0,)")
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError(f"short_side is {self.short_side}; it is at least 1 pixel, or None")
         if self.window_batch < 1:
             raise ValueError(f"window_batch is {self.window_batch}; it is at least 1")
 
@@ -88,6 +94,8 @@ averaged over 2 passes'
         where = f"sliding window {h}x{w} (height x width) with stride {step_h}x{step_w}"
     else:
         where = "whole image"
+    if inference.short_side is not None:
+        where += f" of the image resized to short side {inference.short_side}, scored at its own size"
     scales = f"scale{'s' if len(inference.scales) > 1 else ''} {', '.join(f'{scale:g}' for scale in inference.scales)}"
     parts = [where, scales, "with left-right flip" if inference.flip else "no flip"]
     if inference.num_passes > 1:
@@ -157,6 +165,8 @@ def _passes(
 ) -> Iterator[Tensor]:
     """Logits (B, K, h, w) of every scale and flip, turned back and at the output size."""
     align_corners = bool(getattr(model, "align_corners", False))
+    if inference.short_side is not None:
+        images = _to_short_side(images, inference.short_side)
     H, W = _size(images)
     for scale in inference.scales:
         scaled = _resize(images, (max(1, int(H * scale + 0.5)), max(1, int(W * scale + 0.5))), align_corners)
@@ -215,6 +225,12 @@ def _resize(maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
     if _size(maps) == size:
         return maps
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=align_corners)
+
+
+def _to_short_side(images: Tensor, short_side: int) -> Tensor:
+    factor = fit_short_side(_size(images), short_side)
+    H, W = (max(1, round(extent * factor)) for extent in _size(images))
+    return F.interpolate(images, size=(H, W), mode="bilinear", align_corners=False, antialias=True)
 
 
 def _size(maps: Tensor) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from segattn import backbones, heads
 from segattn.heads._blocks import Classifier, ConvBnRelu
+from segattn.pretrained import local_file
 
 
 class AuxiliaryHead(nn.Module):
@@ -77,11 +78,11 @@ def create_model(
     backbone_options: Mapping[str, Any] | None = None,
     pretrained: str | os.PathLike[str] | None = None,
 ) -> SegmentationModel:
-    """Build a segmentation network with random weights, or with a pretrained backbone from a local file.
+    """Build a segmentation network with random weights, or with a pretrained backbone.
 
     `align_corners` is how logits are upsampled; the custom is True for odd crops (769, 520 on a 97 or 65 grid), False for 512.
     `auxiliary_weight=0` leaves the auxiliary head out; heads with auxiliary outputs of their own never get it.
-    `pretrained` is a file of backbone weights in torchvision's or mmsegmentation's naming.
+    `pretrained` is a file, URL or published name of backbone weights in torchvision's or mmsegmentation's naming.
 
     Raises:
         ValueError: unknown head, backbone, mode or option (naming the nearest valid ones), or fewer than one class.
@@ -111,14 +112,14 @@ def create_model(
 
 
 def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Load a backbone's weights from a local file in torchvision's or mmsegmentation's naming, without running any code.
+    """Load a backbone's weights in torchvision's or mmsegmentation's naming, without running any code.
+
+    `path` is a file, a URL, or a name as in `segattn.pretrained`.
 
     Raises:
         ValueError: no such file, no state dict, or keys that do not fit (both lists are named).
     """
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise ValueError(f"pretrained backbone {path}: no such file; give a local .pth or .safetensors file")
+    path = local_file(path)
     try:
         if path.endswith(".safetensors"):
             from safetensors.torch import load_file

@@ -12,6 +12,7 @@ The order and the ranges are those of mmsegmentation's pipelines (`RandomResize`
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ from segattn.data._photometric import distort
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 PAD_COLOUR = tuple(round(255 * channel) for channel in MEAN)
+LONGEST = 4
+"""The long side of a resized image is at most this many times `short_side`."""
 _CROP_TRIES = 10  # as mmsegmentation's cat_max_ratio
 
 
@@ -44,6 +47,8 @@ class Augment:
     photometric: bool = True
     max_class_share: float = 1.0
     """A crop in which one class covers more of the counted pixels is drawn again, up to 10 times; 1 accepts every crop."""
+    short_side: int | None = None
+    """The short side in pixels at scale 1, as `fit_short_side`; None: the image's own size is scale 1."""
 
     def __post_init__(self) -> None:
         if len(self.crop_size) != 2 or min(self.crop_size) < 1:
@@ -54,6 +59,8 @@ class Augment:
             raise ValueError(f"flip {self.flip}; expected a probability from 0 to 1")
         if not 0 < self.max_class_share <= 1:
             raise ValueError(f"max_class_share {self.max_class_share}; expected a share above 0, at most 1")
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError(f"short_side {self.short_side}; expected at least 1 pixel, or None")
 
 
 def augment(sample: Scene, rng: np.random.Generator, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
@@ -80,6 +87,17 @@ def augment(sample: Scene, rng: np.random.Generator, augment: Augment) -> tuple[
     return _padded(image, augment.crop_size, PAD_COLOUR), _padded(label, augment.crop_size, IGNORE)
 
 
+def fit_short_side(size: Sequence[int], short_side: int) -> float:
+    """Factor that brings an image of `size` to this short side, or its long side to 4 times that if it would be longer.
+
+    mmsegmentation's (2048, 512) of ADE20K, VOC and COCO-Stuff is `short_side=512`.
+
+    >>> fit_short_side((683, 512), 512), fit_short_side((256, 2048), 512)
+    (1.0, 1.0)
+    """
+    return min(short_side / min(size), LONGEST * short_side / max(size))
+
+
 @dataclass(frozen=True)
 class _Window:
     """Rows top..bottom and columns left..right of the image scaled to (height, width)."""
@@ -94,6 +112,8 @@ class _Window:
     @staticmethod
     def draw(label: np.ndarray, rng: np.random.Generator, augment: Augment) -> _Window:
         scale = rng.uniform(*augment.scale_range)
+        if augment.short_side is not None:
+            scale *= fit_short_side(label.shape, augment.short_side)
         height, width = (max(1, round(extent * scale)) for extent in label.shape)
         for _ in range(_CROP_TRIES):
             top = int(rng.integers(max(0, height - augment.crop_size[0]) + 1))
