@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from segattn import video
 from segattn.data._decode import read_image
 from segattn.data.transforms import to_tensor
 from segattn.evaluate import colour
 from segattn.inference import Inference, predict, predict_labels
+from segattn.legend import Palette, beside, legend, with_legend
 from segattn.model import SegmentationModel
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 _WRITTEN = ("-label.png", "-overlay.png", "-confidence.png", "-overlay.mp4")
-Palette = Sequence[tuple[int, int, int]]
 
 
 @dataclass(frozen=True)
@@ -114,36 +114,6 @@ def overlay(labelled: Labelled, palette: Palette, opacity: float = 0.55) -> np.n
     """The photo with its labels' colours over it, uint8 (H, W, 3)."""
     mixed = labelled.image * (1 - opacity) + colour(labelled.label, tuple(palette)) * opacity
     return mixed.round().astype(np.uint8)
-
-
-def with_legend(picture: np.ndarray, label: np.ndarray, class_names: Sequence[str], palette: Palette) -> Image.Image:
-    """The picture with a column beside it that names the colours that occur, largest area first."""
-    counts = np.bincount(label.ravel(), minlength=len(class_names))[: len(class_names)]
-    shown = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
-    texts = [f"{class_names[index]} {100 * counts[index] / label.size:.1f} %" for index in shown]
-    return beside(picture, legend(picture.shape[0], texts, [palette[index] for index in shown]))
-
-
-def legend(height: int, texts: Sequence[str], colours: Palette) -> Image.Image:
-    """A column of swatches and texts, `height` pixels tall or more."""
-    line = max(14, min(28, height // max(len(texts), 1)))
-    font = ImageFont.load_default(size=round(line * 0.62))
-    width = round(max((font.getlength(text) for text in texts), default=0)) + line + 18
-    column = Image.new("RGB", (width, max(height, line * len(texts) + 8)), (255, 255, 255))
-    draw = ImageDraw.Draw(column)
-    for row, (text, fill) in enumerate(zip(texts, colours, strict=True)):
-        top = 4 + row * line
-        draw.rectangle((8, top + 2, line + 2, top + line - 4), fill=tuple(fill), outline=(60, 60, 60))
-        draw.text((8 + line, top + line / 2), text, fill=(20, 20, 20), font=font, anchor="lm")
-    return column
-
-
-def beside(picture: np.ndarray, column: Image.Image) -> Image.Image:
-    """The picture with the column to its right."""
-    canvas = Image.new("RGB", (picture.shape[1] + column.width, column.height), (255, 255, 255))
-    canvas.paste(Image.fromarray(picture), (0, 0))
-    canvas.paste(column, (picture.shape[1], 0))
-    return canvas
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,6 @@ from segattn.predict import (
     output_names,
     overlay,
     predict_files,
-    with_legend,
 )
 
 CLASSES = data.load("streets", "val", height=32, width=64).class_names
@@ -101,27 +100,6 @@ def test_overlay_mixes_photo_and_colour():
     labelled = Labelled(np.full((1, 2, 3), 100, np.uint8), np.array([[0, 1]], np.uint8))
     mixed = overlay(labelled, ((200, 0, 100), (0, 0, 0)), opacity=0.25)
     assert mixed.tolist() == [[[125, 75, 100], [75, 75, 75]]]
-
-
-def test_legend_stands_right_of_the_picture_and_shows_the_colours_that_occur():
-    picture = np.full((40, 60, 3), 7, np.uint8)
-    label = np.zeros((40, 60), np.uint8)
-    label[:, 45:] = 2
-    shown = np.asarray(with_legend(picture, label, ["road", "sky", "tree"], [(250, 0, 0), (0, 250, 0), (0, 0, 250)]))
-    assert np.array_equal(shown[:40, :60], picture)
-    colours = {tuple(pixel) for pixel in shown[:, 60:].reshape(-1, 3).tolist()}
-    assert (250, 0, 0) in colours
-    assert (0, 0, 250) in colours
-    assert (0, 250, 0) not in colours
-    rows_of = {c: np.nonzero((shown[:, 60:] == c).all(axis=2).any(axis=1))[0].min() for c in ((250, 0, 0), (0, 0, 250))}
-    assert rows_of[250, 0, 0] < rows_of[0, 0, 250]  # the larger area first
-
-
-def test_legend_of_many_classes_is_not_cut_on_a_low_picture():
-    label = np.arange(19, dtype=np.uint8).reshape(1, 19)
-    shown = with_legend(np.zeros((1, 19, 3), np.uint8), label, CLASSES, PALETTE)
-    colours = {pixel for _, pixel in shown.getcolors(maxcolors=100_000)}
-    assert set(PALETTE) <= colours
 
 
 def test_folders_are_searched_one_level_deep_in_order(tmp_path):
