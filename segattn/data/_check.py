@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,8 @@ def _scan(
         dataset.split, len(dataset), False, np.zeros(256, np.int64), np.zeros(256, np.int64), Counter(), Counter()
     )
     table = _table(dataset)
-    binary = True
-    with ThreadPoolExecutor(os.cpu_count() or 1) as readers:
+    stored: set[int] = set()
+    with _readers() as readers:
         for done, seen in enumerate(readers.map(lambda index: _look(dataset, index), range(len(dataset)))):
             on_progress(dataset.split, done + 1, len(dataset))
             for kind, message in seen.faults:
@@ -159,15 +160,26 @@ def _scan(
                 continue
             out.labelled = True
             out.modes[seen.mode] += 1
-            binary = binary and set(seen.values) == {0, 255}
+            stored.update(seen.values)
             _count(dataset, report, out, seen, table)
-    if out.labelled and binary and 255 not in _named(dataset):
+    if stored == {0, 255} and 255 not in _named(dataset):
         message = f"every mask of {dataset.split} holds 0 and 255 only; 255 is ignored, so nothing but class 0 is left"
         _note(report.faults, "masks of 0 and 255", f"{message}: write 1 instead of 255")
     if dataset.split == "train" and out.labelled:
         for index in np.flatnonzero(out.class_images[: dataset.num_classes] == 0):
             _note(report.remarks, "classes that no training image has", dataset.class_names[index])
     return out
+
+
+@contextmanager
+def _readers() -> Iterator[ThreadPoolExecutor]:
+    """One thread a processor; an interruption does not wait for the files that are queued."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as readers:
+        try:
+            yield readers
+        except BaseException:
+            readers.shutdown(cancel_futures=True)
+            raise
 
 
 def _named(dataset: Dataset) -> Mapping[int, int]:

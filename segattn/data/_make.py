@@ -178,8 +178,12 @@ def make(
     }
     with ThreadPoolExecutor(os.cpu_count() or 1) as writers:
         written = writers.map(lambda item: _write(form, root, item[0], scenes[item[0]][item[1]]), work)
-        for done, _ in enumerate(written):
-            on_progress(done + 1, len(work))
+        try:
+            for done, _ in enumerate(written):
+                on_progress(done + 1, len(work))
+        except BaseException:
+            writers.shutdown(cancel_futures=True)
+            raise
     for split, scene in scenes.items():
         if form.listed:
             path = root / form.listed / f"{split}.txt"

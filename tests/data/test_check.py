@@ -66,7 +66,7 @@ def test_it_does_not_stop_at_the_first_fault(root):
 
 def test_masks_of_0_and_255_are_told_what_to_write(root):
     for index in range(3):
-        put(root, f"train/{index}", [[0, 255, 255]], shade=40 * index)
+        put(root, f"train/{index}", [[0, 255, 255] if index else [0, 0, 0]], shade=40 * index)
     report = check("folder", root=root, splits=["train"])
     assert list(report.faults) == ["masks of 0 and 255"]
     assert "write 1 instead of 255" in report.faults["masks of 0 and 255"].examples[0]
@@ -87,7 +87,8 @@ def test_one_picture_in_two_splits_is_a_fault_and_twice_in_one_a_remark(root):
 
 def test_masks_without_a_counted_pixel_and_classes_that_never_occur_are_remarked(root):
     for index in range(3):
-        put(root, f"train/{index}", [[0, 0, 0] if index else [255, 255, 255]], shade=40 * index)
+        put(root, f"train/{index}", [[0, 2, 0] if index else [255, 255, 255]], shade=40 * index)
+    (root / "classes.txt").write_text("ground\nthing\nother\n")
     report = check("folder", root=root, splits=["train"])
     assert report.good
     assert report.remarks["masks without a pixel that counts"].examples == ["train/0"]
