@@ -50,11 +50,14 @@ def show(checks: Sequence[Check], format: str) -> None:
 
 
 def record(entry: Check) -> dict[str, Any]:
-    """A check as plain data, with the reasons spelt out."""
-    found = asdict(entry)
-    for reading, plain in zip(entry.readings, found["readings"], strict=True):
-        plain |= {"unit": reading.unit, "differences": [list(pair) for pair in reading.differences()]}
-    return found
+    """A check as plain data: of the calls, those that make a difference."""
+    return {"head": entry.head, "part": entry.part, "macs": entry.macs, "readings": [_plain(r) for r in entry.readings]}
+
+
+def _plain(reading: peers.Reading) -> dict[str, Any]:
+    differences = [list(pair) for pair in reading.differences()]
+    found = {name: value for name, value in asdict(reading).items() if name != "terms"}
+    return {**found, "unit": reading.unit, "differences": differences}
 
 
 def explain(unit: int, differences: Sequence[Sequence[Any]]) -> str:

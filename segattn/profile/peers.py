@@ -76,6 +76,7 @@ class Reading:
 UNITS = {"torch": "FLOPs", "fvcore": "FLOPs", "ptflops": "MACs", "thop": "MACs", "torchinfo": "mult-adds"}
 """The peers, and what each calls its figure."""
 _BIAS = ", bias counted"
+_UNSEEN = "not seen"
 
 
 def cross_check(module: nn.Module, *inputs: Any, peers: Sequence[str] = tuple(UNITS)) -> tuple[Reading, ...]:
@@ -123,14 +124,14 @@ def _term(kind: str, group: Sequence[tuple[Call, int]]) -> Term:
         macs=sum(call.calls * call.macs for call, _ in group),
         other=sum(call.calls * call.other for call, _ in group),
         figure=sum(call.calls * figure for call, figure in group),
-        reason=" or ".join(reasons),
+        reason=" or ".join(sorted(reasons, key=lambda reason: reason == _UNSEEN)),
     )
 
 
 def _reason(call: Call, figure: int) -> str:
     """How a peer comes to its figure of one call."""
     if figure == 0:
-        return "not seen"
+        return _UNSEEN
     if call.macs:
         for unit in (1, 2):
             for added, how in ((0, ""), (call.bias, _BIAS), (unit * call.bias, _BIAS)):
@@ -138,10 +139,10 @@ def _reason(call: Call, figure: int) -> str:
                     return f"{unit} per multiply-add{how}"
         if figure in (call.parameters, call.parameters + call.bias):
             return "its number of parameters"
-        return f"about {figure / call.macs:.3g} per multiply-add"
-    if figure == call.parameters:
-        return "its number of parameters"
-    return f"{figure / max(call.outputs, 1):.3g} per output element"
+        return f"about {figure / call.macs:.4g} per multiply-add"
+    if call.parameters and figure in (call.parameters, call.parameters * len(call.inputs[0])):
+        return "its number of parameters, once per sample"
+    return f"{figure / max(call.outputs, 1):.4g} per output element"
 
 
 # The peers ------------------------------------------------------------------------------------------------------------

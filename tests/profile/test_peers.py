@@ -110,7 +110,7 @@ def test_torchinfo_counts_a_bias_and_a_norm_by_its_parameters():
     _, terms = read("torchinfo")
     assert terms["Conv2d"].figure == FIRST + SECOND + 7 * N
     assert terms["Conv2d"].reason == "1 per multiply-add, bias counted"
-    assert terms["BatchNorm2d"].reason == "its number of parameters"
+    assert terms["BatchNorm2d"].reason == "its number of parameters, once per sample"
 
 
 def test_ptflops_sees_matmul_by_name_but_not_by_operator():
