@@ -11,6 +11,7 @@ help:
 	@echo "make study   train, measure and compare all ten networks on generated scenes; ends with runs/quick/report.html"
 	@echo "make test    lint, types and tests"
 	@echo "make check   lint and types only"
+	@echo "make docs    write the generated pages of docs/"
 	@echo "make clean   remove the virtual environment and caches"
 
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -34,6 +35,9 @@ check: $(VENV)/.dev
 
 test: check
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
+
+docs: $(VENV)/.core
+	$(RUN) -m docs.make
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
