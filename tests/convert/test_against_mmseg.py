@@ -25,9 +25,9 @@ pytestmark = [
 @pytest.mark.parametrize("case", CASES)
 def test_logits_are_those_of_mmsegmentation(case):
     found = differences(reference(CASES[case], PYTHON))
-    tolerance = max(TOLERANCE, found["rounding"])  # no two implementations are closer than their rounding
+    tolerance = max(TOLERANCE, found["rounding"] / 10)  # above 1e-4 for ISANet, which magnifies rounding most
     assert 0.3 < found["scale"] < 10
-    assert found["exact"] < 1e-9
+    assert found["exact"] < 1e-8  # mmsegmentation keeps DNL's temperature in float32, which is 4e-9 of the logits
     assert found["logits"] < tolerance
     assert found["upsampled"] < tolerance
     assert found["training"] < tolerance
