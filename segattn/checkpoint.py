@@ -66,8 +66,7 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".model.{os.getpid()}.safetensors"
     try:
-        save_file(_contiguous(model.state_dict()), temporary)
-        _sync(temporary)
+        _save_tensors(model.state_dict(), temporary)
         os.replace(temporary, folder / "model.safetensors")
     finally:
         temporary.unlink(missing_ok=True)
@@ -171,20 +170,54 @@ def save_snapshot(snapshot: Snapshot, run: PathLike, *, keep: int = 2) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"iteration-{snapshot.iteration:08d}"
     temporary = parent / f".writing-{snapshot.iteration:08d}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    for name in ("model", "optimizer", "random"):
-        save_file(_contiguous(getattr(snapshot, name)), temporary / f"{name}.safetensors")
-        _sync(temporary / f"{name}.safetensors")
-    records.write_bytes(json.dumps({"iteration": snapshot.iteration}).encode(), temporary / "state.json")
-    _sync(temporary)
-    if final.exists():  # the same iteration again, after a resume
-        shutil.rmtree(final)
-    os.rename(temporary, final)
-    _sync(parent)
+    for left in parent.glob(".*-*"):  # by a kill
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        for name in ("model", "optimizer", "random"):
+            _save_tensors(getattr(snapshot, name), temporary / f"{name}.safetensors")
+        records.write_bytes(json.dumps({"iteration": snapshot.iteration}).encode(), temporary / "state.json")
+        _sync(temporary)
+        if final.exists():  # the same iteration again, after a resume
+            _remove(final)
+        os.rename(temporary, final)
+        _sync(parent)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     for old in _snapshots(parent)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     return final
+
+
+def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write and sync a safetensors file.
+
+    Raises:
+        OSError: the system refused, also where safetensors says so with an error of its own.
+    """
+    try:
+        save_file(_contiguous(state), path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    _sync(path)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint, which a kill does not leave half there under its name."""
+    removing = folder.with_name(f".removing-{folder.name}")
+    shutil.rmtree(removing, ignore_errors=True)
+    try:
+        os.rename(folder, removing)
+    except OSError:
+        return
+    shutil.rmtree(removing, ignore_errors=True)
+
+
+def latest_iteration(run: PathLike) -> int | None:
+    """The iteration of the newest checkpoint, None if there is none; nothing is read."""
+    found = _snapshots(Path(run) / "checkpoints")
+    return int(found[-1].name.removeprefix("iteration-")) if found else None
 
 
 def latest_snapshot(run: PathLike) -> Snapshot | None:
@@ -209,7 +242,10 @@ def latest_snapshot(run: PathLike) -> Snapshot | None:
 
 def remove_snapshots(run: PathLike) -> None:
     """Remove a finished run's checkpoints; the model stays."""
-    shutil.rmtree(Path(run) / "checkpoints", ignore_errors=True)
+    parent = Path(run) / "checkpoints"
+    for folder in _snapshots(parent):  # the newest last
+        _remove(folder)
+    shutil.rmtree(parent, ignore_errors=True)
 
 
 def _snapshots(parent: Path) -> list[Path]:

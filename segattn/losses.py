@@ -46,39 +46,54 @@ def segmentation_loss(
     ignore_index: int = 255,
     ohem: Ohem | None = None,
     class_weights: Tensor | None = None,
+    divisor: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of the cross-entropies of all outputs, and each one's own unweighted loss (detached, for logs).
 
     `outputs`: logits (B, K, H, W) by name; `label`: int64 (B, H, W); `class_weights`: (K,). A batch in which every
-    pixel is ignored gives 0, and zero gradients.
+    pixel is ignored gives 0, and zero gradients. `divisor`: divide the sum over pixels by this, not by `num_counted`;
+    for a batch that is computed in parts. It does not go with OHEM, which counts its own pixels.
 
     Raises:
         ValueError: outputs and weights do not have the same names; shapes do not fit; a label is outside the classes
             (looked at on the CPU only: on a GPU the look would stall every step).
     """
     _check_names(outputs, weights)
+    if ohem is not None and divisor is not None:
+        raise ValueError("OHEM counts the pixels that take part itself; leave out divisor")
     losses = {}
     for name, logits in outputs.items():
         _check_shapes(name, logits, label, ignore_index, class_weights)
         mining = ohem if name == "out" else None
-        losses[name] = _cross_entropy(logits.float(), label, ignore_index, mining, class_weights)
+        losses[name] = _cross_entropy(logits.float(), label, ignore_index, mining, class_weights, divisor)
     total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     return total, {name: loss.detach() for name, loss in losses.items()}
 
 
+def num_counted(label: Tensor, *, ignore_index: int = 255, class_weights: Tensor | None = None) -> Tensor:
+    """What the mean of `segmentation_loss` divides by: the number of counted pixels, or the sum of their class weights."""
+    counted = label != ignore_index
+    if class_weights is None:
+        return counted.sum()
+    return class_weights[label.masked_fill(~counted, 0)].masked_fill(~counted, 0).sum()
+
+
 def _cross_entropy(
-    logits: Tensor, label: Tensor, ignore_index: int, ohem: Ohem | None, class_weights: Tensor | None
+    logits: Tensor,
+    label: Tensor,
+    ignore_index: int,
+    ohem: Ohem | None,
+    class_weights: Tensor | None,
+    divisor: Tensor | None,
 ) -> Tensor:
     if ohem is not None:
         label = label.masked_fill(~_hard(logits, label, ignore_index, ohem), ignore_index)
-    counted = label != ignore_index
-    if class_weights is None:
-        total = counted.sum()
-    else:
+    if class_weights is not None:
         class_weights = class_weights.to(logits)
-        total = class_weights[label.masked_fill(~counted, 0)].masked_fill(~counted, 0).sum()
+    if divisor is None:
+        divisor = num_counted(label, ignore_index=ignore_index, class_weights=class_weights)
     loss = F.cross_entropy(logits, label, class_weights, ignore_index=ignore_index, reduction="sum")
-    return loss / total.masked_fill(total == 0, 1)  # nothing counted: 0 / 1, with a gradient path
+    return loss / divisor.masked_fill(divisor == 0, 1)  # nothing counted: 0 / 1, with a gradient path
 
 
 @torch.no_grad()

@@ -51,7 +51,7 @@ def sgd(model: SegmentationModel, optimization: Optimization) -> torch.optim.SGD
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             factor = 1.0 if name.startswith("backbone.") else optimization.head_lr_factor
-            plain = parameter.ndim < 2 and not optimization.decay_norm_and_bias or name.startswith(undecayed)
+            plain = (parameter.ndim < 2 and not optimization.decay_norm_and_bias) or name.startswith(undecayed)
             groups.setdefault((factor, 0.0 if plain else optimization.weight_decay), []).append(parameter)
     return torch.optim.SGD(
         [{"params": group, "lr_factor": factor, "weight_decay": decay} for (factor, decay), group in groups.items()],

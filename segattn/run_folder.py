@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from segattn import checkpoint, records
 from segattn import config as configuration
+from segattn.averaging import WeightAverage
 from segattn.config import Experiment
+from segattn.model import SegmentationModel
 
 
 def refuse_another(out: Path, config: Experiment) -> None:
@@ -59,21 +63,85 @@ def _differences(a: Any, b: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
-def restore(out: Path, model: nn.Module, optimizer: Any) -> int:
-    """Load the newest checkpoint into model, optimiser and random generators; the iteration to go on from, 0 without one."""
+@dataclass(frozen=True)
+class State:
+    """What training moves."""
+
+    model: SegmentationModel
+    optimizer: Any
+    scaler: Any = None
+    """fp16's gradient scaler."""
+    average: WeightAverage | None = None
+
+
+_AVERAGE = "average."  # before the name of a parameter, among the optimiser's tensors
+
+
+def save(out: Path, state: State, iteration: int, random: Sequence[dict[str, Tensor]]) -> None:
+    """Write a checkpoint; `random` are the states of all processes' generators, by rank.
+
+    Raises:
+        ValueError: the disk is full or the folder cannot be written; checkpoints before this one are still there.
+    """
+    moved = momentum(state.model, state.optimizer)
+    if state.average is not None:
+        moved |= {_AVERAGE + name: value for name, value in state.average.values.items()}
+    generators = {_of_rank(name, rank): value for rank, own in enumerate(random) for name, value in own.items()}
+    if state.scaler is not None:
+        scaler = state.scaler.state_dict()
+        generators["scaler"] = torch.tensor([scaler["scale"], scaler["_growth_tracker"]], dtype=torch.float64)
+    snapshot = checkpoint.Snapshot(
+        iteration=iteration, model=state.model.state_dict(), optimizer=moved, random=generators
+    )
+    try:
+        checkpoint.save_snapshot(snapshot, out)
+    except OSError as error:
+        before = checkpoint.latest_iteration(out)
+        kept = "there is none before it" if before is None else f"the one of iteration {before} is kept"
+        raise ValueError(
+            f"the checkpoint of iteration {iteration} cannot be written into {out / 'checkpoints'}: "
+            f"{error.strerror or error}; {kept}. Make room and run the same command again"
+        ) from error
+
+
+def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
+    """Load the newest checkpoint into `state` and random generators; the iteration to go on from, 0 without one."""
     snapshot = checkpoint.latest_snapshot(out)
     if snapshot is None:
         return 0
-    model.load_state_dict(snapshot.model)
-    parameters = dict(model.named_parameters())
+    state.model.load_state_dict(snapshot.model)
+    parameters = dict(state.model.named_parameters())
     for name, momentum in snapshot.optimizer.items():
+        if name.startswith(_AVERAGE):
+            continue
         parameter = parameters[name]
         buffer = torch.empty_like(parameter).copy_(momentum)  # in the parameter's memory format
-        optimizer.state[parameter] = {"momentum_buffer": buffer}
-    torch.set_rng_state(snapshot.random["cpu"])
-    if "cuda" in snapshot.random and torch.cuda.is_available():
-        torch.cuda.set_rng_state(snapshot.random["cuda"])
+        state.optimizer.state[parameter] = {"momentum_buffer": buffer}
+    if state.average is not None:
+        averages = {
+            name.removeprefix(_AVERAGE): v for name, v in snapshot.optimizer.items() if name.startswith(_AVERAGE)
+        }
+        state.average.load(averages)
+    if state.scaler is not None and "scaler" in snapshot.random:
+        scale, tracker = snapshot.random["scaler"].tolist()
+        state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
+    if _of_rank("cpu", rank) not in snapshot.random:  # more processes than the run had
+        seed_process(seed, rank, snapshot.iteration)
+        return snapshot.iteration
+    torch.set_rng_state(snapshot.random[_of_rank("cpu", rank)])
+    if _of_rank("cuda", rank) in snapshot.random and torch.cuda.is_available():
+        torch.cuda.set_rng_state(snapshot.random[_of_rank("cuda", rank)])
     return snapshot.iteration
+
+
+def seed_process(seed: int, rank: int, iteration: int) -> None:
+    """Let each process draw random numbers (dropout) of its own; the first one goes on with those it has."""
+    if rank > 0:
+        torch.manual_seed(int(np.random.SeedSequence((seed, rank, iteration)).generate_state(1)[0]))
+
+
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}.{rank}" if rank else name
 
 
 def momentum(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:
@@ -119,8 +187,15 @@ class Log:
         self.points.append(point)
         self.seconds = seconds
         if self.active:
-            with self.path.open("a") as file:
-                file.write(json.dumps({**vars(point), "seconds": round(seconds, 3)}) + "\n")
+            line = json.dumps({**vars(point), "seconds": round(seconds, 3)}) + "\n"
+            try:
+                with self.path.open("a") as file:
+                    file.write(line)
+            except OSError as error:
+                raise ValueError(
+                    f"{self.path} cannot be written: {error.strerror or error}; the checkpoints are kept, run the same "
+                    "command again when there is room"
+                ) from error
         if self.board is not None:
             self.board.add_scalar("loss", point.loss, point.iteration)
             self.board.add_scalar("lr", point.lr, point.iteration)

@@ -14,28 +14,28 @@ import math
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast, gather_object
 from torch import nn
 
-from segattn import __version__, checkpoint, cost, data, records, run_folder
+from segattn import checkpoint, cost, data, execution, records, run_folder, run_results
 from segattn import config as configuration
+from segattn.averaging import WeightAverage
+from segattn.class_weights import class_weights
 from segattn.config import Experiment
 from segattn.data.loader import TrainingStream
 from segattn.data.transforms import Augment
-from segattn.evaluate import Evaluated, evaluate, inference_of, write_examples
+from segattn.evaluate import Evaluated, evaluate, inference_of
 from segattn.interruption import Interrupted, signals
-from segattn.losses import Ohem, segmentation_loss
-from segattn.model import SegmentationModel
 from segattn.optimization import learning_rate, resolve_device, resolve_precision, sgd
-from segattn.profile.environment import environment
+from segattn.step import Step
 
 
 @dataclass(frozen=True)
@@ -102,29 +102,39 @@ def train(
     train_set, val_set = open_data(config.data)
     trained_cost = cost.experiment_cost(config, train_set.num_classes)  # an operator without formula is an error now
     accelerator = _accelerator(config, device)
+    rank, world_size = accelerator.process_index, accelerator.num_processes
     torch.manual_seed(config.seed)
     model = checkpoint.build_model(config.model, train_set.num_classes)
-    if accelerator.device.type == "cuda" and accelerator.num_processes > 1:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    synchronize = accelerator.device.type == "cuda" and world_size > 1
+    model = execution.arrange(model, config.optimization, synchronize=synchronize)
     optimizer = sgd(model, config.optimization)
     prepared, optimizer = accelerator.prepare(model, optimizer)
+    weights = class_weights(
+        config.optimization, train_set, rank=rank, world_size=world_size, total=_sum_over_processes(accelerator)
+    )
+    step = Step(config.optimization, accelerator, prepared, optimizer, model.loss_weights, weights)
+    average = WeightAverage(model, config.optimization.ema_decay) if config.optimization.ema_decay else None
     stream = TrainingStream(
         train_set,
         Augment(**vars(config.augmentation)),
         batch_size=config.optimization.batch_size,
         seed=config.seed,
-        rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
+        rank=rank,
+        world_size=world_size,
         num_workers=num_workers,
     )
-    run_folder.claim(out, config)  # from here on files are written
-    start = run_folder.restore(out, accelerator.unwrap_model(prepared), optimizer)
+    if accelerator.is_main_process:
+        run_folder.claim(out, config)  # from here on files are written
+    accelerator.wait_for_everyone()
+    run_folder.seed_process(config.seed, rank, 0)
+    state = run_folder.State(model, optimizer, accelerator.scaler, average)
+    start = run_folder.restore(out, state, seed=config.seed, rank=rank)
     log = run_folder.Log(out / "log.jsonl", start, active=accelerator.is_main_process)
+    accelerator.wait_for_everyone()
     with signals() as stop:
-        loop = _Loop(config, out, accelerator, prepared, optimizer, log, val_set, on_progress, stop)
+        loop = _Loop(config, out, accelerator, prepared, state, step, log, val_set, on_progress, stop)
         seconds = loop.run(stream, start)
-        record = _finish(loop, trained_cost, seconds)
+        record = loop.finish(trained_cost, seconds)
         if stop:
             raise Interrupted(f"stopped by {signal.Signals(stop[0]).name} when {out} had just been finished")
     return record
@@ -139,16 +149,17 @@ class _Loop:
         out: Path,
         accelerator: Accelerator,
         prepared: nn.Module,
-        optimizer: Any,
+        state: run_folder.State,
+        step: Step,
         log: run_folder.Log,
         val_set: data.Dataset,
         on_progress: OnProgress,
         stop: list[int],
     ) -> None:
         self.config, self.out, self.accelerator, self.prepared = config, out, accelerator, prepared
-        self.optimizer, self.log, self.val_set = optimizer, log, val_set
+        self.state, self.step, self.log, self.val_set = state, step, log, val_set
         self.on_progress, self.stop = on_progress, stop
-        self.model: SegmentationModel = accelerator.unwrap_model(prepared)
+        self.model = state.model
         self.inference = inference_of(config.evaluation)
 
     def run(self, stream: TrainingStream, start: int) -> float:
@@ -159,10 +170,12 @@ class _Loop:
         self.prepared.train()
         for iteration, batch in enumerate(stream.batches(start, optimization.iterations), start):
             lr = learning_rate(iteration, optimization)
-            for group in self.optimizer.param_groups:
+            for group in self.state.optimizer.param_groups:
                 group["lr"] = lr * group["lr_factor"]
-            total, losses = self._step(batch)
+            total, losses = self.step(batch)
             done = iteration + 1
+            if self.state.average is not None:
+                self.state.average.update(done)
             if not math.isfinite(total):
                 raise ValueError(
                     f"the loss is {total} at iteration {iteration} ({', '.join(batch['names'])}); the last good checkpoint "
@@ -177,57 +190,83 @@ class _Loop:
                     records.CurvePoint(iteration=done, loss=total, lr=lr, losses=losses, mean_iou=mean_iou), seconds
                 )
             self.on_progress(Progress("train", done, optimization.iterations, total))
-            if done % self.config.checkpoint_every == 0 or self.stop or last:
+            stopping = self._agreed_to_stop()
+            if done % self.config.checkpoint_every == 0 or stopping or last:
                 self._save(done)
-            self._interrupt_if_asked(f"at iteration {done}")
+            if stopping:
+                self._interrupt(f"at iteration {done}")
         return before + time.perf_counter() - began
 
-    def _step(self, batch: Any) -> tuple[float, dict[str, float]]:
-        device = self.accelerator.device
-        images = batch["image"].to(device, memory_format=torch.channels_last, non_blocking=True)
-        label = batch["label"].to(device, non_blocking=True)
-        with self.accelerator.autocast():
-            outputs = self.prepared(images)
-        ohem = Ohem() if self.config.optimization.ohem else None
-        total, losses = segmentation_loss(outputs, label, self.model.loss_weights, ohem=ohem)
-        self.optimizer.zero_grad()
-        self.accelerator.backward(total)
-        self.optimizer.step()
-        values = self.accelerator.reduce(torch.stack([total.detach(), *losses.values()]), "mean").tolist()
-        return values[0], dict(zip(losses, values[1:], strict=True))
+    def _agreed_to_stop(self) -> bool:
+        """Whether a signal has come to any process; the same answer in all."""
+        if self.accelerator.num_processes > 1:
+            came = torch.tensor(float(bool(self.stop)), device=self.accelerator.device)
+            if self.accelerator.reduce(came, "sum") > 0 and not self.stop:
+                self.stop.append(signal.SIGTERM)  # it came to another process
+        return bool(self.stop)
 
-    def _interrupt_if_asked(self, where: str) -> None:
-        if self.stop:
-            name = signal.Signals(self.stop[0]).name
-            raise Interrupted(f"stopped by {name} {where}; run the same command again to go on")
+    def _interrupt(self, where: str) -> None:
+        name = signal.Signals(self.stop[0]).name
+        raise Interrupted(f"stopped by {name} {where}; run the same command again to go on")
 
     def evaluate(self, *, final: bool = False) -> Evaluated:
         """Scores on the validation split; the final ones can be interrupted, since a checkpoint lies before them."""
 
         def report(done: int, total: int) -> None:
             self.on_progress(Progress("evaluate", done, total))
-            if final:
-                self._interrupt_if_asked("in the last evaluation")
+            if final and self.stop:
+                self._interrupt("in the last evaluation")
 
-        return evaluate(
-            self.model,
+        if (
+            self.accelerator.num_processes > 1
+        ):  # each process has its own statistics of batch norms; the first one's count
+            for buffer in self.model.buffers():
+                buffer.copy_(broadcast(buffer))
+        with nullcontext() if self.state.average is None else self.state.average.applied():
+            return evaluate(
+                self.model,
+                self.val_set,
+                self.inference,
+                batch_size=4,
+                strata=final and self.config.evaluation.strata,
+                autocast=self.accelerator.autocast,
+                on_image=report,
+            )
+
+    def finish(self, trained_cost: records.Cost, seconds: float) -> records.RunRecord:
+        """Evaluate, and write the model, its pictures and its record."""
+        began = time.perf_counter()
+        result = self.evaluate(final=True)
+        spent = time.perf_counter() - began
+        self.model.eval()
+        if self.state.average is not None:
+            self.model.load_state_dict(self.state.average.values, strict=False)
+        precision = {"no": "fp32"}.get(self.accelerator.mixed_precision, self.accelerator.mixed_precision)
+        record = run_results.record_of(
+            self.config,
             self.val_set,
-            self.inference,
-            batch_size=4,
-            strata=final and self.config.evaluation.strata,
-            autocast=self.accelerator.autocast,
-            on_image=report,
+            result,
+            self.log.points,
+            train_seconds=seconds,
+            evaluate_seconds=spent,
+            device=self.accelerator.device,
+            precision=precision,
+            cost=trained_cost,
         )
+        if self.accelerator.is_main_process:
+            autocast = self.accelerator.autocast
+            record = run_results.write(
+                self.out, self.model, self.config, self.val_set, result, record, autocast=autocast
+            )
+        self.accelerator.wait_for_everyone()
+        return record
 
     def _save(self, iteration: int) -> None:
+        states = [run_folder.random_state()]
+        if self.accelerator.num_processes > 1:
+            states = gather_object(states)
         if self.accelerator.is_main_process:
-            snapshot = checkpoint.Snapshot(
-                iteration=iteration,
-                model=self.model.state_dict(),
-                optimizer=run_folder.momentum(self.model, self.optimizer),
-                random=run_folder.random_state(),
-            )
-            checkpoint.save_snapshot(snapshot, self.out)
+            run_folder.save(self.out, self.state, iteration, states)
         self.accelerator.wait_for_everyone()
 
 
@@ -238,59 +277,9 @@ def _accelerator(config: Experiment, device: str) -> Accelerator:
     return Accelerator(cpu=found.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
 
 
-def _finish(loop: _Loop, trained_cost: records.Cost, seconds: float) -> records.RunRecord:
-    """Evaluate, and write the model, its pictures and its record."""
-    config, out, model, log, val_set = loop.config, loop.out, loop.model, loop.log, loop.val_set
-    began = time.perf_counter()
-    result = loop.evaluate(final=True)
-    spent = time.perf_counter() - began
-    model.eval()
-    log.points[-1] = type(log.points[-1])(**{**vars(log.points[-1]), "mean_iou": result.scores.mean_iou})
-    precision = {"no": "fp32"}.get(loop.accelerator.mixed_precision, loop.accelerator.mixed_precision)
-    record = records.RunRecord(
-        experiment=config.name,
-        head=config.model.head,
-        mode=config.model.mode,
-        seed=config.seed,
-        dataset=val_set.name,
-        split=val_set.split,
-        class_names=list(val_set.class_names),
-        palette=list(val_set.palette),
-        ignore_index=val_set.ignore_index,
-        config=configuration.to_dict(config),
-        scores=result.scores,
-        curve=log.points,
-        iterations=config.optimization.iterations,
-        train_seconds=round(seconds, 3),
-        evaluate_seconds=round(spent, 3),
-        environment=environment_of(loop.accelerator.device, precision),
-        cost=trained_cost,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        per_image="per_image.npz",
-        strata=result.strata,
-    )
-    if not loop.accelerator.is_main_process:
-        return record
-    examples = write_examples(
-        model,
-        val_set,
-        out / "examples",
-        count=config.evaluation.examples,
-        inference=loop.inference,
-        autocast=loop.accelerator.autocast,
-    )
-    record = type(record)(**{**vars(record), "examples": examples})
-    checkpoint.save_model(model, out, experiment=config, class_names=record.class_names, palette=record.palette)
-    counts = {"confusion": result.per_image, "names": np.array(result.names)}
-    if result.per_image_boundary is not None and result.per_image_strata is not None:
-        counts |= {"boundary": result.per_image_boundary, "strata": result.per_image_strata}
-    np.savez_compressed(out / "per_image.npz", **counts)  # type: ignore[arg-type]
-    records.write(record, out / "record.json")
-    checkpoint.remove_snapshots(out)
-    return record
+def _sum_over_processes(accelerator: Accelerator) -> Callable[[torch.Tensor], torch.Tensor]:
+    def total(counts: torch.Tensor) -> torch.Tensor:
+        summed: torch.Tensor = accelerator.reduce(counts.to(accelerator.device), "sum")
+        return summed
 
-
-def environment_of(device: torch.device, precision: str) -> records.Environment:
-    """Where figures are being measured."""
-    found = environment(__version__, device=device, path=Path(__file__).parent)
-    return records.Environment(**found, precision=precision)
+    return total

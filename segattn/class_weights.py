@@ -1,0 +1,80 @@
+"""Weights of the classes in the loss, from the histogram of the training labels.
+
+    log       w_k = 1 / ln(1.02 + n_k / sum_j n_j)                     Paszke et al., ENet, arXiv 1606.02147
+    median    w_k = median_j(f_j) / f_k,   f_k = n_k / m_k             Eigen, Fergus, arXiv 1411.4734
+
+where n_k counts the pixels of class k and m_k the counted pixels of the images in which k occurs; ignored pixels count nowhere. A
+class that never occurs has weight 1 and is left out of the median.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segattn.config import Optimization
+from segattn.data import Dataset
+
+
+def class_weights(
+    optimization: Optimization,
+    dataset: Dataset,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    total: Callable[[Tensor], Tensor] = lambda counts: counts,
+) -> Tensor | None:
+    """The weights (K,), float32, that the options ask for; None for weights of 1.
+
+    Each process counts its share of the labels; `total` sums over processes.
+
+    Raises:
+        ValueError: as many weights as classes are needed; no pixel is labelled.
+    """
+    K = dataset.num_classes
+    given = optimization.class_weights
+    if given:
+        if len(given) != K:
+            raise ValueError(f"optimization.class_weights has {len(given)} weights; {dataset.name} has {K} classes")
+        return torch.tensor(given)
+    if optimization.class_balance == "none":
+        return None
+    pixels, present = (row.numpy() for row in total(torch.from_numpy(histogram(dataset, rank, world_size))).cpu())
+    if not pixels.any():
+        raise ValueError(f"{dataset.name} {dataset.split}: no pixel is labelled, class_balance has nothing to go by")
+    return torch.from_numpy(balanced(optimization.class_balance, pixels, present)).float()
+
+
+def balanced(kind: str, pixels: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """The weights (K,) from pixels of each class and the counted pixels of the images in which it occurs.
+
+    >>> balanced("median", np.array([60, 30, 10]), np.array([100, 100, 50])).round(3).tolist()
+    [0.5, 1.0, 1.5]
+    """
+    occurs = pixels > 0
+    weights = np.ones(len(pixels))
+    if kind == "log":
+        weights[occurs] = 1 / np.log(1.02 + pixels[occurs] / pixels.sum())
+    elif kind == "median":
+        frequency = pixels[occurs] / present[occurs]
+        weights[occurs] = np.median(frequency) / frequency
+    else:
+        raise ValueError(f"class_balance {kind!r} is not known; use none, log or median")
+    return weights
+
+
+def histogram(dataset: Dataset, rank: int = 0, world_size: int = 1) -> np.ndarray:
+    """int64 (2, K): pixels of each class, counted pixels of the images in which it occurs; of every `world_size`-th label."""
+    K = dataset.num_classes
+    found = np.zeros((2, K), np.int64)
+    for index in range(rank, len(dataset), world_size):
+        label = dataset.lazily(index).label  # the image is not decoded
+        if label is None:
+            raise ValueError(f"{dataset.name} {dataset.split} has no labels to count")
+        counts = np.bincount(label.reshape(-1), minlength=256)[:K]
+        found[0] += counts
+        found[1] += np.where(counts > 0, counts.sum(), 0)
+    return found

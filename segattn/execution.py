@@ -1,0 +1,99 @@
+"""How a network is executed in training: memory format, frozen norms, recomputed activations, compilation.
+
+None of these change the names of parameters, so that checkpoints do not depend on them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import MethodType
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from segattn.backbones.resnet import BasicBlock, Bottleneck
+from segattn.config import Optimization
+from segattn.model import SegmentationModel
+
+
+def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize: bool) -> SegmentationModel:
+    """The network as the options ask for it; `synchronize` makes batch norms see the batches of all processes.
+
+    Raises:
+        ValueError: activation checkpointing of a backbone that is not ours.
+    """
+    if synchronize:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if optimization.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if optimization.freeze_norm:
+        freeze_norms(model)
+    if optimization.activation_checkpointing:
+        checkpoint_activations(model.backbone)
+    if optimization.compile:
+        model.compile()
+    return model
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Keep batch norms at their running statistics, also when the network is put into training mode."""
+
+    def stay(self: nn.Module, mode: bool = True) -> nn.Module:
+        self.training = False
+        return self
+
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.train = MethodType(stay, module)  # type: ignore[method-assign]
+            module.eval()
+
+
+def checkpoint_activations(backbone: nn.Module) -> None:
+    """Keep only the inputs of the residual blocks for the backward pass, which computes the rest again.
+
+    The running statistics of batch norms move in the first pass only.
+
+    Raises:
+        ValueError: no residual blocks of ours in it.
+    """
+    blocks = [module for module in backbone.modules() if isinstance(module, BasicBlock | Bottleneck)]
+    if not blocks:
+        raise ValueError(
+            f"activation checkpointing is for our ResNets, not for {type(backbone).__name__}; "
+            "set optimization.activation_checkpointing to False"
+        )
+    for block in blocks:
+        block.forward = functools.partial(_recomputed, block, block.forward)  # type: ignore[method-assign]
+
+
+def _recomputed(block: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    if not (block.training and torch.is_grad_enabled()):
+        return forward(x)
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _still_statistics(block)
+
+    result: Tensor = checkpoint(forward, x, use_reentrant=False, context_fn=contexts)
+    return result
+
+
+@contextmanager
+def _still_statistics(block: nn.Module) -> Iterator[None]:
+    """Batch norms move copies of their statistics; the autograd graph of the first pass keeps hold of the originals."""
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+    originals = [dict(norm.named_buffers(recurse=False)) for norm in norms]
+    _set_buffers(norms, [{name: value.clone() for name, value in own.items()} for own in originals])
+    try:
+        yield
+    finally:
+        _set_buffers(norms, originals)
+
+
+def _set_buffers(modules: Sequence[nn.Module], buffers: Sequence[dict[str, Tensor]]) -> None:
+    for module, own in zip(modules, buffers, strict=True):
+        for name, value in own.items():
+            setattr(module, name, value)
