@@ -42,7 +42,7 @@ class ToMmseg:
     out: Annotated[Path, tyro.conf.Positional]
     """File (.pth) to write; the configuration gets the same name with .py."""
     old_keys: bool = False
-    """Scalar factors as `gamma` of shape (1,), as before mmsegmentation 0.6, in place of `gamma.scale` of shape ()."""
+    """Scalar factors as `gamma` of shape (1,), as in older checkpoints, in place of `gamma.scale` of shape ()."""
 
 
 _USAGE = """\

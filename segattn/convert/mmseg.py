@@ -85,7 +85,7 @@ def from_mmseg(
 def to_mmseg(state: State, head: str, *, old_keys: bool = False) -> dict[str, Tensor]:
     """Rename a state dict of ours with the head `head` to mmsegmentation's names.
 
-    `old_keys` writes scalar factors as `NAME` of shape (1,), as mmsegmentation did before version 0.6, instead of
+    `old_keys` writes scalar factors as `NAME` of shape (1,), as older checkpoints of mmsegmentation have them, instead of
     `NAME.scale` of shape ().
 
     Raises:
