@@ -54,6 +54,17 @@ def claim(out: Path, config: Experiment) -> None:
         raise ValueError(f"cannot write the run into {out}: {error.strerror}") from error
 
 
+def ended(out: Path) -> records.RunRecord | None:
+    """The record of the run that has ended here, None if it has not; what a kill after the record left is cleared."""
+    path = out / "record.json"
+    if not path.exists() or not (out / "experiment.json").exists():
+        return None
+    record: records.RunRecord = records.read(path)
+    if (out / "checkpoints").exists():
+        checkpoint.remove_snapshots(out)
+    return record
+
+
 def _differences(a: Any, b: Any, path: str = "") -> Iterator[str]:
     """Paths at which two configurations differ."""
     if isinstance(a, dict) and isinstance(b, dict):

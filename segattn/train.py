@@ -92,6 +92,8 @@ def train(
 ) -> records.RunRecord:
     """Train, evaluate and record one network; goes on from the newest checkpoint in `out`, if there is one.
 
+    A run that has ended is not trained again: its record is returned.
+
     Raises:
         ValueError: the experiment or its data cannot be used, `out` holds another experiment's run, or the loss is not finite.
         Interrupted: SIGINT or SIGTERM came; the run can be continued by the same call.
@@ -99,6 +101,8 @@ def train(
     configuration.check(config)
     out = Path(out)
     run_folder.refuse_another(out, config)
+    if (ended := run_folder.ended(out)) is not None:
+        return ended
     train_set, val_set = open_data(config.data)
     trained_cost = cost.experiment_cost(config, train_set.num_classes)  # an operator without formula is an error now
     accelerator = _accelerator(config, device)
