@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from segattn import heads
 from segattn.convert.mmseg_keys import HEADS, their_name
 
-SIZE = (5, 7)
+SIZE = (11, 13)  # above ISANet's blocks of 8 x 8, which do not divide it
 
 
 class Reference:
