@@ -7,9 +7,13 @@ so a resumed run, any number of workers and any number of processes see the same
 
 from __future__ import annotations
 
+import atexit
 import functools
+import multiprocessing
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from typing import TypedDict
 
 import numpy as np
@@ -99,7 +103,7 @@ class TrainingStream:
                 collate_fn=_collate,
                 pin_memory=self.pin_memory,
                 generator=torch.Generator(),  # leaves the global one alone, or a resumed run would differ
-                worker_init_fn=_leave_signals_to_the_parent,
+                worker_init_fn=_signals_to_the_parent(),
             )
             return
         items = _Positions(self)
@@ -192,7 +196,7 @@ class EvaluationStream:
             sampler=self.indices,
             num_workers=self.num_workers,
             generator=torch.Generator(),
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=_signals_to_the_parent(),
         )
         return iter(loader)
 
@@ -209,10 +213,28 @@ class _Images:
         return to_tensor(sample.image), label, sample.name, index
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
+@dataclass(frozen=True)
+class _SignalsToTheParent:
     """A signal to the whole process group (Ctrl-C, a batch system) would else kill the worker under the parent's last step."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # a worker ends when its parent does
+
+    leaving: Event
+    """Set when the parent exits; then its SIGTERM counts, or it would wait for ever for the workers of a half-read stream."""
+
+    def __call__(self, worker: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a worker ends when its parent does
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def _on_sigterm(self, number: int, frame: object) -> None:
+        if self.leaving.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+
+@functools.cache
+def _signals_to_the_parent() -> _SignalsToTheParent:
+    leaving = multiprocessing.Event()
+    atexit.register(leaving.set)  # the last to register is the first to run: before multiprocessing terminates workers
+    return _SignalsToTheParent(leaving)
 
 
 def _collate(items: list[_Item]) -> Batch:

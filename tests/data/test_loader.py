@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -154,3 +157,29 @@ def test_limit_takes_the_first_images():
     assert [batch["indices"] for batch in evaluated] == [[1]]
     with pytest.raises(ValueError, match="limit 0"):
         EvaluationStream(of_sizes((5, 7)), limit=0)
+
+
+HALF_READ = """
+import os, signal, sys, time
+from segattn.data import streets
+from segattn.data.loader import TrainingStream
+from segattn.data.transforms import Augment
+
+dataset = streets.load("train", height=32, width=64, num_images=4)
+batches = TrainingStream(dataset, Augment((16, 16)), batch_size=2, num_workers=1).batches()
+next(batches)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.killpg(0, signal.SIGTERM)  # as a batch system does: the worker goes on
+time.sleep(0.5)
+for _ in range(5):
+    next(batches)
+print("leaving", flush=True)
+"""
+
+
+def test_workers_outlive_a_signal_to_the_group_and_end_with_a_half_read_stream():
+    answer = subprocess.run(
+        [sys.executable, "-c", HALF_READ], capture_output=True, text=True, timeout=120, start_new_session=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "leaving\n"
