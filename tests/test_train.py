@@ -330,7 +330,7 @@ def wait_for(condition, process, seconds=120):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_signal_to_the_process_leaves_a_checkpoint_that_resumes(number, tmp_path):
-    config = tiny.experiment(optimization={"iterations": 60}, validate_every=0, checkpoint_every=1000)
+    config = tiny.experiment(optimization={"iterations": 30}, validate_every=0, checkpoint_every=1000)
     (tmp_path / "experiment.json").write_text(json.dumps(to_dict(config)))
     run = tmp_path / "run"
     command = [sys.executable, "-m", "segattn", "train", str(tmp_path / "experiment.json"), "--out", str(run)]
@@ -347,8 +347,8 @@ def test_signal_to_the_process_leaves_a_checkpoint_that_resumes(number, tmp_path
     assert f"stopped by {number.name} at iteration" in errors
     assert "Traceback" not in errors
     stopped = checkpoint.latest_snapshot(run).iteration
-    assert 2 <= stopped < 60
+    assert 2 <= stopped < 30
     seen = []
     record = train(config, run, device="cpu", on_progress=lambda p: seen.append(p.done) if p.stage == "train" else None)
-    assert seen == list(range(stopped + 1, 61))
-    assert [point.iteration for point in record.curve] == list(range(1, 61))
+    assert seen == list(range(stopped + 1, 31))
+    assert [point.iteration for point in record.curve] == list(range(1, 31))

@@ -48,7 +48,7 @@ def test_yaml_experiment_is_read_too(experiment_file, tmp_path):
 
 def test_without_an_experiment_the_choices_are_named(capsys):
     assert main(["train"]) == 2
-    assert "segattn train needs an experiment: camvid, " in capsys.readouterr().err
+    assert "segattn train needs an experiment: " in capsys.readouterr().err
 
 
 def test_help_without_an_experiment_lists_them(capsys):
