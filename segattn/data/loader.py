@@ -7,13 +7,11 @@ so a resumed run, any number of workers and any number of processes see the same
 
 from __future__ import annotations
 
-import atexit
 import functools
-import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from multiprocessing.synchronize import Event
 from typing import TypedDict
 
 import numpy as np
@@ -103,7 +101,7 @@ class TrainingStream:
                 collate_fn=_collate,
                 pin_memory=self.pin_memory,
                 generator=torch.Generator(),  # leaves the global one alone, or a resumed run would differ
-                worker_init_fn=_signals_to_the_parent(),
+                worker_init_fn=_leave_signals_to_the_parent,
             )
             return
         items = _Positions(self)
@@ -196,7 +194,7 @@ class EvaluationStream:
             sampler=self.indices,
             num_workers=self.num_workers,
             generator=torch.Generator(),
-            worker_init_fn=_signals_to_the_parent(),
+            worker_init_fn=_leave_signals_to_the_parent,
         )
         return iter(loader)
 
@@ -213,28 +211,22 @@ class _Images:
         return to_tensor(sample.image), label, sample.name, index
 
 
-@dataclass(frozen=True)
-class _SignalsToTheParent:
-    """A signal to the whole process group (Ctrl-C, a batch system) would else kill the worker under the parent's last step."""
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """A signal to the whole process group (Ctrl-C, a batch system) would else kill the worker under the parent's last step.
 
-    leaving: Event
-    """Set when the parent exits; then its SIGTERM counts, or it would wait for ever for the workers of a half-read stream."""
-
-    def __call__(self, worker: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a worker ends when its parent does
-        signal.signal(signal.SIGTERM, self._on_sigterm)
-
-    def _on_sigterm(self, number: int, frame: object) -> None:
-        if self.leaving.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+    Only the parent's own SIGTERM counts, or it would wait for ever for the workers of a stream that it read half. (Where the
+    system does not tell who sent a signal, SIGTERM ends the worker as usual.)
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_the_parent, args=(os.getppid(),), daemon=True).start()
 
 
-@functools.cache
-def _signals_to_the_parent() -> _SignalsToTheParent:
-    leaving = multiprocessing.Event()
-    atexit.register(leaving.set)  # the last to register is the first to run: before multiprocessing terminates workers
-    return _SignalsToTheParent(leaving)
+def _end_with_the_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def _collate(items: list[_Item]) -> Batch:
