@@ -66,11 +66,13 @@ def evaluate(
     strata: bool = False,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     on_image: Callable[[int, int], object] = lambda done, total: None,
+    on_prediction: Callable[[int, Tensor], object] = lambda index, prediction: None,
 ) -> Evaluated:
     """Score `model` on a labelled split; the model is left in the mode it was in.
 
     With torch.distributed initialised every process takes its share, each image is counted exactly once, and every process
-    returns the same result. `on_image(done, total)` is called after each batch. `strata` adds boundary IoU and IoU by size and
+    returns the same result. `on_image(done, total)` is called after each batch, `on_prediction(index, class indices (H, W))` for
+    each image. `strata` adds boundary IoU and IoU by size and
     width, some milliseconds an image of 128x256 and some tenths of a second one of 1024x2048, on the CPU.
 
     Raises:
@@ -101,6 +103,7 @@ def evaluate(
             with autocast():
                 predictions = predict_labels(model, batch["image"].to(device), inference=inference).cpu()
             for index, prediction, label in zip(batch["indices"], predictions, batch["label"], strict=True):
+                on_prediction(index, prediction)
                 per_image[index] = ConfusionMatrix(K, dataset.ignore_index).update(prediction, label)
                 if strata:
                     boundary[index] = torch.stack(

@@ -39,14 +39,15 @@ class EvaluateArguments:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     json: Path | None = None
     """Also write the scores to this file."""
+    write_predictions: Path | None = None
+    """Also write every prediction into this folder, for Cityscapes, ADE20K and VOC as their test servers take them."""
 
 
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(EvaluateArguments, arguments, command="evaluate", description=EvaluateArguments.__doc__ or "")
-    import torch
-
     from segattn import checkpoint, records
     from segattn.evaluate import evaluate, inference_of
+    from segattn.official import PredictionFiles, predict_split
     from segattn.optimization import resolve_device
     from segattn.train import open_split
 
@@ -69,8 +70,20 @@ def run(arguments: Sequence[str]) -> None:
         section = dataclasses.replace(section, val_split=chosen.split)
     dataset = open_split(section, section.val_split, section.val_images)
     console = Console()
-    with torch.no_grad():
-        result = evaluate(model, dataset, inference_of(evaluation))
+    inference = inference_of(evaluation)
+    if chosen.write_predictions is None:
+        result = evaluate(model, dataset, inference)
+    else:
+        files = PredictionFiles(dataset, chosen.write_predictions)
+        if dataset.lazily(0).label is None:
+            if chosen.json is not None:
+                raise ValueError(f"{dataset.name} {dataset.split} has no labels, so no scores for --json; leave it out")
+            predict_split(model, dataset, files, inference=inference)
+            console.print(
+                f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}", highlight=False
+            )
+            return
+        result = evaluate(model, dataset, inference, on_prediction=files)
     _show(console, result.scores, dataset)
     if chosen.json is not None:
         records.write(result.scores, chosen.json)
