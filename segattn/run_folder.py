@@ -38,6 +38,12 @@ def refuse_another(out: Path, config: Experiment) -> None:
         raise ValueError(f"{out} holds the run of another experiment (different: {differing}); choose another --out")
 
 
+_WRITING = tuple(
+    f".{name}." for name in ("experiment.json", "log.jsonl", "config.json", "record.json", "model", "per_image")
+)
+"""How the names of files begin that are renamed when they are complete."""
+
+
 def claim(out: Path, config: Experiment) -> None:
     """Write the experiment into the run's folder.
 
@@ -45,6 +51,9 @@ def claim(out: Path, config: Experiment) -> None:
         ValueError: as `refuse_another`, or the folder cannot be written.
     """
     refuse_another(out, config)
+    for left in out.glob(".*"):  # by a kill, while it was being written
+        if left.name.startswith(_WRITING):
+            left.unlink(missing_ok=True)
     path = out / "experiment.json"
     if path.exists():
         return
