@@ -5,6 +5,7 @@ Runs that have ended are not run again, an interrupted one goes on from its chec
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,7 +98,8 @@ def run_study(
             environment=records.read(folder / "record.json").environment,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        records.write(record, path)
+        if int(os.environ.get("RANK", "0")) == 0:  # several processes: one writes
+            records.write(record, path)
         on_position(Position(number, len(runs), run_name(run), None))
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -45,7 +46,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     chosen: Any = parse(options, rest, command=f"study {name}", description=description)
     if chosen.config.model.head != experiment.model.head:
-        raise ValueError(f"a study compares heads: give --heads {chosen.config.model.head}; --head is for segattn train")
+        raise ValueError(
+            f"a study compares heads: give --heads {chosen.config.model.head}; --head is for segattn train"
+        )
     if chosen.seeds < 1:
         raise ValueError(f"--seeds {chosen.seeds}: at least 1")
     return _run(chosen, shlex.join(["segattn", "study", *arguments]))
@@ -59,7 +62,8 @@ def _run(chosen: Any, command: str) -> int:
 
     config = chosen.config
     out = chosen.out or Path("runs") / config.name
-    console = Console()
+    speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks and writes
+    console = Console(quiet=not speaks)
     names = chosen.heads or tuple(sorted(heads.names(), key=lambda name: (name != "fcn", name)))  # the baseline first
     try:
         with study_progress(console) as reporter:
@@ -76,6 +80,8 @@ def _run(chosen: Any, command: str) -> int:
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
+    if not speaks:
+        return 0
     written = report.build(path, out)
     console.print()
     console.print(report.terminal_table(report.load(path)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
@@ -42,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     config = chosen.config
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
-    console = Console()
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # of several processes, one speaks
     try:
         with study_progress(console) as reporter:
 
