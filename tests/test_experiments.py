@@ -1,10 +1,13 @@
 """The paper's experiments: their values are the protocol's, and their docstrings say what a user must know."""
 
 import importlib
+from dataclasses import replace
 
 import pytest
 
 from segattn import config, data, experiments
+from segattn.data import _make
+from segattn.train import train
 
 PAPER = {  # crop, weight decay, align_corners
     "cityscapes": (769, 5e-4, True),
@@ -57,3 +60,31 @@ def test_docstring_has_the_launcher_and_the_source_of_published_figures(name):
     text = importlib.import_module(f"segattn.experiments.{name}").__doc__
     assert f"torchrun --nproc-per-node 4 -m segattn train {name}" in text
     assert "https://github.com/open-mmlab/mmsegmentation" in text
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_recipe_runs_on_the_real_layout_at_a_tenth_of_its_size(name, tmp_path):
+    root, size = tmp_path / "data", (64, 90)
+    _make.make(name, root, images=3, size=size)
+    experiment = experiments.load(name)
+    tenth = experiment.augmentation.crop_size[0] // 10
+    short_side = experiment.evaluation.short_side and tenth
+    sliding = {"crop_size": (76, 76), "stride": (51, 51)} if experiment.evaluation.mode == "slide" else {}
+    small = replace(
+        experiment,
+        data=replace(experiment.data, root=str(root)),
+        augmentation=replace(experiment.augmentation, crop_size=(tenth, tenth), short_side=short_side),
+        model=replace(
+            experiment.model,
+            backbone="resnet18",
+            pretrained=None,
+            head_options={"channels": 8},
+            backbone_options={"width": 8},
+        ),
+        optimization=replace(experiment.optimization, iterations=2, batch_size=2, ohem=True, class_balance="log"),
+        evaluation=replace(experiment.evaluation, short_side=short_side, **sliding),
+    )
+    record = train(small, tmp_path / "run", device="cpu")
+    labelled = sum(int((sample.label != 255).sum()) for sample in data.load(name, "val", root=str(root)))
+    assert sum(map(sum, record.scores.confusion)) == labelled  # at the label's own size
+    assert ("short side" in record.scores.inference) == (name != "cityscapes")
