@@ -1,4 +1,7 @@
 import json
+import math
+from dataclasses import asdict
+from functools import cache
 
 import pytest
 import torch
@@ -11,6 +14,15 @@ from segattn.cost import experiment_cost, ledger, network_cost
 # Grid -> image size at output stride 8, and the classes of the data set cropped so.
 GRIDS = {64: (512, 150), 65: (520, 150), 96: (768, 19), 97: (769, 19)}
 C = 512
+MODES = ["faithful", "controlled"]
+IMAGES = [(769, 769), (520, 520), (512, 1024)]
+K = 19
+
+
+@cache
+def cost_of(head, size, mode):
+    """Cost as in the study but for the backbone, which has no part in it."""
+    return network_cost(head, input_size=size, num_classes=K, backbone="resnet18", mode=mode)
 
 
 def mechanism_gflops(head, grid, options):
@@ -65,6 +77,80 @@ def test_both_attentions_of_danet_cost_what_their_equations_say(part, expected):
     assert found == list(expected)
 
 
+def isanet_macs(H, W, P=8):
+    N, D = math.ceil(H / P) * P * math.ceil(W / P) * P, C // 2
+    return 2 * N * (2 * C * D + 2 * D**2 + 2 * C**2) + N * (N // P**2 + P**2) * (D + C)
+
+
+def denoised_nl_macs(H, W):
+    n, D = math.ceil(H / 2) * math.ceil(W / 2), C // 8
+    return n * C * (2 * D + C) + n**2 * (D + C + K + 9) + 9 * n * D
+
+
+# Head -> closed form as its docstring has it, and the same as a function of the map's height and width.
+CLOSED_FORMS = {
+    "fcn": ("the mechanism costs nothing", lambda H, W: 0),
+    "non_local": (
+        "4 N C D + 2 N^2 D",
+        lambda H, W: 4 * H * W * C * (C // 2) + 2 * (H * W) ** 2 * (C // 2),
+    ),
+    "danet": (
+        "of PAM N C (2 D + C) + N^2 (D + C), of CAM 2 N C^2",
+        lambda H, W: H * W * C * (C // 4 + C) + (H * W) ** 2 * (C // 8 + C) + 2 * H * W * C**2,
+    ),
+    "dnlnet": (
+        "N C (2 D + V + 1) + N^2 (D + V) + N V, and N V C with W",
+        lambda H, W: H * W * C * (C + C // 2 + 1) + (H * W) ** 2 * C + H * W * (C // 2) + H * W * (C // 2) * C,
+    ),
+    "denoised_nl": ("n C (2D + C) + n^2 (D + C + K + 9) + 9 n D with n = ceil(H/2) ceil(W/2)", denoised_nl_macs),
+    "reconet": (
+        "r C N + r (C^2 + H^2 + W^2) in `fast` (`resample` to L x M: r (C^2 + L^2 + M^2))",
+        lambda H, W: 64 * C * H * W + 64 * (C**2 + 64**2 + 64**2),
+    ),
+    "flanet": ("4 N C^2 + (H + W) C^2", lambda H, W: 4 * H * W * C**2 + (H + W) * C**2),
+    "emanet": ("2 N C^2 + (2T + 1) N C K", lambda H, W: 2 * H * W * C**2 + (2 * 3 + 1) * H * W * C * 64),
+    "isanet": ("2 N' (2 C D + 2 D^2 + 2 C^2) + N' (N'/P^2 + P^2) (D + C)", isanet_macs),
+    "ccnet": (
+        "R N (C (2D + C) + (H + W) (D + C))",
+        lambda H, W: 2 * H * W * (C * (C // 4 + C) + (H + W) * (C // 8 + C)),
+    ),
+}
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_counted_macs_are_exactly_the_closed_form_of_the_docstring(head):
+    text, macs = CLOSED_FORMS[head]
+    assert text in " ".join(heads.module(head).__doc__.split())
+    found = [cost_of(head, size, "faithful").mechanism.macs for size in IMAGES]
+    assert found == [macs(math.ceil(height / 8), math.ceil(width / 8)) for height, width in IMAGES]
+
+
+@pytest.mark.parametrize("size", IMAGES, ids=str)
+def test_controlled_networks_differ_by_their_mechanism_only(size):
+    def surroundings(head):
+        cost = cost_of(head, size, "controlled")
+        mechanism, whole, network = (asdict(part) for part in (cost.mechanism, cost.head_total, cost.network))
+        return {figure: (whole[figure] - mechanism[figure], network[figure] - whole[figure]) for figure in whole}
+
+    expected = surroundings("fcn")
+    assert expected["macs"][0] == (9 * (2 * C * C + 2 * C**2) + C * K) * math.prod(math.ceil(s / 8) for s in size)
+    assert {head: surroundings(head) for head in heads.names()} == dict.fromkeys(heads.names(), expected)
+
+
+@pytest.mark.parametrize("head", sorted(set(heads.names()) - {"denoised_nl"}))
+def test_mechanism_costs_the_same_in_both_modes(head):
+    faithful, controlled = (cost_of(head, (520, 520), mode).mechanism for mode in MODES)
+    assert (controlled.macs, controlled.study, controlled.parameters) == (
+        faithful.macs, faithful.study, faithful.parameters,
+    )  # fmt: skip
+
+
+def test_controlled_mechanism_of_denoised_nl_brings_its_half_grid_and_class_logits():
+    faithful, controlled = (cost_of("denoised_nl", (520, 520), mode).mechanism for mode in MODES)
+    half_grid = 3 * 9 * C**2 * 33**2  # three 3x3 convolutions at half of 65 x 65
+    assert controlled.macs == faithful.macs + half_grid + C * K * 65**2
+
+
 # GFLOPs (2 per multiply-add) and million parameters of whole heads on a 97x97 grid, 19 classes, as in mmsegmentation.
 @pytest.mark.parametrize(
     ("head", "gflops", "parameters"),
@@ -85,10 +171,11 @@ def test_whole_head_costs_what_mmsegmentations_does(head, gflops, parameters):
     assert round(found.parameters / 1e6, 2) == parameters
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("head", heads.names())
-def test_macs_of_a_network_equal_torchs_own_counter(head):
+def test_macs_of_a_network_equal_torchs_own_counter(head, mode):
     with torch.device("meta"):
-        model = create_model(head, num_classes=5, backbone="resnet50", auxiliary_weight=0)
+        model = create_model(head, num_classes=5, backbone="resnet50", mode=mode, auxiliary_weight=0)
         counted = ledger(model, (65, 97)).total()
         with FlopCounterMode(display=False) as theirs, torch.no_grad():
             model(torch.empty(1, 3, 65, 97))
@@ -96,7 +183,7 @@ def test_macs_of_a_network_equal_torchs_own_counter(head):
 
 
 @pytest.mark.parametrize("head", heads.names())
-@pytest.mark.parametrize("mode", ["faithful", "controlled"])
+@pytest.mark.parametrize("mode", MODES)
 def test_parts_contain_one_another(head, mode):
     cost = network_cost(head, input_size=(65, 97), num_classes=5, backbone="resnet18", mode=mode)
     for figure in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):
