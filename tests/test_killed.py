@@ -26,7 +26,7 @@ CONFIG = tiny.experiment(
     checkpoint_every=1,
     validate_every=0,
 )
-SECONDS = 20
+SECONDS = 10
 """How long runs are being killed."""
 
 
