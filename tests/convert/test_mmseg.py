@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fabricate import CHANNELS, CLASSES, HEAD_NAMES, head_keys, segmentor
+from fabricate_mmseg import CHANNELS, CLASSES, HEAD_NAMES, head_keys, segmentor
 
 from segattn.convert.mmseg import from_mmseg, to_mmseg
 from segattn.model import create_model

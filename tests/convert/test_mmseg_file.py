@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 import torch
-from fabricate import CLASSES, HEAD_NAMES, segmentor
+from fabricate_mmseg import CLASSES, HEAD_NAMES, segmentor
 
 import segattn
 from segattn import cli

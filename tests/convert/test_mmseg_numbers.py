@@ -5,7 +5,7 @@ Nothing here knows our modules, so a query that lands on a key, or a block that 
 
 import pytest
 import torch
-from fabricate import CLASSES, decode_head
+from fabricate_mmseg import CLASSES, decode_head
 from torch import Tensor
 from torch.nn import functional as F
 
