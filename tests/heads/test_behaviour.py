@@ -50,7 +50,8 @@ def features(batch: int = 2, size: tuple[int, int] = (7, 5), dtype: torch.dtype 
 def weighted_sum(outputs: dict[str, Tensor]) -> Tensor:
     """A scalar in which every logit has its own weight."""
     torch.manual_seed(2)
-    return torch.stack([(logits * torch.randn_like(logits)).sum() for logits in outputs.values()]).sum()
+    weighted = [(m * torch.randn(m.shape, dtype=m.dtype)).sum() for m in outputs.values()]  # whatever their layout
+    return torch.stack(weighted).sum()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -193,6 +194,18 @@ def test_attention_maps_are_one_map_a_sample(name, mode, form, pixel):
     assert bool(maps) == (name != "fcn")
 
 
+@pytest.mark.parametrize(("name", "mode", "form"), EVERY)
+def test_one_position_is_a_map_too(name, mode, form):
+    head = build(name, mode, form)
+    maps = [m.requires_grad_() for m in features(size=(1, 1))]
+    weighted_sum(head(maps)).backward()
+    assert all(p.grad.isfinite().all() for p in head.parameters() if p.grad is not None)
+    alone = [m[:1].detach() for m in maps]
+    drawn = head.eval().attention_maps(alone, (0, 0))  # type: ignore[operator]
+    assert all(len(m) == 1 and m.isfinite().all() for m in drawn.values())
+    assert head(alone)["out"].isfinite().all()
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("name", "mode", "form"), [case for case in EVERY if case[2] != "reference"])
 def test_compiles_as_one_graph(name, mode, form, training):
@@ -205,6 +218,19 @@ def test_compiles_as_one_graph(name, mode, form, training):
         torch.testing.assert_close(found[key], expected[key], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "mode", "form"), [case for case in EVERY if case[2] != "reference"])
+def test_compiled_gradients_are_those_of_the_plain_head(name, mode, form):
+    torch.compiler.reset()
+    grads = []
+    for compiled in (False, True):
+        head = build(name, mode, form).double()
+        call = torch.compile(head, backend="aot_eager", fullgraph=True) if compiled else head
+        weighted_sum(call(features(dtype=torch.float64))).backward()
+        grads.append({key: p.grad for key, p in head.named_parameters() if p.grad is not None})
+    torch.testing.assert_close(grads[1], grads[0], rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize(("name", "mode", "form"), [case for case in EVERY if case[2] != "reference"])
 def test_exports_with_dynamic_height_and_width(name, mode, form):
     head = build(name, mode, form).eval()
@@ -214,6 +240,26 @@ def test_exports_with_dynamic_height_and_width(name, mode, form):
     for size in [(8, 16), (7, 5), (17, 24), (3, 3)]:
         maps = features(size=size)
         torch.testing.assert_close(program(maps)["out"], head(maps)["out"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", heads.names())
+def test_controlled_heads_of_one_seed_start_with_the_same_surroundings(name):
+    starts = []
+    for which in (name, "fcn"):
+        torch.manual_seed(0)
+        head = heads.create(which, IN_CHANNELS, CLASSES, mode="controlled", channels=16)
+        starts.append({key: value for key, value in head.state_dict().items() if key.startswith("sandwich.")})
+    torch.testing.assert_close(starts[0], starts[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["ccnet", "danet", "dnlnet", "flanet", "non_local"])
+def test_mechanism_that_starts_as_the_identity_makes_the_controlled_head_start_as_the_baseline(name):
+    outputs = []
+    for which in (name, "fcn"):
+        torch.manual_seed(0)
+        head = heads.create(which, IN_CHANNELS, CLASSES, mode="controlled", channels=16).eval()
+        outputs.append(head(features())["out"])
+    assert torch.equal(outputs[0], outputs[1])
 
 
 @pytest.mark.parametrize(("name", "mode"), HEADS)
