@@ -1,11 +1,14 @@
 import functools
+import json
 import signal
 
 import pytest
 import tiny
 
-from segattn import records, report
+from segattn import config as configuration
+from segattn import heads, records, report
 from segattn import study as study_module
+from segattn.cli import main
 from segattn.interruption import Interrupted
 from segattn.study import Position, plan, reference_costs, run_name, run_study
 
@@ -162,3 +165,23 @@ def test_run_of_a_head_by_dotted_path_has_a_plain_folder():
     assert run_name(tiny.experiment("mylab.heads.tenth", model={"mode": "controlled"}, seed=3)) == (
         "mylab-heads-tenth-controlled-s3"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["faithful", "controlled"])
+def test_one_option_chooses_the_mode_of_all_heads_which_are_trained_and_counted_in_it(mode, tmp_path):
+    short = tiny.experiment(optimization={"iterations": 1}, validate_every=0, evaluation={"examples": 0})
+    (tmp_path / "tiny.json").write_text(json.dumps(configuration.to_dict(short)))
+    out = tmp_path / "out"
+    assert main(["study", str(tmp_path / "tiny.json"), "--mode", mode, "--device", "cpu", "--out", str(out)]) == 0
+    found = records.read(out / "study.json")
+    names = ["fcn", *(name for name in heads.names() if name != "fcn")]
+    assert found.runs == [f"{name}-{mode}-s0/record.json" for name in names]
+    runs = [records.read(out / path) for path in found.runs]
+    assert [(run.head, run.mode) for run in runs] == [(name, mode) for name in names]
+    crops = [(769, 769), (520, 520)]
+    assert [(c.head, c.mode, c.input_size) for c in found.costs] == [(n, mode, s) for n in names for s in crops]
+    surroundings = [{c.head_total.macs - c.mechanism.macs for c in found.costs if c.input_size == s} for s in crops]
+    assert [len(macs) == 1 for macs in surroundings] == [mode == "controlled"] * 2
+    assert (len({run.cost.head_total.macs - run.cost.mechanism.macs for run in runs}) == 1) == (mode == "controlled")
+    assert {name for name in names if f"{name},{mode}" in (out / "table.csv").read_text()} == set(names)
