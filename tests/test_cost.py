@@ -9,7 +9,8 @@ from golden import make
 from torch.utils.flop_counter import FlopCounterMode
 
 from segattn import create_model, heads
-from segattn.cost import experiment_cost, ledger, network_cost
+from segattn.cost import experiment_cost, ledger, network_cost, parts
+from segattn.profile.peers import cross_check
 
 # Grid -> image size at output stride 8, and the classes of the data set cropped so.
 GRIDS = {64: (512, 150), 65: (520, 150), 96: (768, 19), 97: (769, 19)}
@@ -17,6 +18,7 @@ C = 512
 MODES = ["faithful", "controlled"]
 IMAGES = [(769, 769), (520, 520), (512, 1024)]
 K = 19
+SMALL = {"backbone": "resnet18", "backbone_options": {"width": 8}, "auxiliary_weight": 0}
 
 
 @cache
@@ -180,6 +182,24 @@ def test_macs_of_a_network_equal_torchs_own_counter(head, mode):
         with FlopCounterMode(display=False) as theirs, torch.no_grad():
             model(torch.empty(1, 3, 65, 97))
     assert counted.flops == theirs.get_total_flops()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("head", heads.names())
+def test_fvcore_counts_the_same_products_and_besides_them_what_the_docs_say(head, mode):
+    with torch.device("meta"):
+        model = create_model(head, num_classes=5, mode=mode, head_options={"channels": 32}, **SMALL)
+    module, inputs = parts(model, (65, 97))["head"]
+    (reading,) = cross_check(module, *inputs, peers=["fvcore"])
+    if reading.figure is None:
+        pytest.skip(f"fvcore {reading.problem}")
+    terms = {term.kind: term for term in reading.terms}
+    products = [terms[kind] for kind in ("Conv2d", "conv2d", "Linear", "@") if kind in terms]
+    assert [term.figure for term in products] == [term.macs for term in products]
+    if "einsum" in terms and head != "reconet":  # its outer products are no multiply-adds, but half of one for fvcore
+        assert terms["einsum"].figure == pytest.approx(terms["einsum"].macs, rel=1e-3)  # its figure has four digits
+    other = {kind for kind, term in terms.items() if term.figure and term not in products}
+    assert other <= {"BatchNorm2d", "interpolate", "einsum"}
 
 
 @pytest.mark.parametrize("head", heads.names())
