@@ -33,9 +33,9 @@ class EvaluateArguments:
     stride: str | None = None
     """Step of the window, HEIGHTxWIDTH; two thirds of it unless given."""
     flip: bool = False
-    """Average with the mirrored image."""
-    scales: tuple[float, ...] = (1.0,)
-    """Average over these scales."""
+    """Average with the mirrored image; always where the experiment does."""
+    scales: tuple[float, ...] | None = None
+    """Average over these scales; as in the experiment unless given."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     json: Path | None = None
     """Also write the scores to this file."""
@@ -58,8 +58,8 @@ def run(arguments: Sequence[str]) -> None:
         mode=chosen.mode or experiment.evaluation.mode,
         crop_size=size(chosen.crop) if chosen.crop else experiment.evaluation.crop_size,
         stride=size(chosen.stride) if chosen.stride else experiment.evaluation.stride,
-        flip=chosen.flip,
-        scales=chosen.scales,
+        flip=chosen.flip or experiment.evaluation.flip,
+        scales=chosen.scales or experiment.evaluation.scales,
     )
     if evaluation.mode == "whole":
         if chosen.crop or chosen.stride:
