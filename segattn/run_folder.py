@@ -23,12 +23,16 @@ def refuse_another(out: Path, config: Experiment) -> None:
     """Raise unless the folder is free or holds a run of this experiment; nothing is written.
 
     Raises:
-        ValueError: the folder holds another experiment's run (naming what differs), or is a file.
+        ValueError: the folder holds another experiment's run (naming what differs) or one that nobody knows, or is a file.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder for the run")
     path = out / "experiment.json"
     if not path.exists():
+        if (out / "checkpoints").exists():
+            raise ValueError(
+                f"{out} has checkpoints but no experiment.json to say whose; choose another --out or remove it"
+            )
         return
     # read as an experiment: settings that an older version did not have are at their defaults
     theirs = configuration.to_dict(configuration.from_dict(json.loads(path.read_text())))
@@ -224,6 +228,11 @@ class Log:
             if point.mean_iou is not None:
                 self.board.add_scalar("val/mean_iou", point.mean_iou, point.iteration)
             self.board.flush()
+
+    def close(self) -> None:
+        """End TensorBoard's writer, which has a thread and a file of its own."""
+        if self.board is not None:
+            self.board.close()
 
 
 def _tensorboard(folder: Path, start: int) -> Any:

@@ -14,7 +14,7 @@ import math
 import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def train(
     start = run_folder.restore(out, state, seed=config.seed, rank=rank)
     log = run_folder.Log(out / "log.jsonl", start, active=accelerator.is_main_process)
     accelerator.wait_for_everyone()
-    with signals() as stop:
+    with closing(log), signals() as stop:
         loop = _Loop(config, out, accelerator, prepared, state, step, log, val_set, on_progress, stop)
         seconds = loop.run(stream, start)
         record = loop.finish(trained_cost, seconds)

@@ -23,3 +23,18 @@ def test_another_experiment_is_named_by_what_differs(tmp_path):
     run_folder.claim(tmp_path, tiny.TINY)
     with pytest.raises(ValueError, match=r"different: optimization\.lr, seed"):
         run_folder.refuse_another(tmp_path, tiny.experiment(seed=7, optimization={"lr": 0.5}))
+
+
+def test_checkpoints_of_nobody_are_not_gone_on_from(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match=r"checkpoints but no experiment\.json"):
+        run_folder.refuse_another(tmp_path, tiny.TINY)
+
+
+def test_a_closed_log_has_ended_its_tensorboard_writer(tmp_path):
+    pytest.importorskip("tensorboard")
+    log = run_folder.Log(tmp_path / "log.jsonl", 0, active=True)
+    assert log.board is not None
+    log.board.add_scalar("loss", 1.0, 1)
+    log.close()
+    assert log.board.file_writer is None
