@@ -6,6 +6,7 @@ file knows any mechanism.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, get_args
 
@@ -62,13 +63,9 @@ class Sandwich(nn.Module):
         return self.classify(self.fuse(torch.cat([x, self.refine(context)], dim=1)))
 
 
-def resize(
-    x: Float[Tensor, "B C h w"], size: tuple[int, int], *, align_corners: bool = True
-) -> Float[Tensor, "B C H W"]:
-    """Resize bilinearly to `size`; a map that has it already is returned as it is."""
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=align_corners)
+def resize(x: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B C H W"]:
+    """Resize bilinearly with aligned corners; no look whether the size is the same, which torch.export could not decide."""
+    return F.interpolate(x, list(size), mode="bilinear", align_corners=True)
 
 
 def positions(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N C"]:

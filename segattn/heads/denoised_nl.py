@@ -41,6 +41,7 @@ from segattn.heads._blocks import (
     affinity,
     check_option,
     full_precision,
+    resize,
     widen,
 )
 
@@ -59,11 +60,6 @@ def neighbours(x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B n 9 C"]:
     h, w = x.shape[-2:]
     x = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     return torch.stack([x[:, d // 3 : d // 3 + h, d % 3 : d % 3 + w] for d in range(9)], dim=3).flatten(1, 2)
-
-
-def resize(x: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B C H W"]:
-    """Bilinear with aligned corners; without `_blocks.resize`'s comparison of sizes, which torch.export cannot decide here."""
-    return F.interpolate(x, list(size), mode="bilinear", align_corners=True)
 
 
 class DenoisedNonLocal(nn.Module):
