@@ -6,5 +6,7 @@ ledger.py       the rows and their totals
 render.py       a ledger as table, CSV, JSON or Markdown
 recording.py    the distinct calls of a forward pass, each to be run again alone
 peers.py        what other counters say of a module, and for which calls and why they differ
+worker.py       a piece of work in a process of its own, which is told when to run
+memory.py       peak memory of a piece of work
 environment.py  where a figure was measured
 """

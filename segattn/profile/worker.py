@@ -1,0 +1,259 @@
+"""A piece of work in a Python process of its own, which is told when to run and answers with time or memory.
+
+A case that runs out of memory, is refused, or dies, does so there: the caller gets an `Outcome` and goes on. The work is named
+by an importable target, so that the process need not inherit anything:
+
+    with Worker("mypkg.cases:block", {"size": 97}) as worker:
+        worker.build()         # mypkg.cases.block(size=97) -> Task, and its warm-up
+        worker.time()          # seconds of one run
+
+The channel is one JSON object a line, on the process's standard input and output; what the work prints goes to a file that is
+quoted if the process dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Any
+
+OK, OUT_OF_MEMORY, REFUSED, FAILED = "ok", "out of memory", "refused", "failed"
+_EXHAUSTED = ("can't allocate memory", "out of memory", "bad_alloc", "cannot allocate memory", "failed to allocate")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a target returns: the work to measure, and what is done once before it.
+
+    `run` is called with no arguments and its result is dropped. `warm_up` should be the same work at a tiny size, so that what
+    libraries allocate when they start is not taken for the work's; without one nothing is warmed up.
+    """
+
+    run: Callable[[], Any]
+    warm_up: Callable[[], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a request ended: `ok`, `out of memory`, `refused` (a ValueError of the work) or `failed`."""
+
+    kind: str
+    message: str = ""
+    """One line: why it is not ok."""
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.kind == OK
+
+
+class Worker:
+    """A process that builds the task `target` ("module:function", called with `arguments`, which must fit JSON) and runs it.
+
+    `threads` is for torch and OpenMP in the process (None: their own choice), `environment` is added to that of this process,
+    `limit_bytes` bounds what the process may allocate from its build on, so that too large a case ends in an error of its own.
+    After `timeout` seconds without an answer a process is ended.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        arguments: Mapping[str, Any],
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        limit_bytes: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 600.0,
+    ) -> None:
+        if target.count(":") != 1:
+            raise ValueError(f"target {target!r} should be 'module:function', such as 'mypkg.cases:block'")
+        self.timeout = timeout
+        self.build_request = {
+            "do": "build",
+            "target": target,
+            "arguments": dict(arguments),
+            "device": device,
+            "threads": threads,
+            "limit_bytes": limit_bytes,
+        }
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from segattn.profile.worker import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=_environment(threads, environment or {}),
+        )
+        self.answers: queue.Queue[bytes | None] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def build(self) -> Outcome:
+        """Import and call the target, run its warm-up."""
+        return self._ask(self.build_request)
+
+    def time(self) -> Outcome:
+        """One run; `seconds` in the outcome's values, until the device has finished."""
+        return self._ask({"do": "time"})
+
+    def memory(self, runs: int = 1) -> Outcome:
+        """The peak of `runs` runs; see `segattn.profile.memory`."""
+        return self._ask({"do": "memory", "runs": runs})
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.log):
+            with contextlib.suppress(OSError):  # an unsent request
+                if pipe is not None:
+                    pipe.close()
+
+    def _ask(self, request: Mapping[str, Any]) -> Outcome:
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps(request).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            return self._died()
+        try:
+            line = self.answers.get(timeout=self.timeout)
+        except queue.Empty:
+            self.close()
+            return Outcome(FAILED, f"no answer within {self.timeout:g} s")
+        if line is None:
+            return self._died()
+        answer = json.loads(line)
+        return Outcome(answer["kind"], answer["message"], answer["values"])
+
+    def _listen(self) -> None:
+        assert self.process.stdout is not None
+        with contextlib.suppress(ValueError, OSError):  # closed meanwhile
+            for line in self.process.stdout:
+                self.answers.put(line)
+        self.answers.put(None)
+
+    def _died(self) -> Outcome:
+        code = self.process.wait()
+        if code == -signal.SIGKILL if os.name == "posix" else False:
+            return Outcome(OUT_OF_MEMORY, "the process was killed, as the system does when memory is short")
+        said = self._last_words()
+        if any(word in said.lower() for word in _EXHAUSTED):
+            return Outcome(OUT_OF_MEMORY, said)
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return Outcome(FAILED, f"the process ended with {how}" + (f": {said}" if said else ""))
+
+    def _last_words(self) -> str:
+        if self.log.closed:
+            return ""
+        self.log.seek(0)
+        lines = [line.strip() for line in self.log.read().decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1][:300] if lines else ""
+
+
+def _environment(threads: int | None, more: Mapping[str, str]) -> dict[str, str]:
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    found = {**os.environ, "PYTHONPATH": path, **more}
+    if threads is not None:
+        found.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    return found
+
+
+def serve() -> None:
+    """The process's side: answer requests until the caller has gone."""
+    channel = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what the work prints
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends us
+    served = _Served()
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        try:
+            values = getattr(served, request.pop("do"))(**request)
+            answer = {"kind": OK, "message": "", "values": values}
+        except BaseException as error:
+            answer = {"kind": kind_of(error), "message": first_line(error), "values": {}}
+            del error
+        channel.write(json.dumps(answer).encode() + b"\n")
+
+
+class _Served:
+    """What a process does on request."""
+
+    task: Task
+    device = "cpu"
+    start_bytes: int | None = None
+
+    def build(
+        self, target: str, arguments: dict[str, Any], device: str, threads: int | None, limit_bytes: int | None
+    ) -> dict[str, Any]:
+        import torch
+
+        from segattn.profile import memory
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        name, function = target.split(":")
+        build = getattr(importlib.import_module(name), function)
+        self.device = device
+        self.start_bytes = memory.resident(device)
+        if limit_bytes is not None:
+            memory.limit(limit_bytes, device)
+        self.task = build(**arguments)
+        if self.task.warm_up is not None:
+            self.task.warm_up()
+        return {}
+
+    def time(self) -> dict[str, Any]:
+        synchronize(self.device)
+        begun = time.perf_counter()
+        self.task.run()
+        synchronize(self.device)
+        return {"seconds": time.perf_counter() - begun}
+
+    def memory(self, runs: int) -> dict[str, Any]:
+        from segattn.profile import memory
+
+        return {"start_bytes": self.start_bytes, **memory.peak(self.task.run, self.device, runs)}
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device has done everything it was given."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+def kind_of(error: BaseException) -> str:
+    """The kind of outcome that an exception makes."""
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or any(word in text for word in _EXHAUSTED):
+        return OUT_OF_MEMORY
+    return REFUSED if isinstance(error, ValueError) else FAILED
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, on one line, with its type unless it is a ValueError."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]
+    return said if isinstance(error, ValueError) and said else f"{type(error).__name__}: {said}".rstrip(": ")

@@ -1,0 +1,58 @@
+"""Pieces of work for the tests of segattn.profile.worker and memory; imported in their processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import torch
+
+from segattn.profile.worker import Task
+
+MEGABYTE = 2**20
+
+
+def fill(megabytes: int, *, held: int = 0) -> Task:
+    """Makes `held` MB when built and fills `megabytes` MB more in each run, then frees them."""
+    kept = torch.ones(held * MEGABYTE, dtype=torch.uint8)
+    return Task(lambda: int(torch.ones(megabytes * MEGABYTE, dtype=torch.uint8)[-1]) + kept.numel())
+
+
+def grow(megabytes: int) -> Task:
+    """Keeps `megabytes` MB more after each run."""
+    kept: list[torch.Tensor] = []
+    return Task(lambda: kept.append(torch.ones(megabytes * MEGABYTE, dtype=torch.uint8)))
+
+
+def warmed() -> Task:
+    """Prints, and runs only once its warm-up has been called."""
+    called: list[int] = []
+
+    def run() -> None:
+        print("a line on standard output")
+        if len(called) != 1:
+            raise RuntimeError(f"warm-up called {len(called)} times")
+
+    return Task(run, warm_up=lambda: called.append(1))
+
+
+def refused(size: int) -> Task:
+    raise ValueError(f"size {size} should be at least 7\nmore")
+
+
+def broken() -> Task:
+    return Task(lambda: 1 // 0)
+
+
+def killed(by: str) -> Task:
+    return Task(lambda: os.kill(os.getpid(), getattr(signal, by)))
+
+
+def sleeping(seconds: float) -> Task:
+    import time
+
+    return Task(lambda: time.sleep(seconds))
+
+
+def threads() -> Task:
+    raise ValueError(f"{torch.get_num_threads()} threads")
