@@ -92,9 +92,9 @@ def layouts() -> dict[str, Layout]:
     return {
         "cityscapes": Layout(
             cityscapes.CLASS_NAMES,
-            lambda split, name: f"leftImg8bit/{split}/street/street_{name}{cityscapes.IMAGE_ENDING}",
+            lambda split, name: f"leftImg8bit/{split}/{_city_and_frame(split, name)}{cityscapes.IMAGE_ENDING}",
             lambda split, name: (
-                f"gtFine/{split}/street/street_{name}{cityscapes.IDS_ENDING}" if split != "test" else None
+                f"gtFine/{split}/{_city_and_frame(split, name)}{cityscapes.IDS_ENDING}" if split != "test" else None
             ),
             {**city_ids, IGNORE: 0},
         ),
@@ -142,6 +142,12 @@ def layouts() -> dict[str, Layout]:
             {c: c for c in (*range(19), IGNORE)},
         ),
     }
+
+
+def _city_and_frame(split: str, name: str) -> str:
+    """`CITY/CITY_SEQUENCE_FRAME`, which Cityscapes' own scripts match names by; as there, no city is in two splits."""
+    city = {"train": "avenue", "val": "boulevard", "test": "crossing"}[split]
+    return f"{city}/{city}_{name.removeprefix(f'{split}-')}_000019"
 
 
 def make(

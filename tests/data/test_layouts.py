@@ -76,3 +76,20 @@ def test_a_missing_root_says_what_to_type(layout, tmp_path):
         data.load(layout, "train")
     with pytest.raises(ValueError, match=r"no such folder|no JPEGImages"):
         data.load(layout, "train", root=tmp_path)
+
+
+def test_names_of_cityscapes_are_those_that_its_own_scripts_match(roots):
+    helper = pytest.importorskip("cityscapesscripts.helpers.csHelpers")
+    files = sorted((roots / "cityscapes").rglob("*.png"))
+    assert len(files) == 3 + 1 + 1 + 3 + 1  # images of three splits, masks of two
+    for path in files:
+        found = helper.getCsFileInfo(str(path))
+        assert found.city == path.parent.name
+        assert found.sequenceNb.isdigit()
+        assert (len(found.sequenceNb), found.frameNb, found.ext) == (6, "000019", "png")
+        assert (found.type, found.type2) in (("leftImg8bit", ""), ("gtFine", "labelIds"))
+    cities = [
+        {path.name for path in (roots / "cityscapes/leftImg8bit" / split).iterdir()}
+        for split in ("train", "val", "test")
+    ]
+    assert sum(map(len, cities)) == len(set.union(*cities))
