@@ -60,6 +60,8 @@ class Data:
     """How many images to generate, or to take, for training; None for all."""
     val_images: int | None = None
     """The same for validation."""
+    options: Annotated[Options, tyro.conf.arg(aliases=("--data-options",))] = field(default_factory=dict)
+    """Keyword arguments of the data set, such as augmented=false of voc or version=10k of coco_stuff."""
 
 
 @dataclass(frozen=True, kw_only=True)

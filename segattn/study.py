@@ -16,7 +16,8 @@ import torch
 from segattn import config as configuration
 from segattn import cost, heads, records
 from segattn.config import Experiment
-from segattn.train import Progress, open_data, train
+from segattn.splits import notices, open_data
+from segattn.train import OnNotice, Progress, train
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def run_study(
     device: str = "auto",
     num_workers: int = 0,
     on_position: OnPosition = lambda position: None,
+    on_notice: OnNotice = print,
 ) -> Path:
     """Run what is not finished yet; the path of the study's record.
 
@@ -77,7 +79,12 @@ def run_study(
     """
     out = Path(out)
     runs = plan(config, head_names, seeds)
-    open_data(config.data)  # a bad file is named before the first network is trained
+    first = int(os.environ.get("RANK", "0")) == 0  # of several processes: it writes and speaks
+    opened = None
+    if not all(_is_finished(out / run_name(run), run) for run in runs):
+        opened = open_data(config.data)  # a bad file is named before the first network is trained
+        for notice in notices(*opened) if first else ():
+            on_notice(notice)
     costs = reference_costs(head_names, config.model.mode)
     finished: list[str] = []
     path = out / "study.json"
@@ -88,7 +95,7 @@ def run_study(
             def report(progress: Progress, number: int = number, name: str = run_name(run)) -> None:
                 on_position(Position(number, len(runs), name, progress))
 
-            train(run, folder, device=device, num_workers=num_workers, on_progress=report)
+            train(run, folder, device=device, num_workers=num_workers, opened=opened, on_progress=report)
         finished.append(f"{folder.name}/record.json")
         record = records.StudyRecord(
             experiment=config.name,
@@ -98,7 +105,7 @@ def run_study(
             environment=records.read(folder / "record.json").environment,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        if int(os.environ.get("RANK", "0")) == 0:  # several processes: one writes
+        if first:
             records.write(record, path)
         on_position(Position(number, len(runs), run_name(run), None))
     return path

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -35,6 +34,7 @@ from segattn.data.transforms import Augment
 from segattn.evaluate import Evaluated, evaluate, inference_of
 from segattn.interruption import Interrupted, signals
 from segattn.optimization import learning_rate, resolve_device, resolve_precision, sgd
+from segattn.splits import notices, open_data
 from segattn.step import Step
 
 
@@ -50,36 +50,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], object]
-
-
-def open_data(config: configuration.Data) -> tuple[data.Dataset, data.Dataset]:
-    """The training and the validation split of an experiment, checked sample by sample.
-
-    Raises:
-        ValueError: a file or value that training would trip over, or a setting that this data set does not have.
-    """
-    return (
-        open_split(config, config.train_split, config.train_images),
-        open_split(config, config.val_split, config.val_images),
-    )
-
-
-def open_split(config: configuration.Data, split: str, limit: int | None) -> data.Dataset:
-    """One split of an experiment's data set, its first `limit` images or all, checked sample by sample.
-
-    Raises:
-        ValueError: a file or value that would be tripped over later, or a setting that this data set does not have.
-    """
-    options: dict[str, Any] = {}
-    if config.size is not None:
-        options.update(height=config.size[0], width=config.size[1])
-    if config.name == "streets" and limit is not None:
-        options["num_images"] = limit
-    dataset = data.load(config.name, split, root=config.root, **options)
-    if limit is not None and len(dataset) > limit:
-        dataset = dataset.first(limit)
-    data.verify(dataset)
-    return dataset
+OnNotice = Callable[[str], object]
 
 
 def train(
@@ -88,11 +59,18 @@ def train(
     *,
     device: str = "auto",
     num_workers: int = 0,
+    opened: tuple[data.Dataset, data.Dataset] | None = None,
     on_progress: OnProgress = lambda progress: None,
+    on_notice: OnNotice = print,
 ) -> records.RunRecord:
     """Train, evaluate and record one network; goes on from the newest checkpoint in `out`, if there is one.
 
     A run that has ended is not trained again: its record is returned.
+
+    Args:
+        num_workers: processes that prepare images.
+        opened: the experiment's training and validation split from `splits.open_data`, where that has been called already.
+        on_notice: gets what a user should know of the labels, in the first process.
 
     Raises:
         ValueError: the experiment or its data cannot be used, `out` holds another experiment's run, or the loss is not finite.
@@ -103,10 +81,13 @@ def train(
     run_folder.refuse_another(out, config)
     if (ended := run_folder.ended(out)) is not None:
         return ended
-    train_set, val_set = open_data(config.data)
+    train_set, val_set = open_data(config.data) if opened is None else opened
     trained_cost = cost.experiment_cost(config, train_set.num_classes)  # an operator without formula is an error now
     accelerator = _accelerator(config, device)
     rank, world_size = accelerator.process_index, accelerator.num_processes
+    if opened is None and accelerator.is_main_process:
+        for notice in notices(train_set, val_set):
+            on_notice(notice)
     torch.manual_seed(config.seed)
     model = checkpoint.build_model(config.model, train_set.num_classes)
     synchronize = accelerator.device.type == "cuda" and world_size > 1

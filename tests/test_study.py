@@ -185,3 +185,20 @@ def test_one_option_chooses_the_mode_of_all_heads_which_are_trained_and_counted_
     assert [len(macs) == 1 for macs in surroundings] == [mode == "controlled"] * 2
     assert (len({run.cost.head_total.macs - run.cost.mechanism.macs for run in runs}) == 1) == (mode == "controlled")
     assert {name for name in names if f"{name},{mode}" in (out / "table.csv").read_text()} == set(names)
+
+
+def test_data_are_checked_once_for_all_runs_and_not_for_a_finished_study(tmp_path, monkeypatch):
+    from segattn import data
+
+    genuine, checked = data.verify, []
+
+    def verify(dataset, **options):
+        checked.append(dataset.split)
+        return genuine(dataset, **options)
+
+    monkeypatch.setattr(data, "verify", verify)
+    config = tiny.experiment(optimization={"iterations": 1}, validate_every=0)
+    run_study(config, tmp_path, head_names=("fcn", "ccnet"), device="cpu")
+    assert checked == ["train", "val"]
+    run_study(config, tmp_path, head_names=("fcn", "ccnet"), device="cpu")
+    assert checked == ["train", "val"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +26,8 @@ class EvaluateArguments:
     """Split to score; the validation split of the experiment unless given."""
     data_root: str | None = None
     """Folder of the data set, where it has moved since training."""
+    data_options: config.Options = field(default_factory=dict)
+    """Options of the data set that replace those of training, such as version=10k."""
     mode: Literal["whole", "slide"] | None = None
     """Whole image or sliding window; as in the experiment unless given."""
     crop: str | None = None
@@ -49,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
     from segattn.evaluate import evaluate, inference_of
     from segattn.official import PredictionFiles, predict_split
     from segattn.optimization import resolve_device
-    from segattn.train import open_split
+    from segattn.splits import notices, open_split
 
     model = checkpoint.load_model(chosen.run, device=resolve_device(chosen.device))
     experiment: config.Experiment = model.experiment  # type: ignore[assignment]
@@ -65,11 +67,17 @@ def run(arguments: Sequence[str]) -> None:
         if chosen.crop or chosen.stride:
             raise ValueError("--crop and --stride are for --mode slide")
         evaluation = dataclasses.replace(evaluation, crop_size=None, stride=None)
-    section = dataclasses.replace(experiment.data, root=chosen.data_root or experiment.data.root)
+    section = dataclasses.replace(
+        experiment.data,
+        root=chosen.data_root or experiment.data.root,
+        options={**experiment.data.options, **chosen.data_options},
+    )
     if chosen.split is not None:
         section = dataclasses.replace(section, val_split=chosen.split)
     dataset = open_split(section, section.val_split, section.val_images)
     console = Console()
+    for notice in notices(dataset):
+        console.print(notice, highlight=False, markup=False)
     inference = inference_of(evaluation)
     if chosen.write_predictions is None:
         result = evaluate(model, dataset, inference)

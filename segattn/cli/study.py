@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,6 +77,7 @@ def _run(chosen: Any, command: str) -> int:
                 device=chosen.device,
                 num_workers=chosen.workers,
                 on_position=reporter,
+                on_notice=partial(console.print, highlight=False, markup=False),
             )
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +51,14 @@ def run(arguments: Sequence[str]) -> int:
             def report(progress: Progress) -> None:
                 reporter(Position(0, 1, run_name(config), progress))
 
-            record = train(config, out, device=chosen.device, num_workers=chosen.workers, on_progress=report)
+            record = train(
+                config,
+                out,
+                device=chosen.device,
+                num_workers=chosen.workers,
+                on_progress=report,
+                on_notice=partial(console.print, highlight=False, markup=False),
+            )
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130

@@ -7,8 +7,9 @@ import importlib
 import inspect
 import os
 import pkgutil
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable
+from types import ModuleType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from segattn.data._dataset import Dataset, Sample
 from segattn.data._verify import verify
@@ -43,12 +44,14 @@ def load(name: str, split: str, *, root: str | os.PathLike[str] | None = None, *
         ValueError: unknown name, split or option, or files that cannot be used; the message says what is allowed.
     """
     source = module(name)
+    kinds = _kinds(source.load)
     allowed = [
         parameter for parameter in inspect.signature(source.load).parameters if parameter not in ("split", "root")
     ]
-    for option in options:
+    for option, value in options.items():
         if option not in allowed:
             raise ValueError(f"data set {name} has no option {option!r}; {_nearest(option, allowed, 'options')}")
+        _check_kind(name, option, value, kinds.get(option, (object,)))
     dataset: Dataset = source.load(split, root=root, **options)
     return dataset
 
@@ -73,6 +76,31 @@ def module(name: str) -> ModuleType:
     if not hasattr(own_module, "load"):
         raise ValueError(f"module {name!r} is no data set: it has no function load(split, *, root=None)")
     return own_module
+
+
+_SCALARS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "none"}
+
+
+def _kinds(load: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
+    """The classes of each option whose annotation names nothing else than scalars and paths."""
+    try:
+        hints = get_type_hints(load)
+    except NameError:  # a module of somebody's own, with a name that only type checkers import
+        return {}
+    found = {}
+    for name, hint in hints.items():
+        parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+        classes = tuple(get_origin(part) or part for part in parts)
+        if set(classes) <= {*_SCALARS, os.PathLike}:
+            found[name] = classes
+    return found
+
+
+def _check_kind(name: str, option: str, value: Any, kinds: tuple[type, ...]) -> None:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not any(isinstance(value, kind) if kind is not int else number for kind in kinds):
+        words = " or ".join(_SCALARS[kind] for kind in kinds if kind in _SCALARS)
+        raise ValueError(f"option {option} of data set {name} should be {words}, not {value!r}")
 
 
 def _nearest(given: str, valid: list[str], what: str) -> str:

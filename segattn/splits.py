@@ -1,0 +1,54 @@
+"""The splits of an experiment's data set: opened with its settings and checked before anything is computed."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from segattn import config, data
+
+
+def open_data(section: config.Data) -> tuple[data.Dataset, data.Dataset]:
+    """The training and the validation split of an experiment, checked sample by sample.
+
+    Raises:
+        ValueError: as `open_split`.
+    """
+    return (
+        open_split(section, section.train_split, section.train_images),
+        open_split(section, section.val_split, section.val_images),
+    )
+
+
+def open_split(section: config.Data, split: str, limit: int | None) -> data.Dataset:
+    """One split of an experiment's data set, its first `limit` images or all, checked sample by sample.
+
+    Raises:
+        ValueError: a file or value that would be tripped over later, a setting that this data set does not have, or one
+            that is given twice.
+    """
+    options = dict(section.options)
+    allowed = inspect.signature(data.module(section.name).load).parameters
+    if section.size is not None:
+        if not {"height", "width"} <= allowed.keys():
+            raise ValueError(f"data.size is for generated images; {section.name} has images of its own, leave it out")
+        _add(options, "data.size", height=section.size[0], width=section.size[1])
+    if limit is not None and "num_images" in allowed:
+        _add(options, "data.train_images or data.val_images", num_images=limit)
+    dataset = data.load(section.name, split, root=section.root, **options)
+    if limit is not None and len(dataset) > limit:
+        dataset = dataset.first(limit)
+    data.verify(dataset)
+    return dataset
+
+
+def notices(*datasets: data.Dataset) -> list[str]:
+    """What a user should know of the labels of these splits, each sentence once."""
+    return list(dict.fromkeys(dataset.notice for dataset in datasets if dataset.notice))
+
+
+def _add(options: dict[str, Any], setting: str, **values: Any) -> None:
+    for name, value in values.items():
+        if name in options:
+            raise ValueError(f"data.options has {name}, which {setting} says too; give one of them")
+        options[name] = value
