@@ -99,6 +99,9 @@ def wheel(count: int) -> tuple[tuple[int, int, int], ...]:
 def _check(results: Sequence[AttentionMaps]) -> None:
     if not results:
         raise ValueError("there are no attention maps to draw")
+    for result in results:
+        if not result.maps:
+            raise ValueError(f"{result.name} has no attention maps to draw: nothing in it attends")
     first = results[0]
     for other in results[1:]:
         if other.pixel != first.pixel or not np.array_equal(other.image, first.image):

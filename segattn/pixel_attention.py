@@ -95,7 +95,74 @@ class AttentionMaps:
         return f"<{self.name} at {self.pixel}: {self.class_name} {100 * self.confidence:.0f} %; maps {maps}>"
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """An image as one network sees it: backbone and head have run, and any pixel's maps follow from that."""
+
+    name: str
+    model: SegmentationModel
+    image: np.ndarray
+    """uint8 (H, W, 3)."""
+    size: tuple[int, int]
+    """Height and width of what was given; larger than `image` only with `max_side`."""
+    features: list[Tensor]
+    prediction: np.ndarray
+    """int64 (H, W), class indices."""
+    confidence: np.ndarray
+    """float32 (H, W), the softmax probability of the class."""
+
+    @property
+    def num_bytes(self) -> int:
+        """What it keeps in memory."""
+        arrays = self.image.nbytes + self.prediction.nbytes + self.confidence.nbytes
+        return arrays + sum(feature.nbytes for feature in self.features)
+
+    @torch.no_grad()
+    def at(self, pixel: tuple[int, int]) -> AttentionMaps:
+        """The maps of the pixel (x, y); without any map where nothing in the head attends.
+
+        Raises:
+            ValueError: the pixel is outside of the image.
+        """
+        x, y = _checked(pixel, *self.size)
+        (H, W), head = self.image.shape[:2], self.model.head
+        spot = (min(int((x + 0.5) * W / self.size[1]), W - 1), min(int((y + 0.5) * H / self.size[0]), H - 1))
+        grid = (self.features[-1].shape[-2], self.features[-1].shape[-1])
+        position = position_under(spot, (H, W), grid, align_corners=self.model.align_corners)
+        maps = _named(head.attention_maps(self.features, position), head, grid, self.name)  # type: ignore[operator]
+        names, palette = _classes(self.model)
+        return AttentionMaps(
+            name=self.name,
+            image=self.image,
+            pixel=(x, y),
+            spot=spot,
+            position=position,
+            grid=grid,
+            maps=maps,
+            main=str(_declared(head, "main_map", next(iter(maps), ""))),
+            prediction=self.prediction,
+            class_index=int(self.prediction[spot[::-1]]),
+            confidence=float(self.confidence[spot[::-1]]),
+            class_names=names,
+            palette=palette,
+            align_corners=self.model.align_corners,
+        )
+
+
 @torch.no_grad()
+def look(model: SegmentationModel, image: Picture, *, name: str | None = None, max_side: int | None = None) -> Look:
+    """Run the network once on the whole image; arguments and errors as of `attention_maps`."""
+    if model.training:
+        raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
+    tensor, size = _read(image, max_side)
+    H, W = tensor.shape[-2:]
+    features = list(model.backbone(tensor[None].to(next(model.parameters()).device)))
+    logits = model.head(features)["out"].float()
+    probabilities = F.interpolate(logits, (H, W), mode="bilinear", align_corners=model.align_corners)[0].softmax(0)
+    confidence, prediction = (found.cpu().numpy() for found in probabilities.max(0))
+    return Look(name or _head_name(model.head), model, to_image(tensor), size, features, prediction, confidence)
+
+
 def attention_maps(
     model: SegmentationModel,
     image: Picture,
@@ -106,7 +173,8 @@ def attention_maps(
 ) -> AttentionMaps:
     """The attention maps of one pixel, true to the network's mechanism (`segattn heads NAME` explains each).
 
-    The backbone runs once, on the whole image. Nothing of the size N x N is made for N positions.
+    The backbone runs once, on the whole image. Nothing of the size N x N is made for N positions. For several pixels of an
+    image `look` runs the network once for all.
 
     Args:
         image: a file, a PIL image, uint8 (H, W, 3) or (H, W), or a tensor (3, H, W) as `to_tensor` normalises it.
@@ -118,40 +186,10 @@ def attention_maps(
         NoMapsError: a ValueError; nothing in the head attends.
         ValueError: no such image, a pixel outside of it, or a model in training mode.
     """
-    if model.training:
-        raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
-    tensor, (height, width) = _read(image, max_side)
-    x, y = _checked(pixel, height, width)
-    H, W = tensor.shape[-2:]
-    spot = (min(int((x + 0.5) * W / width), W - 1), min(int((y + 0.5) * H / height), H - 1))
-    features = model.backbone(tensor[None].to(next(model.parameters()).device))
-    grid = (features[-1].shape[-2], features[-1].shape[-1])
-    position = position_under(spot, (H, W), grid, align_corners=model.align_corners)
-    found = model.head.attention_maps(features, position)  # type: ignore[operator]
-    name = name or _head_name(model.head)
-    if not found:
-        raise NoMapsError(f"head {name} has no attention maps: nothing in it attends")
-    maps = _named(found, model.head, grid, name)
-    logits = model.head(features)["out"].float()
-    probabilities = F.interpolate(logits, (H, W), mode="bilinear", align_corners=model.align_corners)[0].softmax(0)
-    here = probabilities[:, spot[1], spot[0]]
-    names, palette = _classes(model)
-    return AttentionMaps(
-        name=name,
-        image=to_image(tensor),
-        pixel=(x, y),
-        spot=spot,
-        position=position,
-        grid=grid,
-        maps=maps,
-        main=str(_declared(model.head, "main_map", next(iter(maps)))),
-        prediction=probabilities.argmax(0).cpu().numpy(),
-        class_index=int(here.argmax()),
-        confidence=float(here.max()),
-        class_names=names,
-        palette=palette,
-        align_corners=model.align_corners,
-    )
+    found = look(model, image, name=name, max_side=max_side).at(pixel)
+    if not found.maps:
+        raise NoMapsError(f"head {found.name} has no attention maps: nothing in it attends")
+    return found
 
 
 def position_under(
@@ -235,8 +273,7 @@ def _named(found: Mapping[str, Tensor], head: nn.Module, grid: tuple[int, int], 
     maps = {}
     for name, tensor in found.items():
         kind = kinds.get(name, "positions")
-        values = tensor[0].float().cpu().numpy()
-        values = values[0] if kind == "bases" else values
+        values = (tensor[0, 0] if kind == "bases" else tensor[0]).float().cpu().numpy()
         expected = {"positions": grid, "half_grid": tuple((n + 1) // 2 for n in grid)}.get(kind, values.shape)
         if kind not in get_args(Kind) or values.shape != expected:
             raise ValueError(

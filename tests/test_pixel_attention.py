@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 import segattn
 from segattn import heads
 from segattn.data.transforms import to_tensor
-from segattn.pixel_attention import position_under
+from segattn.pixel_attention import look, position_under
 
 ATTENDING = [name for name in heads.names() if name != "fcn"]
 
@@ -219,3 +219,24 @@ def test_public_names_stay_what_they_are_after_their_modules_are_imported():
     for name in segattn.__all__:
         assert getattr(segattn, name) is getattr(segattn, name)
     assert callable(segattn.attention_maps)
+
+
+@pytest.mark.parametrize("head", heads.names())
+def test_one_look_serves_every_pixel_as_a_pass_for_each_would(head, monkeypatch):
+    model = network(head)
+    seen = look(model, street(), max_side=80)
+    assert seen.num_bytes > 4 * sum(feature.numel() for feature in seen.features)
+    monkeypatch.setattr(model.backbone, "forward", None)  # it has run
+    found = [seen.at(pixel) for pixel in [(0, 0), (103, 71), (60, 30)]]
+    monkeypatch.undo()
+    if head == "fcn":
+        assert [each.maps for each in found] == [{}, {}, {}]
+        with pytest.raises(ValueError, match="fcn has no attention maps to draw"):
+            found[0].figure()
+        return
+    for each in found:
+        alone = segattn.attention_maps(model, street(), each.pixel, max_side=80)
+        assert (each.spot, each.position, each.main) == (alone.spot, alone.position, alone.main)
+        assert (each.class_index, each.confidence) == (alone.class_index, alone.confidence)
+        for name, values in each.maps.items():
+            np.testing.assert_array_equal(values.values, alone.maps[name].values)
