@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor
 from segattn import config, records
 from segattn import strata as stratification
 from segattn.data import Dataset
-from segattn.data.loader import EvaluationStream
+from segattn.data.loader import Batch, EvaluationStream
 from segattn.data.transforms import to_tensor
 from segattn.inference import Inference, describe, predict_labels
 from segattn.metrics import BOUNDARY_DEFINITION, DEFINITION, ConfusionMatrix, boundary_counts
@@ -67,13 +67,14 @@ def evaluate(
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     on_image: Callable[[int, int], object] = lambda done, total: None,
     on_prediction: Callable[[int, Tensor], object] = lambda index, prediction: None,
+    watched: Callable[[Iterable[Batch]], Iterable[Batch]] = iter,
 ) -> Evaluated:
     """Score `model` on a labelled split; the model is left in the mode it was in.
 
     With torch.distributed initialised every process takes its share, each image is counted exactly once, and every process
     returns the same result. `on_image(done, total)` is called after each batch, `on_prediction(index, class indices (H, W))` for
-    each image. `strata` adds boundary IoU and IoU by size and
-    width, some milliseconds an image of 128x256 and some tenths of a second one of 1024x2048, on the CPU.
+    each image; the batches pass through `watched`, which may end the evaluation with an exception. `strata` adds boundary IoU
+    and IoU by size and width, some milliseconds an image of 128x256 and some tenths of a second one of 1024x2048, on the CPU.
 
     Raises:
         ValueError: the split has no labels, a label is outside the model's classes, or every pixel is ignored.
@@ -97,7 +98,7 @@ def evaluate(
     model.eval()
     done = 0
     try:
-        for batch in stream:
+        for batch in watched(stream):
             if batch["label"] is None:
                 raise ValueError(f"{dataset.name} {dataset.split} has no labels to score against; use another split")
             with autocast():

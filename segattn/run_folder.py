@@ -229,6 +229,14 @@ class Log:
                 self.board.add_scalar("val/mean_iou", point.mean_iou, point.iteration)
             self.board.flush()
 
+    def replace_last(self, point: records.CurvePoint) -> None:
+        """Write the last point again, with what was measured later."""
+        self.points.pop()
+        if self.active:
+            lines = self.path.read_text().splitlines(keepends=True)
+            records.write_bytes("".join(lines[:-1]).encode(), self.path)
+        self.add(point, self.seconds)
+
     def close(self) -> None:
         """End TensorBoard's writer, which has a thread and a file of its own."""
         if self.board is not None:

@@ -10,6 +10,7 @@ and iteration); files are written by the main process only. A run's folder:
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import signal
 import time
@@ -32,7 +33,7 @@ from segattn.config import Experiment
 from segattn.data.loader import TrainingStream
 from segattn.data.transforms import Augment
 from segattn.evaluate import Evaluated, evaluate, inference_of
-from segattn.interruption import Interrupted, signals
+from segattn.interruption import Interrupted, Stop, signals
 from segattn.optimization import learning_rate, resolve_device, resolve_precision, sgd
 from segattn.splits import notices, open_data
 from segattn.step import Step
@@ -114,14 +115,17 @@ def train(
     run_folder.seed_process(config.seed, rank, 0)
     state = run_folder.State(model, optimizer, accelerator.scaler, average)
     start = run_folder.restore(out, state, seed=config.seed, rank=rank)
+    if world_size > 1 and len(set(gather_object([start]))) > 1:
+        raise ValueError(f"the processes see different checkpoints in {out}; give a folder that all machines share")
     log = run_folder.Log(out / "log.jsonl", start, active=accelerator.is_main_process)
     accelerator.wait_for_everyone()
-    with closing(log), signals() as stop:
+    with closing(log), signals() as received:
+        stop = Stop(accelerator, received)
         loop = _Loop(config, out, accelerator, prepared, state, step, log, val_set, on_progress, stop)
         seconds = loop.run(stream, start)
         record = loop.finish(trained_cost, seconds)
-        if stop:
-            raise Interrupted(f"stopped by {signal.Signals(stop[0]).name} when {out} had just been finished")
+        if stop.asked_for():
+            raise Interrupted(f"stopped by {signal.Signals(received[0]).name} when {out} had just been finished")
     return record
 
 
@@ -139,7 +143,7 @@ class _Loop:
         log: run_folder.Log,
         val_set: data.Dataset,
         on_progress: OnProgress,
-        stop: list[int],
+        stop: Stop,
     ) -> None:
         self.config, self.out, self.accelerator, self.prepared = config, out, accelerator, prepared
         self.state, self.step, self.log, self.val_set = state, step, log, val_set
@@ -152,6 +156,7 @@ class _Loop:
         optimization = self.config.optimization
         before = self.log.seconds
         began = time.perf_counter()
+        self._catch_up(start)
         self.prepared.train()
         for iteration, batch in enumerate(stream.batches(start, optimization.iterations), start):
             lr = learning_rate(iteration, optimization)
@@ -168,43 +173,38 @@ class _Loop:
                 )
             seconds = before + time.perf_counter() - began
             last = done == optimization.iterations
-            every = self.config.validate_every
-            mean_iou = self.evaluate().scores.mean_iou if every and done % every == 0 and not last else None
-            if done % self.config.log_every == 0 or last or mean_iou is not None:
-                self.log.add(
-                    records.CurvePoint(iteration=done, loss=total, lr=lr, losses=losses, mean_iou=mean_iou), seconds
-                )
+            due = self._validates_after(done)
+            point = records.CurvePoint(iteration=done, loss=total, lr=lr, losses=losses)
+            if done % self.config.log_every == 0 or last or due:
+                self.log.add(point, seconds)
             self.on_progress(Progress("train", done, optimization.iterations, total))
-            stopping = self._agreed_to_stop()
-            if done % self.config.checkpoint_every == 0 or stopping or last:
+            stopping = self.stop.asked_for()
+            if done % self.config.checkpoint_every == 0 or stopping or last or due:
                 self._save(done)
             if stopping:
-                self._interrupt(f"at iteration {done}")
+                self.stop.raise_interrupted(f"at iteration {done}")
+            if due:
+                self._catch_up(done)
         return before + time.perf_counter() - began
 
-    def _agreed_to_stop(self) -> bool:
-        """Whether a signal has come to any process; the same answer in all."""
-        if self.accelerator.num_processes > 1:
-            came = torch.tensor(float(bool(self.stop)), device=self.accelerator.device)
-            if self.accelerator.reduce(came, "sum") > 0 and not self.stop:
-                self.stop.append(signal.SIGTERM)  # it came to another process
-        return bool(self.stop)
+    def _validates_after(self, done: int) -> bool:
+        every = self.config.validate_every
+        return bool(every) and 0 < done < self.config.optimization.iterations and done % every == 0
 
-    def _interrupt(self, where: str) -> None:
-        name = signal.Signals(self.stop[0]).name
-        raise Interrupted(f"stopped by {name} {where}; run the same command again to go on")
+    def _catch_up(self, done: int) -> None:
+        """The measurement that is due after iteration `done`, unless it is in the log; a checkpoint lies before it."""
+        if not self._validates_after(done):
+            return
+        point = next((point for point in self.log.points[-1:] if point.iteration == done), None)
+        if point is not None and point.mean_iou is None:
+            mean_iou = self.evaluate(f"in the evaluation after iteration {done}").scores.mean_iou
+            self.log.replace_last(dataclasses.replace(point, mean_iou=mean_iou))
 
-    def evaluate(self, *, final: bool = False) -> Evaluated:
-        """Scores on the validation split; the final ones can be interrupted, since a checkpoint lies before them."""
-
-        def report(done: int, total: int) -> None:
-            self.on_progress(Progress("evaluate", done, total))
-            if final and self.stop:
-                self._interrupt("in the last evaluation")
-
+    def evaluate(self, when: str, *, final: bool = False) -> Evaluated:
+        """Scores on the validation split; can be interrupted, since a checkpoint lies before it."""
         if (
             self.accelerator.num_processes > 1
-        ):  # each process has its own statistics of batch norms; the first one's count
+        ):  # statistics of batch norms are each process's own; the first one's count
             for buffer in self.model.buffers():
                 buffer.copy_(broadcast(buffer))
         with nullcontext() if self.state.average is None else self.state.average.applied():
@@ -215,13 +215,14 @@ class _Loop:
                 batch_size=4,
                 strata=final and self.config.evaluation.strata,
                 autocast=self.accelerator.autocast,
-                on_image=report,
+                on_image=lambda done, total: self.on_progress(Progress("evaluate", done, total)),
+                watched=lambda batches: self.stop.until_asked_for(batches, when),
             )
 
     def finish(self, trained_cost: records.Cost, seconds: float) -> records.RunRecord:
         """Evaluate, and write the model, its pictures and its record."""
         began = time.perf_counter()
-        result = self.evaluate(final=True)
+        result = self.evaluate("in the last evaluation", final=True)
         spent = time.perf_counter() - began
         self.model.eval()
         if self.state.average is not None:

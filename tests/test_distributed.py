@@ -22,6 +22,11 @@ ALIKE = {  # nothing that each process draws or measures by itself
     "augmentation": {"crop_size": (48, 48)},  # taller than the images: many pixels are ignored, unequally many
 }
 OWN = {"model": {"head": "danet"}, "optimization": {"batch_size": 4, "iterations": 5}}  # dropout, batch norm
+STOPS = [
+    {"stop_at": ["evaluate", 1], "stop_rank": 1, "evaluation": 2},  # it has no other image, and waits
+    {"stop_at": ["evaluate", 2], "stop_rank": 0, "evaluation": 2},  # the one after 4 again, and the last
+    {},
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +38,11 @@ def two(tmp_path_factory):
     jobs = [
         {"config": alike, "out": str(folder / "alike")},
         {"config": own, "out": str(folder / "whole")},
-        {"config": own, "out": str(folder / "parts"), "stop_at": 3, "stop_rank": 1},
+        {"config": own, "out": str(folder / "parts"), "stop_at": ["train", 3], "stop_rank": 1},
         {"config": own, "out": str(folder / "parts")},
         {"config": balanced, "out": str(folder / "balanced")},
+        # evaluations: after iterations 2 and 4 and at the end; rank 0 has two images in one batch and rank 1 one
+        *({"config": own, "out": str(folder / "stopped"), **stop} for stop in STOPS),
     ]
     (folder / "jobs.json").write_text(json.dumps(jobs))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -107,11 +114,23 @@ def test_signal_to_one_process_stops_both(two):
     assert first[2]["interrupted"] == second[2]["interrupted"]
 
 
-def test_resumed_equals_uninterrupted_bit_by_bit(two):
+@pytest.mark.parametrize(
+    ("sitting", "where"), [(5, "in the evaluation after iteration 4"), (6, "in the last evaluation")]
+)
+def test_signal_to_one_process_while_both_evaluate_stops_both(two, sitting, where):
+    notes = [rank[sitting] for rank in two[1]]
+    assert [run["interrupted"] for run in notes] == [
+        f"stopped by SIGTERM {where}; run the same command again to go on"
+    ] * 2
+    assert [run["evaluations"] for run in notes] == [2, 2]
+
+
+@pytest.mark.parametrize("run", ["parts", "stopped"])
+def test_resumed_equals_uninterrupted_bit_by_bit(two, run):
     folder, _ = two
-    expected, found = load_file(folder / "whole/model.safetensors"), load_file(folder / "parts/model.safetensors")
+    expected, found = load_file(folder / "whole/model.safetensors"), load_file(folder / run / "model.safetensors")
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
-    whole, parts = (records.read(folder / run / "record.json") for run in ("whole", "parts"))
+    whole, parts = (records.read(folder / of / "record.json") for of in ("whole", run))
     assert whole.curve == parts.curve
     assert whole.scores == parts.scores
 

@@ -193,6 +193,20 @@ def test_interrupted_last_evaluation_is_done_again_without_training(tmp_path):
     assert [point.iteration for point in record.curve] == [1, 2, 3, 4, 5]
 
 
+def test_interrupted_evaluation_between_iterations_is_done_again_and_changes_nothing(uninterrupted, tmp_path):
+    _, record, _ = uninterrupted
+
+    def at_evaluation(progress):
+        if progress.stage == "evaluate":
+            signal.raise_signal(signal.SIGINT)
+
+    for _ in range(2):  # the second one before any iteration
+        with pytest.raises(Interrupted, match="SIGINT in the evaluation after iteration 2"):
+            train(tiny.experiment(record.head), tmp_path, device="cpu", on_progress=at_evaluation)
+        assert checkpoint.latest_iteration(tmp_path) == 2
+    assert train(tiny.experiment(record.head), tmp_path, device="cpu").curve == record.curve
+
+
 def test_signal_handlers_are_given_back(tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted):

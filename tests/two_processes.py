@@ -30,7 +30,7 @@ def note_writing(event, arguments):
 def run(job):
     """One training; what this process has to say about it."""
     out = Path(job["out"])
-    notes = {"buffers": [], "confusion": [], "asked": []}
+    notes = {"buffers": [], "confusion": [], "asked": [], "evaluations": 0}
     genuine = train.evaluate
 
     def evaluate(model, dataset, *arguments, **options):
@@ -40,6 +40,7 @@ def run(job):
                 return super().__getitem__(index)
 
         dataset.__class__ = Noting
+        notes["evaluations"] += 1
         try:
             result = genuine(model, dataset, *arguments, **options)
         finally:
@@ -49,7 +50,8 @@ def run(job):
         return result
 
     def on_progress(progress):
-        if progress.stage == "train" and progress.done == job.get("stop_at") and job["stop_rank"] == RANK:
+        here = job.get("stop_rank") == RANK and [progress.stage, progress.done] == job["stop_at"]
+        if here and job.get("evaluation") in (None, notes["evaluations"]):
             signal.raise_signal(signal.SIGTERM)
 
     train.evaluate = evaluate
