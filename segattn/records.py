@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from segattn.measurements import MachineLimit, Result
+
 SCHEMA = 1
 
 
@@ -32,6 +34,14 @@ class Environment:
     threads: int
     precision: str
     """Arithmetic of the forward pass: `fp32`, `bf16` or `fp16`."""
+    cores: int | None = None
+    """Logical processors that the process may use."""
+    clock_mhz: float | None = None
+    """Of the processor, when it was asked; None where the system does not say."""
+    governor: str | None = None
+    """How the system sets the processor's clock; None where it does not say."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Of torch, OpenMP and the device, as far as they move times: instruction set, thread binding, driver, power limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +202,30 @@ class StudyRecord:
     schema: int = SCHEMA
 
 
-_KINDS: dict[str, type] = {"run": RunRecord, "study": StudyRecord}
+@dataclass(frozen=True, kw_only=True)
+class BenchRecord:
+    """Time and memory of networks on one machine, as `segattn bench` measures them; see benchmarks/README.md."""
+
+    suite: str
+    """What was asked: `bench`, or `sweep size`."""
+    command: str
+    environment: Environment
+    results: list[Result]
+    limits: list[MachineLimit]
+    rounds: int
+    """Timed passes of each case, unless the budget of seconds ended them earlier."""
+    warmup: int
+    """Passes of each case before them."""
+    seed: int
+    """Of the weights, the inputs and the order within the rounds."""
+    seconds: float
+    created: str = ""
+    """UTC, ISO 8601."""
+    kind: str = "bench"
+    schema: int = SCHEMA
+
+
+_KINDS: dict[str, type] = {"run": RunRecord, "study": StudyRecord, "bench": BenchRecord}
 
 
 def write(record: Any, path: str | os.PathLike[str]) -> Path:
@@ -220,7 +253,7 @@ def write_bytes(data: bytes, path: str | os.PathLike[str]) -> Path:
 
 
 def read(path: str | os.PathLike[str]) -> Any:
-    """Read a run or study record.
+    """Read a run, study or bench record.
 
     Raises:
         ValueError: the file is no record, of another schema version, or a field is missing or of the wrong type; the

@@ -8,5 +8,7 @@ recording.py    the distinct calls of a forward pass, each to be run again alone
 peers.py        what other counters say of a module, and for which calls and why they differ
 worker.py       a piece of work in a process of its own, which is told when to run
 memory.py       peak memory of a piece of work
+latency.py      times of several pieces of work, taken in turns
+machine.py      products and copies: what the machine can do
 environment.py  where a figure was measured
 """

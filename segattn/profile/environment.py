@@ -22,6 +22,10 @@ class Environment(TypedDict):
     processor: str
     device: str
     threads: int
+    cores: int
+    clock_mhz: float | None
+    governor: str | None
+    settings: dict[str, str]
 
 
 def environment(
@@ -40,6 +44,10 @@ def environment(
         processor=processor_name(),
         device=device_name(device),
         threads=torch.get_num_threads(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        clock_mhz=clock_mhz(),
+        governor=governor(),
+        settings=settings(device),
     )
 
 
@@ -60,15 +68,45 @@ def commit(path: str | os.PathLike[str]) -> str | None:
 
 def processor_name(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> str:
     """Model name of the processor; what `platform` knows where the system has no `/proc/cpuinfo`."""
-    try:
-        lines = Path(cpuinfo).read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
+    for line in _lines(cpuinfo):
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "Hardware") and value.strip():
             return value.strip()
     return platform.processor() or platform.machine() or "unknown"
+
+
+def clock_mhz(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> float | None:
+    """The processor's clock now, the highest of its cores; None where the system does not say."""
+    found = [
+        float(value)
+        for name, _, value in (line.partition(":") for line in _lines(cpuinfo))
+        if name.strip() == "cpu MHz" and value.strip().replace(".", "", 1).isdigit()
+    ]
+    return max(found, default=None)
+
+
+def governor(folder: str | os.PathLike[str] = "/sys/devices/system/cpu/cpu0/cpufreq") -> str | None:
+    """What sets the processor's clock, such as `performance`; None where the system does not say."""
+    return next(iter(_lines(Path(folder) / "scaling_governor")), "").strip() or None
+
+
+def settings(device: torch.device | str = "cpu") -> dict[str, str]:
+    """What moves times: torch's instruction set and libraries, OpenMP's variables, the GPU's driver, power and clock limits."""
+    found = {
+        "cpu capability": torch.backends.cpu.get_cpu_capability(),
+        "oneDNN": _yes(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled),
+        "MKL": _yes(torch.backends.mkl.is_available()),
+        "AMX": _yes(torch.cpu._is_amx_tile_supported()),
+    }
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "KMP_AFFINITY", "ONEDNN_MAX_CPU_ISA")
+    found |= {name: os.environ[name] for name in names if name in os.environ}
+    if torch.device(device).type == "cuda":
+        found |= {"CUDA": str(torch.version.cuda), "cuDNN": str(torch.backends.cudnn.version())}
+        queries = ("driver_version", "power.limit", "clocks.max.sm", "clocks.max.mem", "persistence_mode")
+        index = torch.device(device).index or 0
+        values = _output("nvidia-smi", f"--id={index}", f"--query-gpu={','.join(queries)}", "--format=csv,noheader")
+        found |= dict(zip(queries, map(str.strip, values.split(",")), strict=False)) if values else {}
+    return found
 
 
 def device_name(device: torch.device | str) -> str:
@@ -78,10 +116,23 @@ def device_name(device: torch.device | str) -> str:
 
 
 def _git(path: str | os.PathLike[str], *arguments: str) -> str:
+    return _output("git", "-C", os.fspath(path), *arguments)
+
+
+def _output(*command: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", "-C", os.fspath(path), *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
+
+
+def _lines(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "no"

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import torch
 
-from segattn.profile.environment import commit, device_name, environment, processor_name
+from segattn.profile.environment import clock_mhz, commit, device_name, environment, governor, processor_name, settings
 from segattn.records import Environment
 
 
@@ -43,7 +43,8 @@ def test_fills_every_field_of_the_record_but_the_precision():
     assert record.threads == torch.get_num_threads()
     assert record.device == "cpu"
     assert record.commit is None
-    assert all(value for name, value in dataclasses.asdict(record).items() if name != "commit")
+    unknown_here = ("commit", "clock_mhz", "governor")
+    assert all(value for name, value in dataclasses.asdict(record).items() if name not in unknown_here)
 
 
 def test_commit_of_a_tracked_folder(repository):
@@ -76,3 +77,33 @@ def test_processor_is_read_from_cpuinfo(tmp_path):
 def test_device_without_a_name_is_its_type():
     assert device_name("cpu") == "cpu"
     assert device_name(torch.device("meta")) == "meta"
+
+
+def test_clock_is_the_highest_of_the_cores_and_none_where_it_is_not_said(tmp_path):
+    (tmp_path / "cpuinfo").write_text("cpu MHz\t\t: 2600.5\nmodel name\t: A\ncpu MHz\t\t: 3100.25\n")
+    assert clock_mhz(tmp_path / "cpuinfo") == 3100.25
+    assert clock_mhz(tmp_path / "absent") is None
+
+
+def test_governor_is_read_where_there_is_one(tmp_path):
+    assert governor(tmp_path) is None
+    (tmp_path / "scaling_governor").write_text("schedutil\n")
+    assert governor(tmp_path) == "schedutil"
+
+
+def test_settings_name_the_variables_that_are_set(monkeypatch):
+    monkeypatch.setenv("OMP_PROC_BIND", "close")
+    monkeypatch.delenv("KMP_AFFINITY", raising=False)
+    found = settings()
+    assert found["OMP_PROC_BIND"] == "close"
+    assert "KMP_AFFINITY" not in found
+    assert found["oneDNN"] in ("yes", "no")
+
+
+def test_a_record_from_before_these_fields_still_reads():
+    import msgspec
+
+    old = {"segattn": "0.1.0", "commit": None, "python": "3.11", "torch": "2.6", "system": "Linux", "processor": "A",
+           "device": "cpu", "threads": 2, "precision": "fp32"}  # fmt: skip
+    record = msgspec.convert(old, Environment)
+    assert (record.cores, record.clock_mhz, record.settings) == (None, None, {})

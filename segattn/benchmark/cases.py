@@ -1,0 +1,264 @@
+"""Cases of a benchmark: the combinations that were asked for, and each one's tensors and work, found on `meta`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segattn import backbones, heads
+from segattn.cost import network_cost
+from segattn.measurements import Case, Work
+from segattn.model import create_model
+from segattn.profile import flops
+
+PARTS = ("mechanism", "head", "network")
+PHASES = ("inference", "training")
+DTYPES = ("fp32", "tf32", "bf16", "fp16")
+TINY = (65, 65)
+"""Image of the warm-up: a map of 9x9 at output stride 8."""
+BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a process needs to build a case, and what the ledger says of it."""
+
+    path: str
+    """Of the mechanism within the head."""
+    inputs: tuple[Shape, ...]
+    tiny_inputs: tuple[Shape, ...]
+    gradients: tuple[Shape, ...]
+    """Training of a mechanism or head: shapes of its outputs."""
+    work: Work | None
+
+
+def combinations(
+    *,
+    names: Sequence[str],
+    parts: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    batches: Sequence[int],
+    phases: Sequence[str],
+    dtypes: Sequence[str],
+    implementations: Sequence[str],
+    channels_last: Sequence[bool],
+    compiled: Sequence[bool],
+    backbone: str,
+    output_stride: int,
+    mode: str,
+    num_classes: int,
+) -> list[Case]:
+    """Every combination as a case; FCN is left out where the part is the mechanism, of which it has none.
+
+    Raises:
+        ValueError: unknown head, backbone or output stride.
+    """
+    for name in names:
+        heads.module(name)
+    cases = []
+    for part, size, batch, phase, dtype, last, compile, name, implementation in itertools.product(
+        parts, sizes, batches, phases, dtypes, channels_last, compiled, names, implementations
+    ):
+        if part == "mechanism" and name == "fcn" and len(names) > 1:
+            continue
+        cases.append(
+            Case(
+                head=name,
+                mode=mode,
+                part=part,
+                phase=phase,
+                implementation=implementation,
+                backbone=backbone,
+                output_stride=output_stride,
+                num_classes=num_classes,
+                input_size=size,
+                map_size=_last(features(backbone, output_stride, size)[1]),
+                batch=batch,
+                dtype=dtype,
+                channels_last=last,
+                compile=compile,
+            )
+        )
+    return cases
+
+
+def image_size(map_size: tuple[int, int], output_stride: int) -> tuple[int, int]:
+    """The odd image size whose last map is `map_size`: 97x97 at output stride 8 is 769x769."""
+    height, width = map_size
+    return (height - 1) * output_stride + 1, (width - 1) * output_stride + 1
+
+
+def prepare(case: Case, device: str) -> Prepared:
+    """Shapes and work of a case.
+
+    Raises:
+        ValueError: the head refuses the size, or the device has no such arithmetic.
+    """
+    if case.dtype == "tf32" and not device.startswith("cuda"):
+        raise ValueError("tf32 is an arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
+    path, inputs, outputs = _shapes(_alike(case, batch=1))
+    tiny = _shapes(_alike(case, batch=1, input_size=TINY))[1]
+    return Prepared(
+        path=path,
+        inputs=_batched(inputs, case.batch),
+        tiny_inputs=_batched(tiny, 2 if case.phase == "training" else 1),
+        gradients=_batched(outputs, case.batch) if case.phase == "training" else (),
+        work=work(case),
+    )
+
+
+def work(case: Case) -> Work:
+    """FLOPs of the equation and bytes of the form that runs, for the whole batch; training is three times the forward pass.
+
+    The backward pass of a product is two products of its size, hence three. Bytes are those of the case's arithmetic.
+    """
+    macs, other = _equation(_alike(case, batch=1, implementation="reference", phase="inference", dtype="fp32"))
+    try:
+        moved = _moved(_alike(case, batch=1, phase="inference", dtype="fp32"))
+    except flops.UncountedOperator:  # of a kernel of ours: at least what the equation's form moves once
+        moved = _moved(_alike(case, batch=1, implementation="reference", phase="inference", dtype="fp32"))
+    times = case.batch * (3 if case.phase == "training" else 1)
+    return Work(
+        macs=times * macs, flops=2 * times * macs, other=times * other, bytes=times * moved * BYTES[case.dtype] // 4
+    )
+
+
+@lru_cache(maxsize=64)
+def features(backbone: str, output_stride: int, size: tuple[int, int]) -> tuple[tuple[int, ...], tuple[Shape, ...]]:
+    """Channels and shapes of the backbone's four maps for one image of `size`."""
+    with torch.device("meta"), torch.no_grad():
+        body = backbones.create(backbone, output_stride=output_stride).eval()
+        maps = body(torch.empty(1, 3, *size))
+    return tuple(body.channels), tuple(tuple(one.shape) for one in maps)  # type: ignore[arg-type,union-attr]
+
+
+def build_head(case: Case, device: str) -> nn.Module:
+    """The head of a case, in the form it asks for, with random weights."""
+    channels, _ = features(case.backbone, case.output_stride, case.input_size)
+    with torch.device(device):
+        return set_form(heads.create(case.head, channels, case.num_classes, mode=case.mode), case)  # type: ignore[arg-type]
+
+
+def build_network(case: Case, device: str) -> nn.Module:
+    """The network of a case; in training with its auxiliary head."""
+    with torch.device(device):
+        return set_form(
+            create_model(
+                case.head,
+                num_classes=case.num_classes,
+                backbone=case.backbone,
+                output_stride=case.output_stride,
+                mode=case.mode,  # type: ignore[arg-type]
+                auxiliary_weight=0.4 if case.phase == "training" else 0,
+            ),
+            case,
+        )
+
+
+def set_form(module: nn.Module, case: Case) -> Any:
+    """Set the case's implementation wherever there is a choice."""
+    for child in module.modules():
+        if hasattr(child, "implementation"):
+            child.implementation = case.implementation  # type: ignore[assignment]
+    return module
+
+
+def mechanism_path(head: nn.Module, name: str) -> str:
+    """Path of the mechanism within its head.
+
+    Raises:
+        ValueError: the head has none.
+    """
+    attention = getattr(head, "attention", None)
+    if attention is None or isinstance(attention, nn.Identity):
+        raise ValueError(f"{name} has no mechanism to measure; use --parts head or network")
+    return next(path for path, module in head.named_modules() if module is attention)
+
+
+def tensors(found: Any) -> Iterator[Tensor]:
+    """The tensors in what a module returned, in order."""
+    if isinstance(found, Tensor):
+        yield found
+    elif isinstance(found, dict | list | tuple):
+        for value in found.values() if isinstance(found, dict) else found:
+            yield from tensors(value)
+
+
+@lru_cache(maxsize=256)
+def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
+    """Mechanism's path, shapes of the part's inputs and outputs, for one image."""
+    if case.part == "network":
+        return "", ((1, 3, *case.input_size),), ()
+    head = build_head(case, "meta").eval()
+    given = [torch.empty(shape, device="meta") for shape in features(case.backbone, case.output_stride, case.input_size)[1]]
+    path = mechanism_path(head, case.head) if case.part == "mechanism" else ""
+    with torch.no_grad(), _seen(head.get_submodule(path)) as seen:
+        out = head(given)
+        if case.phase == "training":
+            # Norms want two values a channel, and only shapes are asked for.
+            part, doubled = head.get_submodule(path).train(), [torch.cat([one, one]) for one in seen[0]]
+            out = part(doubled) if case.part == "head" else part(*doubled)
+    return path, tuple(tuple(one.shape) for one in seen[0]), tuple((1, *one.shape[1:]) for one in tensors(out))
+
+
+@contextmanager
+def _seen(module: nn.Module) -> Iterator[list[list[Tensor]]]:
+    """What `module` is given in each of its calls."""
+    seen: list[list[Tensor]] = []
+
+    def keep(module: nn.Module, inputs: Any) -> None:
+        seen.append(list(tensors(inputs)))
+
+    hook = module.register_forward_pre_hook(keep)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+@lru_cache(maxsize=256)
+def _equation(case: Case) -> tuple[int, int]:
+    """Multiply-adds and element operations of one forward pass."""
+    cost = network_cost(
+        case.head,
+        input_size=case.input_size,
+        num_classes=case.num_classes,
+        backbone=case.backbone,
+        output_stride=case.output_stride,
+        mode=case.mode,
+    )
+    part = {"mechanism": cost.mechanism, "head": cost.head_total, "network": cost.network}[case.part]
+    return part.macs, part.other
+
+
+@lru_cache(maxsize=256)
+def _moved(case: Case) -> int:
+    """Bytes that the operators of one forward pass read and write, in fp32."""
+    if case.part == "network":
+        network = build_network(case, "meta").eval()
+        return flops.count(network, torch.empty(1, 3, *case.input_size, device="meta")).total().bytes
+    path, shapes, _ = _shapes(case)
+    given = [torch.empty(shape, device="meta") for shape in shapes]
+    part = build_head(case, "meta").eval().get_submodule(path)
+    return (flops.count(part, given) if case.part == "head" else flops.count(part, *given)).total().bytes
+
+
+def _alike(case: Case, **changes: Any) -> Case:
+    """The case as far as `changes` and what is found on `meta` go: one entry in a cache for all that agree in it."""
+    return replace(case, channels_last=False, compile=False, map_size=(0, 0), **changes)
+
+
+def _batched(shapes: Sequence[Shape], batch: int) -> tuple[Shape, ...]:
+    return tuple((batch, *shape[1:]) for shape in shapes)
+
+
+def _last(shapes: Sequence[Shape]) -> tuple[int, int]:
+    return shapes[-1][-2], shapes[-1][-1]

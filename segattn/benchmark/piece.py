@@ -1,0 +1,124 @@
+"""A case as a piece of work: module, random inputs and what one pass is. The target of the processes that measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from segattn.benchmark.cases import PARTS, TINY, Prepared, build_head, build_network, tensors
+from segattn.measurements import Case
+from segattn.profile.machine import DTYPES, set_tf32
+from segattn.profile.worker import Task
+
+Pass = Callable[[], Any]
+
+
+def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int) -> Task:
+    """The task of a case (`Case` and `Prepared` as JSON has them).
+
+    The warm-up is the same pass for a tiny image; that of a compiled module, which would be compiled for its size, is the pass.
+    """
+    chosen, found = msgspec.convert(case, Case), msgspec.convert(prepared, Prepared)
+    assert chosen.part in PARTS
+    torch.manual_seed(seed)
+    set_tf32(chosen.dtype == "tf32")
+    if chosen.part == "network" and chosen.phase == "training":
+        return _training_of_a_network(chosen, device)
+    module = _module(chosen, found, device)
+    make = _inference if chosen.phase == "inference" else _training
+    run = make(chosen, module, _inputs(chosen, found.inputs, device), found.gradients)
+    if chosen.compile:
+        return Task(run, warm_up=run)
+    return Task(run, warm_up=make(chosen, module, _inputs(chosen, found.tiny_inputs, device), ()))
+
+
+def autocast(case: Case, device: str) -> AbstractContextManager[object]:
+    """bf16 and fp16 as training and evaluation have them: weights stay in fp32."""
+    if case.dtype in ("fp32", "tf32"):
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=DTYPES[case.dtype])
+
+
+def _module(case: Case, prepared: Prepared, device: str) -> nn.Module:
+    whole = build_network(case, device) if case.part == "network" else build_head(case, device)
+    module = whole.get_submodule(prepared.path).train(case.phase == "training")
+    if case.channels_last:
+        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if case.compile:
+        module.compile()
+    return module
+
+
+def _inputs(case: Case, shapes: Sequence[Sequence[int]], device: str) -> list[Tensor]:
+    """Images in fp32; maps as the convolutions before them leave them: in the arithmetic of the case, not negative."""
+    memory_format = torch.channels_last if case.channels_last else torch.contiguous_format
+    found = []
+    for shape in shapes:
+        one = torch.randn(*shape, device=device)
+        if case.part != "network":
+            one = one.relu_().to(DTYPES[case.dtype])
+        found.append(one.to(memory_format=memory_format) if one.ndim == 4 else one)
+    return found
+
+
+def _inference(case: Case, module: nn.Module, inputs: list[Tensor], gradients: Sequence[Any]) -> Pass:
+    def run() -> Any:
+        with torch.no_grad(), autocast(case, inputs[0].device.type):
+            return module(inputs) if case.part == "head" else module(*inputs)
+
+    return run
+
+
+def _training(case: Case, module: nn.Module, inputs: list[Tensor], gradients: Sequence[Sequence[int]]) -> Pass:
+    """Forward, and backward from a random gradient; gradients of the inputs too, since the backbone needs them."""
+    made = [torch.randn(*shape, device=inputs[0].device) for shape in gradients]
+
+    def run() -> None:
+        for one in inputs:
+            one.grad = None
+            one.requires_grad_()
+        module.zero_grad()
+        with autocast(case, inputs[0].device.type):
+            found = list(tensors(module(inputs) if case.part == "head" else module(*inputs)))
+        given = made or [torch.ones_like(one) for one in found]
+        pairs = [(one, grad.to(one.dtype)) for one, grad in zip(found, given, strict=True) if one.requires_grad]
+        torch.autograd.backward([one for one, _ in pairs], [grad for _, grad in pairs])
+
+    return run
+
+
+def _training_of_a_network(case: Case, device: str) -> Task:
+    """The step of `segattn train`: loss, gradient and SGD; random labels."""
+    from accelerate import Accelerator
+
+    from segattn import execution
+    from segattn.config import Optimization
+    from segattn.optimization import sgd
+    from segattn.step import Step
+
+    precision = case.dtype if case.dtype in ("bf16", "fp16") else "no"
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    settings = Optimization(batch_size=case.batch, channels_last=case.channels_last, compile=case.compile)
+    model = execution.arrange(build_network(case, device).train(), settings, synchronize=False)
+    prepared, optimizer = accelerator.prepare(model, sgd(model, settings))  # type: ignore[arg-type]
+    step = Step(settings, accelerator, prepared, optimizer, model.loss_weights, None)  # type: ignore[arg-type]
+    batch, tiny = _batch(case, case.batch, case.input_size, device), _batch(case, 2, TINY, device)
+
+    def warm_up() -> None:
+        step(batch if case.compile else tiny)
+        optimizer.zero_grad(set_to_none=True)
+        optimizer.state.clear()  # momentum belongs to what a step needs
+
+    return Task(lambda: step(batch), warm_up=warm_up)
+
+
+def _batch(case: Case, number: int, size: tuple[int, int], device: str) -> Any:
+    memory_format = torch.channels_last if case.channels_last else torch.contiguous_format
+    images = torch.randn(number, 3, *size, device=device).to(memory_format=memory_format)
+    labels = torch.randint(0, case.num_classes, (number, *size), device=device)
+    return {"image": images, "label": labels, "names": [], "indices": []}

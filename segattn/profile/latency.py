@@ -1,0 +1,74 @@
+"""Times of pieces of work, taken in turns: a round gives each of them one pass, in an order drawn anew.
+
+What else the machine does, and how its clock drifts, then falls on all of them alike, which a loop over one piece after the
+other would charge to whichever ran at the wrong moment.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from segattn.profile.worker import OK, Outcome, Worker
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass
+class Timed:
+    """Seconds of every timed pass of one piece of work, and how it ended."""
+
+    seconds: list[float] = field(default_factory=list)
+    outcome: Outcome = field(default_factory=lambda: Outcome(OK))
+
+
+def in_turns(
+    workers: Mapping[Key, Worker],
+    *,
+    rounds: int,
+    warmup: int = 2,
+    seed: int = 0,
+    budget_seconds: float | None = None,
+    least_rounds: int = 3,
+    on_pass: Callable[[Key], object] = lambda key: None,
+) -> dict[Key, Timed]:
+    """Time each worker once a round, one at a time, after `warmup` rounds that are not kept.
+
+    With a budget the rounds end when it is spent, but not before `least_rounds`. A worker that fails is closed, keeps what
+    was timed, and the others go on. `on_pass(key)` is called after each pass, warm-up included.
+    """
+    draw = random.Random(seed)
+    found = {key: Timed() for key in workers}
+    alive = list(workers)
+    begun = time.monotonic()
+    for number in range(-warmup, rounds):
+        spent = budget_seconds is not None and time.monotonic() - begun > budget_seconds
+        if not alive or (spent and number >= min(least_rounds, rounds)):
+            break
+        for key in draw.sample(alive, len(alive)):
+            outcome = workers[key].time()
+            if not outcome.ok:
+                found[key].outcome = outcome
+                workers[key].close()
+                alive.remove(key)
+            elif number >= 0:
+                found[key].seconds.append(outcome.values["seconds"])
+            on_pass(key)
+    return found
+
+
+def quantile(samples: Sequence[float], share: float) -> float:
+    """The value below which `share` in [0, 1] of the samples lie, interpolated linearly between the two nearest.
+
+    >>> quantile([1.0, 2.0, 4.0, 8.0], 0.5)
+    3.0
+    """
+    ordered = sorted(samples)
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
