@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "score a trained network on a split",
     "predict": "label photos and videos with a trained network",
     "maps": "draw where trained networks look from one pixel",
+    "demo": "open a page to click pixels and compare where networks look",
     "heads": "list the attention heads, or explain one",
     "flops": "count what networks cost, without running them",
     "report": "tables, figures and an HTML page from finished runs",

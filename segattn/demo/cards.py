@@ -1,0 +1,141 @@
+"""The page's results as HTML: a card a network with its maps, prediction, answers at the pixels and cost.
+
+All maps of a network are in its card, small as they are on the feature map; the page shows one, and lays it over the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.colors import Normalize
+
+from segattn.demo import drawing
+from segattn.demo.explorer import Point, Points, Seen
+from segattn.demo.pictures import EXAMPLES, Picture, example
+from segattn.map_panels import concentration
+from segattn.pixel_attention import AttentionMap, AttentionMaps
+from segattn.records import Cost
+
+
+@cache
+def _templates() -> Environment:
+    loader = PackageLoader("segattn.demo", "assets")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def results(seen: Sequence[Seen], picture: Picture) -> str:
+    """A card a network; names and classes come from files and are escaped."""
+    norm = drawing.scale_of(result for each in seen for result in each.at)
+    height, width = picture.size
+    return _templates().get_template("cards.html").render(
+        cards=[_card(each, norm) for each in seen],
+        count=len(seen[0].at),
+        photo=drawing.data_uri(picture.image, photo=True),
+        ratio=f"{width} / {height}",
+        width=width,
+        height=height,
+        bar=drawing.colour_bar(),
+        ticks=[(round(100 * at, 2), text) for at, text in drawing.ticks(norm)],
+        legend=legend(seen),
+        marks=drawing.MARKS,
+    )  # fmt: skip
+
+
+def stage(picture: Picture, points: Points) -> str:
+    """The picture with its marks."""
+    height, width = picture.size
+    return _templates().get_template("stage.html").render(
+        name=picture.name,
+        photo=drawing.data_uri(picture.image, photo=True),
+        width=width,
+        height=height,
+        first=points.first,
+        second=points.second,
+        marks=drawing.MARKS,
+    )  # fmt: skip
+
+
+def examples() -> str:
+    """Generated scenes to choose from."""
+    scenes = [
+        (index, name, drawing.data_uri(example(index, 160).image, photo=True)) for index, name in EXAMPLES.items()
+    ]
+    return _templates().get_template("examples.html").render(examples=scenes)
+
+
+def legend(seen: Sequence[Seen]) -> list[tuple[str, tuple[int, int, int]]]:
+    """Names and colours of the classes that any network predicts, largest area first."""
+    names, palette = seen[0].network.class_names, seen[0].network.palette
+    counts = np.zeros(len(names), np.int64)
+    for each in seen:
+        counts += np.bincount(each.at[0].prediction.ravel(), minlength=len(names))
+    return [(names[index], palette[index]) for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
+
+
+def cost_rows(cost: Cost) -> list[tuple[str, str, str, str]]:
+    """Lines of the cost table: mechanism, head, network.
+
+    >>> from segattn.cost import network_cost
+    >>> cost_rows(network_cost("ccnet", input_size=(769, 769)))[0]
+    ('GFLOPs', '16.538', '460.694', '1,280.438')
+    """
+    parts = (cost.mechanism, cost.head_total, cost.network)
+    flops, parameters = ([f"{number:,.3f}" for number in row] for row in zip(
+        *((part.flops / 1e9, part.parameters / 1e6) for part in parts), strict=True
+    ))  # fmt: skip
+    return [("GFLOPs", *flops), ("M parameters", *parameters)]  # type: ignore[list-item]
+
+
+def caption(found: AttentionMap) -> str:
+    """What stands below a map."""
+    if found.kind == "bases":
+        return f"shares of {found.values.size} bases"
+    shape = " × ".join(map(str, found.values.shape))
+    if found.kind == "channels":
+        return f"{shape} channels, rows take"
+    share = 100 * concentration(found.values)
+    return f"half on {share:.0f} % of {shape}" if share >= 9.5 else f"half on {share:.1g} % of {shape}"
+
+
+def _card(seen: Seen, norm: Normalize) -> dict[str, Any]:
+    first = seen.at[0]
+    return {
+        "name": seen.network.name,
+        "trained": seen.network.trained,
+        "names": list(first.maps),
+        "main": first.main,
+        "views": [_view(number, result, norm) for number, result in enumerate(seen.at)],
+        "prediction": drawing.prediction_uri(first),
+        "cost": cost_rows(seen.cost),
+    }
+
+
+def _view(number: int, result: AttentionMaps, norm: Normalize) -> dict[str, Any]:
+    return {
+        "number": number,
+        "spot": _percent(result.spot, result.image.shape[:2]),
+        "maps": [_map(result, found, norm) for found in result.maps.values()],
+        "class_name": result.class_name,
+        "colour": tuple(result.palette[result.class_index]),
+        "confidence": f"{100 * result.confidence:.0f}",
+    }
+
+
+def _map(result: AttentionMaps, found: AttentionMap, norm: Normalize) -> dict[str, Any]:
+    described = {"name": found.name, "kind": found.kind, "caption": caption(found)}
+    if found.kind == "bases":
+        top = max(float(found.values.max()), 1e-12)
+        return {**described, "bars": [round(float(100 * share / top), 2) for share in found.values]}
+    described["src"] = drawing.data_uri(drawing.coloured(found.values, norm))
+    if found.kind != "channels":
+        sides = zip(("left", "top", "width", "height"), drawing.extent(result, found), strict=True)
+        described["place"] = ";".join(f"{side}:{100 * share:.4f}%" for side, share in sides)
+    return described
+
+
+def _percent(spot: Point, size: tuple[int, int]) -> tuple[float, float]:
+    return round(100 * (spot[0] + 0.5) / size[1], 3), round(100 * (spot[1] + 0.5) / size[0], 3)

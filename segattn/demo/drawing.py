@@ -1,0 +1,116 @@
+"""Colours of the explorer: maps on one scale for all networks, blended over the picture, as PNG for the page.
+
+The scale is that of `segattn maps` (segattn.map_figure): a map's value over its mean, 1 in the middle.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from functools import cache
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import Normalize
+from PIL import Image
+
+from segattn.map_panels import COLOURS, relative, scale
+from segattn.pixel_attention import AttentionMap, AttentionMaps
+
+MARKS = ("#d4002a", "#0067c0")
+"""First and second pixel; they are numbered too."""
+
+
+def scale_of(results: Iterable[AttentionMaps]) -> Normalize:
+    """One scale for every map of the results: up to 1, 2 or 5 times a power of ten above the largest, 10 at least."""
+    peak = 10.0
+    for result in results:
+        for found in result.maps.values():
+            if found.kind != "bases":
+                peak = max(peak, float(relative(found.values).max(initial=0)))
+    decade = 10.0 ** np.floor(np.log10(peak) + 1e-9)
+    return scale(next(step * decade for step in (1, 2, 5, 10) if step * decade >= peak * (1 - 1e-9)))
+
+
+def coloured(values: np.ndarray, norm: Normalize) -> np.ndarray:
+    """A map's colours, uint8 (h, w, 3), a cell a pixel."""
+    return (mpl.colormaps[COLOURS](norm(relative(values)))[:, :, :3] * 255).round().astype(np.uint8)
+
+
+def colour_bar(steps: int = 24) -> list[str]:
+    """Colours from the scale's lower end to its upper."""
+    return [mpl.colors.to_hex(mpl.colormaps[COLOURS](at)) for at in np.linspace(0, 1, steps)]
+
+
+def ticks(norm: Normalize) -> list[tuple[float, str]]:
+    """Place from 0 to 1 and text of the scale's marks."""
+    highest = float(norm.vmax or 1.0)
+    return [(float(norm(value)), f"{value:,.3g}×") for value in (1 / highest, 1 / 2, 1.0, 2.0, highest)]
+
+
+def blend(picture: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
+    """`colours` over the picture, both uint8 (H, W, 3): 0 leaves the picture, 1 the colours. The page does the same in CSS.
+
+    >>> blend(np.full((1, 1, 3), 100, np.uint8), np.full((1, 1, 3), 200, np.uint8), 0.25)[0, 0].tolist()
+    [125, 125, 125]
+    """
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity {opacity} is a share between 0 (the picture) and 1 (the colours)")
+    return (picture * (1 - opacity) + colours * opacity).round().astype(np.uint8)
+
+
+def labelled(result: AttentionMaps) -> np.ndarray:
+    """The prediction in its classes' colours, uint8 (H, W, 3)."""
+    return np.asarray(result.palette, np.uint8)[result.prediction]
+
+
+def extent(result: AttentionMaps, found: AttentionMap) -> tuple[float, float, float, float]:
+    """Left, top, width and height of a map over the picture, as shares of the picture: where upsampling brings its cells.
+
+    With `align_corners` the outer cells' centres lie on the outer pixels' centres, so that the map is larger than the picture.
+    """
+    aligned = result.align_corners or found.kind == "half_grid"  # Denoised NL resizes its half grid so
+    sides = []
+    for pixels, cells in zip(result.image.shape[:2], found.values.shape, strict=True):
+        if aligned and cells > 1:
+            step = (pixels - 1) / (cells - 1)
+            sides.append(((0.5 - step / 2) / pixels, cells * step / pixels))
+        else:
+            sides.append((0.0, 1.0))
+    (top, height), (left, width) = sides
+    return left, top, width, height
+
+
+def over_picture(result: AttentionMaps, found: AttentionMap, norm: Normalize) -> np.ndarray:
+    """A map of positions at the picture's size, uint8 (H, W, 3): each pixel has its cell's colour, nothing is smoothed."""
+    left, top, width, height = extent(result, found)
+    (H, W), (rows, columns) = result.image.shape[:2], found.values.shape
+    row = np.clip(((np.arange(H) + 0.5) / H - top) / height * rows, 0, rows - 1).astype(int)
+    column = np.clip(((np.arange(W) + 0.5) / W - left) / width * columns, 0, columns - 1).astype(int)
+    return coloured(found.values, norm)[row[:, None], column]
+
+
+def data_uri(image: np.ndarray, *, photo: bool = False) -> str:
+    """The image within the page: as PNG, or a photo as JPEG."""
+    stream = io.BytesIO()
+    if photo:
+        Image.fromarray(image).save(stream, "JPEG", quality=90)
+    else:
+        Image.fromarray(image).save(stream, "PNG")
+    kind = "jpeg" if photo else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+@cache
+def _palette_bytes(palette: tuple[tuple[int, int, int], ...]) -> list[int]:
+    flat = [channel for colour in palette for channel in colour]
+    return flat + [0] * (768 - len(flat))
+
+
+def prediction_uri(result: AttentionMaps) -> str:
+    """The prediction as a PNG of palette colours, a fraction of the size of RGB."""
+    mask, stream = Image.fromarray(result.prediction.astype(np.uint8)), io.BytesIO()
+    mask.putpalette(_palette_bytes(tuple(result.palette)))
+    mask.save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,0 +1,131 @@
+"""What the page shows, without the page: points checked, networks run once a picture, maps of a point from what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from segattn.demo.cache import ByteCache
+from segattn.demo.networks import Network
+from segattn.demo.pictures import Picture
+from segattn.pixel_attention import AttentionMaps, Look, look
+from segattn.records import Cost
+
+Point = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Points:
+    """(x, y) in pixels of the picture: one, and perhaps another to compare it with."""
+
+    first: Point
+    second: Point | None = None
+
+    def __iter__(self) -> Iterator[Point]:
+        yield self.first
+        if self.second is not None:
+            yield self.second
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One network at the points."""
+
+    network: Network
+    cost: Cost
+    """Of one pass over the picture."""
+    at: tuple[AttentionMaps, ...]
+    """One for each point; without maps where the head has none."""
+
+
+class Explorer:
+    """Networks and what they have seen; calls of several threads take turns.
+
+    Args:
+        cache_bytes: what may be kept of features and predictions; the least recently used go first.
+    """
+
+    def __init__(self, networks: Sequence[Network], *, cache_bytes: int = 2**30) -> None:
+        self.networks = {network.name: network for network in networks}
+        self.looks: ByteCache[Look] = ByteCache(cache_bytes, size=lambda seen: seen.num_bytes)
+        self._costs: ByteCache[Cost] = ByteCache(10_000, size=lambda cost: 1)
+        self._lock = Lock()
+
+    def prepare(self, picture: Picture, names: Sequence[str]) -> Iterator[str]:
+        """Run the named networks on a picture that they have not seen; gives each one's name before it runs.
+
+        Raises:
+            ValueError: no network is named, or none of that name exists.
+        """
+        for name in self._chosen(names):
+            if (picture.key, name) not in self.looks:
+                yield name
+            self._look(picture, name)
+
+    def see(self, picture: Picture, points: Points, names: Sequence[str]) -> list[Seen]:
+        """What the named networks do at the points.
+
+        Raises:
+            ValueError: no network is named, none of that name exists, or a point is outside of the picture.
+        """
+        for point in points:
+            check_point(point, picture)
+        found = []
+        for name in self._chosen(names):
+            seen, cost = self._look(picture, name)
+            with self._lock:
+                found.append(Seen(self.networks[name], cost, tuple(seen.at(point) for point in points)))
+        return found
+
+    def _look(self, picture: Picture, name: str) -> tuple[Look, Cost]:
+        network = self.networks[name]
+        with self._lock:
+            seen = self.looks.get((picture.key, name), lambda: look(network.model, picture.image, name=name))
+            return seen, self._costs.get((name, picture.size), lambda: network.cost(picture.size))
+
+    def _chosen(self, names: Sequence[str]) -> list[str]:
+        unknown = sorted(set(names) - self.networks.keys())
+        if unknown:
+            raise ValueError(f"no network {', '.join(map(str, unknown))}; there are {', '.join(self.networks)}")
+        if not names:
+            raise ValueError("No network is chosen. Tick at least one.")
+        return [name for name in self.networks if name in names]
+
+
+def default_points(picture: Picture) -> Points:
+    """A point low in the middle, where streets have something."""
+    height, width = picture.size
+    return Points((round(width * 0.55), round(height * 0.62)))
+
+
+def check_point(point: Point, picture: Picture) -> None:
+    """Raise ValueError for a point outside of the picture."""
+    (x, y), (height, width) = point, picture.size
+    if not (0 <= x < width and 0 <= y < height):
+        raise ValueError(f"Pixel ({x}, {y}) is outside of the picture of {width} x {height} pixels.")
+
+
+def read_points(raw: Any, picture: Picture) -> Points:
+    """Points as the page sends them: {"first": [x, y], "second": [x, y] or null}.
+
+    Raises:
+        ValueError: of another form, or outside of the picture.
+    """
+    given = raw if isinstance(raw, dict) else {}
+    first, second = _point(given.get("first")), _point(given.get("second"))
+    if first is None:
+        raise ValueError("Click a pixel of the picture.")
+    points = Points(first, second)
+    for point in points:
+        check_point(point, picture)
+    return points
+
+
+def _point(raw: Any) -> Point | None:
+    if raw is None:
+        return None
+    if not (isinstance(raw, list) and len(raw) == 2 and all(type(at) is int for at in raw)):
+        raise ValueError("A pixel is two whole numbers: x to the right, y down.")
+    return raw[0], raw[1]

@@ -1,0 +1,107 @@
+"""The networks that the explorer shows: those that a study has trained, or, where there are none, untrained ones that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segattn import checkpoint, experiments, heads
+from segattn.config import Model
+from segattn.cost import network_cost
+from segattn.data import streets
+from segattn.model import SegmentationModel
+from segattn.records import Cost
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """One network of the page."""
+
+    name: str
+    model: SegmentationModel
+    described: Model
+    trained: bool
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.model.class_names)  # type: ignore[arg-type]
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        return tuple(self.model.palette)  # type: ignore[arg-type]
+
+    def cost(self, input_size: tuple[int, int]) -> Cost:
+        """What a pass of one image of `input_size` (height, width) costs, counted without running it."""
+        described = self.described
+        return network_cost(
+            described.head,
+            input_size=input_size,
+            num_classes=self.model.num_classes,
+            backbone=described.backbone,
+            output_stride=described.output_stride,
+            mode=described.mode,
+            head_options=described.head_options,
+            backbone_options=described.backbone_options,
+        )
+
+
+def newest_study(runs: Path) -> Path | None:
+    """The folder in `runs` whose trained network is the newest, None where there is none."""
+    found: dict[Path, float] = {}
+    for study in sorted(runs.iterdir()) if runs.is_dir() else ():
+        try:
+            models = checkpoint.find_models(study)
+        except ValueError:
+            continue
+        found[study] = max((model / "model.safetensors").stat().st_mtime for model in models)
+    return max(found, key=lambda study: found[study]) if found else None
+
+
+def load(name: str, folder: Path, device: str | torch.device) -> Network:
+    """A trained network.
+
+    Raises:
+        ValueError: as `checkpoint.load_model`.
+    """
+    model = checkpoint.load_model(folder, device=device)
+    experiment: Any = model.experiment
+    return Network(name, model, experiment.model, trained=True)
+
+
+def untrained(device: str | torch.device) -> list[Network]:
+    """Every head of the quick study with random weights: enough to see the page, not to see anything of a mechanism's worth."""
+    plain = experiments.load("quick").model
+    scenes = streets.load("val", height=32, width=32)
+    made = []
+    for name in heads.names():
+        torch.manual_seed(0)
+        described = replace(plain, head=name)
+        model = checkpoint.build_model(described, scenes.num_classes).to(device).eval()
+        model.class_names, model.palette = scenes.class_names, scenes.palette  # type: ignore[assignment]
+        made.append(Network(name, model, described, trained=False))
+    return made
+
+
+def checked(networks: Sequence[Network]) -> list[Network]:
+    """The networks, if one page can show them.
+
+    Raises:
+        ValueError: they know different classes, or two have one name.
+    """
+    first = networks[0]
+    for other in networks[1:]:
+        if other.class_names != first.class_names:
+            raise ValueError(
+                f"{first.name} knows {len(first.class_names)} classes ({', '.join(first.class_names[:3])}, ...), "
+                f"{other.name} {len(other.class_names)} ({', '.join(other.class_names[:3])}, ...): "
+                "the networks of one page need the same classes; start a page for each study"
+            )
+    names = [network.name for network in networks]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)}: given twice; name each run once")
+    return list(networks)

@@ -1,0 +1,170 @@
+"""The page's layout in Gradio: which control calls what. What is computed and drawn is in the modules beside it."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from segattn.demo import cards, figure, pictures
+from segattn.demo.explorer import Explorer, Points, default_points, read_points
+from segattn.demo.pictures import Picture
+
+ASSETS = Path(__file__).parent / "assets"
+OPACITY = 70
+"""Per cent, of the colours over the picture, until the slider is moved."""
+_COLLECT = """(view, names, opacity, shown) => [view, names, opacity, JSON.stringify(Object.fromEntries(
+  [...document.querySelectorAll(".card select")].map((each) => [each.closest(".card").dataset.network, each.value])))]"""
+_SAVE = """(picture) => { if (!picture) return;
+  const link = document.createElement("a"); link.href = picture; link.download = "segattn-explorer.png"; link.click(); }"""
+_OPACITY = "(value) => { document.documentElement.style.setProperty('--opacity', value / 100); }"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a visitor looks at."""
+
+    picture: Picture
+    points: Points
+
+
+class Page:
+    """What the controls do. Each gives the picture's HTML, the results' HTML, a message and the new view; None leaves as is."""
+
+    def __init__(self, explorer: Explorer, *, max_side: int) -> None:
+        self.explorer, self.max_side = explorer, max_side
+
+    def open(self, names: list[str]) -> Iterator[list[Any]]:
+        yield from self._show(lambda: self._example(next(iter(pictures.EXAMPLES))), names)
+
+    def choose(self, names: list[str], event: gr.EventData) -> Iterator[list[Any]]:
+        yield from self._show(lambda: self._example(_data(event).get("index")), names)
+
+    def upload(self, file: str, names: list[str]) -> Iterator[list[Any]]:
+        yield from self._show(lambda: self._upload(Path(file)), names)
+
+    def point(self, view: View | None, names: list[str], event: gr.EventData) -> Iterator[list[Any]]:
+        yield from self._again(
+            view, names, lambda found: replace(found, points=read_points(_data(event), found.picture))
+        )
+
+    def networks(self, view: View | None, names: list[str]) -> Iterator[list[Any]]:
+        yield from self._again(view, names, lambda found: found)
+
+    def download(self, view: View | None, names: list[str], opacity: float, shown: str) -> tuple[str, str]:
+        """The figure as a data URI, and a message."""
+        try:
+            if view is None:
+                raise ValueError("Choose a picture first.")
+            wanted = json.loads(shown or "{}")
+            seen = self.explorer.see(view.picture, view.points, names)
+            drawn = figure.draw(seen, view.picture, view.points, opacity=opacity / 100, shown=wanted)
+        except ValueError as error:
+            return "", message(str(error), bad=True)
+        return f"data:image/png;base64,{base64.b64encode(drawn).decode()}", message("The figure is in your downloads.")
+
+    def _example(self, index: Any) -> View:
+        picture = pictures.example(index, self.max_side)
+        return View(picture, default_points(picture))
+
+    def _upload(self, file: Path) -> View:
+        try:
+            picture = pictures.upload(file, self.max_side)
+        finally:
+            file.unlink(missing_ok=True)
+        return View(picture, default_points(picture))
+
+    def _show(self, load: Any, names: list[str]) -> Iterator[list[Any]]:
+        """A new picture at once, then the networks one by one, then what they see."""
+        try:
+            view: View = load()
+        except ValueError as error:
+            yield [gr.skip(), gr.skip(), message(str(error), bad=True), gr.skip()]
+            return
+        yield [cards.stage(view.picture, view.points), gr.skip(), message("Looking …"), view]
+        yield from self._results(view, names)
+
+    def _again(self, view: View | None, names: list[str], change: Any) -> Iterator[list[Any]]:
+        try:
+            if view is None:
+                raise ValueError("Choose a picture first.")
+            view = change(view)
+        except ValueError as error:
+            yield [gr.skip(), gr.skip(), message(str(error), bad=True), gr.skip()]
+            return
+        yield from self._results(view, names)
+
+    def _results(self, view: View, names: list[str]) -> Iterator[list[Any]]:
+        try:
+            for name in self.explorer.prepare(view.picture, names):
+                yield [gr.skip(), gr.skip(), message(f"Looking at the picture with {name} …"), gr.skip()]
+            seen = self.explorer.see(view.picture, view.points, names)
+        except ValueError as error:
+            yield [gr.skip(), gr.skip(), message(str(error), bad=True), view]
+            return
+        yield [gr.skip(), cards.results(seen, view.picture), message(""), view]
+
+
+def message(text: str, *, bad: bool = False) -> str:
+    """A line of the page; what is wrong is announced to screen readers too."""
+    if not text:
+        return ""
+    kind = 'class="bad" role="alert"' if bad else 'role="status"'
+    return f"<p {kind}>{html.escape(text)}</p>"
+
+
+def _data(event: gr.EventData) -> dict[str, Any]:
+    """What the page's script sent: anything at all, if it was not our script."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
+def build(explorer: Explorer, *, max_side: int, source: str) -> gr.Blocks:
+    """The page. `source` says in a line where the networks come from."""
+    page, names = Page(explorer, max_side=max_side), list(explorer.networks)
+    trained = all(network.trained for network in explorer.networks.values())
+    settings: Any = {"concurrency_limit": 1, "concurrency_id": "networks", "api_visibility": "private"}
+    with gr.Blocks(title="segattn explorer", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
+        view = gr.State(None)
+        gr.HTML(
+            "<h1>Where does a network look?</h1><p>Click a pixel: each network’s attention from there, what it takes the pixel "
+            f"for, and what that costs. <span class='quiet'>{html.escape(source)}</span></p>",
+            elem_id="title",
+        )
+        if not trained:
+            gr.HTML(_read("untrained.html"), elem_id="untrained")
+        with gr.Row(elem_id="columns"):
+            with gr.Column(elem_id="left", min_width=300):
+                stage = gr.HTML("", js_on_load=_read("stage.js"), elem_id="stage")
+                status = gr.HTML("", elem_id="status")
+                examples = gr.HTML(cards.examples(), js_on_load=_read("examples.js"), elem_id="examples")
+                with gr.Row():
+                    upload = gr.UploadButton("Upload a picture", elem_id="upload", size="md", min_width=120)
+                    download = gr.Button("Download the figure", elem_id="download", size="md", min_width=120)
+                opacity = gr.Slider(0, 100, OPACITY, step=5, label="Opacity of the colours, %", elem_id="opacity")
+                chosen = gr.CheckboxGroup(names, value=names, label="Networks", elem_id="networks")
+            with gr.Column(elem_id="right", min_width=300):
+                results = gr.HTML("", js_on_load=_read("cards.js"), elem_id="results")
+        shown, drawn = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        outputs: Any = {"outputs": [stage, results, status, view], "show_progress": "hidden", **settings}
+        blocks.load(page.open, [chosen], **outputs)
+        examples.example(page.choose, [chosen], trigger_mode="always_last", **outputs)
+        upload.upload(page.upload, [upload, chosen], **outputs)
+        stage.point(page.point, [view, chosen], trigger_mode="always_last", **outputs)
+        chosen.input(page.networks, [view, chosen], trigger_mode="always_last", **outputs)
+        opacity.change(None, opacity, None, js=_OPACITY, api_visibility="private")
+        download.click(
+            page.download, [view, chosen, opacity, shown], [drawn, status], js=_COLLECT, show_progress="minimal",
+            show_progress_on=status, **settings,
+        ).then(None, drawn, None, js=_SAVE, api_visibility="private")  # fmt: skip
+    blocks.queue(max_size=64, default_concurrency_limit=1, api_open=False)
+    return blocks
+
+
+def _read(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")

@@ -1,0 +1,100 @@
+"""Pictures of the explorer: generated street scenes, and what is uploaded, which nobody has looked at before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segattn.data import streets
+from segattn.data._decode import read_image
+
+MAX_PIXELS = 40_000_000
+"""Of an upload, before it is decoded: 120 MB as RGB, more than any phone's usual photo."""
+MAX_FILE_BYTES = 20 * 2**20
+MIN_SIDE = 32
+EXAMPLES = {
+    2: "Tram on its rails, rider in front",
+    26: "Bus, and a rider before it",
+    6: "Zebra crossing, people",
+    9: "Cyclist on tram rails",
+    23: "Evening, wall on the right",
+    7: "Truck and fences at dusk",
+}
+"""Scenes of streets' validation split by index, and what is in them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture at the size at which it is shown and labelled."""
+
+    name: str
+    image: np.ndarray
+    """uint8 (H, W, 3)."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @cached_property
+    def key(self) -> str:
+        """The same for the same pixels."""
+        return blake2b(repr(self.image.shape).encode() + self.image.tobytes(), digest_size=16).hexdigest()
+
+
+def example(index: int, max_side: int) -> Picture:
+    """A generated scene, twice as wide as high.
+
+    Raises:
+        ValueError: no example has this index.
+    """
+    if index not in EXAMPLES:
+        raise ValueError(f"There is no example {index!r}.")
+    width = max(min(384, max_side), 2 * MIN_SIDE)
+    sample = streets.load("val", height=width // 2, width=width)[index]
+    return Picture(EXAMPLES[index], sample.image)
+
+
+def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
+    """Read an uploaded file and scale it down to `max_side` pixels on its longer side.
+
+    Raises:
+        ValueError: too large a file, too many pixels (both before anything is decoded), no picture, damaged, transparent or
+            tiny; the message names the file as it was uploaded, not its place here.
+    """
+    name = name or path.name
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MB; upload a smaller picture")
+        _check_pixels(path)
+        pixels = read_image(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(str(error).replace(str(path), name)) from None
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(f"{name}: {width} x {height} pixels; a picture needs at least {MIN_SIDE} on each side")
+    scale = min(1.0, max_side / max(height, width))
+    if scale < 1:
+        size = (max(round(width * scale), MIN_SIDE), max(round(height * scale), MIN_SIDE))
+        pixels = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+    return Picture(name, pixels)
+
+
+def _check_pixels(path: Path) -> None:
+    """Refuse by what the file's header says. Whatever else is wrong with it `read_image` finds, and says better."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: far too many pixels ({error})") from None
+    except Exception:
+        return
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{path}: {width} x {height} pixels; at most {MAX_PIXELS // 10**6} million are read, scale it down first"
+        )

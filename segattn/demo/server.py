@@ -1,0 +1,152 @@
+"""Serving the page: to this computer unless told otherwise, from this computer alone, and until Ctrl-C."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from segattn.demo.explorer import Explorer
+from segattn.demo.pictures import MAX_FILE_BYTES
+
+MAX_VISITORS = 50
+"""Whose view is remembered; the oldest are forgotten."""
+_POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "connect-src 'self' data: blob:; frame-ancestors 'self'; form-action 'self'; base-uri 'self'"
+)
+"""What a browser may load for the page: nothing from any other host."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this computer can reach the address.
+
+    >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "192.168.0.7")]
+    [True, True, True, False, False]
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        ValueError: the port is taken or not allowed, or the host is not one of this computer.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, OverflowError):
+        raise ValueError(f"--host {host}, --port {port}: no address of this computer") from None
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(64)
+    except OSError as error:
+        listening.close()
+        advice = "another --port, or --port 0 for a free one"
+        raise ValueError(f"port {port} on {host} cannot be used ({error.strerror}); give {advice}") from None
+    return listening
+
+
+def serve(
+    explorer: Explorer,
+    listening: socket.socket,
+    *,
+    max_side: int,
+    source: str,
+    ready: Callable[[str], object] = print,
+) -> None:
+    """Serve the page on the socket until Ctrl-C; `ready` is called with its address."""
+    host, port = listening.getsockname()[:2]
+    with tempfile.TemporaryDirectory(prefix="segattn-demo-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads, until they are read
+        import uvicorn
+
+        app = application(explorer, max_side=max_side, source=source, host=host)
+        shown = f"[{host}]" if ":" in host else host
+        config = uvicorn.Config(
+            app, log_level="warning", timeout_graceful_shutdown=2, limit_concurrency=200, server_header=False
+        )
+        ready(f"http://{shown}:{port}/")  # who connects before the next line has done waits for it
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has closed everything
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def application(explorer: Explorer, *, max_side: int, source: str, host: str) -> Any:
+    """The page as an ASGI application that answers to its own names only."""
+    quiet()
+    import gradio as gr
+    from fastapi import FastAPI
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    from segattn.demo.page import ASSETS, build
+
+    blocks = build(explorer, max_side=max_side, source=source)
+    blocks.state_session_capacity = MAX_VISITORS
+    own = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else ["*"]
+    # A page of another site whose name resolves to this computer is refused by the name that it asks for.
+    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=own), Middleware(_Policy)]
+    outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, middleware=guards)
+    fonts = ("ui-sans-serif", "system-ui", "sans-serif"), ("ui-monospace", "monospace")
+    theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts[0], font_mono=fonts[1])
+    return gr.mount_gradio_app(
+        outer,
+        blocks,
+        path="/",
+        server_name=host,
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        show_error=False,
+        max_file_size=MAX_FILE_BYTES,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme,
+        css=(ASSETS / "page.css").read_text(encoding="utf-8"),
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+    )
+
+
+def quiet() -> None:
+    """Keep Gradio, and what it brings, from telling anybody anything.
+
+    Raises:
+        ValueError: Gradio is not installed.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"the explorer needs Gradio ({error}): pip install 'segattn[demo]'") from None
+
+
+class _Policy:
+    """Adds the content security policy to every answer."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def add(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                given = [(b"content-security-policy", _POLICY.encode()), (b"x-content-type-options", b"nosniff"),
+                         (b"referrer-policy", b"no-referrer")]  # fmt: skip
+                message = {**message, "headers": [*message.get("headers", []), *given]}
+            await send(message)
+
+        await self.app(scope, receive, add)
