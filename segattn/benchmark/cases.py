@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from segattn import backbones, heads
 from segattn.cost import network_cost
 from segattn.measurements import Case, Work
-from segattn.model import create_model
+from segattn.model import SegmentationModel, create_model
 from segattn.profile import flops
 
 PARTS = ("mechanism", "head", "network")
@@ -31,6 +31,8 @@ Shape = tuple[int, ...]
 class Prepared:
     """What a process needs to build a case, and what the ledger says of it."""
 
+    channels: tuple[int, ...]
+    """Of the backbone's four maps."""
     path: str
     """Of the mechanism within the head."""
     inputs: tuple[Shape, ...]
@@ -107,6 +109,7 @@ def prepare(case: Case, device: str) -> Prepared:
     path, inputs, outputs = _shapes(_alike(case, batch=1))
     tiny = _shapes(_alike(case, batch=1, input_size=TINY))[1]
     return Prepared(
+        channels=features(case.backbone, case.output_stride, case.input_size)[0],
         path=path,
         inputs=_batched(inputs, case.batch),
         tiny_inputs=_batched(tiny, 2 if case.phase == "training" else 1),
@@ -137,17 +140,16 @@ def features(backbone: str, output_stride: int, size: tuple[int, int]) -> tuple[
     with torch.device("meta"), torch.no_grad():
         body = backbones.create(backbone, output_stride=output_stride).eval()
         maps = body(torch.empty(1, 3, *size))
-    return tuple(body.channels), tuple(tuple(one.shape) for one in maps)  # type: ignore[arg-type,union-attr]
+    return tuple(body.channels), tuple(tuple(one.shape) for one in maps)  # type: ignore[arg-type]
 
 
-def build_head(case: Case, device: str) -> nn.Module:
+def build_head(case: Case, channels: tuple[int, ...], device: str) -> nn.Module:
     """The head of a case, in the form it asks for, with random weights."""
-    channels, _ = features(case.backbone, case.output_stride, case.input_size)
     with torch.device(device):
         return set_form(heads.create(case.head, channels, case.num_classes, mode=case.mode), case)  # type: ignore[arg-type]
 
 
-def build_network(case: Case, device: str) -> nn.Module:
+def build_network(case: Case, device: str) -> SegmentationModel:
     """The network of a case; in training with its auxiliary head."""
     with torch.device(device):
         return set_form(
@@ -197,8 +199,9 @@ def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
     """Mechanism's path, shapes of the part's inputs and outputs, for one image."""
     if case.part == "network":
         return "", ((1, 3, *case.input_size),), ()
-    head = build_head(case, "meta").eval()
-    given = [torch.empty(shape, device="meta") for shape in features(case.backbone, case.output_stride, case.input_size)[1]]
+    channels, maps = features(case.backbone, case.output_stride, case.input_size)
+    head = build_head(case, channels, "meta").eval()
+    given = [torch.empty(shape, device="meta") for shape in maps]
     path = mechanism_path(head, case.head) if case.part == "mechanism" else ""
     with torch.no_grad(), _seen(head.get_submodule(path)) as seen:
         out = head(given)
@@ -247,7 +250,8 @@ def _moved(case: Case) -> int:
         return flops.count(network, torch.empty(1, 3, *case.input_size, device="meta")).total().bytes
     path, shapes, _ = _shapes(case)
     given = [torch.empty(shape, device="meta") for shape in shapes]
-    part = build_head(case, "meta").eval().get_submodule(path)
+    channels, _ = features(case.backbone, case.output_stride, case.input_size)
+    part = build_head(case, channels, "meta").eval().get_submodule(path)
     return (flops.count(part, given) if case.part == "head" else flops.count(part, *given)).total().bytes
 
 

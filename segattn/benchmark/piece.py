@@ -32,9 +32,13 @@ def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int)
     module = _module(chosen, found, device)
     make = _inference if chosen.phase == "inference" else _training
     run = make(chosen, module, _inputs(chosen, found.inputs, device), found.gradients)
-    if chosen.compile:
-        return Task(run, warm_up=run)
-    return Task(run, warm_up=make(chosen, module, _inputs(chosen, found.tiny_inputs, device), ()))
+    first = run if chosen.compile else make(chosen, module, _inputs(chosen, found.tiny_inputs, device), ())
+
+    def warm_up() -> None:
+        first()
+        module.zero_grad()  # gradients belong to what a pass needs
+
+    return Task(run, warm_up)
 
 
 def autocast(case: Case, device: str) -> AbstractContextManager[object]:
@@ -45,7 +49,9 @@ def autocast(case: Case, device: str) -> AbstractContextManager[object]:
 
 
 def _module(case: Case, prepared: Prepared, device: str) -> nn.Module:
-    whole = build_network(case, device) if case.part == "network" else build_head(case, device)
+    whole: nn.Module = (
+        build_network(case, device) if case.part == "network" else build_head(case, prepared.channels, device)
+    )
     module = whole.get_submodule(prepared.path).train(case.phase == "training")
     if case.channels_last:
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -105,8 +111,8 @@ def _training_of_a_network(case: Case, device: str) -> Task:
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     settings = Optimization(batch_size=case.batch, channels_last=case.channels_last, compile=case.compile)
     model = execution.arrange(build_network(case, device).train(), settings, synchronize=False)
-    prepared, optimizer = accelerator.prepare(model, sgd(model, settings))  # type: ignore[arg-type]
-    step = Step(settings, accelerator, prepared, optimizer, model.loss_weights, None)  # type: ignore[arg-type]
+    prepared, optimizer = accelerator.prepare(model, sgd(model, settings))
+    step = Step(settings, accelerator, prepared, optimizer, model.loss_weights, None)
     batch, tiny = _batch(case, case.batch, case.input_size, device), _batch(case, 2, TINY, device)
 
     def warm_up() -> None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "open a page to click pixels and compare where networks look",
     "heads": "list the attention heads, or explain one",
     "flops": "count what networks cost, without running them",
+    "bench": "time and memory on this machine, beside what it can do",
     "report": "tables, figures and an HTML page from finished runs",
     "compare": "two networks on the same images: is the difference real?",
     "data": "get data sets, check them, make test data, pack them",

@@ -1,0 +1,293 @@
+"""Runs cases: the memory of each in a process of its own, then their times in turns, beside the machine's limits.
+
+Cases of one part, phase, size and batch are a group. Its processes are alive together, as many as memory holds, and each round
+gives every one of them one pass in an order drawn anew; a product and a copy take part as two more. A case that is refused, runs
+out of memory or dies is reported as such, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from segattn import __version__, records
+from segattn.benchmark.cases import Prepared, prepare
+from segattn.measurements import Case, Latency, MachineLimit, PeakMemory, Result
+from segattn.profile import machine, memory
+from segattn.profile.environment import environment
+from segattn.profile.latency import Timed, in_turns, quantile
+from segattn.profile.worker import OK, Outcome, Worker, first_line, kind_of
+
+TARGET = "segattn.benchmark.piece:task"
+_PROCESS_BYTES = 400 * 2**20
+"""Python, torch and, on a GPU, its context, of a process that waits."""
+_MOST_PROCESSES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to measure."""
+
+    device: str = "cpu"
+    threads: int | None = None
+    """Of each process; torch's own choice unless given."""
+    rounds: int = 10
+    warmup: int = 2
+    budget_seconds: float | None = None
+    """For the rounds of all groups together; they end early, but not before three."""
+    seed: int = 0
+    product_size: int | None = None
+    copy_size: int | None = None
+    timeout: float = 600.0
+    """Seconds after which a process that does not answer is ended."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a benchmark is."""
+
+    share: float
+    what: str
+
+
+@dataclass
+class _Entry:
+    """A case on its way."""
+
+    case: Case
+    prepared: Prepared | None = None
+    outcome: Outcome = Outcome(OK)  # noqa: RUF009 (immutable)
+    memory: PeakMemory | None = None
+    latency: Latency | None = None
+    group: int = 0
+
+    def result(self) -> Result:
+        return Result(
+            case=self.case,
+            outcome=self.outcome.kind,
+            message=self.outcome.message,
+            latency=self.latency,
+            memory=self.memory,
+            work=self.prepared.work if self.prepared else None,
+            group=self.group,
+        )
+
+
+def run(
+    cases: Sequence[Case],
+    settings: Settings,
+    *,
+    suite: str = "bench",
+    command: str = "",
+    on_progress: Callable[[Position], object] = lambda position: None,
+    on_group: Callable[[records.BenchRecord], object] = lambda record: None,
+) -> records.BenchRecord:
+    """Measure every case. `on_group` gets what there is after each group, so that a long run can be kept on the way.
+
+    Raises:
+        ValueError: no case, or fewer than one round.
+    """
+    if not cases:
+        raise ValueError("no case to measure; name at least one head that has the part")
+    if settings.rounds < 1 or settings.warmup < 0:
+        raise ValueError(f"rounds={settings.rounds} and warmup={settings.warmup} should be at least 1 and 0")
+    begun = time.monotonic()
+    entries, limits = [_Entry(case) for case in cases], list[MachineLimit]()
+
+    def record() -> records.BenchRecord:
+        return records.BenchRecord(
+            suite=suite,
+            command=command,
+            environment=_environment(cases, settings),
+            results=[entry.result() for entry in entries],
+            limits=limits,
+            rounds=settings.rounds,
+            warmup=settings.warmup,
+            seed=settings.seed,
+            seconds=time.monotonic() - begun,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    passes = settings.rounds + settings.warmup
+    for number, entry in enumerate(entries):
+        on_progress(Position(number / (len(entries) * (1 + passes)), f"memory of {name(entry.case)}"))
+        _memory(entry, settings)
+    measured = [entry for entry in entries if entry.outcome.ok]
+    for number, group in enumerate(_groups(measured, settings.device)):
+        done = sum(entry.group < number for entry in measured if entry.latency is not None)
+        for entry in group:
+            entry.group = number
+        base, scale = 1 / (1 + passes), passes / (1 + passes) / len(entries)
+
+        def told(share: float, what: str, done: int = done, size: int = len(group)) -> None:
+            on_progress(Position(base + scale * (done + share * size), what))  # noqa: B023 (called within the loop)
+
+        limits += _time(group, number, settings, len(group) / len(measured), told)
+        on_group(record())
+    return record()
+
+
+def name(case: Case) -> str:
+    """A case in few words, for messages."""
+    form = "" if case.implementation == "auto" else f" {case.implementation}"
+    return f"{case.head}{form}, {case.part}, {case.phase}, {case.input_size[0]}x{case.input_size[1]}, {case.dtype}"
+
+
+def _environment(cases: Sequence[Case], settings: Settings) -> records.Environment:
+    found = environment(__version__, path=Path(__file__).parent, device=settings.device)
+    if settings.threads is not None:
+        found["threads"] = settings.threads
+    return records.Environment(**found, precision=", ".join(dict.fromkeys(case.dtype for case in cases)))
+
+
+def _worker(target: str, arguments: Mapping[str, Any], settings: Settings) -> Worker:
+    return Worker(target, arguments, device=settings.device, threads=settings.threads, timeout=settings.timeout)
+
+
+def _arguments(entry: _Entry, settings: Settings) -> dict[str, Any]:
+    assert entry.prepared is not None
+    return {
+        "case": asdict(entry.case),
+        "prepared": asdict(entry.prepared),
+        "device": settings.device,
+        "seed": settings.seed,
+    }
+
+
+def _memory(entry: _Entry, settings: Settings) -> None:
+    """Fill in shapes, work and memory, or why not."""
+    try:
+        entry.prepared = prepare(entry.case, settings.device)
+    except Exception as error:
+        entry.outcome = Outcome(kind_of(error), first_line(error))
+        return
+    steps = (
+        2 if entry.case.part == "network" and entry.case.phase == "training" else 1
+    )  # momentum is there from the second on
+    found = memory.measure(
+        TARGET,
+        _arguments(entry, settings),
+        device=settings.device,
+        threads=settings.threads,
+        runs=steps,
+        timeout=settings.timeout,
+    )
+    entry.outcome = Outcome(found.outcome, found.message)
+    if found.extra_bytes is not None and found.total_bytes is not None:
+        entry.memory = PeakMemory(
+            extra_bytes=found.extra_bytes,
+            total_bytes=found.total_bytes,
+            method=found.method,
+            reserved_bytes=found.reserved_bytes,
+        )
+
+
+def _groups(entries: Sequence[_Entry], device: str) -> Iterator[list[_Entry]]:
+    """Entries that are timed in the same rounds: of one part, phase, size and batch, as far as memory holds them together."""
+
+    def key(entry: _Entry) -> Any:
+        case = entry.case
+        return case.part, case.phase, case.input_size, case.batch
+
+    for _, members in itertools.groupby(sorted(entries, key=key), key):
+        room, group, held = 0.7 * memory.available(device), list[_Entry](), 0.0
+        largest = 0
+        for entry in members:
+            waiting, extra = _held(entry, device)
+            largest = max(largest, extra)
+            if group and (held + waiting + largest > room or len(group) == _MOST_PROCESSES):
+                yield group
+                group, held, largest = [], 0.0, extra
+            group.append(entry)
+            held += waiting
+        yield group
+
+
+def _held(entry: _Entry, device: str) -> tuple[int, int]:
+    """Bytes of a process that waits, and how many more while it runs."""
+    if entry.memory is None:
+        return _PROCESS_BYTES, 0
+    if device.startswith("cuda"):  # the allocator keeps what it has taken
+        return _PROCESS_BYTES + (entry.memory.reserved_bytes or entry.memory.total_bytes), 0
+    return _PROCESS_BYTES + entry.memory.total_bytes - entry.memory.extra_bytes, entry.memory.extra_bytes
+
+
+def _time(
+    group: Sequence[_Entry], number: int, settings: Settings, share: float, told: Callable[[float, str], None]
+) -> list[MachineLimit]:
+    """Fill in the latency of a group's entries; the machine's limits in the same rounds."""
+    dtypes = list(dict.fromkeys(entry.case.dtype for entry in group))
+    sizes = {dtype: settings.product_size or machine.product_size(dtype, settings.device) for dtype in dtypes}
+    copied = settings.copy_size or machine.copy_size(settings.device)
+    with ExitStack() as stack:
+        workers: dict[Any, Worker] = {
+            index: stack.enter_context(_worker(TARGET, _arguments(entry, settings), settings))
+            for index, entry in enumerate(group)
+        }
+        for dtype, size in sizes.items():
+            arguments = {"size": size, "dtype": dtype, "device": settings.device}
+            workers[dtype] = stack.enter_context(_worker("segattn.profile.machine:product", arguments, settings))
+        arguments = {"size": copied, "device": settings.device}
+        workers["copy"] = stack.enter_context(_worker("segattn.profile.machine:copy", arguments, settings))
+        for key, worker in list(workers.items()):
+            told(0.0, f"building {name(group[key].case) if isinstance(key, int) else 'the machine limits'}")
+            outcome = worker.build()
+            if not outcome.ok:
+                del workers[key]
+                if isinstance(key, int):
+                    group[key].outcome = outcome
+        total, done = len(workers) * (settings.rounds + settings.warmup), itertools.count(1)
+        timed = in_turns(
+            workers,
+            rounds=settings.rounds,
+            warmup=settings.warmup,
+            seed=settings.seed + number,
+            budget_seconds=None if settings.budget_seconds is None else settings.budget_seconds * share,
+            on_pass=lambda key: told(next(done) / total, f"times of {_title(group[0].case)}"),
+        )
+    for index, entry in enumerate(group):
+        if index in timed:
+            entry.outcome, entry.latency = timed[index].outcome, _latency(timed[index].seconds)
+    return _limits(timed, number, sizes, copied)
+
+
+def _title(case: Case) -> str:
+    return f"{case.part}s, {case.phase}, {case.input_size[0]}x{case.input_size[1]}, batch {case.batch}"
+
+
+def _latency(seconds: Sequence[float]) -> Latency | None:
+    if not seconds:
+        return None
+    samples = [1000 * second for second in seconds]
+    return Latency(
+        samples_ms=[round(sample, 4) for sample in samples],
+        median_ms=quantile(samples, 0.5),
+        lower_quartile_ms=quantile(samples, 0.25),
+        upper_quartile_ms=quantile(samples, 0.75),
+        p95_ms=quantile(samples, 0.95),
+    )
+
+
+def _limits(timed: Mapping[Any, Timed], group: int, sizes: Mapping[str, int], copied: int) -> list[MachineLimit]:
+    """One for each dtype that the machine could multiply in."""
+    copies = timed["copy"].seconds if "copy" in timed else []
+    return [
+        MachineLimit(
+            group=group,
+            dtype=dtype,
+            product_size=size,
+            product_flops=2 * size**3 / quantile(timed[dtype].seconds, 0.5),
+            product_flops_best=2 * size**3 / min(timed[dtype].seconds),
+            copy_bytes=copied,
+            bandwidth=2 * copied / quantile(copies, 0.5),
+            bandwidth_best=2 * copied / min(copies),
+        )
+        for dtype, size in sizes.items()
+        if copies and dtype in timed and timed[dtype].seconds
+    ]
