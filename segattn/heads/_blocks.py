@@ -6,13 +6,14 @@ file knows any mechanism.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Implementation = Literal["auto", "reference", "fast"]
@@ -105,15 +106,78 @@ def attend(
     scale: float = 1.0,
     fast: bool = True,
 ) -> Float[Tensor, "*B Q V"]:
-    """`softmax(scale q k^T) v`: written out, or fused so that the Q x N weights are never stored.
+    """`softmax(scale q k^T) v`: written out, or so that the Q x N weights are never stored, in training neither.
 
-    The fused product keeps its logits in float32 inside. It needs contiguous inputs: with strided ones torch silently takes
-    the slow path.
+    The fused product wants query, key and value of one width; where they differ it serves groups of values, at the price of
+    computing the weights once for each. In single precision on a CPU that costs more than it saves: there `InBlocks`.
     """
     if not fast:
         return affinity(query, key, scale).to(value.dtype) @ value
-    q, k, v = query.unsqueeze(-3), key.unsqueeze(-3), value.unsqueeze(-3)  # one attention head
-    return F.scaled_dot_product_attention(q.contiguous(), k.contiguous(), v.contiguous(), scale=scale).squeeze(-3)
+    one_width = query.shape[-1] == value.shape[-1]
+    if one_width or value.is_cuda or value.dtype.itemsize == 2 or torch.compiler.is_compiling():
+        return _fused(query, key, value, scale)
+    q, k, v = (x.flatten(0, -3) if x.ndim > 2 else x.unsqueeze(0) for x in (query, key, value))
+    return InBlocks.apply(q, k, v, scale).view(*query.shape[:-1], value.shape[-1])
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """By the fused product, which keeps its logits in float32 inside.
+
+    Its kernels want contiguous inputs of one width of at most 256 (else torch silently takes the slow path): values in groups,
+    query and key widened by zeros.
+    """
+    D, V = query.shape[-1], value.shape[-1]
+    width = 256 if V % 256 == 0 and D <= 256 < V else max(D, V)
+    groups = max(V // width, 1)
+    q, k = (F.pad(x, (0, width - D)).unsqueeze(-3).expand(*x.shape[:-2], groups, -1, -1) for x in (query, key))
+    v = F.pad(value, (0, groups * width - V)).unflatten(-1, (groups, width)).transpose(-3, -2)  # (*B, groups, N, width)
+    y = F.scaled_dot_product_attention(q.contiguous(), k.contiguous(), v.contiguous(), scale=scale)
+    return y.transpose(-3, -2).flatten(-2)[..., :V]
+
+
+class InBlocks(torch.autograd.Function):
+    """`softmax(scale q k^T) v` a block of queries at a time; the backward pass computes the weights again.
+
+    With P = softmax(scale q k^T), y = P v and g the gradient of y: dv = P^T g, and the logits' gradient is
+    P * (g v^T - sum(g * y)), since the rows of P sum to 1 (Dao et al., FlashAttention, arXiv 2205.14135, appendix B).
+    """
+
+    BLOCK = 256  # queries at a time: their weights stay in the processor's cache
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """(B, Q, D), (B, N, D), (B, N, V) to (B, Q, V)."""
+        y = query.new_empty(*query.shape[:2], value.shape[2])
+        total = query.new_empty(*query.shape[:2], 1)  # log of the softmax's denominators
+        for b, block in InBlocks.blocks(query):
+            logits = (query[b, block] * scale) @ key[b].T
+            total[b, block] = logits.logsumexp(1, keepdim=True)
+            torch.mm(logits.sub_(total[b, block]).exp_(), value[b], out=y[b, block])
+        ctx.save_for_backward(query, key, value, y, total)
+        ctx.scale = scale
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        query, key, value, y, total = ctx.saved_tensors
+        dq, dk, dv = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        gy = (g * y).sum(2, keepdim=True)
+        for b, block in InBlocks.blocks(query):
+            q, g_block = query[b, block] * ctx.scale, g[b, block]
+            weights = (q @ key[b].T).sub_(total[b, block]).exp_()
+            dv[b].addmm_(weights.T, g_block)
+            d_logits = (g_block @ value[b].T).sub_(gy[b, block]).mul_(weights)
+            torch.mm(d_logits, key[b], out=dq[b, block])
+            dk[b].addmm_(d_logits.T, q)
+        return dq.mul_(ctx.scale), dk, dv, None
+
+    @staticmethod
+    def blocks(query: Tensor) -> Iterator[tuple[int, slice]]:
+        """Every sample's blocks of queries."""
+        for b in range(query.shape[0]):
+            for start in range(0, query.shape[1], InBlocks.BLOCK):
+                yield b, slice(start, start + InBlocks.BLOCK)
 
 
 def check_option(name: str, value: object, allowed: object) -> None:

@@ -8,9 +8,8 @@ where p_i in R^C is P at position i = 1..N; q, k, v (paper: B, C, D): 1x1 convol
 in R^N is channel a = 1..C of Q; gamma, beta: scalars that start at 0, so that both start as the identity. No logit is scaled.
 Each result passes a 3x3 convolution, their sum is classified; in training each is also classified alone.
 
-Cost: MACs of PAM N C (2 D + C) + N^2 (D + C), of CAM 2 N C^2; memory N^2 + C^2. `fast` never stores N^2, in training neither: in
-float32 on the CPU it goes through blocks of queries (recomputed in the backward pass); else the fused product, which wants
-keys and values of one width that its kernels know: 256-wide groups of values, query and key widened by zeros.
+Cost: MACs of PAM N C (2 D + C) + N^2 (D + C), of CAM 2 N C^2; memory N^2 + C^2. `fast` never stores N^2, in training neither
+(`attend`).
 
 Differences from the paper and from the authors' code: the paper's CAM is softmax(E), E = c_a^T c_b; the authors' and every public
 code has softmax(max_b E_ab - E_ab) = softmax(-E): unlike channels weigh most. They report that the other sign trains worse,
@@ -23,14 +22,11 @@ B batch, C channels, D = C/8 projected, H W feature map, N = H*W, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from segattn.heads._blocks import (
     Classifier,
@@ -49,7 +45,6 @@ LATEX = r"""
 """
 
 CamSign = Literal["negative", "positive"]
-BLOCK = 128  # queries at a time: their weights stay in the processor's cache
 
 
 class PositionAttention(nn.Module):
@@ -70,37 +65,13 @@ class PositionAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key, value = positions(self.query(x)), positions(self.key(x)), positions(self.value(x))
-        if self.implementation == "reference":
-            y = self.weights(query, key).to(value.dtype) @ value
-        elif value.is_cuda or value.dtype.itemsize == 2 or torch.compiler.is_compiling():
-            y = _attend_fused(query, key, value)
-        else:
-            y = _attend_in_blocks(query, key, value)
+        y = attend(query, key, value, fast=self.implementation != "reference")
         return x + self.gamma * feature_map(y, x.shape[-2:])  # type: ignore[arg-type]
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> Float[Tensor, "B H W"]:
         """The row of the affinity map that belongs to `pixel` = (row, column)."""
         query = positions(self.query(x[:, :, pixel[0], pixel[1], None, None]))  # (B, 1, D)
         return self.weights(query, positions(self.key(x))).unflatten(2, x.shape[-2:]).squeeze(1)
-
-
-def _attend_in_blocks(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """`softmax(q k^T) v` (B, N, C), a block of queries at a time; the backward pass computes its weights again."""
-    blocks = query.split(BLOCK, dim=1)
-    if not torch.is_grad_enabled():
-        return torch.cat([attend(q, key, value, fast=False) for q in blocks], dim=1)
-    again = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-    return torch.cat([again(attend, q, key, value, fast=False) for q in blocks], dim=1)
-
-
-def _attend_fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """`softmax(q k^T) v` (B, N, C), fused."""
-    D, C = query.shape[2], value.shape[2]
-    groups = C // 256 if C % 256 == 0 else 1
-    q, k = (F.pad(x, (0, C // groups - D)).unsqueeze(1).expand(-1, groups, -1, -1) for x in (query, key))
-    v = value.unflatten(2, (groups, -1)).transpose(1, 2)  # (B, groups, N, C/groups)
-    y = F.scaled_dot_product_attention(q.contiguous(), k.contiguous(), v.contiguous(), scale=1.0)
-    return y.transpose(1, 2).flatten(2)
 
 
 class ChannelAttention(nn.Module):

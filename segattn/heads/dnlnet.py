@@ -35,7 +35,6 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segattn.heads._blocks import (
     Implementation,
@@ -123,11 +122,7 @@ class DisentangledNonLocal(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key = positions(self.whiten(self.query(x))), positions(self.whiten(self.key(x)))  # (B, N, D)
         value = positions(self.value(x))  # (B, N, V)
-        if self.implementation == "reference":
-            y = self.pairwise_weights(query, key).to(value.dtype) @ value
-        else:  # the fused product's kernels want queries, keys and values of one width
-            pad = (0, max(value.shape[2] - query.shape[2], 0))
-            y = attend(F.pad(query, pad), F.pad(key, pad), value, scale=self.scale)
+        y = attend(query, key, value, scale=self.scale, fast=self.implementation != "reference")
         if self.gamma is not None:
             y = self.gamma.to(y.dtype) * y
         y = y + self.unary_weights(x).to(value.dtype) @ value  # (B, N, V) + (B, 1, V)

@@ -5,15 +5,7 @@ import torch
 from torch import Tensor
 
 from segattn.heads import create
-from segattn.heads.danet import (
-    BLOCK,
-    ChannelAttention,
-    DualAttention,
-    Head,
-    PositionAttention,
-    _attend_fused,
-    _attend_in_blocks,
-)
+from segattn.heads.danet import ChannelAttention, DualAttention, Head, PositionAttention
 
 IMPLEMENTATIONS = ["reference", "fast"]
 
@@ -79,23 +71,6 @@ def test_equal_channels_weigh_least_by_default_and_most_with_the_papers_sign():
     positive = ChannelAttention(cam_sign="positive").weights(x, x)[0]
     torch.testing.assert_close(negative.diag(), torch.full((3,), (1 / e) / (2 + 1 / e)))
     torch.testing.assert_close(positive.diag(), torch.full((3,), e / (2 + e)))
-
-
-@pytest.mark.parametrize("attend", [_attend_in_blocks, _attend_fused])
-@pytest.mark.parametrize(("channels", "num_queries"), [(20, BLOCK + 3), (512, 11)])
-def test_fast_forms_equal_the_reference_forward_and_backward(attend, channels, num_queries):
-    torch.manual_seed(1)
-    shapes = [(2, num_queries, 5), (2, num_queries, 5), (2, num_queries, channels)]
-    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-    query, key, value = inputs
-    expected = (query @ key.transpose(1, 2)).softmax(2) @ value
-    upstream = torch.randn_like(expected)
-    found = attend(*inputs)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-    gradients = torch.autograd.grad(found, inputs, upstream)
-    torch.testing.assert_close(gradients, torch.autograd.grad(expected, inputs, upstream), rtol=1e-9, atol=1e-9)
-    with torch.no_grad():
-        torch.testing.assert_close(attend(*inputs), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
