@@ -28,13 +28,13 @@ class Sample:
         """Height and width of the image."""
         return self.image.shape[0], self.image.shape[1]
 
-    def top_rows(self, count: int) -> np.ndarray:
-        """The first `count` rows of the image or more, uint8 (h, W, 3)."""
+    def top_left(self, rows: int, columns: int) -> np.ndarray:
+        """The first rows and columns of the image or more, uint8 (h, w, 3)."""
         return self.image
 
 
 class Scene(Protocol):
-    """What augmentation needs of a sample: its image need not be decoded below the crop."""
+    """What augmentation needs of a sample: its image need not be decoded below and to the right of the crop."""
 
     @property
     def name(self) -> str: ...
@@ -45,7 +45,7 @@ class Scene(Protocol):
     @property
     def size(self) -> tuple[int, int]: ...
 
-    def top_rows(self, count: int) -> np.ndarray | Image.Image: ...
+    def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image: ...
 
 
 class Dataset:

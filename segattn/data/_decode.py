@@ -1,4 +1,4 @@
-"""Pixels from files: images and index masks, read whole or to the row that is needed; errors name the file and the value."""
+"""Pixels from files: images and index masks, read whole or as far as they are needed; errors name the file and the value."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from segattn.data import _png
 from segattn.data._dataset import IGNORE
 
+Chunks = list[tuple[bytes, memoryview]]
+
 _REFUSED = 254
-_PNG = b"\x89PNG\r\n\x1a\n"
 # What may turn the picture or make it transparent: then Pillow reads it whole.
 _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
@@ -23,7 +25,7 @@ _JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # wha
 
 
 class ImageFile:
-    """An image in memory, still encoded; its pixels are decoded as far down as they are asked for.
+    """An image in memory, still encoded; its pixels are decoded as far down and right as they are asked for.
 
     Raises:
         ValueError: no such file, damaged, truncated or absurdly large, with transparent pixels, or of floating-point values.
@@ -40,13 +42,17 @@ class ImageFile:
             self._rows = None
             self.size, self._stream = plain
 
-    def top_rows(self, count: int) -> Image.Image:
-        """The first `count` rows or more, RGB, upright; rows of a PNG below them are not decoded."""
+    def pixels(self) -> np.ndarray:
+        """The whole image, uint8 (H, W, 3)."""
+        found = self.top_left(*self.size)
+        return found if isinstance(found, np.ndarray) else np.array(found)
+
+    def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image:
+        """The first rows and columns or more, RGB, upright; what lies outside them in a PNG is not decoded."""
         if self._rows is not None:
             return self._rows
         try:
-            size = (self.size[1], min(count, self.size[0]))
-            return Image.frombytes("RGB", size, self._stream, "zip", "RGB")
+            return _png.top_left(self._stream, self.size, min(rows, self.size[0]), min(columns, self.size[1]))
         except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
             raise _unreadable(self.path, "image", error) from error
 
@@ -57,8 +63,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         ValueError: as `ImageFile`.
     """
-    image = ImageFile(path)
-    return np.array(image.top_rows(image.size[0]))
+    return ImageFile(path).pixels()
 
 
 def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None = None) -> np.ndarray:
@@ -140,12 +145,14 @@ def _unreadable(path: Path, what: str, reason: object) -> ValueError:
 
 
 def _opened(path: Path, content: bytes, what: str) -> Image.Image:
-    _check(path, content, what)
+    chunks = _check(path, content, what)
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.format in ("GIF", "TIFF", "WEBP") and getattr(image, "n_frames", 1) > 1:
                 raise ValueError(f"it holds {image.n_frames} pictures; expected one")  # type: ignore[attr-defined]
             image.load()
+            if chunks:
+                _png.refuse_missing_rows(bytes(chunks[0][1]), _pixel_stream(chunks), np.asarray(image)[-1])
             upright = ImageOps.exif_transpose(image)
             upright.format = image.format
             return upright
@@ -170,26 +177,32 @@ def _rgb(path: Path, image: Image.Image) -> Image.Image:
 
 def _plain_png(path: Path, content: bytes) -> tuple[tuple[int, int], bytes] | None:
     """Height and width, and the compressed rows, of an RGB PNG of 8 bits that needs nothing else done to it."""
-    if not content.startswith(_PNG):
+    if not content.startswith(_png.SIGNATURE):
         return None
     chunks = _png_chunks(path, content, "image")
     kinds = {kind for kind, _ in chunks}
     width, height, *form = struct.unpack(">IIBBBBB", chunks[0][1])
     if form != [8, 2, 0, 0, 0] or kinds & _PNG_EXTRAS or not 0 < width * height <= (Image.MAX_IMAGE_PIXELS or 2**31):
         return None
-    return (height, width), b"".join(data for kind, data in chunks if kind == b"IDAT")
+    return (height, width), _pixel_stream(chunks)
 
 
-def _check(path: Path, content: bytes, what: str) -> None:
-    if content.startswith(_PNG):
-        _png_chunks(path, content, what)
-    elif content.startswith(b"\xff\xd8"):
+def _pixel_stream(chunks: Chunks) -> bytes:
+    return b"".join(data for kind, data in chunks if kind == b"IDAT")
+
+
+def _check(path: Path, content: bytes, what: str) -> Chunks:
+    """The chunks of a PNG, none of another file; refuses what decoders would take although it is damaged."""
+    if content.startswith(_png.SIGNATURE):
+        return _png_chunks(path, content, what)
+    if content.startswith(b"\xff\xd8"):
         _check_jpeg(path, content, what)
+    return []
 
 
-def _png_chunks(path: Path, content: bytes, what: str) -> list[tuple[bytes, memoryview]]:
+def _png_chunks(path: Path, content: bytes, what: str) -> Chunks:
     """Kind and data of every chunk. Pillow skips the checksums of the pixels; here each one must hold."""
-    view, chunks, at = memoryview(content), [], len(_PNG)
+    view, chunks, at = memoryview(content), [], len(_png.SIGNATURE)
     while True:
         if at + 12 > len(content):
             raise _unreadable(path, what, "truncated: the PNG has no end")

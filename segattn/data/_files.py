@@ -62,7 +62,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class LazySample:
-    """A sample whose label is read and whose image is decoded as far down as it is asked for."""
+    """A sample whose label is read and whose image is decoded as far down and right as it is asked for."""
 
     name: str
     label: np.ndarray | None
@@ -73,9 +73,9 @@ class LazySample:
         """Height and width."""
         return self.file.size
 
-    def top_rows(self, count: int) -> Image.Image:
-        """The first `count` rows of the image or more, RGB."""
-        return self.file.top_rows(count)
+    def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image:
+        """The first rows and columns of the image or more, RGB."""
+        return self.file.top_left(rows, columns)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class PairReader:
 
     def __call__(self, index: int) -> Sample:
         lazy = self.lazily(index)
-        return Sample(np.array(lazy.top_rows(lazy.size[0])), lazy.label, lazy.name)
+        return Sample(lazy.file.pixels(), lazy.label, lazy.name)
 
     def lazily(self, index: int) -> LazySample:
         pair = self.pairs[index]

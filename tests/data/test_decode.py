@@ -11,8 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from segattn.data import streets
 from segattn.data._decode import ImageFile, ranges, read_image, read_label
-from segattn.data._files import PairReader, find_pairs
-from segattn.data.transforms import Augment, augment
+from segattn.data._files import find_pairs
 
 SCENE = streets.load("val", height=67, width=97)[3]
 LABEL = np.where(SCENE.label < 19, SCENE.label, 255).astype(np.uint8)
@@ -263,30 +262,6 @@ def test_a_picture_of_several_frames_is_refused(tmp_path):
     frames[0].save(tmp_path / "m.tif", save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match=r"m\.tif: unreadable mask \(it holds 2 pictures"):
         read_label(tmp_path / "m.tif", 19)
-
-
-def test_the_top_rows_are_those_of_the_whole(tmp_path):
-    for name, content in {"a.png": encoded(SCENE.image), "a.jpg": encoded(SCENE.image, "JPEG")}.items():
-        (tmp_path / name).write_bytes(content)
-        whole = read_image(tmp_path / name)
-        for count in (1, 31, 67, 1000):
-            rows = np.asarray(ImageFile(tmp_path / name).top_rows(count))
-            assert len(rows) >= min(count, 67)
-            assert np.array_equal(rows, whole[: len(rows)])
-    assert ImageFile(tmp_path / "a.png").top_rows(31).height == 31  # nothing more was decoded
-
-
-def test_a_crop_of_a_file_is_that_of_the_whole_image(tmp_path):
-    for part, array in (("i", SCENE.image), ("m", LABEL)):
-        (tmp_path / part).mkdir()
-        Image.fromarray(array).save(tmp_path / part / "a.png")
-    reader = PairReader(find_pairs(tmp_path / "i", tmp_path / "m"), 19)
-    for seed in range(23):
-        crop = Augment((31, 37))
-        whole = augment(reader(0), np.random.default_rng(seed), crop)
-        lazy = augment(reader.lazily(0), np.random.default_rng(seed), crop)
-        assert np.array_equal(whole[0], lazy[0])
-        assert np.array_equal(whole[1], lazy[1])
 
 
 def test_ranges_are_written_short():
