@@ -1,0 +1,71 @@
+"""Fused attention as its kernels hold memory: the output and one logarithm a query are kept, the weights never exist.
+
+    out = softmax(scale q k^T) v        lse_i = log sum_j exp(scale q_i^T k_j)
+
+Whether torch takes such a kernel depends on shapes and types; where it would not, the product is written out, weights and all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def attend(
+    device: str,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`torch.nn.functional.scaled_dot_product_attention` in the form that `device` ("cpu" or "cuda") computes it."""
+    if torch.is_autocast_enabled("cpu"):  # both devices' autocast has the product in the lower precision
+        query, key, value = (x.to(torch.get_autocast_dtype("cpu")) for x in (query, key, value))
+    if attn_mask is None and not enable_gqa and is_fused(device, query, key, value, dropout_p):
+        return _Fused.apply(query, key, value, device)
+    return torch.ops.aten._scaled_dot_product_attention_math(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )[0]
+
+
+def is_fused(device: str, query: Tensor, key: Tensor, value: Tensor, dropout_p: float = 0.0) -> bool:
+    """Whether torch has a kernel for these, as its checks in `sdp_utils` say.
+
+    CPU: queries, keys and values of one width. CUDA: flash attention for half precision, one width of at most 256; the
+    memory-efficient kernel for widths that are multiples of 16 bytes.
+    """
+    widths = {x.shape[-1] for x in (query, key, value)}
+    if query.ndim != 4:
+        return False
+    if device == "cpu":
+        return len(widths) == 1 and dropout_p == 0.0 and all(x.stride(-1) == 1 for x in (query, key, value))
+    flash = query.element_size() == 2 and len(widths) == 1 and max(widths) <= 256
+    return flash or (query.element_size() <= 4 and all(width * query.element_size() % 16 == 0 for width in widths))
+
+
+class _Fused(torch.autograd.Function):
+    """Allocates what the kernel allocates."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, device: str) -> Tensor:
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        logarithms = query.new_empty(query.shape[:-1], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, out, logarithms)
+        ctx.device = device
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, out, logarithms = ctx.saved_tensors
+        held = [torch.empty_like(logarithms)]  # the sum of out * grad for each query
+        if ctx.device == "cuda" and query.element_size() == 2:
+            held.append(query.new_empty(query.shape, dtype=torch.float32))  # gradients of queries add up in float32
+        gradients = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+        del held
+        return (*gradients, None)

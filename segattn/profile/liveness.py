@@ -1,0 +1,236 @@
+"""How many bytes a computation holds at once, found without computing it: every storage is watched from birth to death.
+
+The computation runs on fake tensors, which have shapes and strides but no data. A storage lives from the operator that makes it
+until the last tensor, view or node of the autograd graph lets go of it, as with real tensors; views and in-place operators add
+none. What a kernel holds inside itself is added for the time of its call by a formula (`scratch.py`), and fused attention is one
+operator that keeps its output and a logarithm per query (`fused_attention.py`), since fake tensors would spell it out.
+
+    >>> watch = Liveness("cpu")
+    >>> with torch.device("meta"):
+    ...     net = nn.Linear(5, 7, bias=False)
+    >>> x = watch.tensor(3, 5)
+    >>> watch.adopt(net, "weights")
+    >>> with watch:
+    ...     y = net(x)
+    >>> watch.settle("activations")
+    >>> watch.peak()  # x: 3 x 5, weights: 7 x 5, y: 3 x 7 numbers of 4 bytes
+    Peak(total=284, parts={'input': 60, 'weights': 140, 'activations': 84}, operator='aten.mm.default')
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses import FakeTensor, FakeTensorMode
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from segattn.profile.formulas import tensors_in
+from segattn.profile.fused_attention import attend
+from segattn.profile.scratch import scratch_bytes
+
+Device = Literal["cpu", "cuda"]
+_IS_CUDA = torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
+CUDA_BLOCK = 512  # torch's caching allocator rounds every request up to a multiple of this
+# Arithmetic that CUDA's autocast does in float32 and the CPU's does not (torch's documentation, "CUDA Ops that can autocast to
+# float32"), as far as networks use it under autocast.
+_WIDENED = """softmax log_softmax softmin sum prod cumsum cumprod norm exp expm1 log log10 log2 log1p pow __pow__ __rpow__ reciprocal
+    rsqrt softplus layer_norm group_norm cosine_similarity cross_entropy nll_loss mse_loss dist renorm"""
+_WIDENED_NAMES = frozenset(_WIDENED.split())
+
+
+@dataclass(eq=False)
+class _Storage:
+    """One allocation: when it came and went, counted in allocations and frees."""
+
+    bytes: int
+    born: int
+    kind: str
+    died: int | None = None
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most bytes held at once, and what they were."""
+
+    total: int
+    parts: dict[str, int]
+    """Bytes by kind: those given to `adopt` and `tensor`, `name` and `settle`; `temporary` is the rest: what is gone again
+    soon, and what the kernel that runs holds inside."""
+    operator: str
+    """That ran at the peak."""
+
+
+@dataclass(eq=False)
+class Liveness:
+    """Watches what runs inside `with`, as if on `device`, in one process. Nothing may read the value of a tensor there.
+
+    Raises:
+        ValueError: a device that is not known.
+    """
+
+    device: Device = "cpu"
+    live: int = 0
+    """Bytes now."""
+    _storages: list[_Storage] = field(default_factory=list)
+    _known: dict[int, tuple[Any, _Storage]] = field(default_factory=dict)
+    _highest: int = 0
+    _highest_at: tuple[int, int, str] = (0, 0, "")  # time, scratch bytes, operator
+    _time: int = 0
+
+    def __post_init__(self) -> None:
+        if self.device not in get_args(Device):
+            raise ValueError(f"device {self.device!r} is not known here; use one of {', '.join(get_args(Device))}")
+        self.fake = FakeTensorMode(allow_non_fake_inputs=True)
+
+    def __enter__(self) -> Liveness:
+        self._stack = ExitStack()
+        multithreading = torch.autograd.set_multithreading_enabled(False)  # the backward pass sees the modes, too
+        for context in (multithreading, self.fake, _Recorder(self), _Kernels(self.device)):
+            self._stack.enter_context(context)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.close()
+
+    def tensor(
+        self,
+        *shape: int,
+        dtype: torch.dtype = torch.float32,
+        memory_format: torch.memory_format = torch.contiguous_format,
+        kind: str = "input",
+    ) -> Tensor:
+        """A tensor of that shape, which counts while it is held; made outside `with`."""
+        made = self._faked(torch.empty(shape, dtype=dtype, device="meta", memory_format=memory_format))
+        self._hold([made], kind)
+        return made
+
+    def adopt(self, module: nn.Module, kind: str) -> None:
+        """Take over a module on `meta`, outside `with`: its parameters and buffers count from now on."""
+        made: dict[int, Tensor] = {}
+        for child in module.modules():
+            for own in (child._parameters, child._buffers):
+                for name, tensor in own.items():
+                    if tensor is None:
+                        continue
+                    if id(tensor) not in made:
+                        made[id(tensor)] = self._adopted(tensor)
+                    own[name] = made[id(tensor)]  # type: ignore[assignment]
+        self._hold(made.values(), kind)
+
+    def name(self, tensors: Iterable[Tensor], kind: str) -> None:
+        """Say what tensors are that have come up meanwhile, such as gradients."""
+        for tensor in tensors:
+            known = self._known.get(tensor.untyped_storage()._cdata)
+            if known is not None:
+                known[1].kind = kind
+
+    def settle(self, kind: str) -> None:
+        """Whatever has come up so far and is still there, but was temporary until now, is of that kind."""
+        for _, storage in self._known.values():
+            if storage.kind == "temporary":
+                storage.kind = kind
+
+    def peak(self) -> Peak:
+        """The highest so far."""
+        time, scratch, operator = self._highest_at
+        parts: dict[str, int] = {}
+        for storage in self._storages:
+            if storage.born <= time and (storage.died is None or storage.died > time):
+                parts[storage.kind] = parts.get(storage.kind, 0) + storage.bytes
+        if scratch:
+            parts["temporary"] = parts.get("temporary", 0) + scratch
+        return Peak(self._highest, parts, operator)
+
+    def forget(self) -> None:
+        """Start the search for the peak again from what is held now."""
+        self._highest, self._highest_at = self.live, (self._time, 0, "")
+
+    def ran(self, operator: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """An operator has run: hold what it made, and what it needed inside."""
+        given = {tensor.untyped_storage()._cdata for tensor in tensors_in(*args, *kwargs.values())}
+        made = [tensor for tensor in tensors_in(out) if tensor.untyped_storage()._cdata not in given]
+        self._hold(made, "temporary", str(operator))
+        inside = scratch_bytes(self.device, operator, args, out)
+        if inside and self.live + inside > self._highest:
+            self._highest, self._highest_at = self.live + inside, (self._time, inside, str(operator))
+
+    def _hold(self, tensors: Iterable[Tensor], kind: str, operator: str = "") -> None:
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            if key in self._known:
+                continue
+            self._time += 1
+            size = storage.nbytes()
+            if self.device == "cuda":
+                size = -(-size // CUDA_BLOCK) * CUDA_BLOCK
+            entry = _Storage(size, self._time, kind)
+            self._storages.append(entry)
+            self._known[key] = (weakref.ref(storage, lambda _, key=key: self._release(key)), entry)  # type: ignore[misc]
+            self.live += size
+        if self.live > self._highest:
+            self._highest, self._highest_at = self.live, (self._time, 0, operator)
+
+    def _release(self, key: int) -> None:
+        _, entry = self._known.pop(key)
+        self._time += 1
+        entry.died = self._time
+        self.live -= entry.bytes
+
+    def _adopted(self, tensor: Tensor) -> Tensor:
+        made = self._faked(tensor)
+        return nn.Parameter(made, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+
+    def _faked(self, meta: Tensor) -> Tensor:
+        with torch.no_grad():
+            bare = torch.empty_strided(meta.shape, meta.stride(), dtype=meta.dtype, device="meta")
+            # Always a processor's: without a GPU torch cannot even pretend to have one. `_Kernels` does the rest.
+            return FakeTensor(self.fake, bare, torch.device("cpu"))
+
+
+class _Recorder(TorchDispatchMode):
+    """Tells of each operator that runs, below autograd."""
+
+    def __init__(self, watch: Liveness) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 0  # a value is asked for, such as the loss for a log
+        out = func(*args, **kwargs)
+        self.watch.ran(func, args, kwargs, out)
+        return out
+
+
+class _Kernels(TorchFunctionMode):
+    """What code sees of the device, and what torch does there otherwise than with fake tensors of a processor."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is nn.functional.scaled_dot_product_attention:
+            return attend(self.device, *args, **kwargs)
+        if func is torch.Tensor.__getitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
+            return args[0].flatten()[:0]  # how many are true cannot be known: none (a search for wrong labels)
+        if self.device == "cuda":
+            if func == _IS_CUDA:
+                return True
+            if torch.is_autocast_enabled("cpu") and getattr(func, "__name__", "") in _WIDENED_NAMES:
+                args = tuple(_wide(value) for value in args)
+        return func(*args, **kwargs)
+
+
+def _wide(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16) else value
