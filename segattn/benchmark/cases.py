@@ -17,6 +17,7 @@ from segattn.cost import network_cost
 from segattn.measurements import Case, Work
 from segattn.model import SegmentationModel, create_model
 from segattn.profile import flops
+from segattn.profile.worker import first_line
 
 PARTS = ("mechanism", "head", "network")
 PHASES = ("inference", "training")
@@ -40,6 +41,8 @@ class Prepared:
     gradients: tuple[Shape, ...]
     """Training of a mechanism or head: shapes of its outputs."""
     work: Work | None
+    note: str = ""
+    """Why there is none."""
 
 
 def combinations(
@@ -108,13 +111,19 @@ def prepare(case: Case, device: str) -> Prepared:
         raise ValueError("tf32 is an arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
     path, inputs, outputs = _shapes(_alike(case, batch=1))
     tiny = _shapes(_alike(case, batch=1, input_size=TINY))[1]
+    counted, note = None, ""
+    try:
+        counted = work(case)
+    except Exception as error:  # a form that runs need not be one that can be counted
+        note = f"work not counted: {first_line(error)}"
     return Prepared(
         channels=features(case.backbone, case.output_stride, case.input_size)[0],
         path=path,
         inputs=_batched(inputs, case.batch),
         tiny_inputs=_batched(tiny, 2 if case.phase == "training" else 1),
         gradients=_batched(outputs, case.batch) if case.phase == "training" else (),
-        work=work(case),
+        work=counted,
+        note=note,
     )
 
 

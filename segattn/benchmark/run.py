@@ -71,7 +71,7 @@ class _Entry:
         return Result(
             case=self.case,
             outcome=self.outcome.kind,
-            message=self.outcome.message,
+            message=self.outcome.message or (self.prepared.note if self.prepared else ""),
             latency=self.latency,
             memory=self.memory,
             work=self.prepared.work if self.prepared else None,

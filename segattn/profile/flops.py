@@ -77,7 +77,8 @@ class _Counter(TorchDispatchMode):
             with self:
                 return func.decompose(*args, **kwargs)
         out = func(*args, **kwargs)
-        self._add(func, formula(out, *args, **kwargs), out, args, kwargs)
+        given = {name: value for name, value in kwargs.items() if name != "out"}  # mm.out: `out` is the result
+        self._add(func, formula(out, *args, **given), out, args, kwargs)
         return out
 
     def _add(self, func: Any, work: Work, out: Any, args: Any, kwargs: Any) -> None:

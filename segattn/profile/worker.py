@@ -207,11 +207,11 @@ class _Served:
     def build(
         self, target: str, arguments: dict[str, Any], device: str, threads: int | None, limit_bytes: int | None
     ) -> dict[str, Any]:
-        import torch
-
         from segattn.profile import memory
 
         if threads is not None:
+            import torch
+
             torch.set_num_threads(threads)
         name, function = target.split(":")
         build = getattr(importlib.import_module(name), function)

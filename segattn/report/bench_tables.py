@@ -68,7 +68,7 @@ def trouble(group: Group) -> list[str]:
         f"{line.case.head}{f' ({line.case.implementation})' if _forms(group) else ''}: {line.result.outcome}"
         + (f": {line.result.message}" if line.result.message else "")
         for line in group.lines
-        if line.result.outcome != "ok"
+        if line.result.outcome != "ok" or line.result.message
     ]
 
 

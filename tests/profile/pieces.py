@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
-
-import torch
+from typing import Any
 
 from segattn.profile.worker import Task
 
-MEGABYTE = 2**20
+
+def _megabytes(number: int) -> Any:
+    import torch  # a second or two of a process that need not have it
+
+    return torch.ones(number * 2**20, dtype=torch.uint8)
 
 
 def fill(megabytes: int, *, held: int = 0) -> Task:
     """Makes `held` MB when built and fills `megabytes` MB more in each run, then frees them."""
-    kept = torch.ones(held * MEGABYTE, dtype=torch.uint8)
-    return Task(lambda: int(torch.ones(megabytes * MEGABYTE, dtype=torch.uint8)[-1]) + kept.numel())
+    kept = _megabytes(held)
+    return Task(lambda: int(_megabytes(megabytes)[-1]) + kept.numel())
 
 
 def grow(megabytes: int) -> Task:
     """Keeps `megabytes` MB more after each run."""
-    kept: list[torch.Tensor] = []
-    return Task(lambda: kept.append(torch.ones(megabytes * MEGABYTE, dtype=torch.uint8)))
+    kept: list[Any] = []
+    return Task(lambda: kept.append(_megabytes(megabytes)))
 
 
 def warmed() -> Task:
@@ -55,4 +58,6 @@ def sleeping(seconds: float) -> Task:
 
 
 def threads() -> Task:
+    import torch
+
     raise ValueError(f"{torch.get_num_threads()} threads")

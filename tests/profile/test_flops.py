@@ -293,3 +293,13 @@ class TestUncounted:
     def test_register_wants_an_operator(self, operator):
         with pytest.raises(ValueError, match=r"torch\.ops"):
             register(operator, lambda out, *args: Work())
+
+
+def test_a_product_into_a_given_tensor_costs_what_it_costs_and_makes_no_activation():
+    class Into(nn.Module):
+        def forward(self, a, b, out):
+            return torch.mm(a, b, out=out)
+
+    tensors = [torch.empty(shape, device="meta") for shape in ((2, 3), (3, 5), (2, 5))]
+    total = count(Into(), *tensors).total()
+    assert (total.macs, total.activations) == (2 * 3 * 5, 0)

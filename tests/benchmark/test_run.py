@@ -1,0 +1,105 @@
+"""Benchmarks end to end, tiny."""
+
+from __future__ import annotations
+
+import pytest
+
+from segattn import records
+from segattn.benchmark import run as benchmark
+from segattn.measurements import Latency, PeakMemory
+from segattn.profile.worker import Outcome
+from tests.benchmark.test_cases import made, one
+
+SETTINGS = benchmark.Settings(threads=1, rounds=3, warmup=1, product_size=64, copy_size=2**20)
+
+
+@pytest.fixture(scope="module")
+def record():
+    """Two heads, an arithmetic that a CPU has and one that it lacks, and what was told on the way."""
+    cases = made(names=("ccnet", "reconet"), dtypes=("fp32", "tf32"))
+    shares = []
+    found = benchmark.run(cases, SETTINGS, command="segattn bench", on_progress=lambda at: shares.append(at.share))
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < shares[-1] <= 1
+    return found
+
+
+def test_every_case_has_a_result_in_its_place(record):
+    assert [(result.case.head, result.case.dtype, result.outcome) for result in record.results] == [
+        ("ccnet", "fp32", "ok"), ("reconet", "fp32", "ok"), ("ccnet", "tf32", "refused"), ("reconet", "tf32", "refused"),
+    ]  # fmt: skip
+
+
+def test_refused_cases_say_why_and_have_no_figures(record):
+    refused = record.results[2]
+    assert "NVIDIA" in refused.message
+    assert (refused.latency, refused.memory) == (None, None)
+
+
+def test_every_sample_is_kept_and_the_quartiles_are_in_order(record):
+    for result in record.results[:2]:
+        latency = result.latency
+        assert len(latency.samples_ms) == 3
+        assert sorted(latency.samples_ms)[1] == pytest.approx(latency.median_ms, abs=1e-3)
+        assert latency.lower_quartile_ms <= latency.median_ms <= latency.upper_quartile_ms <= latency.p95_ms
+
+
+def test_memory_holds_the_output_at_least(record):
+    for result in record.results[:2]:
+        assert result.memory.total_bytes >= result.memory.extra_bytes >= 4 * 512 * 5 * 6 - 4096  # whole pages
+
+
+def test_limits_are_of_the_group(record):
+    (limit,) = record.limits
+    assert (limit.group, limit.dtype, limit.product_size, limit.copy_bytes) == (0, "fp32", 64, 2**20)
+    assert 0 < limit.product_flops <= limit.product_flops_best
+    assert 0 < limit.bandwidth <= limit.bandwidth_best
+
+
+def test_record_comes_back_from_disk(record, tmp_path):
+    assert records.read(records.write(record, tmp_path / "bench.json")) == record
+
+
+def test_no_case_is_an_error():
+    with pytest.raises(ValueError, match="no case to measure"):
+        benchmark.run([], SETTINGS)
+
+
+def test_a_case_that_dies_while_it_is_timed_is_a_row_and_the_rest_goes_on(monkeypatch):
+    original = benchmark.Worker.time
+    calls = []
+
+    def dies(self):
+        if self.build_request["arguments"].get("case", {}).get("head") == "reconet":
+            calls.append(1)
+            if len(calls) == 2:
+                self.process.kill()
+                self.process.wait()
+        return original(self)
+
+    monkeypatch.setattr(benchmark.Worker, "time", dies)
+    enough = benchmark.memory.Memory(outcome="ok", start_bytes=0, baseline_bytes=1, peak_bytes=2)
+    monkeypatch.setattr(benchmark.memory, "measure", lambda *given, **more: enough)
+    found = benchmark.run(made(names=("ccnet", "reconet")), SETTINGS)
+    assert [result.outcome for result in found.results] == ["ok", "out of memory"]
+    assert "killed" in found.results[1].message
+    assert len(found.results[0].latency.samples_ms) == 3
+
+
+def entry(extra, held=0, **changes):
+    latency = Latency(samples_ms=[1.0], median_ms=1, lower_quartile_ms=1, upper_quartile_ms=1, p95_ms=1)
+    memory = PeakMemory(extra_bytes=extra, total_bytes=extra + held, method="")
+    return benchmark._Entry(one(**changes), outcome=Outcome("ok"), memory=memory, latency=latency)
+
+
+def test_groups_are_of_one_part_phase_size_and_batch():
+    entries = [entry(1, batches=(batch,), dtypes=(dtype,)) for batch in (2, 1) for dtype in ("fp32", "bf16")]
+    found = [[(e.case.batch, e.case.dtype) for e in group] for group in benchmark._groups(entries, "cpu")]
+    assert found == [[(1, "fp32"), (1, "bf16")], [(2, "fp32"), (2, "bf16")]]
+
+
+def test_a_group_is_split_where_memory_does_not_hold_it(monkeypatch):
+    monkeypatch.setattr(benchmark.memory, "available", lambda device: 10**10)
+    waiting = benchmark._PROCESS_BYTES
+    entries = [entry(3 * 10**9, held=10**9 - waiting) for _ in range(10)]  # 7e9: four that wait, one of which runs
+    assert [len(group) for group in benchmark._groups(entries, "cpu")] == [4, 4, 2]
