@@ -3,9 +3,10 @@
     python benchmarks/input_pipeline.py                 ours, packed, and the order of torchvision's references
     python benchmarks/input_pipeline.py --rounds 40 --mmseg PYTHON
 
-Four pipelines over the same files, random scale 0.5 to 2, crop, flip and photometric distortion in each:
+Five pipelines over the same files, random scale 0.5 to 2, crop, flip and photometric distortion in each:
 
-ours          segattn.data.TrainingStream from the PNG files
+ours          segattn.data.TrainingStream from the PNG files, with the extra `fast` (isal, pyspng)
+pillow        the same without it
 packed        the same from `segattn data pack`
 torchvision   decode with Pillow, resize the whole image and mask, crop, flip, jitter the colours, normalise: the order of
               torchvision.transforms.v2's segmentation reference, with the functions that v2 calls for Pillow images (written
@@ -57,15 +58,24 @@ def write_scenes(root: Path, count: int) -> float:
     return sum(file.stat().st_size for file in files) / len(files) / 1e6
 
 
-def ours(name: str, root: Path, share: float) -> Callable[[int], object]:
+def ours(name: str, root: Path, share: float, *, fast: bool = True) -> Callable[[int], object]:
     from segattn import data
+    from segattn.data import _png
     from segattn.data.loader import TrainingStream
     from segattn.data.transforms import Augment
 
     stream = TrainingStream(
         data.load(name, "train", root=root), Augment((CROP, CROP), SCALES, max_class_share=share), batch_size=1, seed=1
     )
-    return lambda index: next(stream.batches(index))
+    decoder = _png.pyspng
+    if fast and name != "packed" and decoder is None:
+        raise SystemExit("the row `ours` is with the extra: pip install 'segattn[fast]'")
+
+    def sample(index: int) -> object:
+        _png.pyspng = decoder if fast else None
+        return next(stream.batches(index))
+
+    return sample
 
 
 def torchvision_order(root: Path) -> Callable[[int], object]:
@@ -194,6 +204,7 @@ def main() -> None:
             pass
         pipelines = {
             "ours": timed(ours("cityscapes", root, 0.75)),
+            "pillow": timed(ours("cityscapes", root, 0.75, fast=False)),
             "packed": timed(ours("packed", packed, 0.75)),
             "torchvision": timed(torchvision_order(root)),
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,8 @@ try:
     from isal import isal_zlib
 except ImportError:
     pyspng = isal_zlib = None  # type: ignore[assignment]
+
+Buffer = bytes | memoryview
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LONGEST_BLOCK = 65535
@@ -85,10 +88,13 @@ def _stored(filtered: np.ndarray) -> bytes:
     blocks[-1, 0] = 1  # the last one
     blocks[:, 5:] = filtered
     header = struct.pack(">IIBBBBB", (length - 1) // 3, rows, 8, 2, 0, 0, 0)
-    stream = b"\x78\x01" + blocks.tobytes()  # nobody reads as far as the checksum of zlib
-    return b"".join((SIGNATURE, *_chunk(b"IHDR", header), *_chunk(b"IDAT", stream), *_chunk(b"IEND", b"")))
+    # The stream begins with zlib's header; nobody reads as far as the checksum that would end it.
+    parts = (*_chunk(b"IHDR", header), *_chunk(b"IDAT", b"\x78\x01", memoryview(blocks.ravel())), *_chunk(b"IEND"))
+    return b"".join((SIGNATURE, *parts))
 
 
-def _chunk(kind: bytes, content: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    checksum = isal_zlib.crc32(content, zlib.crc32(kind))
-    return len(content).to_bytes(4, "big"), kind, content, checksum.to_bytes(4, "big")
+def _chunk(kind: bytes, *contents: Buffer) -> Iterator[Buffer]:
+    checksum = zlib.crc32(kind)
+    for content in contents:
+        checksum = isal_zlib.crc32(content, checksum)
+    yield from (sum(map(len, contents)).to_bytes(4, "big"), kind, *contents, checksum.to_bytes(4, "big"))

@@ -11,7 +11,7 @@ import functools
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -231,8 +231,13 @@ def _end_with_the_parent(parent: int) -> None:
 
 def _collate(items: list[_Item]) -> Batch:
     images, labels, names, indices = zip(*items, strict=True)
-    label = None if labels[0] is None else torch.stack(labels)
-    return {"image": torch.stack(images), "label": label, "names": list(names), "indices": list(indices)}
+    label = None if labels[0] is None else _stacked(labels)
+    return {"image": _stacked(images), "label": label, "names": list(names), "indices": list(indices)}
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """One more dimension in front; a single tensor is not copied."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(tuple(tensors))
 
 
 def _check_share(rank: int, world_size: int) -> None:
