@@ -89,7 +89,7 @@ def _stored(filtered: np.ndarray) -> bytes:
     blocks[:, 5:] = filtered
     header = struct.pack(">IIBBBBB", (length - 1) // 3, rows, 8, 2, 0, 0, 0)
     # The stream begins with zlib's header; nobody reads as far as the checksum that would end it.
-    parts = (*_chunk(b"IHDR", header), *_chunk(b"IDAT", b"\x78\x01", memoryview(blocks.ravel())), *_chunk(b"IEND"))
+    parts = (*_chunk(b"IHDR", header), *_chunk(b"IDAT", b"\x78\x01", blocks.data.cast("B")), *_chunk(b"IEND"))
     return b"".join((SIGNATURE, *parts))
 
 
