@@ -82,9 +82,13 @@ def predict_split(
     *,
     inference: Inference | None = None,
     batch_size: int = 4,
+    rank: int = 0,
+    world_size: int = 1,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> None:
     """Call `on_prediction(index, class indices (H, W))` for every image of a split, which needs no labels.
+
+    Of `world_size` processes each takes its share.
 
     Raises:
         ValueError: the model's classes are not the data set's.
@@ -93,7 +97,7 @@ def predict_split(
         raise ValueError(f"the model has {model.num_classes} classes, {dataset.name} has {dataset.num_classes}")
     device = next(model.parameters()).device
     model.eval()
-    for batch in EvaluationStream(dataset, batch_size=batch_size):
+    for batch in EvaluationStream(dataset, batch_size=batch_size, rank=rank, world_size=world_size):
         with autocast():
             predictions = predict_labels(model, batch["image"].to(device), inference=inference)
         for index, prediction in zip(batch["indices"], predictions, strict=True):

@@ -29,6 +29,15 @@ STOPS = [
 ]
 
 
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def environment():
+    package = str(Path(__file__).parents[1])
+    paths = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """Folder with the runs of two processes, and each process's notes on them."""
@@ -45,12 +54,8 @@ def two(tmp_path_factory):
         *({"config": own, "out": str(folder / "stopped"), **stop} for stop in STOPS),
     ]
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += [str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json")]
-    package = str(Path(__file__).parents[1])
-    paths = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    command = [sys.executable, *LAUNCHER, str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment())
     assert done.returncode == 0, done.stderr[-4000:]
     return folder, [json.loads((folder / f"notes-{rank}.json").read_text()) for rank in (0, 1)]
 
@@ -133,6 +138,23 @@ def test_resumed_equals_uninterrupted_bit_by_bit(two, run):
     whole, parts = (records.read(folder / of / "record.json") for of in ("whole", run))
     assert whole.curve == parts.curve
     assert whole.scores == parts.scores
+
+
+def test_two_processes_evaluate_each_image_once_and_one_speaks(two, tmp_path):
+    folder, _ = two
+    found = []
+    for name, launcher in (("one", []), ("two", LAUNCHER)):
+        command = [*launcher, "-m", "segattn", "evaluate", str(folder / "whole"), "--device", "cpu"]
+        command += ["--json", str(tmp_path / f"{name}.json"), "--write-predictions", str(tmp_path / name)]
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, timeout=240, env=environment()
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert done.stdout.count("mIoU") == 2  # the scores and their definition, once
+        files = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        found.append((json.loads((tmp_path / f"{name}.json").read_text()), files))
+    assert found[0] == found[1]
+    assert len(found[0][1]) == 3
 
 
 def test_run_of_two_processes_is_an_ordinary_run(two):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,13 +48,20 @@ class EvaluateArguments:
 
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(EvaluateArguments, arguments, command="evaluate", description=EvaluateArguments.__doc__ or "")
+    import torch
+    from accelerate import PartialState
+
     from segattn import checkpoint, records
     from segattn.evaluate import evaluate, inference_of
     from segattn.official import PredictionFiles, predict_split
     from segattn.optimization import resolve_device
     from segattn.splits import notices, open_split
 
-    model = checkpoint.load_model(chosen.run, device=resolve_device(chosen.device))
+    device, rank, world_size = resolve_device(chosen.device), 0, 1
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun: each process takes its share of the images
+        state = PartialState(cpu=device.type == "cpu")
+        device, rank, world_size = state.device, state.process_index, state.num_processes
+    model = checkpoint.load_model(chosen.run, device=device)
     experiment: config.Experiment = model.experiment  # type: ignore[assignment]
     evaluation = dataclasses.replace(
         experiment.evaluation,
@@ -75,7 +83,7 @@ def run(arguments: Sequence[str]) -> None:
     if chosen.split is not None:
         section = dataclasses.replace(section, val_split=chosen.split)
     dataset = open_split(section, section.val_split, section.val_images)
-    console = Console()
+    console = Console(quiet=rank > 0)
     for notice in notices(dataset):
         console.print(notice, highlight=False, markup=False)
     inference = inference_of(evaluation)
@@ -83,17 +91,19 @@ def run(arguments: Sequence[str]) -> None:
         result = evaluate(model, dataset, inference)
     else:
         files = PredictionFiles(dataset, chosen.write_predictions)
+        if world_size > 1:
+            torch.distributed.barrier()  # all have seen an empty folder
         if dataset.lazily(0).label is None:
             if chosen.json is not None:
                 raise ValueError(f"{dataset.name} {dataset.split} has no labels, so no scores for --json; leave it out")
-            predict_split(model, dataset, files, inference=inference)
+            predict_split(model, dataset, files, inference=inference, rank=rank, world_size=world_size)
             console.print(
                 f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}", highlight=False
             )
             return
         result = evaluate(model, dataset, inference, on_prediction=files)
     _show(console, result.scores, dataset)
-    if chosen.json is not None:
+    if chosen.json is not None and rank == 0:
         records.write(result.scores, chosen.json)
 
 
