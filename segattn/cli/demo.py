@@ -51,17 +51,17 @@ def run(arguments: Sequence[str]) -> None:
     _check(chosen)
     from segattn.demo import networks
     from segattn.demo.explorer import Explorer
-    from segattn.demo.server import bind, is_loopback, quiet, serve
+    from segattn.demo.server import bind, is_loopback, serve
 
-    quiet()
     console = Console(soft_wrap=True, highlight=False)
     with bind(chosen.host, chosen.port) as listening:
         folders = list(chosen.runs) or [study for study in [networks.newest_study(Path("runs"))] if study]
         found = _load(folders, chosen, console)
-        source = f"Networks of {', '.join(map(str, folders))}." if folders else "Untrained networks."
+        shown = ["/".join(folder.resolve().parts[-2:]) for folder in folders]
+        source = f"Networks of {', '.join(shown)}." if shown else "Untrained networks."
         if not folders:
             console.print(
-                "[bold]No finished study under runs/: the networks are untrained[/], and what they show means nothing."
+                "[bold]No finished study under runs/: the networks are untrained[/] and what they show means nothing."
             )
             console.print("Train them in minutes with: segattn study quick\n")
         if not is_loopback(chosen.host):

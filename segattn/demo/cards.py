@@ -90,15 +90,15 @@ def cost_rows(cost: Cost) -> list[tuple[str, str, str, str]]:
     return [("GFLOPs", *flops), ("M parameters", *parameters)]  # type: ignore[list-item]
 
 
-def caption(found: AttentionMap) -> str:
-    """What stands below a map."""
+def caption(found: AttentionMap) -> tuple[str, str]:
+    """What stands below a map, and the grid that it lies on: empty if it lies on none."""
+    shape = "×".join(map(str, found.values.shape))
     if found.kind == "bases":
-        return f"shares of {found.values.size} bases"
-    shape = " × ".join(map(str, found.values.shape))
+        return f"shares of {shape} bases", ""
     if found.kind == "channels":
-        return f"{shape} channels, rows take"
+        return f"{shape} channels", ""
     share = 100 * concentration(found.values)
-    return f"half on {share:.0f} % of {shape}" if share >= 9.5 else f"half on {share:.1g} % of {shape}"
+    return (f"half on {share:.0f} %" if share >= 9.5 else f"half on {share:.1g} %"), shape
 
 
 def _card(seen: Seen, norm: Normalize) -> dict[str, Any]:
@@ -126,7 +126,8 @@ def _view(number: int, result: AttentionMaps, norm: Normalize) -> dict[str, Any]
 
 
 def _map(result: AttentionMaps, found: AttentionMap, norm: Normalize) -> dict[str, Any]:
-    described = {"name": found.name, "kind": found.kind, "caption": caption(found)}
+    text, grid = caption(found)
+    described: dict[str, Any] = {"name": found.name, "kind": found.kind, "caption": text, "grid": grid}
     if found.kind == "bases":
         top = max(float(found.values.max()), 1e-12)
         return {**described, "bars": [round(float(100 * share / top), 2) for share in found.values]}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterable
 from functools import cache
 
@@ -23,13 +24,16 @@ MARKS = ("#d4002a", "#0067c0")
 
 
 def scale_of(results: Iterable[AttentionMaps]) -> Normalize:
-    """One scale for every map of the results: up to 1, 2 or 5 times a power of ten above the largest, 10 at least."""
+    """One scale for all maps: up to 1, 2 or 5 times a power of ten above every main map, 10 at least.
+
+    It does not change with the map that is chosen; values beyond its ends have the ends' colours.
+    """
     peak = 10.0
     for result in results:
-        for found in result.maps.values():
-            if found.kind != "bases":
-                peak = max(peak, float(relative(found.values).max(initial=0)))
-    decade = 10.0 ** np.floor(np.log10(peak) + 1e-9)
+        found = result.maps.get(result.main)
+        if found is not None and found.kind != "bases":
+            peak = max(peak, float(relative(found.values).max(initial=0)))
+    decade = 10.0 ** math.floor(math.log10(peak) + 1e-9)
     return scale(next(step * decade for step in (1, 2, 5, 10) if step * decade >= peak * (1 - 1e-9)))
 
 
@@ -44,9 +48,14 @@ def colour_bar(steps: int = 24) -> list[str]:
 
 
 def ticks(norm: Normalize) -> list[tuple[float, str]]:
-    """Place from 0 to 1 and text of the scale's marks."""
+    """Place from 0 to 1 and text of the scale's marks.
+
+    >>> [text for _, text in ticks(scale(1000.0))]
+    ['≤ 0.001×', '0.5×', '1×', '2×', '≥ 1,000×']
+    """
     highest = float(norm.vmax or 1.0)
-    return [(float(norm(value)), f"{value:,.3g}×") for value in (1 / highest, 1 / 2, 1.0, 2.0, highest)]
+    inner = [(float(norm(value)), f"{value:.3g}×") for value in (1 / 2, 1.0, 2.0)]
+    return [(0.0, f"≤ {1 / highest:.3g}×"), *inner, (1.0, f"≥ {highest:,.0f}×")]
 
 
 def blend(picture: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:

@@ -76,9 +76,9 @@ def _network(sheet: Sheet, seen: Seen, left: float, top: float, norm: Normalize,
         sheet.swatch(end + 0.04, line - 0.01, result.palette[result.class_index])
         sure = f"{short(result.class_name, round(sheet.panel * 12) - 5)} {100 * result.confidence:.0f} %"
         sheet.text(end + 0.19, line, sure, size=SMALL)
-    flops, parameters = (" / ".join(row[1:]) for row in cost_rows(seen.cost))
-    sheet.text(left, under + 0.14 + 0.16 * len(seen.at), f"GFLOPs {flops}", size=SMALL, color=QUIET)
-    sheet.text(left, under + 0.29 + 0.16 * len(seen.at), f"Mparams {parameters}", size=SMALL, color=QUIET)
+    for number, row in enumerate(cost_rows(seen.cost)):
+        text = f"{row[0]} {' / '.join(row[1:])}"
+        sheet.text(left, under + 0.30 + 0.15 * number, text, size=SMALL, color=QUIET)
 
 
 def _map(
@@ -108,7 +108,7 @@ def _map(
     else:
         colours = drawing.over_picture(result, found, norm)
         _mark(_picture(sheet, left, top, drawing.blend(result.image, colours, opacity)), result.spot, number)
-    return f"{number + 1}  {caption(found)}"
+    return f"{number + 1}  " + " of ".join(filter(None, caption(found)))
 
 
 def _picture(sheet: Sheet, left: float, top: float, image: np.ndarray, tall: float | None = None) -> Any:

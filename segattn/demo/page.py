@@ -37,8 +37,8 @@ class View:
 class Page:
     """What the controls do. Each gives the picture's HTML, the results' HTML, a message and the new view; None leaves as is."""
 
-    def __init__(self, explorer: Explorer, *, max_side: int) -> None:
-        self.explorer, self.max_side = explorer, max_side
+    def __init__(self, explorer: Explorer, *, max_side: int, uploads: Path) -> None:
+        self.explorer, self.max_side, self.uploads = explorer, max_side, uploads.resolve()
 
     def open(self, names: list[str]) -> Iterator[list[Any]]:
         yield from self._show(lambda: self._example(next(iter(pictures.EXAMPLES))), names)
@@ -46,8 +46,8 @@ class Page:
     def choose(self, names: list[str], event: gr.EventData) -> Iterator[list[Any]]:
         yield from self._show(lambda: self._example(_data(event).get("index")), names)
 
-    def upload(self, file: str, names: list[str]) -> Iterator[list[Any]]:
-        yield from self._show(lambda: self._upload(Path(file)), names)
+    def upload(self, names: list[str], event: gr.EventData) -> Iterator[list[Any]]:
+        yield from self._show(lambda: self._upload(_data(event).get("taken"), _data(event).get("name")), names)
 
     def point(self, view: View | None, names: list[str], event: gr.EventData) -> Iterator[list[Any]]:
         yield from self._again(
@@ -57,25 +57,34 @@ class Page:
     def networks(self, view: View | None, names: list[str]) -> Iterator[list[Any]]:
         yield from self._again(view, names, lambda found: found)
 
-    def download(self, view: View | None, names: list[str], opacity: float, shown: str) -> tuple[str, str]:
+    def download(self, view: View | None, names: list[str], opacity: float, shown: str) -> Iterator[tuple[str, str]]:
         """The figure as a data URI, and a message."""
+        yield "", message("Drawing the figure …")
         try:
             if view is None:
                 raise ValueError("Choose a picture first.")
-            wanted = json.loads(shown or "{}")
             seen = self.explorer.see(view.picture, view.points, names)
-            drawn = figure.draw(seen, view.picture, view.points, opacity=opacity / 100, shown=wanted)
+            drawn = figure.draw(seen, view.picture, view.points, opacity=opacity / 100, shown=_shown(shown))
         except ValueError as error:
-            return "", message(str(error), bad=True)
-        return f"data:image/png;base64,{base64.b64encode(drawn).decode()}", message("The figure is in your downloads.")
+            yield "", message(str(error), bad=True)
+            return
+        picture = base64.b64encode(drawn).decode()
+        yield f"data:image/png;base64,{picture}", message("The figure is among your downloads.")
 
     def _example(self, index: Any) -> View:
         picture = pictures.example(index, self.max_side)
         return View(picture, default_points(picture))
 
-    def _upload(self, file: Path) -> View:
+    def _upload(self, taken: Any, name: Any) -> View:
+        """`taken` is the path that the server gave when it took the file; None if it did not."""
+        name = Path(str(name or "")).name[:80] or "the file"
+        if taken is None:
+            raise ValueError(f"{name}: not taken; at most {pictures.MAX_FILE_BYTES // 2**20} MB are")
+        file = Path(str(taken)).resolve()
+        if not file.is_relative_to(self.uploads) or not file.is_file():
+            raise ValueError(f"{name}: was not uploaded")
         try:
-            picture = pictures.upload(file, self.max_side)
+            picture = pictures.upload(file, self.max_side, name=name)
         finally:
             file.unlink(missing_ok=True)
         return View(picture, default_points(picture))
@@ -124,9 +133,18 @@ def _data(event: gr.EventData) -> dict[str, Any]:
     return event._data if isinstance(event._data, dict) else {}
 
 
-def build(explorer: Explorer, *, max_side: int, source: str) -> gr.Blocks:
+def _shown(text: str) -> dict[str, str]:
+    """The maps that are chosen in the page, by network; whatever else is sent chooses none."""
+    try:
+        raw = json.loads(text)
+    except ValueError:
+        return {}
+    return {str(name): str(chosen) for name, chosen in raw.items()} if isinstance(raw, dict) else {}
+
+
+def build(explorer: Explorer, *, max_side: int, source: str, uploads: Path) -> gr.Blocks:
     """The page. `source` says in a line where the networks come from."""
-    page, names = Page(explorer, max_side=max_side), list(explorer.networks)
+    page, names = Page(explorer, max_side=max_side, uploads=uploads), list(explorer.networks)
     trained = all(network.trained for network in explorer.networks.values())
     settings: Any = {"concurrency_limit": 1, "concurrency_id": "networks", "api_visibility": "private"}
     with gr.Blocks(title="segattn explorer", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
@@ -142,25 +160,26 @@ def build(explorer: Explorer, *, max_side: int, source: str) -> gr.Blocks:
             with gr.Column(elem_id="left", min_width=300):
                 stage = gr.HTML("", js_on_load=_read("stage.js"), elem_id="stage")
                 status = gr.HTML("", elem_id="status")
-                examples = gr.HTML(cards.examples(), js_on_load=_read("examples.js"), elem_id="examples")
-                with gr.Row():
-                    upload = gr.UploadButton("Upload a picture", elem_id="upload", size="md", min_width=120)
-                    download = gr.Button("Download the figure", elem_id="download", size="md", min_width=120)
+                examples = gr.HTML(
+                    cards.examples(),
+                    js_on_load=_read("examples.js").replace("LIMIT", str(pictures.MAX_FILE_BYTES)),
+                    elem_id="examples",
+                )
                 opacity = gr.Slider(0, 100, OPACITY, step=5, label="Opacity of the colours, %", elem_id="opacity")
                 chosen = gr.CheckboxGroup(names, value=names, label="Networks", elem_id="networks")
+                download = gr.Button("Download the figure", elem_id="download", size="md")
             with gr.Column(elem_id="right", min_width=300):
                 results = gr.HTML("", js_on_load=_read("cards.js"), elem_id="results")
         shown, drawn = gr.Textbox(visible=False), gr.Textbox(visible=False)
         outputs: Any = {"outputs": [stage, results, status, view], "show_progress": "hidden", **settings}
         blocks.load(page.open, [chosen], **outputs)
         examples.example(page.choose, [chosen], trigger_mode="always_last", **outputs)
-        upload.upload(page.upload, [upload, chosen], **outputs)
+        examples.upload(page.upload, [chosen], **outputs)
         stage.point(page.point, [view, chosen], trigger_mode="always_last", **outputs)
         chosen.input(page.networks, [view, chosen], trigger_mode="always_last", **outputs)
         opacity.change(None, opacity, None, js=_OPACITY, api_visibility="private")
         download.click(
-            page.download, [view, chosen, opacity, shown], [drawn, status], js=_COLLECT, show_progress="minimal",
-            show_progress_on=status, **settings,
+            page.download, [view, chosen, opacity, shown], [drawn, status], js=_COLLECT, show_progress="hidden", **settings,
         ).then(None, drawn, None, js=_SAVE, api_visibility="private")  # fmt: skip
     blocks.queue(max_size=64, default_concurrency_limit=1, api_open=False)
     return blocks

@@ -47,13 +47,13 @@ class Picture:
         return blake2b(repr(self.image.shape).encode() + self.image.tobytes(), digest_size=16).hexdigest()
 
 
-def example(index: int, max_side: int) -> Picture:
+def example(index: object, max_side: int) -> Picture:
     """A generated scene, twice as wide as high.
 
     Raises:
         ValueError: no example has this index.
     """
-    if index not in EXAMPLES:
+    if type(index) is not int or index not in EXAMPLES:
         raise ValueError(f"There is no example {index!r}.")
     width = max(min(384, max_side), 2 * MIN_SIDE)
     sample = streets.load("val", height=width // 2, width=width)[index]

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from segattn.demo.explorer import Explorer
+from segattn.demo.guard import Guard
 from segattn.demo.pictures import MAX_FILE_BYTES
 
 MAX_VISITORS = 50
 """Whose view is remembered; the oldest are forgotten."""
-_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    "connect-src 'self' data: blob:; frame-ancestors 'self'; form-action 'self'; base-uri 'self'"
-)
-"""What a browser may load for the page: nothing from any other host."""
 
 
 def is_loopback(host: str) -> bool:
@@ -69,22 +67,25 @@ def serve(
     """Serve the page on the socket until Ctrl-C; `ready` is called with its address."""
     host, port = listening.getsockname()[:2]
     with tempfile.TemporaryDirectory(prefix="segattn-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads, until they are read
+        app = application(explorer, max_side=max_side, source=source, host=host, uploads=folder)
         import uvicorn
 
-        app = application(explorer, max_side=max_side, source=source, host=host)
         shown = f"[{host}]" if ":" in host else host
-        config = uvicorn.Config(
-            app, log_level="warning", timeout_graceful_shutdown=2, limit_concurrency=200, server_header=False
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_level="warning", timeout_graceful_shutdown=1, limit_concurrency=200, server_header=False
+            )
         )
+        # Of a page that is still open when it ends uvicorn has much to say; of everything before that it may.
+        logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
         ready(f"http://{shown}:{port}/")  # who connects before the next line has done waits for it
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has closed everything
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
 
 
-def application(explorer: Explorer, *, max_side: int, source: str, host: str) -> Any:
-    """The page as an ASGI application that answers to its own names only."""
-    quiet()
+def application(explorer: Explorer, *, max_side: int, source: str, host: str, uploads: str) -> Any:
+    """The page as an ASGI application that answers to its own names only. Uploads lie in `uploads` until they are read."""
+    quiet(uploads)
     import gradio as gr
     from fastapi import FastAPI
     from starlette.middleware import Middleware
@@ -92,11 +93,12 @@ def application(explorer: Explorer, *, max_side: int, source: str, host: str) ->
 
     from segattn.demo.page import ASSETS, build
 
-    blocks = build(explorer, max_side=max_side, source=source)
+    blocks = build(explorer, max_side=max_side, source=source, uploads=Path(uploads))
     blocks.state_session_capacity = MAX_VISITORS
+    blocks.has_launched = True  # else Gradio takes any path of this computer for an upload
     own = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else ["*"]
     # A page of another site whose name resolves to this computer is refused by the name that it asks for.
-    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=own), Middleware(_Policy)]
+    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=own), Middleware(Guard)]
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, middleware=guards)
     fonts = ("ui-sans-serif", "system-ui", "sans-serif"), ("ui-monospace", "monospace")
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts[0], font_mono=fonts[1])
@@ -120,12 +122,13 @@ def application(explorer: Explorer, *, max_side: int, source: str, host: str) ->
     )
 
 
-def quiet() -> None:
-    """Keep Gradio, and what it brings, from telling anybody anything.
+def quiet(folder: str) -> None:
+    """Keep Gradio, and what it brings, from telling anybody anything, and its files in `folder`.
 
     Raises:
-        ValueError: Gradio is not installed.
+        ValueError: Gradio is not installed, or parts of it are missing.
     """
+    os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -133,20 +136,3 @@ def quiet() -> None:
         import gradio  # noqa: F401
     except ImportError as error:
         raise ValueError(f"the explorer needs Gradio ({error}): pip install 'segattn[demo]'") from None
-
-
-class _Policy:
-    """Adds the content security policy to every answer."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def add(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                given = [(b"content-security-policy", _POLICY.encode()), (b"x-content-type-options", b"nosniff"),
-                         (b"referrer-policy", b"no-referrer")]  # fmt: skip
-                message = {**message, "headers": [*message.get("headers", []), *given]}
-            await send(message)
-
-        await self.app(scope, receive, add)

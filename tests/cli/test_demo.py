@@ -1,0 +1,85 @@
+"""The command without its page: what it says before anything is served."""
+
+import importlib.util
+
+import pytest
+
+from segattn.cli import demo, main
+
+pytestmark = pytest.mark.usefixtures("_gradio")
+
+
+@pytest.fixture
+def _gradio(monkeypatch):
+    """Gradio seems to be there, and nothing is served."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: name if name == "gradio" else found(name))
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What would have been served."""
+    from segattn.demo import server
+
+    calls = []
+    monkeypatch.setattr(
+        server, "serve", lambda explorer, listening, **given: calls.append((explorer, listening, given))
+    )
+    return calls
+
+
+def test_missing_gradio_is_said_with_the_command_that_brings_it(monkeypatch, capsys):
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None)
+    assert main(["demo"]) == 2
+    assert "segattn demo needs Gradio: pip install 'segattn[demo]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere is no folder; give the folder of a finished run, or of a study"),
+        (["--max-side", "10"], "--max-side 10 should be from 64 to 2048 pixels"),
+        (["--port", "70000"], "--port 70000 should be from 0 to 65535"),
+        (["--cache-mb", "-1"], "--cache-mb -1 should be 0 or more"),
+        (["--heads", "ccnet"], "--heads and --seed choose among a study's networks; name its folder"),
+        (["{trained}", "{trained}", "--port", "0"], "given twice"),
+    ],
+)
+def test_mistakes_are_told(arguments, message, trained, served, capsys):
+    assert main(["demo", *[each.format(trained=trained) for each in arguments]]) == 2
+    assert message in capsys.readouterr().err
+    assert not served
+
+
+def test_networks_of_a_study_are_served_to_this_computer_alone(trained, served, capsys):
+    assert main(["demo", str(trained), "--port", "0", "--cache-mb", "3"]) == 0
+    ((explorer, _, given),) = served
+    assert list(explorer.networks) == ["ccnet"]
+    assert explorer.networks["ccnet"].trained
+    assert explorer.looks.limit == 3 * 2**20
+    assert given["max_side"] == 512
+    assert "there is no password" not in capsys.readouterr().out
+
+
+def test_newest_study_is_the_default(trained, served, tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/mine").symlink_to(trained)
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--port", "0"]) == 0
+    assert served[0][0].networks["ccnet"].trained
+    assert served[0][2]["source"].startswith("Networks of ")
+
+
+def test_without_a_study_the_networks_are_untrained_and_it_says_so(served, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--port", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "the networks are untrained" in said
+    assert "segattn study quick" in said
+    assert not any(network.trained for network in served[0][0].networks.values())
+    assert len(served[0][0].networks) == 10
+
+
+def test_other_hosts_are_warned_of(trained, served, capsys):
+    assert main(["demo", str(trained), "--host", "0.0.0.0", "--port", "0"]) == 0
+    assert "Whoever reaches 0.0.0.0 can use this page; there is no password" in capsys.readouterr().out
