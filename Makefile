@@ -21,7 +21,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(RUN) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev,timm,export]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev,timm,export,demo]'
 	@touch $@
 
 study: $(VENV)/.core
@@ -34,6 +34,8 @@ check: $(VENV)/.dev
 	$(VENV)/bin/lint-imports
 
 test: check
+	@command -v chromium chromium-browser google-chrome chrome >/dev/null || \
+		echo "No Chromium here: the explorer's browser test is skipped. To run it: apt-get install chromium"
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
 
 docs: $(VENV)/.core
