@@ -22,12 +22,25 @@ Implementation = Literal["auto", "reference", "fast"]
 class ConvBnRelu(nn.Sequential):
     """Convolution without bias, batch norm, ReLU; `same` padding, He initialisation (fan out)."""
 
+    implementation: Implementation = "auto"
+
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, *maps: Float[Tensor, "B _ H W"]) -> Float[Tensor, "B C h w"]:
+        """Of one map, or of several joined by channels; a convolution for each and their sum need no joined copy."""
+        conv = self.conv
+        if len(maps) == 1 or self.implementation == "reference":
+            return self.relu(self.bn(conv(maps[0] if len(maps) == 1 else torch.cat(maps, dim=1))))
+        first, *others = zip(maps, conv.weight.split([x.shape[1] for x in maps], dim=1), strict=True)
+        y = F.conv2d(*first, conv.bias, conv.stride, conv.padding)
+        for x, weight in others:
+            y = y + F.conv2d(x, weight, None, conv.stride, conv.padding)
+        return self.relu(self.bn(y))
 
 
 class Classifier(nn.Sequential):
@@ -61,7 +74,7 @@ class Sandwich(nn.Module):
 
     def after(self, x: Float[Tensor, "B X H W"], context: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
         """Refine the mechanism's output, join it with the backbone's map, classify."""
-        return self.classify(self.fuse(torch.cat([x, self.refine(context)], dim=1)))
+        return self.classify(self.fuse(x, self.refine(context)))
 
 
 def resize(x: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B C H W"]:

@@ -160,7 +160,7 @@ class Head(nn.Module):
         """Logits (B, K, H, W) at the size of the last map."""
         y = self.refine(self.attention(self.reduce(features[-1])))
         if self.fuse is not None:
-            y = self.fuse(torch.cat([features[-1], y], dim=1))
+            y = self.fuse(features[-1], y)
         return {"out": self.classify(y)}
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:

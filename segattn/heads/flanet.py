@@ -128,7 +128,10 @@ class Head(nn.Module):
         """Logits (B, K, H, W), twice that size with `upsample_classifier`; in training "aux1" and "aux2" of stages 2 and 3."""
         x = features[-1]
         y = self.refine(self.attention(self.reduce(x)))
-        outputs = {"out": self.classify(torch.cat([x, y], dim=1))}
+        *enlarge, join, classify = self.classify
+        for layer in enlarge:
+            x, y = layer(x), layer(y)
+        outputs = {"out": classify(join(x, y))}
         if self.training:
             outputs |= {"aux1": self.classify1(features[1]), "aux2": self.classify2(features[2])}
         return outputs

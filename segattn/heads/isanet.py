@@ -236,7 +236,7 @@ class Head(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits (B, K, H, W) at the size of the last map."""
         x = self.reduce(features[-1])
-        return {"out": self.classify(self.fuse(torch.cat([self.attention(x), x], dim=1)))}
+        return {"out": self.classify(self.fuse(self.attention(x), x))}
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`long`, `short` and `composed` (B, H, W): what `pixel` = (row, column) takes in each stage and through both."""

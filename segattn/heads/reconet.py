@@ -174,7 +174,7 @@ class Head(nn.Module):
         parts.append(self.attention(x).relu())
         if self.pooled is not None:
             parts.append(self.pooled(x.mean((2, 3), keepdim=True)).expand_as(x))
-        return {"out": self.classify(self.fuse(torch.cat(parts, dim=1)))}
+        return {"out": self.classify(self.fuse(*parts))}
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`gate` and `factor_1`, ... (B, H, W), see `TensorReconstruction.maps`."""

@@ -1,10 +1,10 @@
-"""The attention product that heads share, in its fast forms against `softmax(scale q k^T) v`."""
+"""What heads share: the attention product in its fast forms, convolution of several maps."""
 
 import pytest
 import torch
 
 from segattn.heads import _blocks
-from segattn.heads._blocks import InBlocks, attend
+from segattn.heads._blocks import ConvBnRelu, InBlocks, attend
 
 FORMS = {"in blocks": InBlocks.apply, "fused": _blocks._fused}
 QUERIES, KEYS = InBlocks.BLOCK + 3, 29
@@ -60,3 +60,18 @@ def test_a_second_derivative_is_refused_rather_than_wrong():
     (first,) = torch.autograd.grad(attend(*inputs).square().sum(), inputs[:1], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_several_maps_are_convolved_as_if_joined(kernel_size):
+    torch.manual_seed(0)
+    layer = ConvBnRelu(3 + 5 + 2, 7, kernel_size, stride=2).double()
+    maps = [torch.randn(2, C, 11, 13, dtype=torch.float64, requires_grad=True) for C in (3, 5, 2)]
+    joined = layer(torch.cat(maps, dim=1))
+    upstream = torch.randn_like(joined)
+    inputs = [*maps, layer.conv.weight]
+    expected = torch.autograd.grad(joined, inputs, upstream)
+    for layer.implementation in ("auto", "reference"):
+        found = layer(*maps)
+        torch.testing.assert_close(found, joined)
+        torch.testing.assert_close(torch.autograd.grad(found, inputs, upstream), expected)

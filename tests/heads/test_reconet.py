@@ -196,7 +196,7 @@ def test_pooled_features_are_one_vector_for_all_positions():
     torch.manual_seed(0)
     head = Head((3, 3, 3, 5), 2, channels=8, rank=3, with_gpm=True, concat=False).eval()
     joined = []
-    head.fuse.register_forward_pre_hook(lambda _, inputs: joined.append(inputs[0]))
+    head.fuse.register_forward_pre_hook(lambda _, inputs: joined.append(torch.cat(inputs, dim=1)))
     maps = [torch.randn(2, c, 5, 7) for c in (3, 3, 3, 5)]
     head(maps)
     expected = head.pooled(head.reduce(maps[-1]).mean((2, 3), keepdim=True))
