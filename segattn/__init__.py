@@ -10,19 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model"]
+__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model", "optimize"]
 
 if TYPE_CHECKING:
     from segattn import data as datasets
     from segattn import heads
     from segattn.checkpoint import load_model
     from segattn.model import create_model
+    from segattn.optimized import optimize
     from segattn.pixel_attention import attention_maps
 
 _LAZY = {
     "attention_maps": ("segattn.pixel_attention", "attention_maps"),
     "create_model": ("segattn.model", "create_model"),
     "load_model": ("segattn.checkpoint", "load_model"),
+    "optimize": ("segattn.optimized", "optimize"),
     "heads": ("segattn.heads", None),
     "datasets": ("segattn.data", None),
 }

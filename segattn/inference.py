@@ -132,12 +132,19 @@ def predict_labels(
 ) -> Integer[Tensor, "B h w"]:
     """Class indices at `output_size`, uint8 up to 256 classes, int64 above; as `predict(...).argmax(1)`.
 
-    With a single pass at the images' own size the model's logits (or the sum of its windows) are the only float map at
-    full resolution: neither divided by counts nor normalised, which would change no maximum.
+    With a single pass over the whole image no float map at full resolution exists if the model gives its logits as its head
+    makes them (`SegmentationModel.logits`): they are brought to full size a strip of rows at a time, up to rounding the same.
+    With a single pass of windows their sum is the only one: neither divided by counts nor normalised, which would change
+    no maximum.
     """
-    scores = _scores(model, images, inference or Inference(), output_size or _size(images), keep_scale=False)
-    dtype = torch.uint8 if scores.shape[1] <= 256 else torch.int64
-    labels = torch.empty(scores.shape[0], *scores.shape[2:], dtype=dtype, device=scores.device)
+    inference, output_size = inference or Inference(), output_size or _size(images)
+    if output_size == _size(images) and _one_plain_pass(inference) and hasattr(model, "logits"):
+        _check_eval(model)
+        return _labels_in_strips(
+            model.logits(images).float(), output_size, bool(getattr(model, "align_corners", False))
+        )
+    scores = _scores(model, images, inference, output_size, keep_scale=False)
+    labels = _no_labels(scores, _size(scores))
     for image, best in zip(scores, labels, strict=True):
         best.copy_(image.argmax(0))  # int64 for one image at a time
     return labels
@@ -146,8 +153,7 @@ def predict_labels(
 def _scores(
     model: Model, images: Tensor, inference: Inference, output_size: tuple[int, int], *, keep_scale: bool
 ) -> Tensor:
-    if getattr(model, "training", False):
-        raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
+    _check_eval(model)
     single = inference.num_passes == 1
     total: Tensor | None = None
     for scores in _passes(model, images, inference, output_size, keep_scale=keep_scale or not single):
@@ -158,6 +164,38 @@ def _scores(
         del scores, probabilities  # not kept while the next pass runs
     assert total is not None
     return total.div_(inference.num_passes) if keep_scale else total
+
+
+def _check_eval(model: Model) -> None:
+    if getattr(model, "training", False):
+        raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
+
+
+def _one_plain_pass(inference: Inference) -> bool:
+    return (inference.mode, inference.scales, inference.flip, inference.short_side) == ("whole", (1.0,), False, None)
+
+
+def _no_labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    dtype = torch.uint8 if scores.shape[1] <= 256 else torch.int64
+    return torch.empty(scores.shape[0], *size, dtype=dtype, device=scores.device)
+
+
+def _labels_in_strips(
+    logits: Float[Tensor, "B K h w"], size: tuple[int, int], align_corners: bool, *, rows: int = 32
+) -> Integer[Tensor, "B H W"]:
+    """Labels of bilinearly resized logits: each strip's rows are mixed from two of the map's, then its columns resized."""
+    labels, (h, (H, W)) = _no_labels(logits, size), (logits.shape[2], size)
+    at = torch.arange(H, device=logits.device, dtype=torch.float64)
+    at = at * ((h - 1) / max(H - 1, 1)) if align_corners else ((at + 0.5) * (h / H) - 0.5).clamp_min(0)
+    above = at.long().clamp_max(h - 1)
+    below, share = (above + 1).clamp_max(h - 1), (at - above).to(logits.dtype)[:, None]  # (H, 1)
+    for image, best in zip(logits, labels, strict=True):
+        for top in range(0, H, rows):
+            here = slice(top, top + rows)
+            strip = torch.lerp(image[:, above[here]], image[:, below[here]], share[here])  # (K, rows, w)
+            strip = _resize(strip[None], (strip.shape[1], W), align_corners)[0]
+            best[here] = strip.argmax(0)
+    return labels
 
 
 def _passes(

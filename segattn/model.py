@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,17 +52,24 @@ class SegmentationModel(nn.Module):
         if auxiliary is not None:
             self.loss_weights["aux"] = auxiliary_weight
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Tensor | dict[str, Tensor]:
+    def forward(self, images: Float[Tensor, "B 3 H W"], *, full_size: bool = True) -> Tensor | dict[str, Tensor]:
         features = self.backbone(images)
         outputs = dict(self.head(features))
+        size = images.shape[-2:]
         if not self.training:
-            return self._upsample(outputs["out"], images)
+            return self.upsample(outputs["out"], size) if full_size else outputs["out"]
         if self.auxiliary is not None:
             outputs["aux"] = self.auxiliary(features[2])
-        return {name: self._upsample(logits, images) for name, logits in outputs.items()}
+        return {name: self.upsample(logits, size) for name, logits in outputs.items()}
 
-    def _upsample(self, logits: Tensor, images: Tensor) -> Tensor:
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
+        """In eval mode, the head's logits as they are, before they are brought to the images' size."""
+        logits: Tensor = self(images, full_size=False)
+        return logits
+
+    def upsample(self, logits: Float[Tensor, "B K h w"], size: Sequence[int]) -> Float[Tensor, "B K H W"]:
+        """Logits at `size`, bilinear."""
+        return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=self.align_corners)
 
 
 def create_model(

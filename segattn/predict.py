@@ -18,8 +18,10 @@ from segattn.evaluate import colour
 from segattn.inference import Inference, predict, predict_labels
 from segattn.legend import Palette, beside, legend, with_legend
 from segattn.model import SegmentationModel
+from segattn.optimized import OptimizedModel
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+Network = SegmentationModel | OptimizedModel
 _WRITTEN = ("-label.png", "-overlay.png", "-confidence.png", "-overlay.mp4")
 
 
@@ -69,7 +71,7 @@ def output_names(images: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else f"{number:04d}-{name}" for number, name in enumerate(names)]
 
 
-def label_image(model: SegmentationModel, path: Path, inference: Inference | None = None) -> Labelled:
+def label_image(model: Network, path: Path, inference: Inference | None = None) -> Labelled:
     """Label one photo of any size.
 
     Raises:
@@ -80,7 +82,7 @@ def label_image(model: SegmentationModel, path: Path, inference: Inference | Non
 
 @torch.no_grad()
 def label_images(
-    model: SegmentationModel,
+    model: Network,
     images: Sequence[np.ndarray],
     inference: Inference | None = None,
     *,
@@ -138,7 +140,7 @@ class Settings:
 
 
 def predict_files(
-    model: SegmentationModel,
+    model: Network,
     files: Sequence[Path],
     out: Path,
     settings: Settings,
@@ -178,7 +180,7 @@ def predict_files(
 
 
 def label_video(
-    model: SegmentationModel,
+    model: Network,
     path: Path,
     out: Path,
     settings: Settings,
@@ -241,7 +243,7 @@ def _groups(files: Sequence[Path], batch: int, failed: Callable[[Path, ValueErro
 
 
 def _label_group(
-    model: SegmentationModel, group: list[_File], settings: Settings
+    model: Network, group: list[_File], settings: Settings
 ) -> Iterator[tuple[_File, Labelled | ValueError]]:
     """Each photo with its labels, or with the reason why it has none; a batch that does not fit is labelled one by one."""
     images = [file.image for file in group if file.image is not None]

@@ -224,6 +224,41 @@ def test_labels_need_one_float_map_at_full_resolution(inference):
     assert len(made.blocks) == 1
 
 
+class Coarse(nn.Module):
+    """Logits on an eighth of the grid, as `SegmentationModel` gives them."""
+
+    def __init__(self, align_corners):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, K, 8, stride=8, padding=4)
+        self.align_corners = align_corners
+        self.eval()
+
+    def logits(self, images):
+        return self.conv(images)
+
+    def forward(self, images):
+        return F.interpolate(self.logits(images), images.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize(("H", "W"), [(61, 67), (129, 41), (1, 1), (8, 200)])
+def test_coarse_logits_are_labelled_in_strips_as_in_one_map(H, W, align_corners):
+    model, images = Coarse(align_corners), random_images(H=H, W=W)
+    best, second = predict(model, images).topk(2, dim=1).values.unbind(1)
+    clear = best - second > 1e-5  # elsewhere rounding decides
+    assert clear.float().mean() > 0.99
+    labels = predict_labels(model, images)
+    assert torch.equal(labels[clear].long(), predict(model, images).argmax(1)[clear])
+
+
+def test_labels_of_coarse_logits_need_no_float_map_at_full_resolution():
+    model, images = Coarse(True), random_images(B=1, H=131, W=67)
+    with LargeFloats(K * 131 * 67) as made:
+        predict_labels(model, images)
+    assert not made.blocks
+
+
 def test_sliding_scores_are_accumulated_in_place():
     model, images = Stub(), random_images(B=1, H=61, W=67)
     with LargeFloats(K * 61 * 67) as made:
@@ -254,8 +289,10 @@ def test_tiny_images_are_predicted_at_every_setting(H, W):
 
 
 def test_model_in_training_mode_is_refused():
-    with pytest.raises(ValueError, match=r"call model.eval\(\)"):
-        predict(Stub().train(), random_images())
+    for model in (Stub(), Coarse(True)):
+        for ask in (predict, predict_labels):
+            with pytest.raises(ValueError, match=r"call model.eval\(\)"):
+                ask(model.train(), random_images())
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,10 @@ def test_numbers_out_of_range_are_named(trained, photos, tmp_path, capsys):
     assert "batch 0 is not possible" in capsys.readouterr().err
     assert predict(trained, photos, "-o", tmp_path, "--opacity", "55") == 2
     assert "opacity 55.0 is a share between 0" in capsys.readouterr().err
+
+
+def test_half_precision_labels_nearly_alike(trained, photos, tmp_path):
+    for precision in ("fp32", "bf16"):
+        assert predict(trained, photos / "a.png", "-o", tmp_path / precision, "--precision", precision) == 0
+    exact, near = (np.asarray(Image.open(tmp_path / name / "a-label.png")) for name in ("fp32", "bf16"))
+    assert (exact == near).mean() > 0.9
