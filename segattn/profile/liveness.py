@@ -40,8 +40,8 @@ _IS_CUDA = torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 CUDA_BLOCK = 512  # torch's caching allocator rounds every request up to a multiple of this
 # Arithmetic that CUDA's autocast does in float32 and the CPU's does not (torch's documentation, "CUDA Ops that can autocast to
 # float32"), as far as networks use it under autocast.
-_WIDENED = """softmax log_softmax softmin sum prod cumsum cumprod norm exp expm1 log log10 log2 log1p pow __pow__ __rpow__ reciprocal
-    rsqrt softplus layer_norm group_norm cosine_similarity cross_entropy nll_loss mse_loss dist renorm"""
+_WIDENED = """softmax log_softmax softmin sum prod cumsum cumprod norm exp expm1 log log10 log2 log1p pow __pow__ __rpow__
+    reciprocal rsqrt softplus layer_norm group_norm cosine_similarity cross_entropy nll_loss mse_loss dist renorm"""
 _WIDENED_NAMES = frozenset(_WIDENED.split())
 
 

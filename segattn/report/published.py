@@ -46,9 +46,23 @@ def rows(study: Study) -> list[Published]:
     if study.first.split not in SPLITS:
         return []
     heads = [row.head for row in study.rows]
-    with (Path(__file__).parent / "published.csv").open(encoding="utf-8", newline="") as file:
-        found = [_row(line) for line in csv.DictReader(file) if line["dataset"] == study.first.dataset.lower()]
+    found = on(study.first.dataset)
     return sorted((row for row in found if row.head in heads), key=lambda row: heads.index(row.head))
+
+
+def on(dataset: str) -> list[Published]:
+    """All published rows for a data set; none where there are none."""
+    return [_row(line) for line in _lines() if line["dataset"] == dataset.lower()]
+
+
+def datasets() -> list[str]:
+    """The data sets that there are published rows for."""
+    return sorted({line["dataset"] for line in _lines()})
+
+
+def _lines() -> list[dict[str, str]]:
+    with (Path(__file__).parent / "published.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _row(line: dict[str, str]) -> Published:
