@@ -20,6 +20,7 @@ COMMANDS = {
     "heads": "list the attention heads, or explain one",
     "flops": "count what networks cost, without running them",
     "bench": "time and memory on this machine, beside what it can do",
+    "plan": "what fits into a GPU's memory or a budget, before anything runs",
     "report": "tables, figures and an HTML page from finished runs",
     "compare": "two networks on the same images: is the difference real?",
     "data": "get data sets, check them, make test data, pack them",
