@@ -13,7 +13,7 @@ R^C: its 1x1 convolutions; p_i in R^K: class probabilities at i, from logits on 
 sum_j A''_ij v_j = sum_m A'_im u_m with u_m = sum_d s_{m-d,d} v_{m-d}.
 
 Cost: MACs n C (2D + C) + n^2 (D + C + K + 9) + 9 n D with n = ceil(H/2) ceil(W/2); memory 9 n^2 for the neighbours of A';
-`fast` 9 n C instead of 9 n^2 MACs, memory 2 n^2. (`gr_mode="hard"` has no product with K.)
+`fast` 9 n C instead of 9 n^2 MACs, memory 2 n^2, with no gradient 1024 n. (`gr_mode="hard"` has no product with K.)
 
 Differences from the paper and from the authors' code: the paper calls the rectifying map binary, the code's sigmoid of a
 value in [0, 1] only ranges over [0.5, 0.73]; `gr_mode` has both readings and P^T P itself, and defaults to the code, whose
@@ -53,6 +53,7 @@ s_{jd} &= \sigma(q_j^\top k_{j+d}) & A''_{ij} &= \sum_d A'_{i,j+d}\, s_{jd} & z_
 """
 
 GrMode = Literal["sigmoid", "affinity", "hard"]
+BLOCK = 512  # queries at a time
 
 
 def neighbours(x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B n 9 C"]:
@@ -107,17 +108,28 @@ class DenoisedNonLocal(nn.Module):
             u = torch.addcmul(u, s[:, d : d + 1][here], v[here])
         return u.flatten(2)
 
+    def gather(
+        self, q: Float[Tensor, "B n D"], k: Float[Tensor, "B n D"], p: Float[Tensor, "B K n"], u: Float[Tensor, "B n C"]
+    ) -> Float[Tensor, "B n C"]:
+        """A' u; without gradient a block of queries at a time, whose rows of A' stay in the processor's cache."""
+        blocks = [(q, p)]
+        if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+            blocks = list(zip(q.split(BLOCK, dim=1), p.split(BLOCK, dim=2), strict=True))
+        gathered = [(affinity(rows, k) * self.rectifying(of, p)).to(u.dtype) @ u for rows, of in blocks]
+        return torch.cat(gathered, dim=1)
+
     def forward(self, x: Float[Tensor, "B C h w"], logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C h w"]:
         query, key, value = self.query(x), self.key(x), self.value(x)
         p = widen(resize(logits, x.shape[-2:])).softmax(dim=1).flatten(2)  # (B, K, n), columns sum to 1
-        rectified = affinity(query.flatten(2).mT, key.flatten(2).mT) * self.rectifying(p, p)  # (B, n, n)
         s = self.retention(query, key)
+        q, k = query.flatten(2).mT, key.flatten(2).mT  # (B, n, D)
         if self.implementation == "reference":
-            weights, v = self.retain(rectified.unflatten(2, x.shape[-2:]), s), value.flatten(2)
+            rectified = affinity(q, k) * self.rectifying(p, p)  # (B, n, n)
+            weights, v = self.retain(rectified.unflatten(2, x.shape[-2:]), s), value.flatten(2).mT
+            y = weights.to(v.dtype) @ v  # (B, n, C)
         else:
-            weights, v = rectified, self.retain_values(value, s)
-        y = v @ weights.to(v.dtype).mT  # (B, C, n)
-        return x + self.gamma * y.view_as(x)
+            y = self.gather(q, k, p, self.retain_values(value, s).mT)
+        return x + self.gamma * y.mT.reshape(x.shape)
 
     def maps(self, x: Tensor, logits: Tensor, pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B h w"]]:
         """The row of `pixel` = (row, column) of the full grid: `affinity` A, `rectified` A', `retained` A''."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from segattn.heads.denoised_nl import DenoisedContext, DenoisedNonLocal, Head, mechanism
+from segattn.heads.denoised_nl import BLOCK, DenoisedContext, DenoisedNonLocal, Head, mechanism
 
 MODES = ["sigmoid", "affinity", "hard"]
 FORMS = ["reference", "fast"]
@@ -116,6 +116,15 @@ def test_retention_of_the_values_equals_retention_of_the_map_backward_too(gr_mod
         grads.append((y, *torch.autograd.grad(y.sin().sum(), leaves)))
     for reference, fast in zip(*grads, strict=True):
         torch.testing.assert_close(fast, reference, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("gr_mode", MODES)
+def test_blocks_of_queries_equal_the_whole_map(gr_mode):
+    fast, reference = (random_block(11, gr_mode=gr_mode, implementation=form) for form in ("fast", "reference"))
+    x, logits = inputs(11, 3, size=(23, 29))
+    assert 23 * 29 > BLOCK
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x, logits), reference(x, logits), rtol=1e-10, atol=1e-10)
 
 
 def test_block_starts_as_the_identity():
