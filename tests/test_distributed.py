@@ -52,6 +52,8 @@ def two(tmp_path_factory):
         {"config": balanced, "out": str(folder / "balanced")},
         # evaluations: after iterations 2 and 4 and at the end; rank 0 has two images in one batch and rank 1 one
         *({"config": own, "out": str(folder / "stopped"), **stop} for stop in STOPS),
+        {"config": own, "out": str(folder / "split"), "stop_at": ["train", 1], "stop_rank": 0},
+        {"config": own, "out": str(folder / "split"), "elsewhere": "-on-another-disk"},
     ]
     (folder / "jobs.json").write_text(json.dumps(jobs))
     command = [sys.executable, *LAUNCHER, str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json")]
@@ -138,6 +140,13 @@ def test_resumed_equals_uninterrupted_bit_by_bit(two, run):
     whole, parts = (records.read(folder / of / "record.json") for of in ("whole", run))
     assert whole.curve == parts.curve
     assert whole.scores == parts.scores
+
+
+def test_folders_that_are_not_shared_are_refused_by_both(two):
+    for rank in two[1]:
+        assert "interrupted" in rank[8]
+        assert "see different checkpoints" in rank[9]["refused"]
+        assert "give a folder that all machines share" in rank[9]["refused"]
 
 
 def test_two_processes_evaluate_each_image_once_and_one_speaks(two, tmp_path):

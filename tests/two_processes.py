@@ -29,7 +29,7 @@ def note_writing(event, arguments):
 
 def run(job):
     """One training; what this process has to say about it."""
-    out = Path(job["out"])
+    out = Path(job["out"] + (job["elsewhere"] if RANK == 1 and "elsewhere" in job else ""))
     notes = {"buffers": [], "confusion": [], "asked": [], "evaluations": 0}
     genuine = train.evaluate
 
@@ -59,6 +59,8 @@ def run(job):
         train.train(config.from_dict(job["config"]), out, device="cpu", on_progress=on_progress)
     except Interrupted as stopped:
         notes["interrupted"] = str(stopped)
+    except ValueError as error:
+        notes["refused"] = str(error)
     finally:
         train.evaluate = genuine
     notes["written"] = [path for path in written if str(out) in path]

@@ -1,0 +1,38 @@
+"""What docs/training.md tells to type is what the commands take."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from segattn.cli import main
+
+PAGE = Path(__file__).parents[1] / "docs/training.md"
+
+
+@pytest.fixture
+def options(monkeypatch):
+    """Every option of train, study, evaluate and two data commands, as --help names them."""
+    monkeypatch.setenv("COLUMNS", "200")
+    found = {"--help"}
+    for command in (
+        ["train", "cityscapes"],
+        ["study", "cityscapes"],
+        ["evaluate"],
+        ["data", "make"],
+        ["data", "check"],
+    ):
+        with contextlib.redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit):
+            main([*command, "--help"])
+        found |= set(re.findall(r"--[a-z][a-z0-9.-]*", shown.getvalue()))
+    return found
+
+
+def test_every_option_of_the_page_exists(options):
+    ours = re.sub(r"(torchrun|accelerate launch)[^\n]*? -m segattn", "segattn", PAGE.read_text())
+    ours = re.sub(r"`accelerate launch`[^.]*\.", "", ours)
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]", ours))
+    assert len(named) > 25
+    assert named <= options
