@@ -73,7 +73,8 @@ class Work:
     other: int
     """Element operations of norm, softmax, resize and the like."""
     bytes: int
-    """Read and written by the operators of the form that ran, each operand once: what would move without any cache."""
+    """Read and written by the operators, each operand once, as if there were no cache: of the form that ran, or of the equation
+    where that is less (a form that works in blocks counts what it finds in the cache)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,16 @@ from segattn.cli._arguments import parse
 
 @dataclass(frozen=True)
 class ReportArguments:
-    """Write report.html, report.md, table.csv, table.tex and figures from finished runs."""
+    """Write report.html, report.md, table.csv, table.tex and figures from finished runs.
+
+    Records of `segattn bench` among them, or a bench*.json in a study's folder, add latency and memory; bench records alone get
+    a page of their own each, bench.html.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of studies or runs, or their records."""
+    """Folders of studies or runs, or their records; records of segattn bench."""
     out: Path | None = None
-    """Where to write; the first folder unless given."""
+    """Where to write; the first folder unless given, and for a bench record runs/ with its name."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -28,7 +32,11 @@ def run(arguments: Sequence[str]) -> None:
     if not chosen.runs:
         raise ValueError("segattn report needs the folder of a study or of runs, such as runs/quick")
     from segattn import report
+    from segattn.report import bench
 
+    if bench.is_bench(chosen.runs):
+        _benches(chosen)
+        return
     first = chosen.runs[0]
     out = chosen.out or (first if first.is_dir() else first.parent)
     study = report.load(chosen.runs)
@@ -36,6 +44,25 @@ def run(arguments: Sequence[str]) -> None:
     console = Console()
     console.print(report.terminal_table(study))
     console.print()
+    _list(written, console)
+
+
+def _benches(chosen: ReportArguments) -> None:
+    """A page for each bench record."""
+    from segattn.report import bench, bench_page, bench_tables
+
+    console = Console()
+    for path in chosen.runs:
+        record = bench.read(path)
+        out = chosen.out or Path("runs") / path.stem
+        out = out / path.stem if chosen.out and len(chosen.runs) > 1 else out
+        written = bench_page.build(record, out)
+        bench_tables.show(record, console)
+        console.print()
+        _list(written, console)
+
+
+def _list(written: dict[str, Path], console: Console) -> None:
     for path in written.values():
         if path.is_file():
             console.print(str(path), highlight=False, soft_wrap=True)

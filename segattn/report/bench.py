@@ -192,22 +192,6 @@ def _but_form(case: Case) -> tuple[object, ...]:
     return tuple(value for name, value in vars(case).items() if name != "implementation")
 
 
-def build(record: BenchRecord, out: str | os.PathLike[str]) -> dict[str, Path]:
-    """Write bench.html, bench.md, bench.csv and figures/*.{png,svg} into the folder `out`; the path of each by its name."""
-    from segattn.report import bench_figures, bench_page, bench_tables
-
-    drawn = bench_figures.draw(record)
-    contents = {
-        "bench.md": bench_tables.markdown(record).encode(),
-        "bench.csv": bench_tables.csv_text(record).encode(),
-        "bench.html": bench_page.page(record, drawn).encode(),
-    }
-    for figure in drawn:
-        contents[f"figures/{figure.name}.png"] = figure.png
-        contents[f"figures/{figure.name}.svg"] = figure.svg.encode()
-    return {name: records.write_bytes(data, Path(out) / name) for name, data in contents.items()}
-
-
 def is_bench(paths: Iterable[str | os.PathLike[str]]) -> bool:
     """Whether all of the paths are bench records."""
     found = [Path(path) for path in paths]

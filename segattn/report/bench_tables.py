@@ -14,12 +14,14 @@ from rich.text import Text
 
 from segattn.records import BenchRecord
 from segattn.report.bench import TRAINING_NOTE, Group, Line, groups, limits_text, lines, machine
+from segattn.report.bench_scaling import curves, statements
 from segattn.report.tables import MISSING, csv_cell, markdown_line, markdown_text
 
 MEBIBYTE = 2**20
 _WIDE = 110
 """Columns from which on the terminal has the whole table."""
 _SPARE = ("p95\nms", "images\n/s", "\nGFLOPs", "FLOP\n/byte")
+EXPONENT_HEADINGS = ("head", "of", "measured", "ledger's FLOPs", "leading term", "sizes fitted")
 _WORDS = ("head", "form", "bound\nby")
 
 
@@ -60,6 +62,30 @@ def cells(group: Group, line: Line) -> list[str]:
         number(line.intensity),
         line.bound or MISSING,
     ]
+
+
+def word_columns(group: Group) -> list[str]:
+    """Those of `headings`, on one line, that stand over words."""
+    return [" ".join(heading.split()) for heading in headings(group) if heading in _WORDS]
+
+
+def exponent_rows(record: BenchRecord) -> list[list[str]]:
+    """A line for each curve of the record's sweep, under `EXPONENT_HEADINGS`; none without a sweep."""
+    found = []
+    every = curves(record)
+    several = len({curve.setting for curve in every}) > 1
+    for curve in every:
+        figures = (curve.exponent, curve.counted if curve.quantity == "time" else None)
+        found.append(
+            [
+                f"{curve.label} ({curve.setting})" if several else curve.label,
+                curve.quantity,
+                *(MISSING if value is None else f"{value:.2f}" for value in figures),
+                MISSING if curve.leading is None else f"{curve.leading:g}",
+                f"{len(curve.fitted_sizes)} of {len(curve.positions)}",
+            ]
+        )
+    return found
 
 
 def trouble(group: Group) -> list[str]:
@@ -121,6 +147,18 @@ def show(record: BenchRecord, console: Console) -> None:
         for sentence in trouble(group):
             console.print(Text(sentence, style="yellow"))
         console.print()
+    rows = exponent_rows(record)
+    if rows:
+        console.print(Text("Exponents of N = H W over the larger half of the sizes", style="italic"))
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for number_, heading in enumerate(EXPONENT_HEADINGS):
+            table.add_column(heading, justify="left" if number_ < 2 else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+        for sentence in statements(curves(record)):
+            console.print(Text(f"{sentence}."))
+        console.print()
     for note in notes(record):
         console.print(Text(note, style="dim"))
 
@@ -135,6 +173,11 @@ def markdown(record: BenchRecord) -> str:
         found.append("|" + "|".join([":--"] * left + ["--:"] * (len(names) - left)) + "|")
         found += [markdown_line(cells(group, line)) for line in group.lines]
         found += ["", *(f"- {markdown_text(sentence)}" for sentence in trouble(group)), ""]
+    rows = exponent_rows(record)
+    if rows:
+        found += ["**Exponents of N = H W**", "", markdown_line(list(EXPONENT_HEADINGS)), "|:--|:--|--:|--:|--:|--:|"]
+        found += [markdown_line(row) for row in rows]
+        found += ["", *(f"- {markdown_text(sentence)}." for sentence in statements(curves(record))), ""]
     found += [f"- {markdown_text(note)}" for note in notes(record)]
     made = f"Made by `{record.command.replace('`', chr(39))}`, {record.created[:10]}."
     return "\n".join([*found, "", made]).replace("\n\n\n", "\n\n") + "\n"

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from segattn.records import Cost, CurvePoint
 from segattn.report.labels import place
+from segattn.report.measured import Measured
 from segattn.report.results import BASELINE, Row, Study, is_hard
 from segattn.report.tables import parts
 from segattn.report.words import size_text
@@ -27,7 +28,7 @@ INK, QUIET, SHADE, RULE, PAPER = "#1b2126", "#66707a", "#b7c0c8", "#dfe3e6", "#f
 ACCENT, SECOND = "#0b6bb0", "#c2590a"
 """Blue for the front, orange for the baseline: told apart by the colour-blind."""
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9, "font.family": "sans-serif", "svg.fonttype": "none", "svg.hashsalt": "segattn", "axes.unicode_minus": True,
     "axes.edgecolor": RULE, "axes.labelcolor": QUIET, "axes.facecolor": PAPER, "axes.titlesize": 9, "axes.titlecolor": INK,
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
@@ -59,6 +60,8 @@ def draw(study: Study) -> list[Drawn]:
             drawn += [_against_cost(study, part, trained=True) for part in ("network", "mechanism")]
         if study.cost_is_reference:
             drawn += [_against_cost(study, part, trained=False) for part in ("network", "mechanism")]
+        found = [_against_measured(study, study.measured, what) for what in ("latency", "memory") if study.measured]
+        drawn += [figure for figure in found if figure]
     curves: list[tuple[str, str, Callable[[CurvePoint], float | None]]] = [
         ("loss", "Training loss", lambda point: point.loss),
         ("validation", "mIoU % while training", lambda point: point.mean_iou and 100 * point.mean_iou),
@@ -79,18 +82,51 @@ def pareto(points: list[tuple[float, float]]) -> list[int]:
 
 
 def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
-    """Mean IoU over GFLOPs; what costs nothing (a head without a mechanism) is a line across instead of a point."""
+    """Mean IoU over GFLOPs."""
     costs: list[tuple[Row, Cost]] = []
     for row in study.rows:
         cost = row.trained_cost if trained else row.costs.get(study.sizes[0])
         if cost is not None:
             costs.append((row, cost))
     spots = [(row, parts(cost)[part].flops / 1e9, 100 * row.mean_iou) for row, cost in costs]
-    free = [(row, y) for row, x, y in spots if x == 0]
-    spots = [spot for spot in spots if spot[1] > 0]
     shown = costs[0][1] if costs else None
     where = f"{shown.backbone}, {size_text(shown.input_size)}" if shown else ""
-    with mpl.rc_context(_STYLE):
+    source = "trained" if trained else "reference"
+    return _scatter(
+        spots,
+        f"{part} GFLOPs (2 per multiply-add)\n{where}",
+        part,
+        f"accuracy_{part}_{source}",
+        f"Accuracy against GFLOPs of the {part}, {'as trained' if trained else 'reference size'}",
+        f"Cost of the network as trained here ({where})."
+        if trained
+        else f"Accuracy of the networks trained here, cost of the same head at the reference size ({where}).",
+    )
+
+
+def _against_measured(study: Study, measured: Measured, quantity: str) -> Drawn | None:
+    """Mean IoU over latency or memory; None below two points."""
+    spots = []
+    for row in study.rows:
+        network = (row.head, row.mode)
+        memory = measured.extra_bytes(network)
+        value = measured.latency_ms(network) if quantity == "latency" else None if memory is None else memory / 2**20
+        if value is not None:
+            spots.append((row, value, 100 * row.mean_iou))
+    if len(spots) < 2:
+        return None
+    words = "latency, ms" if quantity == "latency" else "memory above weights and inputs, MiB"
+    name, title = f"accuracy_{quantity}", f"Accuracy against {quantity} of the {measured.part}, inference"
+    return _scatter(spots, f"{measured.part} {words}", measured.part, name, title, measured.note)
+
+
+def _scatter(
+    spots: list[tuple[Row, float, float]], label: str, part: str, name: str, title: str, caption: str
+) -> Drawn:
+    """Mean IoU over a cost; what costs nothing (a head without a mechanism) is a line across instead of a point."""
+    free = [(row, y) for row, x, y in spots if x == 0]
+    spots = [spot for spot in spots if spot[1] > 0]
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.6), layout="constrained")
         axes = figure.add_subplot()
         xs = [x for _, x, _ in spots]
@@ -101,7 +137,7 @@ def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
         axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.set_xlabel(f"{part} GFLOPs (2 per multiply-add)\n{where}" + (", log scale" if logarithmic else ""))
+        axes.set_xlabel(label + (", log scale" if logarithmic else ""))
         axes.set_ylabel("mIoU %, mean over seeds" if any(row.n > 1 for row, *_ in spots) else "mIoU %")
         axes.margins(x=0.14, y=0.14)
         ys = [y for *_, y in spots] + [y for _, y in free]
@@ -114,13 +150,7 @@ def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
                       transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
         _spots(axes, spots)
         _name_spots(figure, axes, spots, [y for _, y in free])
-        source = "trained" if trained else "reference"
-        title = f"Accuracy against GFLOPs of the {part}, {'as trained' if trained else 'reference size'}"
-        caption = (
-            f"Cost of the network as trained here ({where})." if trained else
-            f"Accuracy of the networks trained here, cost of the same head at the reference size ({where})."
-        )  # fmt: skip
-        return _finish(figure, f"accuracy_{part}_{source}", title, caption)
+        return finish(figure, name, title, caption)
 
 
 def _spots(axes: Any, spots: list[tuple[Row, float, float]]) -> None:
@@ -190,7 +220,7 @@ def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], f
     series = {row.label: _series(row, value) for row in study.rows}
     columns = min(5, len(study.rows))
     lines = math.ceil(len(study.rows) / columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.1 * columns + 0.3, 1.55 * lines + 0.4), layout="constrained")
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(study.rows) :]:
@@ -207,14 +237,14 @@ def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], f
                     )
                     axes.plot([x for x, _ in curve], [y for _, y in curve], **style)
         figure.supxlabel("iteration", fontsize=8, color=QUIET)
-        return _finish(figure, name, title, "Each network in blue, one line a seed; the others' first seeds in grey.")
+        return finish(figure, name, title, "Each network in blue, one line a seed; the others' first seeds in grey.")
 
 
 def _classes(study: Study) -> Drawn:
     """IoU of each class (rows) and head (columns) as a heat map with its numbers."""
     names, rows = study.first.class_names, study.rows
     blues = LinearSegmentedColormap.from_list("blues", [PAPER, "#bfdcf1", "#6fb0de"])
-    with mpl.rc_context({**_STYLE, "axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
+    with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
         figure = Figure(figsize=(1.6 + 0.52 * len(rows), 1.2 + 0.24 * len(names)), layout="constrained")
         axes = figure.add_subplot()
         values = [
@@ -231,14 +261,14 @@ def _classes(study: Study) -> Drawn:
             tick.set(color=SECOND if is_hard(name) else INK, weight="bold" if is_hard(name) else "normal")
         for tick in (*axes.get_yticklabels(), *axes.get_xticklabels()):
             tick.set_parse_math(False)
-        return _finish(figure, "classes", "IoU by class", "Mean over seeds, in per cent; hard classes in orange.")
+        return finish(figure, "classes", "IoU by class", "Mean over seeds, in per cent; hard classes in orange.")
 
 
 def _short(text: str, limit: int = 28) -> str:
     return text if len(text) <= limit else f"{text[: limit - 9]}…{text[-8:]}"
 
 
-def _finish(figure: Figure, name: str, title: str, caption: str) -> Drawn:
+def finish(figure: Figure, name: str, title: str, caption: str) -> Drawn:
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once is enough for both files

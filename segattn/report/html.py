@@ -46,7 +46,13 @@ def render(template: str, values: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=words.percent, points=words.points, size=words.size_text, giga=tables.giga, mega=tables.mega
+        percent=words.percent,
+        points=words.points,
+        size=words.size_text,
+        giga=tables.giga,
+        mega=tables.mega,
+        latency=tables.latency_text,
+        memory=tables.memory_text,
     )
     return environment.get_template(template).render(**values)
 
@@ -74,8 +80,8 @@ def context(study: Study, drawn: list[figures.Drawn]) -> dict[str, Any]:
         "any_interval": any(row.interval for row in study.rows),
         "any_delta": any(study.delta(row) for row in study.rows),
         "table_cost": next((cost for row in study.rows if (cost := study.cost(row))), None),
-        "scatters": [_inline(figure) for figure in drawn if figure.name.startswith("accuracy")],
-        "curves": [_inline(figure) for figure in drawn if figure.name in ("loss", "validation")],
+        "scatters": [inline(figure) for figure in drawn if figure.name.startswith("accuracy")],
+        "curves": [inline(figure) for figure in drawn if figure.name in ("loss", "validation")],
         "classes": lines,
         "delta_scale": max([0.01, *deltas]),
         "hard": [(line, classes.best(study, line)) for line in classes.hard_classes(lines)],
@@ -161,7 +167,7 @@ def _costs(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def _inline(figure: figures.Drawn) -> dict[str, Any]:
+def inline(figure: figures.Drawn) -> dict[str, Any]:
     """A figure for the page: without prolog, metadata and fonts of its own, in the page's colours."""
     svg = figure.svg[figure.svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)

@@ -11,9 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 from segattn import records
-from segattn.records import Cost, RunRecord, StudyRecord
+from segattn.records import BenchRecord, Cost, RunRecord, StudyRecord
 from segattn.report import images, student
 from segattn.report.images import Images
+from segattn.report.measured import Measured, choose
+from segattn.report.sources import record_files
 from segattn.report.verdict import Verdict, verdict
 
 BASELINE = "fcn"
@@ -143,6 +145,7 @@ class Study:
 
     rows: list[Row]
     studies: list[StudyRecord]
+    benches: list[BenchRecord] = field(default_factory=list)
 
     @property
     def runs(self) -> list[Run]:
@@ -190,9 +193,15 @@ class Study:
         """The cost behind the table's cost columns."""
         return row.costs.get(self.sizes[0]) if self.cost_is_reference else row.trained_cost
 
+    @cached_property
+    def measured(self) -> Measured | None:
+        """Latency and memory of the rows, of one setting; None where no bench record has any."""
+        cost = next((cost for row in self.rows if (cost := self.cost(row))), None)
+        return choose(self.benches, [(row.head, row.mode) for row in self.rows], cost)
+
 
 def load(paths: Source | Iterable[Source]) -> Study:
-    """Read study folders, study.json files, run folders and record.json files into one comparison.
+    """Read study folders, study.json files, run folders, record.json files and bench records into one comparison.
 
     Raises:
         ValueError: no record in a path; a record that is unreadable or of another schema; runs of different data sets,
@@ -204,35 +213,27 @@ def load(paths: Source | Iterable[Source]) -> Study:
         raise ValueError("nothing to report on: name at least one study folder, run folder or record file")
     runs: dict[Path, Run] = {}
     studies: dict[Path, StudyRecord] = {}
+    benches: dict[Path, BenchRecord] = {}
     for source in sources:
-        for file in _record_files(source):
-            _read_into(file, runs, studies)
+        for file in record_files(source):
+            _read_into(file, runs, studies, benches)
     if not runs:
         raise ValueError(f"{', '.join(map(str, sources))}: the study has no finished run yet; run the study first")
     found = list(runs.values())
     for run in found:
         check(run, found[0])
-    return Study(rows=_rows(found, list(studies.values())), studies=list(studies.values()))
+    return Study(
+        rows=_rows(found, list(studies.values())), studies=list(studies.values()), benches=list(benches.values())
+    )
 
 
-def _record_files(source: Path) -> list[Path]:
-    """The record files that a path stands for; a folder without study.json stands for its runs."""
-    if not source.is_dir():
-        return [source]
-    for name in ("study.json", "record.json"):
-        if (source / name).is_file():
-            return [source / name]
-    found = sorted(source.glob("*/record.json"))
-    if not found:
-        raise ValueError(
-            f"{source}: no records found; expected study.json, record.json or <run>/record.json in it"
-            " (`segattn study` and `segattn train` write them)"
-        )
-    return found
-
-
-def _read_into(file: Path, runs: dict[Path, Run], studies: dict[Path, StudyRecord]) -> None:
+def _read_into(
+    file: Path, runs: dict[Path, Run], studies: dict[Path, StudyRecord], benches: dict[Path, BenchRecord]
+) -> None:
     record = records.read(file)
+    if isinstance(record, BenchRecord):
+        benches.setdefault(file.resolve(), record)
+        return
     if isinstance(record, RunRecord):
         runs.setdefault(file.resolve(), Run(record, file.parent))
         return
@@ -240,7 +241,7 @@ def _read_into(file: Path, runs: dict[Path, Run], studies: dict[Path, StudyRecor
         studies[file.resolve()] = record
         for name in record.runs:
             path = file.parent / name
-            _read_into(path / "record.json" if path.is_dir() else path, runs, studies)
+            _read_into(path / "record.json" if path.is_dir() else path, runs, studies, benches)
 
 
 def check(run: Run, first: Run) -> None:

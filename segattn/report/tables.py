@@ -62,6 +62,7 @@ def cells(study: Study, row: Row) -> list[str]:
             else [MISSING] * 3
         ),
         mega(cost.network.parameters) if cost else MISSING,
+        *_measured(study, row),
         f"{row.train_seconds:,.0f}",
     ]
 
@@ -78,8 +79,29 @@ def headings(study: Study) -> list[str]:
         "Pixel acc. %",
         *(f"{part.capitalize()} GFLOPs (2 per MAC){at}" for part in PARTS),
         "Parameters M",
+        *(f"{study.measured.part.capitalize()} {what}" for what in ("latency ms", "memory MiB") if study.measured),
         "Training s",
     ]
+
+
+def latency_text(value_ms: float | None) -> str:
+    """Milliseconds with three significant digits; a dash where it was not measured."""
+    return MISSING if value_ms is None else f"{value_ms:,.0f}" if value_ms >= 100 else f"{value_ms:.3g}"
+
+
+def memory_text(value_bytes: int | None) -> str:
+    """Whole MiB, one decimal below ten; a dash where it was not measured."""
+    if value_bytes is None:
+        return MISSING
+    return f"{value_bytes / 2**20:,.{0 if value_bytes >= 10 * 2**20 else 1}f}"
+
+
+def _measured(study: Study, row: Row) -> list[str]:
+    """Latency and memory, where any row has them."""
+    if study.measured is None:
+        return []
+    network = (row.head, row.mode)
+    return [latency_text(study.measured.latency_ms(network)), memory_text(study.measured.extra_bytes(network))]
 
 
 def markdown(study: Study) -> str:
@@ -140,6 +162,10 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
         yield "p_to_first", study.verdict.p.get(row.label)
         yield "p_to_first_test", study.verdict.test
     yield "train_seconds", row.train_seconds
+    if study.measured is not None:
+        yield "latency_ms", study.measured.latency_ms((row.head, row.mode))
+        yield "extra_memory_bytes", study.measured.extra_bytes((row.head, row.mode))
+        yield "measured", f"{study.measured.title}, {study.measured.machine}"
     yield from _csv_details(study, row)
     for name, value in zip(record.class_names, row.iou, strict=True):
         yield f"iou_{csv_cell(name)}", value
@@ -181,6 +207,7 @@ def latex(study: Study) -> str:
             line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
     costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
     at = f" at {latex_text(size_text(costs[0].input_size))}" if costs else ""
+    measured = ("Lat. & Mem. & ", "ms & MiB & ") if study.measured else ("", "")
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
@@ -189,9 +216,9 @@ def latex(study: Study) -> str:
             rf"\caption{{{latex_text(_caption(study))}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
             r"\toprule",
-            rf"& & & & Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & Train \\",
+            rf"& & & & Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & {measured[0]}Train \\",
             r"\cmidrule(lr){6-8}",
-            rf"Head & mIoU \% & $n$ & $\Delta$ {BASELINE} & acc.\ \% & mech. & head & network & M & s \\",
+            rf"Head & mIoU \% & $n$ & $\Delta$ {BASELINE} & acc.\ \% & mech. & head & network & M & {measured[1]}s \\",
             r"\midrule",
             *(" & ".join(line) + r" \\" for line in lines),
             r"\bottomrule",

@@ -42,6 +42,7 @@ HEADINGS = [
     "param.\nM",
     "train\ns",
 ]
+MEASURED = ["latency\nms", "memory\nMiB"]
 INTERVAL = "95 % interval\nof the mean"
 
 
@@ -83,7 +84,9 @@ class TerminalTable:
         yield text(f"{record.dataset} {record.split}, {record.scores.num_images} images{counted}", "bold")
         table = Table(**table_style(options))
         with_interval = options.max_width >= _WIDE and any(row.interval for row in self.study.rows)
-        for index, heading in enumerate(HEADINGS[:2] + [INTERVAL] * with_interval + HEADINGS[2:]):
+        measured = MEASURED if self.study.measured else []
+        headings = HEADINGS[:2] + [INTERVAL] * with_interval + HEADINGS[2:-1] + measured + HEADINGS[-1:]
+        for index, heading in enumerate(headings):
             first = index == 0
             table.add_column(
                 text(heading),

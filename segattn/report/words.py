@@ -155,7 +155,7 @@ def footnotes(study: Study) -> list[str]:
     notes += mark_notes(study)
     if any(study.delta(row) for row in study.rows):
         notes.append(f"Δ {BASELINE}: difference of the mean mIoU to the {BASELINE} baseline, in percentage points.")
-    return notes + cost_notes(study)
+    return notes + cost_notes(study) + ([study.measured.note] if study.measured else [])
 
 
 def cost_notes(study: Study) -> list[str]:
