@@ -1,0 +1,132 @@
+"""`segattn bench` as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from segattn import records
+from segattn.cli import bench, main
+
+TINY = [
+    "--heads",
+    "reconet",
+    "--backbone",
+    "resnet18",
+    "--map",
+    "5",
+    "--threads",
+    "1",
+    "--rounds",
+    "2",
+    "--warmup",
+    "0",
+]
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """One case end to end, into a file, as CSV."""
+    path = tmp_path_factory.mktemp("bench") / "deeper" / "b.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "segattn", "bench", *TINY, "-o", str(path), "--format", "csv"],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return path, done
+
+
+def test_record_is_written_and_says_how_it_was_made(measured):
+    record = records.read(measured[0])
+    assert record.command == f"segattn bench {' '.join(TINY)} -o {measured[0]} --format csv"
+    assert record.environment.threads == 1
+    (result,) = record.results
+    assert (result.outcome, result.case.map_size, len(result.latency.samples_ms)) == ("ok", (5, 5), 2)
+
+
+def test_standard_output_is_the_csv_alone(measured):
+    (row,) = csv.DictReader(io.StringIO(measured[1].stdout))
+    assert (row["head"], row["outcome"]) == ("reconet", "ok")
+    assert float(row["median_ms"]) > 0
+    assert "%" in measured[1].stderr
+
+
+def test_report_makes_its_page(measured, tmp_path, capsys):
+    assert main(["report", str(measured[0]), "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "bench.html").is_file()
+    assert "reconet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--heads", "ccnett"], "did you mean ccnet"),
+        (["--input", "769", "--map", "97"], "--input and --map are two ways to give the size"),
+        (["--compare", "fast"], "--compare fast should be reference and one or more of auto and fast"),
+        (["--compare", "reference,quick"], "should be reference and one or more"),
+        (["--compare", "reference,fast", "--implementations", "fast"], "leave --implementations out"),
+        (["--rounds", "0"], "--rounds 0 should be at least 1"),
+        (["--batch", "0"], "--batch 0 should be at least 1"),
+        (["--threads", "0"], "--threads 0 should be at least 1"),
+        (["--input", "big"], "should be HEIGHTxWIDTH"),
+        (["--backbone", "resnet1"], "resnet1"),
+        (["--out", "/"], "is a folder; give a file"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(arguments, said, capsys):
+    assert main(["bench", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there_is_an_error(monkeypatch, capsys):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["bench", "--device", "cuda"]) == 2
+    assert "torch sees no GPU; use --device cpu" in capsys.readouterr().err
+
+
+def cases(*arguments):
+    return bench._cases(bench.parse(bench.BenchArguments, arguments, command="bench", description=""))
+
+
+def test_by_itself_it_measures_every_mechanism_at_97x97():
+    from segattn import heads
+
+    found = cases()
+    assert [case.head for case in found] == [name for name in heads.names() if name != "fcn"]
+    assert {(case.map_size, case.part, case.phase, case.dtype, case.implementation) for case in found} == {
+        ((97, 97), "mechanism", "inference", "fp32", "auto")
+    }
+
+
+def test_a_sweep_is_over_maps_and_of_the_written_out_form():
+    found = cases("--sweep", "size", "--heads", "ccnet", "--backbone", "resnet18")
+    assert [case.map_size[0] for case in found] == [int(side) for side in bench.SWEEP_MAPS]
+    assert {case.implementation for case in found} == {"reference"}
+
+
+def test_both_is_off_and_on():
+    found = cases("--heads", "ccnet", "--channels-last", "both", "--compile", "both", "--map", "5")
+    assert [(case.channels_last, case.compile) for case in found] == [
+        (False, False), (False, True), (True, False), (True, True),
+    ]  # fmt: skip
+
+
+def test_compare_orders_the_forms_of_a_head_side_by_side():
+    found = cases("--heads", "ccnet", "danet", "--compare", "reference,fast", "--map", "5")
+    assert [(case.head, case.implementation) for case in found] == [
+        (head, form) for head in ("ccnet", "danet") for form in ("reference", "fast")
+    ]
+
+
+def test_json_is_the_record(measured, capsys):
+    record = records.read(measured[0])
+    bench._show(record, bench.BenchArguments(format="json"))
+    assert json.loads(capsys.readouterr().out)["kind"] == "bench"
