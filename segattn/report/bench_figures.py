@@ -25,11 +25,14 @@ _MARKS = "os^DvPX*<>"
 def draw(record: BenchRecord) -> list[Drawn]:
     """Every figure that the record has data for."""
     drawn = []
+    sweep = record.suite.startswith("sweep")
     for number, group in enumerate(groups(record)):
         timed = [line for line in group.lines if line.median_ms is not None]
+        if sweep:
+            continue  # the curves say it better
         if len(timed) > 1:
             drawn.append(_bars(group, timed, number))
-        if any(line.roof and line.flops_per_second for line in timed) and not record.suite.startswith("sweep"):
+        if any(line.roof and line.flops_per_second for line in timed):
             drawn.append(_roofline(group, [line for line in timed if line.roof and line.flops_per_second], number))
     found = curves(record)
     settings = list(dict.fromkeys((curve.setting, curve.quantity) for curve in found))

@@ -96,7 +96,7 @@ def curves(record: BenchRecord) -> list[Curve]:
         case = members[0].case
         label = f"{case.head} {case.implementation}" if several else case.head
         columns = list(zip(*points, strict=True))
-        found.append(Curve(label, case.head, _setting(case), quantity, *map(tuple, columns)))
+        found.append(Curve(label, case.head, _setting(case, several), quantity, *map(tuple, columns)))
     return found
 
 
@@ -189,6 +189,7 @@ def _but_size(case: Case) -> tuple[object, ...]:
     return tuple(value for name, value in vars(case).items() if name not in ("input_size", "map_size"))
 
 
-def _setting(case: Case) -> str:
+def _setting(case: Case, several: bool) -> str:
     extras = ["channels-last"] * case.channels_last + ["compiled"] * case.compile
+    extras += [f"form: {case.implementation}"] * (not several)
     return ", ".join([case.part, case.phase, f"batch {case.batch}", case.dtype, *extras, f"{case.mode} heads"])
