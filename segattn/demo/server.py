@@ -118,6 +118,7 @@ def application(explorer: Explorer, *, max_side: int, source: str, host: str, up
         mcp_server=False,
         theme=theme,
         css=(ASSETS / "page.css").read_text(encoding="utf-8"),
+        head=f"<style>{(ASSETS / 'shell.css').read_text(encoding='utf-8')}</style>",  # what `css` does not reach
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
     )
 

@@ -29,4 +29,4 @@ def serving(explorer: Explorer, uploads: str, **options: object) -> Iterator[str
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             running.should_exit = True
-            thread.join(timeout=10)
+            thread.join(timeout=30)

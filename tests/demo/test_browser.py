@@ -43,7 +43,7 @@ def page(browser, address):
     """The page with its first results; nothing in it fails, and nothing leaves this computer."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened, wrong = context.new_page(), []
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(90_000)  # of a busy machine
     opened.on(
         "request", lambda request: request.url.startswith((address, "data:", "blob:")) or wrong.append(request.url)
     )
@@ -187,6 +187,7 @@ def test_networks_are_chosen(page):
 def test_page_fits_and_is_readable(browser, address, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     page = context.new_page()
+    page.set_default_timeout(90_000)
     page.goto(address)
     page.wait_for_selector(".card")
     assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -69,7 +69,7 @@ def said(page, body):
     answer = page.post("/gradio_api/queue/join", json=named)
     if answer.status_code != 200:
         return answer.text
-    with page.stream("GET", "/gradio_api/queue/data", params={"session_hash": "abcdefgh"}, timeout=20) as events:
+    with page.stream("GET", "/gradio_api/queue/data", params={"session_hash": "abcdefgh"}, timeout=90) as events:
         return "".join(events.iter_text())
 
 
@@ -194,9 +194,9 @@ def test_command_serves_without_any_network_and_ends_by_ctrl_c(study):
         said = process.stdout.readline()
         address = said.split(" at ")[1].split()[0]
         assert said.startswith("1 networks at http://127.0.0.1:")
-        assert httpx.get(address, trust_env=False, timeout=20).status_code == 200
+        assert httpx.get(address, trust_env=False, timeout=90).status_code == 200
         process.send_signal(signal.SIGINT)
-        rest = process.communicate(timeout=20)[0]
+        rest = process.communicate(timeout=90)[0]
     finally:
         process.kill()
     assert process.returncode == 0
