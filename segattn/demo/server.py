@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Callable
@@ -78,6 +79,7 @@ def serve(
         )
         # Of a page that is still open when it ends uvicorn has much to say; of everything before that it may.
         logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: uploads are removed
         ready(f"http://{shown}:{port}/")  # who connects before the next line has done waits for it
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has closed everything
             server.run(sockets=[listening])

@@ -172,7 +172,7 @@ def test_a_host_that_is_not_ours_is_said():
         server.bind("no such host", 0)
 
 
-def test_command_serves_without_any_network_and_ends_by_ctrl_c(study):
+def test_command_serves_without_any_network_and_ends_by_ctrl_c(study, tmp_path):
     """A process in which every connection but to this computer is an error."""
     code = (
         "import socket, sys\n"
@@ -186,7 +186,12 @@ def test_command_serves_without_any_network_and_ends_by_ctrl_c(study):
         "from segattn.cli import main\n"
         f"sys.exit(main(['demo', {str(study)!r}, '--heads', 'fcn', '--port', '0']))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "COLUMNS": "200",
+        "TMPDIR": str(tmp_path),
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )
@@ -201,3 +206,4 @@ def test_command_serves_without_any_network_and_ends_by_ctrl_c(study):
         process.kill()
     assert process.returncode == 0
     assert rest.strip() == "ended"
+    assert not list(tmp_path.glob("segattn-demo-*"))  # uploads
