@@ -73,34 +73,33 @@ def predict(case: Case, *, reserve: int | None = None) -> Prediction:
 def largest(total: Callable[[int], int], limit: int, *, start: int, power: int, lowest: int = 1) -> int | None:
     """The largest n from `lowest` with total(n) <= limit, None if there is none; total rises, about as a + b n^power.
 
-    Few calls: each guess lies on the curve through two known points, and the search ends when n fits and n + 1 does not, by a
-    call or by the line through two points that fit, which a sum of growing terms never falls below.
+    Few calls: each guess lies on the curve a + b n^power through two known points. The search ends when n fits and n + 1 does
+    not, by a call or by the curve through two points that fit: steps need the most of several such curves, and beyond two
+    points such a maximum never falls below the curve through them.
     """
     known = {start: total(start)}
     while True:
-        fitting = [n for n in known if known[n] <= limit]
-        over = [n for n in known if known[n] > limit]
-        if over and min(over) <= lowest:
+        fitting = sorted(n for n in known if known[n] <= limit)
+        over = sorted(n for n in known if known[n] > limit)
+        if over and over[0] <= lowest:
             return None
-        if fitting and over and min(over) == max(fitting) + 1:
-            return max(fitting)
-        guess = _crossing(known, limit, power)
-        if fitting and guess <= max(fitting):
-            if len(fitting) > 1:
-                return max(fitting)
-            guess = max(fitting) + 1
-        guess = min(guess, min(over) - 1) if over else guess
-        guess = max(guess, lowest)
+        if fitting and over and over[0] == fitting[-1] + 1:
+            return fitting[-1]
+        if len(fitting) > 1 and _crossing(known, fitting[-2:], limit, power) < fitting[-1] + 1:
+            return fitting[-1]
+        guess = _crossing(
+            known, (fitting[-1:] + over[:1]) if fitting and over else (fitting[-2:] or over[:2]), limit, power
+        )
+        guess = max(guess, fitting[-1] + 1 if fitting else lowest)
+        guess = min(guess, over[0] - 1) if over else guess
         known[guess] = total(guess)
 
 
-def _crossing(known: dict[int, int], limit: int, power: int) -> int:
-    """Where the curve through the two known points nearest to the limit meets it, rounded down."""
-    near = sorted(known, key=lambda n: abs(known[n] - limit))[:2]
-    if len(near) == 1:
-        n = near[0]
-        return max(1, int(n * min(4.0, max(0.25, (limit / known[n]))) ** (1 / power)))
-    low, high = sorted(near)
+def _crossing(known: dict[int, int], points: list[int], limit: int, power: int) -> int:
+    """Where the curve through one or two known points meets the limit, rounded down; four times further at most from one."""
+    low, high = points[0], points[-1]
+    if low == high:
+        return max(1, int(low * min(4.0, max(0.25, limit / known[low])) ** (1 / power)))
     slope = (known[high] - known[low]) / (high**power - low**power)
     if slope <= 0:
         return 2 * high
