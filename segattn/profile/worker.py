@@ -18,6 +18,7 @@ import importlib
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -256,4 +257,7 @@ def kind_of(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """What an exception says, on one line, with its type unless it is a ValueError."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]
+    asked = re.search(r"can't allocate memory: you tried to allocate (\d+) bytes", said)
+    if asked:
+        return f"tried to allocate {int(asked[1]) / 2**20:,.1f} MiB at once"
     return said if isinstance(error, ValueError) and said else f"{type(error).__name__}: {said}".rstrip(": ")
