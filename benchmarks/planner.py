@@ -1,6 +1,7 @@
 """Predicted and measured peak memory of training steps, configuration by configuration.
 
     python benchmarks/planner.py --out figures.json             on the CPU, two threads
+    python benchmarks/planner.py --allocator                    the simulation alone against torch's record of allocations
     python benchmarks/planner.py --device cuda --precision bf16 --large
 
 Each configuration is measured in a process of its own (`segattn.profile.memory`: the highest resident set, or the statistics of
@@ -92,6 +93,22 @@ def measured(case: plan.Case, threads: int) -> memory.Memory:
     return memory.measure("segattn.plan:task", arguments, device=case.device, threads=threads, runs=2, timeout=1800)
 
 
+def recorded(case: plan.Case) -> int:
+    """The highest sum in torch's record of what its allocator on the CPU handed out and got back, in two steps."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        step = plan.real_step(case)
+        step()
+        step()
+    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = highest = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        highest = max(highest, held)
+    return highest
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -99,7 +116,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--large", action="store_true", help="crops of 769, as on a GPU of 24 GB or more")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--allocator", action="store_true", help="CPU: the simulation against torch's own record")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.allocator:
+        for configuration in CONFIGURATIONS:
+            case = configuration.case("cpu", options.precision)
+            simulated, truth = plan.simulate(case).total, recorded(case)
+            print(
+                f"{configuration}: {simulated / 1e6:.1f} MB, recorded {truth / 1e6:.1f} MB, {simulated / truth - 1:+.2%}"
+            )
+        return
     rows = []
     for configuration in CONFIGURATIONS:
         if options.large:

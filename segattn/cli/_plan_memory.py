@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from segattn import config, plan, records
-from segattn.cli import _quantities
+from segattn import config, plan
+from segattn.cli import _plan_time, _quantities
 from segattn.cli._arguments import size
 from segattn.plan import Case, Prediction
-from segattn.profile import memory
-from segattn.profile.liveness import Device
 
 if TYPE_CHECKING:
     from segattn.cli.plan import PlanArguments
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
 _HEADINGS = ("weights", "gradi-\nents", "opti-\nmizer", "activa-\ntions", "tempo-\nrary", "libra-\nries", "total")
 _WIDTH = 92  # of a table with all its columns
 PARTS = ("weights", "gradients", "optimizer", "activations", "temporary")
-NO_STEP = "no step was measured: give --measure (here, now), --bench FILE (a record of segattn bench) or --step-seconds"
 
 
 @dataclass
@@ -45,7 +40,7 @@ class Line:
 
 def show(chosen: PlanArguments, names: Sequence[str], limit: int | None) -> None:
     """Predict every head and print."""
-    step_time = _step_time(chosen)
+    step_time = _plan_time.step_time(chosen)
     console = Console(stderr=True)
     lines = []
     with console.status("") as status:
@@ -123,84 +118,6 @@ def _nearest(case: Case, limit: int, reserve: int | None) -> str:
     return "; ".join(found)
 
 
-# Time of a step ----------------------------------------------------------------------------------------------------------
-def _step_time(chosen: PlanArguments) -> Callable[[Case], float] | None:
-    if chosen.step_seconds is not None:
-        if chosen.step_seconds <= 0:
-            raise ValueError(f"--step-seconds {chosen.step_seconds} should be above 0")
-        given = chosen.step_seconds
-        return lambda case: given
-    if chosen.bench is not None:
-        record = records.read(chosen.bench)
-        if not isinstance(record, records.BenchRecord):
-            raise ValueError(f"{chosen.bench}: a record of a {record.kind}; give one that `segattn bench` wrote")
-        return lambda case: seconds_in(record, case)
-    return measure if chosen.measure else None
-
-
-def seconds_in(record: records.BenchRecord, case: Case) -> float:
-    """Median seconds of the case's training step in a record.
-
-    Raises:
-        ValueError: it is not in it.
-    """
-    optimization, model = case.optimization, case.model
-    wanted = {
-        "head": model.head,
-        "mode": model.mode,
-        "part": "network",
-        "phase": "training",
-        "implementation": "auto",
-        "backbone": model.backbone,
-        "output_stride": model.output_stride,
-        "num_classes": case.num_classes,
-        "input_size": case.crop_size,
-        "batch": optimization.batch_size,
-        "dtype": optimization.precision,
-        "channels_last": optimization.channels_last,
-        "compile": False,
-    }
-    plain = optimization.accumulation == 1 and not optimization.activation_checkpointing and not optimization.ohem
-    for result in record.results:
-        same = all(getattr(result.case, name) == value for name, value in wanted.items())
-        if plain and same and result.latency is not None:
-            return result.latency.median_ms / 1e3
-    height, width = case.crop_size
-    raise ValueError(
-        f"no step of this case in the record: training of the network, {height}x{width}, batch {optimization.batch_size}, "
-        f"{optimization.precision}"
-    )
-
-
-def device_at_hand() -> Device:
-    """The GPU if there is one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def measure(case: Case, *, steps: int = 3) -> float:
-    """Median seconds of `steps` steps on the device at hand, after two that do not count.
-
-    Raises:
-        ValueError: it needs more memory than there is.
-    """
-    device = device_at_hand()
-    case = replace(case, device=device)
-    needed, there = plan.predict(case).total, memory.available(device)
-    if needed > there:
-        raise ValueError(
-            f"not measured: a step needs {needed / 1e9:.1f} GB and {device} has {there / 1e9:.1f} GB free; give a smaller "
-            "--batch or --crop"
-        )
-    step, seconds = plan.real_step(case), []
-    for _ in range(2 + steps):
-        begun = perf_counter()
-        step()  # ends with the loss on the host: nothing is left to run
-        seconds.append(perf_counter() - begun)
-    return median(seconds[2:])
-
-
 # Output -------------------------------------------------------------------------------------------------------------------
 def parts_of(prediction: Prediction) -> dict[str, int]:
     """Bytes of each column; the batch itself is among the activations."""
@@ -231,7 +148,7 @@ def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> N
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 1))
     headings = ["head", *_HEADINGS]
     headings += [] if limit is None else ["fits", "largest\nbatch", "largest\ncrop"]
-    headings += [f"hours for\n{chosen.iterations:,}"] if _timed(chosen) else []
+    headings += [f"hours for\n{chosen.iterations:,}"] if _plan_time.is_asked_for(chosen) else []
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
     notes = []
@@ -244,10 +161,10 @@ def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> N
         notes += [f"{line.head}: nothing fits; {line.nearest}"] if line.nearest else []
         notes += [f"{line.head}: no hours ({line.no_hours})"] if line.no_hours else []
     console.print(table)
-    if not chosen.inference and not _timed(chosen):
-        notes.append(f"hours: {NO_STEP}")
-    if chosen.measure and any(line.step_seconds for line in lines):
-        notes.append(f"hours: from steps measured now on {device_at_hand()}, without loading of data and evaluation")
+    if not chosen.inference and not _plan_time.is_asked_for(chosen):
+        notes.append(f"hours: {_plan_time.NO_STEP}")
+    if any(line.step_seconds for line in lines):
+        notes.append(f"hours: from {_plan_time.source(chosen)}")
     if chosen.device == "cuda":
         notes.append(
             "CUDA: the allocator's blocks are counted; what it loses to fragments is not, and the reserve is an assumption"
@@ -261,10 +178,6 @@ def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> N
         console.print(note, style="dim", highlight=False)
 
 
-def _timed(chosen: PlanArguments) -> bool:
-    return chosen.measure or chosen.bench is not None or chosen.step_seconds is not None
-
-
 def _cells(chosen: PlanArguments, line: Line, limit: int | None) -> list[str]:
     assert line.prediction is not None
     cells = [f"{part / 1e9:.2f}" for part in parts_of(line.prediction).values()]
@@ -273,7 +186,7 @@ def _cells(chosen: PlanArguments, line: Line, limit: int | None) -> list[str]:
         cells.append("yes" if line.prediction.total <= limit else "no")
         cells.append("none" if line.largest_batch is None else str(line.largest_batch))
         cells.append("none" if line.largest_crop is None else str(line.largest_crop))
-    if _timed(chosen):
+    if _plan_time.is_asked_for(chosen):
         cells.append("-" if line.step_seconds is None else f"{line.step_seconds * chosen.iterations / 3600:.1f}")
     return cells
 
@@ -292,6 +205,6 @@ def _json(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> No
             seconds = line.step_seconds
             entry["step_seconds"] = seconds
             entry["hours"] = None if seconds is None else seconds * chosen.iterations / 3600
-            entry["why_no_hours"] = line.no_hours or (NO_STEP if seconds is None else "")
+            entry["why_no_hours"] = line.no_hours or (_plan_time.NO_STEP if seconds is None else "")
         found.append(entry)
     print(json.dumps({"what": _title(chosen, limit), "limit_bytes": limit, "heads": found}, indent=1))

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from segattn import records
 from segattn.cli import main
 from segattn.cli._quantities import budget, memory_bytes
+from segattn.measurements import Case, Latency, Result
+from segattn.records import BenchRecord, Environment
 
 SMALL = ["--backbone", "resnet18", "--crop", "65", "--batch", "2", "--num-classes", "5", "--device", "cpu"]
 
@@ -34,14 +37,79 @@ def test_hours_are_those_of_the_step_given(said):
     assert json.loads(out)["heads"][0]["hours"] == pytest.approx(0.9 * 80_000 / 3600)
 
 
+@pytest.fixture
+def bench_record(tmp_path):
+    """One training step of 0.45 s: FCN, ResNet-18, crop 65, batch 2."""
+    latency = Latency(
+        samples_ms=[440.0, 450.0, 470.0],
+        median_ms=450.0,
+        lower_quartile_ms=445.0,
+        upper_quartile_ms=460.0,
+        p95_ms=468.0,
+    )
+    case = Case(
+        head="fcn",
+        mode="faithful",
+        part="network",
+        phase="training",
+        implementation="auto",
+        backbone="resnet18",
+        output_stride=8,
+        num_classes=5,
+        input_size=(65, 65),
+        map_size=(9, 9),
+        batch=2,
+        dtype="fp32",
+        channels_last=True,
+        compile=False,
+    )
+    environment = Environment(
+        segattn="0.1.0",
+        commit=None,
+        python="3.11",
+        torch="2.13",
+        system="Linux",
+        processor="Synthetic CPU",
+        device="cpu",
+        threads=2,
+        precision="fp32",
+    )
+    record = BenchRecord(
+        suite="bench",
+        command="segattn bench",
+        environment=environment,
+        results=[Result(case=case, outcome="ok", latency=latency)],
+        limits=[],
+        rounds=3,
+        warmup=1,
+        seed=0,
+        seconds=17.0,
+    )
+    return str(records.write(record, tmp_path / "bench.json"))
+
+
+def test_hours_are_those_of_the_step_in_a_bench_record(said, bench_record):
+    _, out, _ = said("--head", "fcn", "isanet", *SMALL, "--bench", bench_record)
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("fcn ", "isanet "))}
+    assert rows["fcn"][-1] == "10.0"  # 0.45 s times 80,000
+    assert rows["isanet"][-1] == "-"
+    assert "isanet: no hours (no step of this case in the record: training of the network, 65x65, batch 2, fp32)" in out
+    assert "measured on Synthetic CPU" in out
+
+
+def test_step_with_checkpointing_is_not_taken_from_a_record_without(said, bench_record):
+    _, out, _ = said("--head", "fcn", *SMALL, "--bench", bench_record, "--activation-checkpointing", "--format", "json")
+    assert json.loads(out)["heads"][0]["hours"] is None
+
+
 def test_table_says_what_fits(said):
-    code, out, _ = said("--head", "fcn", *SMALL, "--gpu-memory", "0.6GB")
+    code, out, _ = said("--head", "fcn", *SMALL, "--gpu-memory", "0.45GB")
     assert code == 0
     row = next(line for line in out.splitlines() if line.startswith("fcn"))
     assert row.split()[8] == "yes"
     assert int(row.split()[9]) >= 2
     assert int(row.split()[10]) >= 65
-    assert "0.60 GB = 0.56 GiB" in out
+    assert "0.45 GB = 0.42 GiB" in out
 
 
 def test_where_nothing_fits_the_nearest_is_named(said):
