@@ -158,13 +158,23 @@ def _ends(figure: Figure, axes: Any, own: Sequence[Curve], scale: float) -> None
     texts = [f"{curve.label}  N^{curve.exponent:.2f}" if curve.exponent is not None else curve.label for curve in own]
     heights = [axes.transAxes.inverted().transform(axes.transData.transform((curve.positions[-1], curve.values[-1] / scale)))[1]
                for curve in own]  # fmt: skip
-    placed = -1.0
-    for index in sorted(range(len(own)), key=lambda i: heights[i]):
-        y = max(heights[index], placed + 0.05)
-        placed = y
+    order = sorted(range(len(own)), key=lambda i: heights[i])
+    for index, y in zip(order, _apart([heights[index] for index in order], 0.05), strict=True):
         axes.annotate(texts[index], (own[index].positions[-1], own[index].values[-1] / scale), (1.04, y),
                       textcoords="axes fraction", fontsize=8, va="center", color=INK, parse_math=False, annotation_clip=False,
                       arrowprops={"arrowstyle": "-", "color": RULE, "linewidth": 0.8, "shrinkA": 1, "shrinkB": 3})  # fmt: skip
+
+
+def _apart(heights: Sequence[float], gap: float) -> list[float]:
+    """Heights in rising order moved `gap` apart at least, none above the upper edge."""
+    found: list[float] = []
+    for height in heights:
+        found.append(max(height, found[-1] + gap) if found else height)
+    ceiling = 0.97  # of the middle of a line of text
+    for index in reversed(range(len(found))):
+        found[index] = min(found[index], ceiling)
+        ceiling = found[index] - gap
+    return found
 
 
 def _label(figure: Figure, axes: Any, spots: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from segattn import records
-from segattn.report import bench_page, bench_tables
+from segattn.report import bench_figures, bench_page, bench_tables
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +93,8 @@ def test_a_record_of_failures_alone_still_makes_a_page(tmp_path):
 def test_record_is_read_back_as_it_was_written(tmp_path):
     record = fabricate_bench.comparison()
     assert records.read(records.write(record, tmp_path / "r.json")) == record
+
+
+def test_names_at_the_ends_of_curves_stand_apart_and_inside():
+    assert bench_figures._apart([0.1, 0.12, 0.5], 0.05) == pytest.approx([0.1, 0.15, 0.5])
+    assert bench_figures._apart([0.3, 0.98, 0.99], 0.05) == pytest.approx([0.3, 0.92, 0.97])
