@@ -32,15 +32,25 @@ class ConvBnRelu(nn.Sequential):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, *maps: Float[Tensor, "B _ H W"]) -> Float[Tensor, "B C h w"]:
-        """Of one map, or of several joined by channels; a convolution for each and their sum need no joined copy."""
+        """Of one map, or of several joined by channels."""
+        if len(maps) > 1 and self.apart(maps):
+            return self.relu(self.bn(self.sum_of_convolutions(maps)))
+        return self.relu(self.bn(self.conv(maps[0] if len(maps) == 1 else torch.cat(maps, dim=1))))
+
+    def apart(self, maps: Sequence[Tensor]) -> bool:
+        """Whether to convolve each map alone: where a joined copy would be several times the copies of the weights' parts."""
+        if self.implementation == "reference" or torch.compiler.is_compiling():
+            return False
+        return sum(x.numel() for x in maps) > 4 * self.conv.weight.numel()
+
+    def sum_of_convolutions(self, maps: Sequence[Tensor]) -> Float[Tensor, "B C h w"]:
+        """The convolution of the joined maps without joining them."""
         conv = self.conv
-        if len(maps) == 1 or self.implementation == "reference":
-            return self.relu(self.bn(conv(maps[0] if len(maps) == 1 else torch.cat(maps, dim=1))))
         first, *others = zip(maps, conv.weight.split([x.shape[1] for x in maps], dim=1), strict=True)
         y = F.conv2d(*first, conv.bias, conv.stride, conv.padding)
         for x, weight in others:
             y = y + F.conv2d(x, weight, None, conv.stride, conv.padding)
-        return self.relu(self.bn(y))
+        return y
 
 
 class Classifier(nn.Sequential):
@@ -74,7 +84,8 @@ class Sandwich(nn.Module):
 
     def after(self, x: Float[Tensor, "B X H W"], context: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
         """Refine the mechanism's output, join it with the backbone's map, classify."""
-        return self.classify(self.fuse(x, self.refine(context)))
+        context = self.refine(context)
+        return self.classify(self.fuse(x, context))
 
 
 def resize(x: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B C H W"]:

@@ -62,16 +62,18 @@ def test_a_second_derivative_is_refused_rather_than_wrong():
         first.sum().backward()
 
 
+@pytest.mark.parametrize("size", [(5, 7), (41, 43)])
 @pytest.mark.parametrize("kernel_size", [1, 3])
-def test_several_maps_are_convolved_as_if_joined(kernel_size):
+def test_several_maps_are_convolved_as_if_joined(kernel_size, size):
     torch.manual_seed(0)
     layer = ConvBnRelu(3 + 5 + 2, 7, kernel_size, stride=2).double()
-    maps = [torch.randn(2, C, 11, 13, dtype=torch.float64, requires_grad=True) for C in (3, 5, 2)]
+    maps = [torch.randn(2, C, *size, dtype=torch.float64, requires_grad=True) for C in (3, 5, 2)]
     joined = layer(torch.cat(maps, dim=1))
     upstream = torch.randn_like(joined)
     inputs = [*maps, layer.conv.weight]
     expected = torch.autograd.grad(joined, inputs, upstream)
     for layer.implementation in ("auto", "reference"):
+        assert layer.apart(maps) == (layer.implementation == "auto" and (size == (41, 43) or kernel_size == 1))
         found = layer(*maps)
         torch.testing.assert_close(found, joined)
         torch.testing.assert_close(torch.autograd.grad(found, inputs, upstream), expected)
