@@ -29,10 +29,14 @@ def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int)
     set_tf32(chosen.dtype == "tf32")
     if chosen.part == "network" and chosen.phase == "training":
         return _training_of_a_network(chosen, device)
-    module = _module(chosen, found, device)
-    make = _inference if chosen.phase == "inference" else _training
-    run = make(chosen, module, _inputs(chosen, found.inputs, device), found.gradients)
-    first = run if chosen.compile else make(chosen, module, _inputs(chosen, found.tiny_inputs, device), ())
+    return passes(chosen, found, _module(chosen, found, device), device)
+
+
+def passes(case: Case, prepared: Prepared, module: nn.Module, device: str) -> Task:
+    """A case's passes of a module that is there."""
+    make = _inference if case.phase == "inference" else _training
+    run = make(case, module, _inputs(case, prepared.inputs, device), prepared.gradients)
+    first = run if case.compile else make(case, module, _inputs(case, prepared.tiny_inputs, device), ())
 
     def warm_up() -> None:
         first()

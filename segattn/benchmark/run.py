@@ -1,6 +1,6 @@
 """Runs cases: the memory of each in a process of its own, then their times in turns, beside the machine's limits.
 
-Cases of one part, phase, size and batch are a group. Its processes are alive together, as many as memory holds, and each round
+Cases of one part, phase, size and batch are a group; in a sweep those of all sizes, so that drift does not bend the curves. Its processes are alive together, as many as memory holds, and each round
 gives every one of them one pass in an order drawn anew; a product and a copy take part as two more. A case that is refused, runs
 out of memory or dies is reported as such, and the rest goes on.
 """
@@ -28,6 +28,7 @@ TARGET = "segattn.benchmark.piece:task"
 _PROCESS_BYTES = 400 * 2**20
 """Python, torch and, on a GPU, its context, of a process that waits."""
 _MOST_PROCESSES = 32
+_COMPARED = ("ccnet", "flanet", "non_local")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Settings:
     seed: int = 0
     product_size: int | None = None
     copy_size: int | None = None
+    target: str = TARGET
+    """What makes a case a task, "module:function", called with `case`, `prepared`, `device` and `seed` as `piece.task` is."""
     timeout: float = 600.0
     """Seconds after which a process that does not answer is ended."""
 
@@ -119,7 +122,7 @@ def run(
         on_progress(Position(number / (len(entries) * (1 + passes)), f"memory of {name(entry.case)}"))
         _memory(entry, settings)
     measured = [entry for entry in entries if entry.outcome.ok]
-    for number, group in enumerate(_groups(measured, settings.device)):
+    for number, group in enumerate(_groups(measured, settings.device, sizes_together=suite.startswith("sweep"))):
         done = sum(entry.group < number for entry in measured if entry.latency is not None)
         for entry in group:
             entry.group = number
@@ -171,7 +174,7 @@ def _memory(entry: _Entry, settings: Settings) -> None:
         2 if entry.case.part == "network" and entry.case.phase == "training" else 1
     )  # momentum is there from the second on
     found = memory.measure(
-        TARGET,
+        settings.target,
         _arguments(entry, settings),
         device=settings.device,
         threads=settings.threads,
@@ -188,12 +191,18 @@ def _memory(entry: _Entry, settings: Settings) -> None:
         )
 
 
-def _groups(entries: Sequence[_Entry], device: str) -> Iterator[list[_Entry]]:
-    """Entries that are timed in the same rounds: of one part, phase, size and batch, as far as memory holds them together."""
+def _groups(entries: Sequence[_Entry], device: str, *, sizes_together: bool = False) -> Iterator[list[_Entry]]:
+    """Entries that are timed in the same rounds: of one part, phase, size and batch, as far as memory holds them together.
+
+    With all sizes together, those of one head stay together first, and heads that a sweep compares stand beside each other.
+    """
 
     def key(entry: _Entry) -> Any:
         case = entry.case
-        return case.part, case.phase, case.input_size, case.batch
+        return case.part, case.phase, case.batch, () if sizes_together else case.input_size
+
+    if sizes_together:
+        entries = sorted(entries, key=lambda entry: (entry.case.head not in _COMPARED, entry.case.head))
 
     for _, members in itertools.groupby(sorted(entries, key=key), key):
         room, group, held = 0.7 * memory.available(device), list[_Entry](), 0.0
@@ -227,7 +236,7 @@ def _time(
     copied = settings.copy_size or machine.copy_size(settings.device)
     with ExitStack() as stack:
         workers: dict[Any, Worker] = {
-            index: stack.enter_context(_worker(TARGET, _arguments(entry, settings), settings))
+            index: stack.enter_context(_worker(settings.target, _arguments(entry, settings), settings))
             for index, entry in enumerate(group)
         }
         for dtype, size in sizes.items():

@@ -1,0 +1,183 @@
+"""mmsegmentation's heads and ours, side by side: same weights, same maps, in turns, after a check that the outputs agree.
+
+    python -m venv VENV && VENV/bin/pip install -c constraints.txt -e . onedl-mmsegmentation onedl-mmcv
+    VENV/bin/python benchmarks/peers.py [--heads danet ccnet] [--input 769x769] [--passes inference training] [-o FILE.json]
+
+Both sides run in that environment, with one torch, each head in a process of its own; times come from interleaved rounds,
+memory from further processes (`segattn bench` and benchmarks/README.md say how). Maps are random and not negative, weights
+random (He) with norms away from their start. Criss-cross attention is loaded from mmcv's file alone, since mmcv's operators
+need a compiled part; it is Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from segattn import records
+from segattn.benchmark import cases, piece
+from segattn.benchmark.run import Settings, run
+from segattn.benchmark.run import name as in_words
+from segattn.cli._arguments import size
+from segattn.convert.mmseg import from_mmseg
+from segattn.measurements import Case
+from segattn.profile.worker import Task
+
+BASES = {
+    "fcn": "fcn_r50-d8",
+    "non_local": "nonlocal_r50-d8",
+    "danet": "danet_r50-d8",
+    "dnlnet": "dnl_r50-d8",
+    "emanet": "emanet_r50-d8",
+    "isanet": "isanet_r50-d8",
+    "ccnet": "ccnet_r50-d8",
+}
+THEIRS = "mmsegmentation"
+TOLERANCE = 1e-4
+"""Of the logits' standard deviation, in float32; or a tenth of mmsegmentation's own rounding where that is more."""
+
+
+@cache
+def reference() -> Any:
+    """The module of the tests that makes mmsegmentation's segmentors; mmsegmentation ready to build them."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests" / "convert"))
+    import mmseg_reference
+    from mmseg.utils import register_all_modules
+
+    register_all_modules()
+    mmseg_reference.load_criss_cross()
+    return mmseg_reference
+
+
+@lru_cache(maxsize=1)
+def pair(head: str, seed: int) -> tuple[nn.Module, nn.Module]:
+    """mmsegmentation's head and ours with the same weights."""
+    made = reference()
+    config = made.configuration({"name": BASES[head]})
+    torch.manual_seed(seed)
+    theirs = made.MODELS.build(config.model)
+    made.randomise(theirs, torch.randn(2, 3, 97, 97))
+    ours = from_mmseg(theirs.state_dict(), config=config.pretty_text).build()
+    return theirs.decode_head, ours.head
+
+
+def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int) -> Task:
+    """The task of a case; its implementation is `mmsegmentation` or one of ours."""
+    chosen, found = msgspec.convert(case, Case), msgspec.convert(prepared, cases.Prepared)
+    theirs, ours = pair(chosen.head, seed)
+    torch.manual_seed(seed)
+    head = theirs if chosen.implementation == THEIRS else cases.set_form(ours, chosen)
+    head = head.to(device).train(chosen.phase == "training")
+    if chosen.channels_last:
+        head = head.to(memory_format=torch.channels_last)
+    return piece.passes(chosen, found, head, device)
+
+
+@torch.no_grad()
+def disagreement(head: str, seed: int, map_size: tuple[int, int] = (33, 41)) -> tuple[float, float]:
+    """Largest difference of the logits over their standard deviation, and mmsegmentation's own rounding to float32."""
+    theirs, ours = pair(head, seed)
+    channels = (256, 512, 1024, 2048)
+    maps = [torch.randn(1, width, *map_size).relu_() for width in channels]
+
+    def logits(module: nn.Module, given: list[torch.Tensor]) -> torch.Tensor:
+        return next(cases.tensors(module.eval()(given))).double()
+
+    expected, found = logits(theirs, maps), logits(ours, maps)
+    exact = logits(theirs.double(), [one.double() for one in maps])
+    theirs.float()
+    scale = exact.std()
+    return ((found - expected).abs().max() / scale).item(), ((expected - exact).abs().max() / scale).item()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--heads", nargs="+", default=list(BASES), choices=list(BASES))
+    parser.add_argument("--input", default="769x769", help="image size; the maps are those of output stride 8")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--passes", nargs="+", default=["inference"], choices=cases.PHASES)
+    parser.add_argument("--dtypes", nargs="+", default=["fp32"], choices=cases.DTYPES)
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds-budget", type=float, default=600.0)
+    parser.add_argument("-o", "--out", type=Path)
+    chosen = parser.parse_args()
+    settings = Settings(
+        device=chosen.device,
+        threads=chosen.threads,
+        rounds=chosen.rounds,
+        budget_seconds=chosen.seconds_budget,
+        target="peers:task",
+    )
+    for head in chosen.heads:
+        apart, rounding = disagreement(head, settings.seed)
+        print(f"{head:10} outputs agree to {apart:.1e} of their deviation (own rounding {rounding:.1e})", flush=True)
+        if not apart <= max(TOLERANCE, rounding / 10):
+            print(f"peers: error: {head}: the two heads do not compute the same; nothing was timed", file=sys.stderr)
+            return 1
+    measured = cases.combinations(
+        names=chosen.heads,
+        parts=["head"],
+        sizes=[size(chosen.input)],
+        batches=[chosen.batch],
+        phases=chosen.passes,
+        dtypes=chosen.dtypes,
+        implementations=[THEIRS, "auto"],
+        channels_last=[chosen.channels_last],
+        compiled=[False],
+        backbone="resnet50",
+        output_stride=8,
+        mode="faithful",
+        num_classes=19,
+    )
+    record = run(
+        measured,
+        settings,
+        suite="peers",
+        command=shlex.join(["benchmarks/peers.py", *sys.argv[1:]]),
+        on_group=lambda record: records.write(record, chosen.out) if chosen.out else None,
+    )
+    if chosen.out:
+        records.write(record, chosen.out)
+    print(table(record))
+    return 0
+
+
+def table(record: records.BenchRecord) -> str:
+    """Both sides of every case in Markdown, with the ratios."""
+    lines = [
+        "| head | pass | arithmetic | mmsegmentation ms | ours ms | times faster | mmsegmentation MiB | ours MiB | memory |",
+        "|---|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    ours = {_key(result.case): result for result in record.results if result.case.implementation != THEIRS}
+    for theirs in (result for result in record.results if result.case.implementation == THEIRS):
+        own, case = ours[_key(theirs.case)], theirs.case
+        bad = [f"{in_words(one.case)}: {one.outcome} {one.message}" for one in (theirs, own) if one.outcome != "ok"]
+        if bad or not (own.latency and theirs.latency and own.memory and theirs.memory):
+            lines.append(f"| {case.head} | {case.phase} | {case.dtype} | {'; '.join(bad)} |")
+            continue
+        times = (theirs.latency.median_ms, own.latency.median_ms)
+        bytes_ = (theirs.memory.extra_bytes / 2**20, own.memory.extra_bytes / 2**20)
+        lines.append(
+            f"| {case.head} | {case.phase} | {case.dtype} | {times[0]:,.0f} | {times[1]:,.0f} | {times[0] / times[1]:.2f} "
+            f"| {bytes_[0]:,.0f} | {bytes_[1]:,.0f} | {bytes_[1] / bytes_[0]:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def _key(case: Case) -> Any:
+    return case.head, case.phase, case.dtype
+
+
+if __name__ == "__main__":
+    sys.exit(main())
