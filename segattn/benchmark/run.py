@@ -1,8 +1,9 @@
 """Runs cases: the memory of each in a process of its own, then their times in turns, beside the machine's limits.
 
-Cases of one part, phase, size and batch are a group; in a sweep those of all sizes, so that drift does not bend the curves. Its processes are alive together, as many as memory holds, and each round
-gives every one of them one pass in an order drawn anew; a product and a copy take part as two more. A case that is refused, runs
-out of memory or dies is reported as such, and the rest goes on.
+Cases of one part, phase, size and batch are a group; in a sweep those of all sizes, so that drift does not bend the curves. Its
+processes are alive together, as many as memory holds, and each round gives every one of them one pass in an order drawn anew; a
+product and a copy take part as two more. A case that is refused, runs out of memory or dies is reported as such, and the rest
+goes on.
 """
 
 from __future__ import annotations
@@ -258,7 +259,7 @@ def _time(
             warmup=settings.warmup,
             seed=settings.seed + number,
             budget_seconds=None if settings.budget_seconds is None else settings.budget_seconds * share,
-            on_pass=lambda key: told(next(done) / total, f"times of {_title(group[0].case)}"),
+            on_pass=lambda key: told(next(done) / total, f"times of {_title([entry.case for entry in group])}"),
         )
     for index, entry in enumerate(group):
         if index in timed:
@@ -266,8 +267,10 @@ def _time(
     return _limits(timed, number, sizes, copied)
 
 
-def _title(case: Case) -> str:
-    return f"{case.part}s, {case.phase}, {case.input_size[0]}x{case.input_size[1]}, batch {case.batch}"
+def _title(cases: Sequence[Case]) -> str:
+    case, sizes = cases[0], sorted({case.input_size for case in cases})
+    size = " to ".join(f"{height}x{width}" for height, width in (sizes[0], *sizes[1:][-1:]))
+    return f"{case.part}s, {case.phase}, {size}, batch {case.batch}"
 
 
 def _latency(seconds: Sequence[float]) -> Latency | None:
