@@ -19,10 +19,11 @@ from typing import Any
 
 from segattn import __version__, records
 from segattn.benchmark.cases import Prepared, prepare
+from segattn.benchmark.summary import latency, limits
 from segattn.measurements import Case, Latency, MachineLimit, PeakMemory, Result
 from segattn.profile import machine, memory
 from segattn.profile.environment import environment
-from segattn.profile.latency import Timed, in_turns, quantile
+from segattn.profile.latency import in_turns
 from segattn.profile.worker import OK, Outcome, Worker, first_line, kind_of
 
 TARGET = "segattn.benchmark.piece:task"
@@ -102,7 +103,7 @@ def run(
     if settings.rounds < 1 or settings.warmup < 0:
         raise ValueError(f"rounds={settings.rounds} and warmup={settings.warmup} should be at least 1 and 0")
     begun = time.monotonic()
-    entries, limits = [_Entry(case) for case in cases], list[MachineLimit]()
+    entries, reached = [_Entry(case) for case in cases], list[MachineLimit]()
 
     def record() -> records.BenchRecord:
         return records.BenchRecord(
@@ -110,7 +111,7 @@ def run(
             command=command,
             environment=_environment(cases, settings),
             results=[entry.result() for entry in entries],
-            limits=limits,
+            limits=reached,
             rounds=settings.rounds,
             warmup=settings.warmup,
             seed=settings.seed,
@@ -132,7 +133,7 @@ def run(
         def told(share: float, what: str, done: int = done, size: int = len(group)) -> None:
             on_progress(Position(base + scale * (done + share * size), what))  # noqa: B023 (called within the loop)
 
-        limits += _time(group, number, settings, len(group) / len(measured), told)
+        reached += _time(group, number, settings, len(group) / len(measured), told)
         on_group(record())
     return record()
 
@@ -263,43 +264,11 @@ def _time(
         )
     for index, entry in enumerate(group):
         if index in timed:
-            entry.outcome, entry.latency = timed[index].outcome, _latency(timed[index].seconds)
-    return _limits(timed, number, sizes, copied)
+            entry.outcome, entry.latency = timed[index].outcome, latency(timed[index].seconds)
+    return limits(timed, number, sizes, copied)
 
 
 def _title(cases: Sequence[Case]) -> str:
     case, sizes = cases[0], sorted({case.input_size for case in cases})
     size = " to ".join(f"{height}x{width}" for height, width in (sizes[0], *sizes[1:][-1:]))
     return f"{case.part}s, {case.phase}, {size}, batch {case.batch}"
-
-
-def _latency(seconds: Sequence[float]) -> Latency | None:
-    if not seconds:
-        return None
-    samples = [1000 * second for second in seconds]
-    return Latency(
-        samples_ms=[round(sample, 4) for sample in samples],
-        median_ms=quantile(samples, 0.5),
-        lower_quartile_ms=quantile(samples, 0.25),
-        upper_quartile_ms=quantile(samples, 0.75),
-        p95_ms=quantile(samples, 0.95),
-    )
-
-
-def _limits(timed: Mapping[Any, Timed], group: int, sizes: Mapping[str, int], copied: int) -> list[MachineLimit]:
-    """One for each dtype that the machine could multiply in."""
-    copies = timed["copy"].seconds if "copy" in timed else []
-    return [
-        MachineLimit(
-            group=group,
-            dtype=dtype,
-            product_size=size,
-            product_flops=2 * size**3 / quantile(timed[dtype].seconds, 0.5),
-            product_flops_best=2 * size**3 / min(timed[dtype].seconds),
-            copy_bytes=copied,
-            bandwidth=2 * copied / quantile(copies, 0.5),
-            bandwidth_best=2 * copied / min(copies),
-        )
-        for dtype, size in sizes.items()
-        if copies and dtype in timed and timed[dtype].seconds
-    ]

@@ -44,9 +44,11 @@ def test_every_sample_is_kept_and_the_quartiles_are_in_order(record):
         assert latency.lower_quartile_ms <= latency.median_ms <= latency.upper_quartile_ms <= latency.p95_ms
 
 
-def test_memory_holds_the_output_at_least(record):
-    for result in record.results[:2]:
-        assert result.memory.total_bytes >= result.memory.extra_bytes >= 4 * 512 * 5 * 6 - 4096  # whole pages
+def test_memory_holds_the_weights_at_least(record):
+    memory = record.results[0].memory
+    weights = 4 * (2 * (512 * 64 + 64) + 512 * 512 + 512)  # query, key and value of ccnet in fp32
+    assert memory.total_bytes >= weights
+    assert memory.total_bytes >= memory.extra_bytes >= 0
 
 
 def test_limits_are_of_the_group(record):
