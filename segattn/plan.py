@@ -29,7 +29,7 @@ from segattn.profile.liveness import Device, Liveness, Peak
 from segattn.profile.worker import Task
 from segattn.step import Step
 
-CPU_LIBRARIES = 119_000_000
+CPU_LIBRARIES = 120_000_000
 CUDA_RESERVE = 750_000_000
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -159,9 +159,9 @@ def test_largest_batch_fits_and_one_more_does_not():
 
 
 def test_largest_batch_is_a_multiple_of_the_parts():
-    wanted = case(crop=(65, 65), batch=6, accumulation=3, device="cuda")
-    limit = plan.predict(plan.with_batch(wanted, 14 * 3)).total - 1
-    assert plan.largest_batch(wanted, limit) == 13 * 3
+    wanted = case(crop=(129, 129), batch=4, accumulation=2, device="cuda")
+    limit = plan.predict(plan.with_batch(wanted, 4 * 2)).total - 1
+    assert plan.largest_batch(wanted, limit) == 3 * 2
 
 
 def test_largest_crop_keeps_the_form_of_the_crop():

@@ -57,7 +57,7 @@ class PlanArguments:
     """Which device's kernels and allocator to predict; none is needed."""
     reserve: str | None = None
     """Memory that the device's libraries take; 0.75GB for CUDA (context about 0.5, workspaces of cuBLAS and cuDNN about 0.25:
-    assumed, not measured), 0.11GB for the CPU (calibrated)."""
+    assumed, not measured), 0.12GB for the CPU (calibrated)."""
     step_seconds: float | None = None
     """Seconds of one step that you have measured, for the hours."""
     bench: str | None = None
