@@ -173,10 +173,14 @@ class InBlocks(torch.autograd.Function):
         """(B, Q, D), (B, N, D), (B, N, V) to (B, Q, V)."""
         y = query.new_empty(*query.shape[:2], value.shape[2])
         total = query.new_empty(*query.shape[:2], 1)  # log of the softmax's denominators
+        (buffer,) = InBlocks.buffers(query, key, 1)
         for b, block in InBlocks.blocks(query):
-            logits = (query[b, block] * scale) @ key[b].T
-            total[b, block] = logits.logsumexp(1, keepdim=True)
-            torch.mm(logits.sub_(total[b, block]).exp_(), value[b], out=y[b, block])
+            q = query[b, block] * scale
+            logits = torch.mm(q, key[b].T, out=buffer[: len(q)])
+            highest = logits.amax(1, keepdim=True)
+            denominator = logits.sub_(highest).exp_().sum(1, keepdim=True)
+            torch.mm(logits, value[b], out=y[b, block]).div_(denominator)
+            total[b, block] = highest + denominator.log_()
         ctx.save_for_backward(query, key, value, y, total)
         ctx.scale = scale
         return y
@@ -187,14 +191,20 @@ class InBlocks(torch.autograd.Function):
         query, key, value, y, total = ctx.saved_tensors
         dq, dk, dv = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
         gy = (g * y).sum(2, keepdim=True)
+        buffer, d_buffer = InBlocks.buffers(query, key, 2)
         for b, block in InBlocks.blocks(query):
             q, g_block = query[b, block] * ctx.scale, g[b, block]
-            weights = (q @ key[b].T).sub_(total[b, block]).exp_()
+            weights = torch.mm(q, key[b].T, out=buffer[: len(q)]).sub_(total[b, block]).exp_()
             dv[b].addmm_(weights.T, g_block)
-            d_logits = (g_block @ value[b].T).sub_(gy[b, block]).mul_(weights)
+            d_logits = torch.mm(g_block, value[b].T, out=d_buffer[: len(q)]).sub_(gy[b, block]).mul_(weights)
             torch.mm(d_logits, key[b], out=dq[b, block])
             dk[b].addmm_(d_logits.T, q)
         return dq.mul_(ctx.scale), dk, dv, None
+
+    @staticmethod
+    def buffers(query: Tensor, key: Tensor, number: int) -> list[Tensor]:
+        """Room for the weights of one block, used again for each: to give out fresh memory takes a system long."""
+        return [query.new_empty(InBlocks.BLOCK, key.shape[1]) for _ in range(number)]
 
     @staticmethod
     def blocks(query: Tensor) -> Iterator[tuple[int, slice]]:

@@ -85,7 +85,12 @@ class CrissCross(nn.Module):
         column, row = self.weights(self.query(x), self.key(x), fast=True)
         value = self.value(x).permute(0, 2, 3, 1)  # (B, H, W, C)
         y = row.to(value.dtype) @ value
-        y += (column.transpose(1, 2).to(value.dtype) @ value.transpose(1, 2)).transpose(1, 2)
+        weights, values = column.transpose(1, 2).to(value.dtype), value.transpose(1, 2)  # (B, W, H, H), (B, W, H, C)
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            y += (weights @ values).transpose(1, 2)
+        else:
+            for b in range(len(y)):
+                y[b].transpose(0, 1).baddbmm_(weights[b], values[b])
         return y.permute(0, 3, 1, 2)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:

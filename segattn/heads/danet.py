@@ -66,7 +66,7 @@ class PositionAttention(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key, value = positions(self.query(x)), positions(self.key(x)), positions(self.value(x))
         y = attend(query, key, value, fast=self.implementation != "reference")
-        return x + self.gamma * feature_map(y, x.shape[-2:])  # type: ignore[arg-type]
+        return torch.addcmul(x, self.gamma.to(x.dtype), feature_map(y, x.shape[-2:]))  # type: ignore[arg-type]
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> Float[Tensor, "B H W"]:
         """The row of the affinity map that belongs to `pixel` = (row, column)."""
@@ -90,7 +90,7 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         channels = x.flatten(2)  # (B, C, N)
         y = self.weights(channels, channels).to(x.dtype) @ channels
-        return x + self.beta * y.unflatten(2, x.shape[-2:])
+        return torch.addcmul(x, self.beta.to(x.dtype), y.unflatten(2, x.shape[-2:]))
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> Float[Tensor, "B H W"]:
         """What the strongest channel at `pixel` gathers from all channels: its row of weights times x."""

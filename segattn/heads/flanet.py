@@ -45,6 +45,9 @@ O_{:,h,w} &= \mathrm{softmax}_d(F_{:,:,w} Q)\, F_{:,h,w} + \mathrm{softmax}_d(F_
 """
 
 
+SLICES = 24  # columns or rows at a time
+
+
 class FullyAttentional(nn.Module):
     """The fully attentional block without its trailing 3x3 convolution: F + gamma O."""
 
@@ -71,9 +74,20 @@ class FullyAttentional(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         columns, rows = x.permute(0, 3, 1, 2), x.permute(0, 2, 1, 3)  # (B, W, C, H), (B, H, C, W)
-        y = self.attended(columns, self.row_prior(x.mean(3).transpose(1, 2))).permute(0, 2, 3, 1)
-        y = y + self.attended(rows, self.column_prior(x.mean(2).transpose(1, 2))).permute(0, 2, 1, 3)
-        return torch.addcmul(x, self.gamma.to(x.dtype), y)
+        row_prior, column_prior = self.row_prior(x.mean(3).mT), self.column_prior(x.mean(2).mT)
+        gamma = self.gamma.to(x.dtype)
+        if self.implementation == "reference" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            y = self.attended(columns, row_prior).permute(0, 2, 3, 1)
+            y = y + self.attended(rows, column_prior).permute(0, 2, 1, 3)
+            return torch.addcmul(x, gamma, y)
+        y = x.clone()  # some slices at a time, added at once
+        for into, slices, prior in (
+            (y.permute(0, 3, 1, 2), columns, row_prior),
+            (y.permute(0, 2, 1, 3), rows, column_prior),
+        ):
+            for part, some in zip(into.split(SLICES, dim=1), slices.split(SLICES, dim=1), strict=True):
+                part.addcmul_(gamma, self.attended(some, prior))
+        return y
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B C C"]]:
         """The channel affinities of the pixel's column and of its row, (B, C, C): channels attend, not positions."""

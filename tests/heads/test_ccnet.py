@@ -174,3 +174,14 @@ def test_controlled_form_is_the_same_block_with_the_options_given():
 def test_a_recurrence_below_one_is_refused():
     with pytest.raises(ValueError, match="recurrence=0 is not possible; use 1 or more"):
         CrissCross(8, recurrence=0)
+
+
+def test_inference_adds_the_columns_in_place():
+    torch.manual_seed(0)
+    fast, reference = (CrissCross(16, implementation=form).double() for form in ("fast", "reference"))
+    fast.load_state_dict(reference.state_dict())
+    for block in (fast, reference):
+        torch.nn.init.constant_(block.gamma, 0.7)
+    x = torch.randn(3, 16, 5, 7, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x), reference(x), rtol=1e-10, atol=1e-10)

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segattn import heads
 from segattn.heads._controlled import ControlledHead
-from segattn.heads.flanet import FullyAttentional, Head
+from segattn.heads.flanet import SLICES, FullyAttentional, Head
 
 IMPLEMENTATIONS = ["reference", "fast"]
 IN_CHANNELS = (3, 5, 7, 11)
@@ -155,3 +155,16 @@ def test_controlled_form_is_the_same_block():
     assert isinstance(head, ControlledHead)
     assert isinstance(head.attention, FullyAttentional)
     assert head.attention.implementation == "reference"
+
+
+def test_some_slices_at_a_time_equal_all_at_once():
+    torch.manual_seed(0)
+    fast, reference = (FullyAttentional(7, implementation=form).double() for form in ("fast", "reference"))
+    fast.load_state_dict(reference.state_dict())
+    for block in (fast, reference):
+        torch.nn.init.constant_(block.gamma, 0.7)
+    x = torch.randn(2, 7, SLICES + 3, 2 * SLICES + 5, dtype=torch.float64)
+    given = x.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x), reference(x), rtol=1e-10, atol=1e-10)
+    assert torch.equal(x, given)
