@@ -7,7 +7,6 @@ here and is written into the record; where the run happens (device, workers, out
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import re
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 import tyro
 import yaml
+
+from segattn.nearest import hint
 
 
 def _options_from_text(words: list[str]) -> dict[str, Any]:
@@ -201,9 +202,8 @@ def _refuse_unknown_fields(raw: Any, known: Any, path: str = "") -> None:
     allowed = [field.name for field in dataclasses.fields(known)]
     for name, value in raw.items():
         if name not in allowed:
-            near = difflib.get_close_matches(str(name), allowed, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"not an experiment: unknown field {path}{name}; {hint}Its fields: {', '.join(allowed)}")
+            close = hint(name, allowed, most=1)
+            raise ValueError(f"not an experiment: unknown field {path}{name}; {close}Its fields: {', '.join(allowed)}")
         _refuse_unknown_fields(value, getattr(known, name), f"{path}{name}.")
 
 

@@ -6,13 +6,14 @@ them, no code is run.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
 from urllib.error import URLError
 
 import torch
+
+from segattn.nearest import hint
 
 PUBLISHED = {
     "torchvision:resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
@@ -37,9 +38,8 @@ def local_file(where: str | os.PathLike[str]) -> str:
         return where
     if re.match(r"(torchvision|mmsegmentation):", where):
         if where not in PUBLISHED:
-            near = difflib.get_close_matches(where, PUBLISHED, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"pretrained backbone {where!r} is not known; {hint}Known: {', '.join(PUBLISHED)}")
+            close = hint(where, PUBLISHED, most=1)
+            raise ValueError(f"pretrained backbone {where!r} is not known; {close}Known: {', '.join(PUBLISHED)}")
         return _downloaded(PUBLISHED[where])
     if re.match(r"(https?|file)://", where):
         return _downloaded(where)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import Any
 
 from torch import nn
 
 from segattn.backbones import resnet
+from segattn.nearest import hint
 
 
 def names() -> list[str]:
@@ -31,10 +31,8 @@ def create(name: str, *, output_stride: int = 8, **options: Any) -> nn.Module:
         _check_options(name, timm.TimmPyramid, options)
         return timm.TimmPyramid(name.removeprefix("timm:"), output_stride=output_stride, **options)
     if name not in names():
-        near = difflib.get_close_matches(name, names(), n=2)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise ValueError(
-            f"unknown backbone {name!r}; {hint}Known: {', '.join(names())}, and timm:NAME with the timm extra"
+            f"unknown backbone {name!r}; {hint(name, names())}Known: {', '.join(names())}, and timm:NAME with the timm extra"
         )
     _check_options(name, resnet.ResNet, options)
     return resnet.ResNet(name, output_stride=output_stride, **options)
@@ -45,6 +43,5 @@ def _check_options(name: str, builder: type[nn.Module], options: dict[str, Any])
     allowed = [p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option in options:
         if option not in allowed:
-            near = difflib.get_close_matches(option, allowed, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(f"backbone {name!r} has no option {option!r}; {hint}Its options: {', '.join(allowed)}")
+            close = hint(option, allowed, most=1)
+            raise ValueError(f"backbone {name!r} has no option {option!r}; {close}Its options: {', '.join(allowed)}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from segattn import __version__
+from segattn.nearest import hint
 
 COMMANDS = {
     "study": "train, evaluate and compare heads: the whole study in one command",
@@ -56,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=2)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        return _fail(f"unknown command {name!r}; {hint}Commands: {', '.join(COMMANDS)}")
+        return _fail(f"unknown command {name!r}; {hint(name, COMMANDS)}Commands: {', '.join(COMMANDS)}")
     command = importlib.import_module(f"segattn.cli.{name}")
     try:
         return command.run(rest) or 0

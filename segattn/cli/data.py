@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from rich.table import Table
 from segattn import config
 from segattn.cli._arguments import parse, size
 from segattn.data import _check, _make, _pack, _prepare
+from segattn.nearest import hint
 
 _COMMANDS = {
     "prepare": "say what to download from where, download, unpack, convert",
@@ -96,9 +96,8 @@ def run(arguments: Sequence[str]) -> int:
     name, rest = arguments[0], arguments[1:]
     commands = {"prepare": _run_prepare, "make": _run_make, "check": _run_check, "pack": _run_pack}
     if name not in commands:
-        near = difflib.get_close_matches(name, commands, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"unknown command 'data {name}'; {hint}Commands: {', '.join(commands)}")
+        close = hint(name, commands, most=1)
+        raise ValueError(f"unknown command 'data {name}'; {close}Commands: {', '.join(commands)}")
     return commands[name](rest)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from segattn.cli._arguments import parse
+from segattn.nearest import hint
 
 _FORMATS = (".png", ".pdf", ".svg")
 
@@ -112,10 +112,8 @@ def choose(folders: Sequence[Path], heads: Sequence[str], seed: int | None) -> l
     wanted = known if list(heads) == ["all"] else list(heads)
     for head in wanted:
         if head not in known:
-            near = difflib.get_close_matches(head, known, n=2)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
             raise ValueError(
-                f"no trained {head!r} in {', '.join(map(str, folders))}; {hint}There are: {', '.join(known)}"
+                f"no trained {head!r} in {', '.join(map(str, folders))}; {hint(head, known)}There are: {', '.join(known)}"
             )
     seeds = sorted({config["seed"] for config, _, single in found if not single})
     if seed is not None and seeds and seed not in seeds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -13,6 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from segattn.data._dataset import Dataset, Sample
 from segattn.data._verify import verify
+from segattn.nearest import hint
 
 __all__ = ["Dataset", "Sample", "load", "module", "names", "verify"]
 
@@ -88,8 +88,8 @@ def _kinds(load: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
     except NameError:  # a module of somebody's own, with a name that only type checkers import
         return {}
     found = {}
-    for name, hint in hints.items():
-        parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    for name, annotation in hints.items():
+        parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
         classes = tuple(get_origin(part) or part for part in parts)
         if set(classes) <= {*_SCALARS, os.PathLike}:
             found[name] = classes
@@ -104,6 +104,4 @@ def _check_kind(name: str, option: str, value: Any, kinds: tuple[type, ...]) -> 
 
 
 def _nearest(given: str, valid: list[str], what: str) -> str:
-    close = difflib.get_close_matches(given, valid, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"{hint}{what}: {', '.join(valid) if valid else 'none'}"
+    return f"{hint(given, valid, most=3, cutoff=0.5)}{what}: {', '.join(valid) if valid else 'none'}"

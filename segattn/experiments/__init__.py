@@ -6,12 +6,12 @@ module path works wherever a name does.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
 
 from segattn.config import Experiment
+from segattn.nearest import hint
 
 
 def names() -> list[str]:
@@ -45,7 +45,5 @@ def _module(name: str):  # type: ignore[no-untyped-def]
             raise ValueError(f"module {name!r} has no function experiment(); see segattn/experiments/quick.py")
         return module
     if name not in names():
-        near = difflib.get_close_matches(name, names(), n=2)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ValueError(f"unknown experiment {name!r}; {hint}Known: {', '.join(names())}")
+        raise ValueError(f"unknown experiment {name!r}; {hint(name, names())}Known: {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name}")

@@ -6,7 +6,6 @@ A head is any module file with a class `Head` (see `non_local.py` for the patter
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -14,6 +13,8 @@ from types import ModuleType
 from typing import Any, Literal, get_args
 
 from torch import nn
+
+from segattn.nearest import hint
 
 Mode = Literal["faithful", "controlled"]
 
@@ -44,9 +45,8 @@ def module(name: str) -> ModuleType:
             raise ValueError(f"module {name!r} has no class Head; see segattn/heads/non_local.py for the pattern")
         return found
     if name not in names():
-        near = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ValueError(f"unknown head {name!r}; {hint}Known heads: {', '.join(names())}")
+        close = hint(name, names(), most=3, cutoff=0.4)
+        raise ValueError(f"unknown head {name!r}; {close}Known heads: {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -93,8 +93,7 @@ def _check_options(name: str, builder: Any, options: dict[str, Any]) -> None:
     allowed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     for option in options:
         if option not in allowed:
-            near = difflib.get_close_matches(option, allowed, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            close = hint(option, allowed, most=1)
             raise ValueError(
-                f"head {name!r} has no option {option!r}; {hint}Its options: {', '.join(allowed) or 'none'}"
+                f"head {name!r} has no option {option!r}; {close}Its options: {', '.join(allowed) or 'none'}"
             )
