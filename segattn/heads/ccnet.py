@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads._blocks import Implementation, Sandwich, check_option, full_precision, widen
+from segattn.heads._blocks import Implementation, Sandwich, check_option, flushed, full_precision, widen
 
 LATEX = r"""
 a_{uv} = \mathrm{softmax}_{v \in \mathrm{cross}(u)}(q_u^\top k_v) \qquad
@@ -82,7 +82,7 @@ class CrissCross(nn.Module):
 
     def gather_fast(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """The same sum with products on channels-last maps."""
-        column, row = self.weights(self.query(x), self.key(x), fast=True)
+        column, row = map(flushed, self.weights(self.query(x), self.key(x), fast=True))
         value = self.value(x).permute(0, 2, 3, 1)  # (B, H, W, C)
         y = row.to(value.dtype) @ value
         weights, values = column.transpose(1, 2).to(value.dtype), value.transpose(1, 2)  # (B, W, H, H), (B, W, H, C)

@@ -9,7 +9,7 @@ in R^N is channel a = 1..C of Q; gamma, beta: scalars that start at 0, so that b
 Each result passes a 3x3 convolution, their sum is classified; in training each is also classified alone.
 
 Cost: MACs of PAM N C (2 D + C) + N^2 (D + C), of CAM 2 N C^2; memory N^2 + C^2. `fast` never stores N^2, in training neither
-(`attend`).
+(`attend`), and keeps CAM's logits within 80 of the highest: what weighs less than e^-80 does not count, but slows a CPU down.
 
 Differences from the paper and from the authors' code: the paper's CAM is softmax(E), E = c_a^T c_b; the authors' and every public
 code has softmax(max_b E_ab - E_ab) = softmax(-E): unlike channels weigh most. They report that the other sign trains worse,
@@ -29,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segattn.heads._blocks import (
+    LEAST,
     Classifier,
     ConvBnRelu,
     Implementation,
@@ -36,7 +37,9 @@ from segattn.heads._blocks import (
     attend,
     check_option,
     feature_map,
+    full_precision,
     positions,
+    widen,
 )
 
 LATEX = r"""
@@ -77,15 +80,21 @@ class PositionAttention(nn.Module):
 class ChannelAttention(nn.Module):
     """CAM: x + beta softmax(-x x^T) x over channels."""
 
-    def __init__(self, *, cam_sign: CamSign = "negative") -> None:
+    def __init__(self, *, cam_sign: CamSign = "negative", implementation: Implementation = "auto") -> None:
         super().__init__()
         check_option("cam_sign", cam_sign, CamSign)
+        check_option("implementation", implementation, Implementation)
+        self.implementation = implementation
         self.sign = -1.0 if cam_sign == "negative" else 1.0
         self.beta = nn.Parameter(torch.zeros(()))
 
     def weights(self, rows: Float[Tensor, "B Q N"], channels: Float[Tensor, "B C N"]) -> Float[Tensor, "B Q C"]:
         """The affinity of each row with every channel; rows sum to 1. Sums over positions are huge: float32 under autocast."""
-        return affinity(rows, channels, self.sign)
+        if self.implementation == "reference":
+            return affinity(rows, channels, self.sign)
+        with full_precision(rows):  # most weights would fall below float32's normal range: see `flushed`
+            logits = self.sign * (widen(rows) @ widen(channels).mT)
+            return torch.maximum(logits, logits.detach().amax(dim=2, keepdim=True) + LEAST).softmax(dim=2)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         channels = x.flatten(2)  # (B, C, N)
@@ -113,7 +122,7 @@ class DualAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.position = PositionAttention(channels, implementation=implementation)
-        self.channel = ChannelAttention(cam_sign=cam_sign)
+        self.channel = ChannelAttention(cam_sign=cam_sign, implementation=implementation)
 
     def forward(self, p: Float[Tensor, "B C H W"], q: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
         return self.position(p), self.channel(q)

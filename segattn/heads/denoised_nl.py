@@ -40,6 +40,7 @@ from segattn.heads._blocks import (
     Sandwich,
     affinity,
     check_option,
+    flushed,
     full_precision,
     resize,
     widen,
@@ -115,7 +116,7 @@ class DenoisedNonLocal(nn.Module):
         blocks = [(q, p)]
         if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
             blocks = list(zip(q.split(BLOCK, dim=1), p.split(BLOCK, dim=2), strict=True))
-        gathered = [(affinity(rows, k) * self.rectifying(of, p)).to(u.dtype) @ u for rows, of in blocks]
+        gathered = [flushed(affinity(rows, k) * self.rectifying(of, p)).to(u.dtype) @ u for rows, of in blocks]
         return torch.cat(gathered, dim=1)
 
     def forward(self, x: Float[Tensor, "B C h w"], logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C h w"]:

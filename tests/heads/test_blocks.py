@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segattn.heads import _blocks
-from segattn.heads._blocks import ConvBnRelu, InBlocks, attend
+from segattn.heads._blocks import ConvBnRelu, InBlocks, attend, flushed
 
 FORMS = {"in blocks": InBlocks.apply, "fused": _blocks._fused}
 QUERIES, KEYS = InBlocks.BLOCK + 3, 29
@@ -77,3 +77,13 @@ def test_several_maps_are_convolved_as_if_joined(kernel_size, size):
         found = layer(*maps)
         torch.testing.assert_close(found, joined)
         torch.testing.assert_close(torch.autograd.grad(found, inputs, upstream), expected)
+
+
+@pytest.mark.parametrize("V", [5, 20])
+def test_weights_far_below_float32_are_nothing_and_not_denormal(V):
+    """Logits 100 below the highest: weights of 4e-44, which float32 has only with few digits and processors only slowly."""
+    query, key = torch.ones(1, 3, 1), torch.tensor([[[0.0], [-100.0]]])
+    value = torch.tensor([[[1.0] * V, [3.0] * V]])
+    torch.testing.assert_close(attend(query, key, value), torch.ones(1, 3, V))
+    weights = torch.tensor([1.0, 1e-29, 1e-31, 4e-44, 0.0])
+    assert flushed(weights).tolist() == [*weights[:2].tolist(), 0, 0, 0]

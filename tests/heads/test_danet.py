@@ -169,3 +169,21 @@ def test_channel_affinities_are_those_that_gather_every_channel():
 def test_unknown_sign_is_refused_by_name():
     with pytest.raises(ValueError, match=r"cam_sign='minus'.*'negative', 'positive'"):
         Head((3, 3, 3, 5), 2, cam_sign="minus")
+
+
+def test_channel_affinities_of_large_maps_have_no_denormal_numbers():
+    """Energies are sums over positions: thousands apart, and a product with denormal weights takes fifty times as long."""
+    torch.manual_seed(0)
+    fast, reference = ChannelAttention(), ChannelAttention(implementation="reference")
+    for block in (fast, reference):
+        torch.nn.init.constant_(block.beta, 0.7)
+    x = torch.randn(1, 64, 41, 43).relu_().requires_grad_()
+    channels = x.flatten(2)
+    tiny = torch.finfo(torch.float32).tiny
+    weights = fast.weights(channels, channels)
+    assert ((reference.weights(channels, channels) < tiny) & (reference.weights(channels, channels) > 0)).any()
+    assert (weights >= tiny).all()
+    torch.testing.assert_close(fast(x), reference(x))
+    torch.testing.assert_close(
+        torch.autograd.grad(fast(x).square().mean(), x), torch.autograd.grad(reference(x).square().mean(), x)
+    )
