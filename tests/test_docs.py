@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from docs.make import docstring, flops_page, head_page, index, maps, reach
+from docs.make import docstring, flops_page, head_page, index, maps, performance, reach
 from docs.make.claims import CLAIMS, LABELS
 from docs.make.counting import GRIDS, head_ledger, mechanism_path
 from segattn import heads
@@ -28,7 +28,9 @@ def test_page_of_a_head_is_up_to_date(name):
     assert (DOCS / f"heads/{name}.md").read_text(encoding="utf-8") == head_page.page(name), f"heads/{name}.md {STALE}"
 
 
-@pytest.mark.parametrize(("name", "module"), [("README.md", index), ("flops.md", flops_page)])
+@pytest.mark.parametrize(
+    ("name", "module"), [("README.md", index), ("flops.md", flops_page), ("performance.md", performance)]
+)
 def test_other_generated_pages_are_up_to_date(name, module):
     assert (DOCS / name).read_text(encoding="utf-8") == module.page(), f"{name} {STALE}"
 

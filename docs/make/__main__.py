@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.make import flops_page, head_page, index, pictures, reach
+from docs.make import flops_page, head_page, index, performance, pictures, reach
 from segattn import heads
 
 DOCS = Path(__file__).parents[1]
@@ -15,6 +15,7 @@ def pages() -> dict[str, str]:
     return {
         "README.md": index.page(),
         "flops.md": flops_page.page(),
+        "performance.md": performance.page(),
         **{f"heads/{name}.md": head_page.page(name) for name in heads.names()},
     }
 
@@ -25,6 +26,7 @@ def main() -> None:
         (DOCS / path).write_text(text, encoding="utf-8")
     for name in heads.names():
         pictures.draw(reach.reach(name), DOCS / f"heads/images/{name}.png")
+    performance.draw(DOCS / "images")
     print(f"wrote {len(pages())} pages and {len(heads.names())} pictures under {DOCS}")
 
 

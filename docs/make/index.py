@@ -10,7 +10,7 @@ from segattn import heads
 
 DOCS = Path(__file__).parents[1]
 # The other pages, written by hand or by other commands; the first line of each is its title.
-_GENERATED = ("README.md", "flops.md")
+_GENERATED = ("README.md", "flops.md", "performance.md")
 
 
 def page() -> str:
@@ -40,12 +40,13 @@ A page each, generated from the head's own file: equation, where it acts, cost, 
 ## Cost
 
 * [What a network costs, and why published figures differ](flops.md)
+* [Time and memory, measured](performance.md)
 
 ## Everything else
 
 {others}
 
-`make docs` writes this page, the pages of the heads with their pictures, and the page on cost; a test holds them up to date.
+`make docs` writes this page, the pages of the heads with their pictures, and those on cost; a test holds them up to date.
 """
 
 

@@ -98,7 +98,7 @@ def _roofline(group: Group, lines: Sequence[Line], number: int) -> Drawn:
         axes.axvline(ridge, color=RULE, linewidth=1.2, zorder=1)
         axes.set_xlabel("FLOPs for each byte read and written (counted), log scale")
         axes.set_ylabel("GFLOP/s of the equation, log scale")
-        axes.text(0.99, peak * 1.06, f"matrix product, {limit.dtype}: {peak:,.0f} GFLOP/s", ha="right", va="bottom", fontsize=8,
+        axes.text(0.01, peak, f"roof: matrix product, {limit.dtype}, {peak:,.0f} GFLOP/s", va="center", fontsize=8,
                   color=QUIET, transform=axes.get_yaxis_transform())  # fmt: skip
         axes.text(ridge * 1.05, 0.02, f"right of {ridge:.3g}: bound by arithmetic", fontsize=8, color=QUIET, va="bottom",
                   transform=axes.get_xaxis_transform())  # fmt: skip
