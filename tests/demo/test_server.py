@@ -14,7 +14,7 @@ from PIL import Image
 
 gradio = pytest.importorskip("gradio", reason="the explorer needs Gradio: pip install 'segattn[demo]'")
 import httpx  # noqa: E402  # comes with Gradio
-from serving import serving  # noqa: E402
+from served_page import serving  # noqa: E402
 
 from segattn.demo import server  # noqa: E402
 from segattn.demo.explorer import Explorer  # noqa: E402
