@@ -13,8 +13,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from segattn.heads._blocks import ConvBnRelu
 from segattn.model import SegmentationModel
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 def optimize(
     model: SegmentationModel,

@@ -58,8 +58,9 @@ def run(arguments: Sequence[str]) -> int:
     from segattn import checkpoint, config
     from segattn.evaluate import inference_of
     from segattn.optimization import resolve_device, resolve_precision
-    from segattn.optimized import DTYPES, optimize
+    from segattn.optimized import optimize
     from segattn.predict import Settings, find_images, predict_files
+    from segattn.profile.machine import DTYPES
 
     files = find_images(chosen.images, chosen.out)
     evaluation = config.Evaluation(
