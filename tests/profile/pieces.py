@@ -57,6 +57,19 @@ def sleeping(seconds: float) -> Task:
     return Task(lambda: time.sleep(seconds))
 
 
+def waking(first: float, later: float) -> Task:
+    """Takes `first` seconds after each rest of 0.2 s or more, and `later` seconds in a row."""
+    import time
+
+    last = [-1.0]
+
+    def run() -> None:
+        time.sleep(later if time.monotonic() - last[0] < 0.2 else first)
+        last[0] = time.monotonic()
+
+    return Task(run)
+
+
 def threads() -> Task:
     import torch
 

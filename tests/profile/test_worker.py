@@ -28,6 +28,12 @@ def test_seconds_are_those_of_the_run():
     assert 0.11 <= outcome.values["seconds"] < 1
 
 
+def test_short_runs_are_timed_awake():
+    """The first run after a rest is not the one that counts."""
+    outcome = _outcome("waking", first=0.04, later=0.001)
+    assert 0.001 <= outcome.values["seconds"] < 0.02
+
+
 def test_an_error_is_an_outcome_with_its_type():
     outcome = _outcome("broken")
     assert (outcome.kind, outcome.message) == ("failed", "ZeroDivisionError: integer division or modulo by zero")
