@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Implementation = Literal["auto", "reference", "fast"]
-LEAST = -80.0  # logit below the highest at which a weight, 2e-35, is taken to stay; see `flushed`
+LEAST = -46.0  # logit below the highest, weight 1e-20, from which on weights do not count; see `cut_off`
 
 
 class ConvBnRelu(nn.Sequential):
@@ -116,20 +116,24 @@ def full_precision(x: Tensor) -> AbstractContextManager[object]:
 
 
 def affinity(
-    query: Float[Tensor, "*B Q D"], key: Float[Tensor, "*B N D"], scale: float = 1.0
+    query: Float[Tensor, "*B Q D"], key: Float[Tensor, "*B N D"], scale: float = 1.0, *, cut: bool = False
 ) -> Float[Tensor, "*B Q N"]:
     """`softmax(scale q k^T)` over the keys: rows sum to 1. In float32 also under autocast, since logits may be unscaled."""
     with full_precision(query):
-        return ((widen(query) * scale) @ widen(key).transpose(-2, -1)).softmax(dim=-1)
+        logits = (widen(query) * scale) @ widen(key).transpose(-2, -1)
+        return (cut_off(logits) if cut else logits).softmax(dim=-1)
 
 
-def flushed(weights: Float[Tensor, "*B Q N"]) -> Float[Tensor, "*B Q N"]:
-    """The weights with 0 for all below 1e-30, which no sum would notice.
+def cut_off(logits: Float[Tensor, "*B Q N"]) -> Float[Tensor, "*B Q N"]:
+    """Logits below the highest of their row, in place; those by more than 46, a weight of 1e-20 that no sum notices, -inf.
 
-    Softmax of unscaled logits leaves numbers below float32's normal range, 1e-38, and a product that meets some of them is up
-    to fifty times slower on a CPU.
+    Softmax of unscaled logits leaves numbers below float32's normal range, 1e-38, and a product that meets some of them is up to
+    fifty times slower on a CPU; in the backward pass already weights of 1e-30 make such, with gradients of 1e-9.
     """
-    return F.threshold(weights, 1e-30, 0.0)
+    if logits.is_cuda:
+        return logits
+    below = logits.sub_(logits.detach().amax(dim=-1, keepdim=True))
+    return F.threshold(below, LEAST, float("-inf"), inplace=True)
 
 
 def attend(
@@ -138,20 +142,32 @@ def attend(
     value: Float[Tensor, "*B N V"],
     *,
     scale: float = 1.0,
-    fast: bool = True,
+    implementation: Implementation = "auto",
 ) -> Float[Tensor, "*B Q V"]:
     """`softmax(scale q k^T) v`: written out, or so that the Q x N weights are never stored, in training neither.
 
     The fused product wants query, key and value of one width; where they differ it serves groups of values, at the price of
     computing the weights once for each. In single precision on a CPU that costs more than it saves: there `InBlocks`.
     """
-    if not fast:
-        return affinity(query, key, scale).to(value.dtype) @ value
+    if implementation == "reference" or (implementation == "auto" and _few(query, key)):
+        return affinity(query, key, scale, cut=implementation == "auto").to(value.dtype) @ value
     one_width = query.shape[-1] == value.shape[-1]
     if one_width or value.is_cuda or value.dtype.itemsize == 2 or torch.compiler.is_compiling():
         return _fused(query, key, value, scale)
     q, k, v = (x.flatten(0, -3) if x.ndim > 2 else x.unsqueeze(0) for x in (query, key, value))
     return InBlocks.apply(q, k, v, scale).view(*query.shape[:-1], value.shape[-1])
+
+
+def _few(query: Tensor, key: Tensor) -> bool:
+    """Whether the weights are so few that a CPU's cache holds them, and to write them out is the fastest."""
+    if query.is_cuda or torch.compiler.is_compiling():
+        return False
+    training, single = (
+        torch.is_grad_enabled(),
+        query.dtype.itemsize > 2,
+    )  # in half precision the fused product is far ahead
+    limit = (2_000_000 if training else 1_250_000) if single else (500_000 if training else 0)
+    return query[..., 0].numel() * key.shape[-2] <= limit
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

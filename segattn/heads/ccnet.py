@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads._blocks import Implementation, Sandwich, check_option, flushed, full_precision, widen
+from segattn.heads._blocks import Implementation, Sandwich, check_option, cut_off, full_precision, widen
 
 LATEX = r"""
 a_{uv} = \mathrm{softmax}_{v \in \mathrm{cross}(u)}(q_u^\top k_v) \qquad
@@ -70,9 +70,8 @@ class CrissCross(nn.Module):
             else:
                 column = torch.einsum("bdhw,bdiw->bhwi", q, k)
                 row = torch.einsum("bdhw,bdhj->bhwj", q, k)
-            return (
-                torch.cat([column.masked_fill(itself, float("-inf")), row], dim=3).softmax(dim=3).split([H, W], dim=3)
-            )
+            logits = torch.cat([column.masked_fill(itself, float("-inf")), row], dim=3)
+            return (cut_off(logits) if fast else logits).softmax(dim=3).split([H, W], dim=3)
 
     def gather(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """The weighted sum of the values over the cross, written out."""
@@ -82,7 +81,7 @@ class CrissCross(nn.Module):
 
     def gather_fast(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """The same sum with products on channels-last maps."""
-        column, row = map(flushed, self.weights(self.query(x), self.key(x), fast=True))
+        column, row = self.weights(self.query(x), self.key(x), fast=True)
         value = self.value(x).permute(0, 2, 3, 1)  # (B, H, W, C)
         y = row.to(value.dtype) @ value
         weights, values = column.transpose(1, 2).to(value.dtype), value.transpose(1, 2)  # (B, W, H, H), (B, W, H, C)

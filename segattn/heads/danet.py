@@ -29,7 +29,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segattn.heads._blocks import (
-    LEAST,
     Classifier,
     ConvBnRelu,
     Implementation,
@@ -37,9 +36,7 @@ from segattn.heads._blocks import (
     attend,
     check_option,
     feature_map,
-    full_precision,
     positions,
-    widen,
 )
 
 LATEX = r"""
@@ -68,7 +65,7 @@ class PositionAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key, value = positions(self.query(x)), positions(self.key(x)), positions(self.value(x))
-        y = attend(query, key, value, fast=self.implementation != "reference")
+        y = attend(query, key, value, implementation=self.implementation)
         return torch.addcmul(x, self.gamma.to(x.dtype), feature_map(y, x.shape[-2:]))  # type: ignore[arg-type]
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> Float[Tensor, "B H W"]:
@@ -90,11 +87,7 @@ class ChannelAttention(nn.Module):
 
     def weights(self, rows: Float[Tensor, "B Q N"], channels: Float[Tensor, "B C N"]) -> Float[Tensor, "B Q C"]:
         """The affinity of each row with every channel; rows sum to 1. Sums over positions are huge: float32 under autocast."""
-        if self.implementation == "reference":
-            return affinity(rows, channels, self.sign)
-        with full_precision(rows):  # most weights would fall below float32's normal range: see `flushed`
-            logits = self.sign * (widen(rows) @ widen(channels).mT)
-            return torch.maximum(logits, logits.detach().amax(dim=2, keepdim=True) + LEAST).softmax(dim=2)
+        return affinity(rows, channels, self.sign, cut=self.implementation != "reference")
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         channels = x.flatten(2)  # (B, C, N)

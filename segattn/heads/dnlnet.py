@@ -122,7 +122,7 @@ class DisentangledNonLocal(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key = positions(self.whiten(self.query(x))), positions(self.whiten(self.key(x)))  # (B, N, D)
         value = positions(self.value(x))  # (B, N, V)
-        y = attend(query, key, value, scale=self.scale, fast=self.implementation != "reference")
+        y = attend(query, key, value, scale=self.scale, implementation=self.implementation)
         if self.gamma is not None:
             y = self.gamma.to(y.dtype) * y
         y = y + self.unary_weights(x).to(value.dtype) @ value  # (B, N, V) + (B, 1, V)

@@ -11,7 +11,8 @@ Positions are rebuilt from K bases, found for each image by T rounds of expectat
 
 where F in R^{C x N} is the feature map; W1, W2 1x1 convolutions, W2 without bias; K = 64; T = 3; m = `momentum`.
 
-Cost of `attention`: MACs 2 N C^2 + (2T + 1) N C K; memory N K. `fast` applies W1 to bases and sums, not to F: N C^2 fewer.
+Cost of `attention`: MACs 2 N C^2 + (2T + 1) N C K; memory N K. `fast` applies W1 to bases and sums, 2 T K columns,
+instead of F's N.
 
 Differences from the paper and from the authors' code: the defaults are mmsegmentation's, so that its checkpoints work. It joins
 the result with the backbone's map (`concat_input`), normalises the mean of the bases (`normalize_mean`); the authors do neither.
@@ -77,18 +78,31 @@ class EMAU(nn.Module):
         with torch.no_grad(), full_precision(x):
             x, bases = widen(x), widen(stored).expand(x.shape[0], -1, -1)
             weight, bias = map(widen, self.embed.parameters())
-            if self.implementation == "reference":
+            if not self.projects_bases(x):
                 x = F.conv2d(x, weight, bias).flatten(2)  # (B, C, N)
                 for _ in range(self.num_rounds):
-                    z = (x.transpose(1, 2) @ bases).softmax(dim=2)  # (B, N, K)
+                    z = self.normal((x.transpose(1, 2) @ bases).softmax(dim=2))  # (B, N, K)
                     bases = F.normalize(x @ F.normalize(z, p=1, dim=1), dim=1)  # (B, C, K)
                 return z, bases
             x, weight = x.flatten(2), weight.flatten(1)  # X^T mu = F^T (W1^T mu) + b1^T mu; X z = W1 (F z) + b1 sum z
             for _ in range(self.num_rounds):
-                z = (x.transpose(1, 2) @ (weight.T @ bases) + (bias @ bases).unsqueeze(1)).softmax(dim=2)
+                logits = torch.baddbmm((bias @ bases).unsqueeze(1), x.transpose(1, 2), weight.T @ bases)
+                z = self.normal(logits.softmax(dim=2))
                 total = z.sum(dim=1, keepdim=True)  # (B, 1, K)
                 bases = F.normalize((weight @ (x @ z) + bias[:, None] * total) / total.clamp_min(1e-12), dim=1)
             return z, bases
+
+    def normal(self, z: Float[Tensor, "B N K"]) -> Float[Tensor, "B N K"]:
+        """z with 0 for what is below the type's normal range: see `cut_off`, which goes too far for a basis that few want."""
+        if self.implementation == "reference":
+            return z
+        return F.threshold(z, torch.finfo(z.dtype).tiny, 0.0, inplace=True)
+
+    def projects_bases(self, x: Float[Tensor, "B C H W"]) -> bool:
+        """Whether W1 is applied to bases and sums, 2 T K columns, instead of the N positions of the map."""
+        if self.implementation != "auto" or torch.compiler.is_compiling():
+            return self.implementation != "reference"
+        return x.shape[2] * x.shape[3] > 2 * self.num_rounds * self.bases.shape[2]
 
     @torch.no_grad()
     def move(self, bases: Float[Tensor, "B C K"]) -> None:

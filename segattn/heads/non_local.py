@@ -91,7 +91,7 @@ class NonLocal(nn.Module):
         query, key, value = positions(self.query(x)), positions(self.key(x)), positions(self.value(x))  # (B, N, D)
         fast = self.implementation != "reference"
         if self.pairwise in ("embedded_gaussian", "gaussian"):
-            y = attend(query, key, value, scale=self.scale, fast=fast)
+            y = attend(query, key, value, scale=self.scale, implementation=self.implementation)
         elif self.pairwise == "dot_product" and fast:  # (q k^T) v = q (k^T v): N D^2 instead of N^2 D
             y = query @ (key.transpose(1, 2) @ value / key.shape[1])
         else:

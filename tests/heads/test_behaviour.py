@@ -103,20 +103,21 @@ def test_evaluation_is_deterministic_and_samples_do_not_mix(name, mode, form):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", sorted({name for name, _, form in FORMS if form}))
-def test_fast_form_equals_the_reference_with_its_gradients(name, mode):
-    grads = []
-    for form in ("reference", "fast"):
+def test_every_form_equals_the_reference_with_its_gradients(name, mode):
+    found = {}
+    for form in ("reference", "fast", "auto"):
         head = build(name, mode, form).double()
         maps = [m.requires_grad_() for m in features(size=(7, 6), dtype=torch.float64)]
         outputs = head(maps)
         weighted_sum(outputs).backward()
-        found = {f"map {i}": m.grad for i, m in enumerate(maps)} | {k: p.grad for k, p in head.named_parameters()}
-        grads.append(outputs | {k: grad for k, grad in found.items() if grad is not None})
-    reference, fast = grads
-    assert fast.keys() == reference.keys()
-    for key in reference:
-        largest = (fast[key] - reference[key]).abs().max()
-        assert torch.allclose(fast[key], reference[key], rtol=1e-6, atol=1e-8), f"{key} differs by up to {largest}"
+        grads = {f"map {i}": m.grad for i, m in enumerate(maps)} | {k: p.grad for k, p in head.named_parameters()}
+        found[form] = outputs | {k: grad for k, grad in grads.items() if grad is not None}
+    reference = found.pop("reference")
+    for form, tensors in found.items():
+        assert tensors.keys() == reference.keys()
+        for key, tensor in tensors.items():
+            off = (tensor - reference[key]).abs().max()
+            assert torch.allclose(tensor, reference[key], rtol=1e-6, atol=1e-8), f"{form}: {key} differs by up to {off}"
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

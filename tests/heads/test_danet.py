@@ -182,7 +182,7 @@ def test_channel_affinities_of_large_maps_have_no_denormal_numbers():
     tiny = torch.finfo(torch.float32).tiny
     weights = fast.weights(channels, channels)
     assert ((reference.weights(channels, channels) < tiny) & (reference.weights(channels, channels) > 0)).any()
-    assert (weights >= tiny).all()
+    assert ((weights == 0) | (weights >= tiny)).all()
     torch.testing.assert_close(fast(x), reference(x))
     torch.testing.assert_close(
         torch.autograd.grad(fast(x).square().mean(), x), torch.autograd.grad(reference(x).square().mean(), x)

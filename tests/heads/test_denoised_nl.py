@@ -127,6 +127,15 @@ def test_blocks_of_queries_equal_the_whole_map(gr_mode):
         torch.testing.assert_close(fast(x, logits), reference(x, logits), rtol=1e-10, atol=1e-10)
 
 
+def test_auto_moves_the_retention_to_the_values_where_they_are_fewer():
+    """C channels a position, or n weights."""
+    x = torch.randn(1, 8, 2, 5)
+    assert [DenoisedNonLocal(8).retains_values(x[..., :width]) for width in (4, 5)] == [False, True]
+    for form, always in (("reference", False), ("fast", True)):
+        block = DenoisedNonLocal(8, implementation=form)
+        assert [block.retains_values(x[..., :width]) for width in (4, 5)] == [always, always]
+
+
 def test_block_starts_as_the_identity():
     block = DenoisedNonLocal(16)
     x = torch.randn(2, 16, 5, 7)

@@ -221,6 +221,15 @@ def test_fast_form_applies_the_first_convolution_to_bases_and_sums():
     assert flops("reference", 97) - flops("fast", 97) == 2 * (N * C**2 - T * (2 * K * C**2 + K * C))
 
 
+def test_auto_applies_the_first_convolution_to_the_fewer_columns():
+    """To the 2 T K columns of bases and sums, or to the N of the map."""
+    auto = EMAU(4, num_bases=2, num_rounds=3)  # 12 columns
+    assert [auto.projects_bases(torch.empty(1, 4, 4, width)) for width in (3, 4)] == [False, True]
+    for form, always in (("reference", False), ("fast", True)):
+        block = EMAU(4, num_bases=2, num_rounds=3, implementation=form)
+        assert [block.projects_bases(torch.empty(1, 4, 4, width)) for width in (3, 4)] == [always, always]
+
+
 @pytest.mark.parametrize(("concat_input", "width"), [(True, 11 + 4), (False, 4)])
 def test_backbone_map_is_joined_on_request(concat_input, width):
     """The narrower map has 8 / 2 channels, the backbone's last one 11."""
