@@ -60,8 +60,11 @@ def combinations(
     output_stride: int,
     mode: str,
     num_classes: int,
+    feature_scales: Sequence[float] = (1.0,),
 ) -> list[Case]:
     """Every combination as a case; FCN is left out where the part is the mechanism, of which it has none.
+
+    A network makes its features itself: it has no `feature_scale`.
 
     Raises:
         ValueError: unknown head, backbone or output stride.
@@ -69,9 +72,11 @@ def combinations(
     for name in names:
         heads.module(name)
     cases = []
-    for part, size, batch, phase, dtype, last, compile, name, implementation in itertools.product(
-        parts, sizes, batches, phases, dtypes, channels_last, compiled, names, implementations
+    for part, size, batch, phase, dtype, last, compile, scale, name, implementation in itertools.product(
+        parts, sizes, batches, phases, dtypes, channels_last, compiled, feature_scales, names, implementations
     ):
+        if part == "network" and scale != feature_scales[0]:
+            continue
         if part == "mechanism" and name == "fcn" and len(names) > 1:
             continue
         cases.append(
@@ -90,6 +95,7 @@ def combinations(
                 dtype=dtype,
                 channels_last=last,
                 compile=compile,
+                feature_scale=1.0 if part == "network" else scale,
             )
         )
     return cases
@@ -269,7 +275,7 @@ def _moved(case: Case) -> int:
 
 def _alike(case: Case, **changes: Any) -> Case:
     """The case as far as `changes` and what is found on `meta` go: one entry in a cache for all that agree in it."""
-    return replace(case, channels_last=False, compile=False, map_size=(0, 0), **changes)
+    return replace(case, channels_last=False, compile=False, map_size=(0, 0), feature_scale=1.0, **changes)
 
 
 def _batched(shapes: Sequence[Shape], batch: int) -> tuple[Shape, ...]:

@@ -71,7 +71,7 @@ def _inputs(case: Case, shapes: Sequence[Sequence[int]], device: str) -> list[Te
     for shape in shapes:
         one = torch.randn(*shape, device=device)
         if case.part != "network":
-            one = one.relu_().to(DTYPES[case.dtype])
+            one = one.relu_().mul_(case.feature_scale).to(DTYPES[case.dtype])
         found.append(one.to(memory_format=memory_format) if one.ndim == 4 else one)
     return found
 

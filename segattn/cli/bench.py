@@ -49,6 +49,8 @@ class BenchArguments:
     channels_last: Switch = "off"
     compile: Switch = "off"
     """torch.compile."""
+    feature_scale: tuple[float, ...] = (1.0,)
+    """Factors on the random maps that mechanisms and heads get: does the time depend on the numbers?"""
     sweep: Literal["size"] | None = None
     """size: over map sizes, with the exponent of time and memory, and where one mechanism overtakes another."""
     threads: int | None = None
@@ -139,6 +141,8 @@ def _check(chosen: BenchArguments) -> None:
         raise ValueError(f"--threads {chosen.threads} should be at least 1")
     if any(batch < 1 for batch in chosen.batch):
         raise ValueError(f"--batch {min(chosen.batch)} should be at least 1")
+    if any(not scale > 0 for scale in chosen.feature_scale):
+        raise ValueError(f"--feature-scale {min(chosen.feature_scale):g} should be above 0")
     if chosen.out is not None and chosen.out.is_dir():
         raise ValueError(f"--out {chosen.out} is a folder; give a file such as {chosen.out / 'bench.json'}")
     _implementations(chosen)
@@ -180,6 +184,7 @@ def _cases(chosen: BenchArguments) -> list[Case]:
         output_stride=chosen.output_stride,
         mode=chosen.mode,
         num_classes=chosen.classes,
+        feature_scales=chosen.feature_scale,
     )
 
 

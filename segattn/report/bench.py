@@ -149,10 +149,15 @@ def setting(case: Case) -> str:
     """What cases of one table agree in, in words."""
     height, width = case.input_size
     rows, columns = case.map_size
-    extras = ["channels-last"] * case.channels_last + ["compiled"] * case.compile
     size = f"{height}x{width} pixels" if case.part == "network" else f"map {rows}x{columns} ({height}x{width} pixels)"
     whole = f"{case.backbone} at output stride {case.output_stride}, {case.mode} heads"
-    return ", ".join([f"{case.part}, {case.phase}", size, f"batch {case.batch}", case.dtype, *extras, whole])
+    return ", ".join([f"{case.part}, {case.phase}", size, f"batch {case.batch}", case.dtype, *unusual(case), whole])
+
+
+def unusual(case: Case) -> list[str]:
+    """What is not as in most cases, in words."""
+    scaled = [f"features times {case.feature_scale:g}"] * (case.feature_scale != 1)
+    return ["channels-last"] * case.channels_last + ["compiled"] * case.compile + scaled
 
 
 def machine(record: BenchRecord) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from segattn.measurements import Case, Result
 from segattn.records import BenchRecord
+from segattn.report.bench import unusual
 
 LEADING: dict[str, tuple[float, float]] = {
     "non_local": (2, 2), "dnlnet": (2, 2), "danet": (2, 2), "denoised_nl": (2, 2), "isanet": (2, 2), "ccnet": (1.5, 1.5),
@@ -190,6 +191,7 @@ def _but_size(case: Case) -> tuple[object, ...]:
 
 
 def _setting(case: Case, several: bool) -> str:
-    extras = ["channels-last"] * case.channels_last + ["compiled"] * case.compile
-    extras += [f"form: {case.implementation}"] * (not several)
-    return ", ".join([case.part, case.phase, f"batch {case.batch}", case.dtype, *extras, f"{case.mode} heads"])
+    form = [f"form: {case.implementation}"] * (not several)
+    return ", ".join(
+        [case.part, case.phase, f"batch {case.batch}", case.dtype, *unusual(case), *form, f"{case.mode} heads"]
+    )

@@ -29,6 +29,11 @@ def test_every_combination_is_a_case():
     assert len(set(map(str, found))) == 2 * 2 * 2 * 2
 
 
+def test_features_are_scaled_where_they_are_given_and_not_where_a_network_makes_them():
+    found = made(parts=("mechanism", "network"), feature_scales=(1.0, 10.0))
+    assert [(case.part, case.feature_scale) for case in found] == [("mechanism", 1), ("mechanism", 10), ("network", 1)]
+
+
 def test_fcn_has_no_mechanism_and_is_left_out_among_others():
     assert [case.head for case in made(names=("fcn", "ccnet"))] == ["ccnet"]
     assert [case.head for case in made(names=("fcn", "ccnet"), parts=("head",))] == ["fcn", "ccnet"]

@@ -85,6 +85,15 @@ def test_inputs_have_the_memory_format_and_arithmetic_of_the_case():
     assert found.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_features_are_as_large_as_the_case_says():
+    shapes = ((1, 8, 5, 6),)
+    found = []
+    for scale in (1.0, 10.0):
+        torch.manual_seed(0)
+        found += piece._inputs(one(feature_scales=(scale,)), shapes, "cpu")
+    assert torch.equal(found[1], 10 * found[0])
+
+
 def test_inputs_are_the_same_in_every_process():
     torch.manual_seed(7)
     first = task(names=("ccnet",)).run()

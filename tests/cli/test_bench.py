@@ -73,6 +73,7 @@ def test_report_makes_its_page(measured, tmp_path, capsys):
         (["--compare", "reference,fast", "--implementations", "fast"], "leave --implementations out"),
         (["--rounds", "0"], "--rounds 0 should be at least 1"),
         (["--batch", "0"], "--batch 0 should be at least 1"),
+        (["--feature-scale", "0"], "--feature-scale 0 should be above 0"),
         (["--threads", "0"], "--threads 0 should be at least 1"),
         (["--input", "big"], "should be HEIGHTxWIDTH"),
         (["--backbone", "resnet1"], "resnet1"),
@@ -117,6 +118,13 @@ def test_both_is_off_and_on():
     assert [(case.channels_last, case.compile) for case in found] == [
         (False, False), (False, True), (True, False), (True, True),
     ]  # fmt: skip
+
+
+def test_scaled_features_are_a_table_of_their_own():
+    from segattn.report.bench import setting
+
+    once, tenfold = cases("--heads", "ccnet", "--map", "5", "--feature-scale", "1", "10")
+    assert setting(tenfold) == setting(once).replace("fp32,", "fp32, features times 10,")
 
 
 def test_compare_orders_the_forms_of_a_head_side_by_side():
