@@ -130,10 +130,10 @@ def cut_off(logits: Float[Tensor, "*B Q N"]) -> Float[Tensor, "*B Q N"]:
     Softmax of unscaled logits leaves numbers below float32's normal range, 1e-38, and a product that meets some of them is up to
     fifty times slower on a CPU; in the backward pass already weights of 1e-30 make such, with gradients of 1e-9.
     """
-    if logits.is_cuda:
-        return logits
-    below = logits.sub_(logits.detach().amax(dim=-1, keepdim=True))
-    return F.threshold(below, LEAST, float("-inf"), inplace=True)
+    if not logits.is_cuda:
+        values = logits.detach()  # nothing to record: with a weight of 0 the softmax's own gradient is 0
+        F.threshold(values.sub_(values.amax(dim=-1, keepdim=True)), LEAST, float("-inf"), inplace=True)
+    return logits
 
 
 def attend(
