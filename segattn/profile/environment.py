@@ -91,14 +91,16 @@ def governor(folder: str | os.PathLike[str] = "/sys/devices/system/cpu/cpu0/cpuf
 
 
 def settings(device: torch.device | str = "cpu") -> dict[str, str]:
-    """What moves times: torch's instruction set and libraries, OpenMP's variables, the GPU's driver, power and clock limits."""
+    """What moves times: torch's instruction set and libraries, variables of OpenMP and of the system's allocator, the GPU's
+    driver, power and clock limits."""
     found = {
         "cpu capability": torch.backends.cpu.get_cpu_capability(),
         "oneDNN": _yes(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled),
         "MKL": _yes(torch.backends.mkl.is_available()),
         "AMX": _yes(torch.cpu._is_amx_tile_supported()),
     }
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "KMP_AFFINITY", "ONEDNN_MAX_CPU_ISA")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "KMP_AFFINITY", "ONEDNN_MAX_CPU_ISA",
+             "LD_PRELOAD", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")  # fmt: skip
     found |= {name: os.environ[name] for name in names if name in os.environ}
     if torch.device(device).type == "cuda":
         found |= {"CUDA": str(torch.version.cuda), "cuDNN": str(torch.backends.cudnn.version())}
