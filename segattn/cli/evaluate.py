@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -15,6 +17,10 @@ from rich.table import Table
 
 from segattn import config
 from segattn.cli._arguments import parse, size
+from segattn.records import Scores, Strata
+
+if TYPE_CHECKING:
+    from segattn.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,10 @@ class EvaluateArguments:
     """Average with the mirrored image; always where the experiment does."""
     scales: tuple[float, ...] | None = None
     """Average over these scales; as in the experiment unless given."""
+    strata: bool = False
+    """Also score boundaries, and by the size and the width of what is labelled."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
+    """As in training unless given; auto is bf16 where it is faster."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     json: Path | None = None
     """Also write the scores to this file."""
@@ -54,7 +64,8 @@ def run(arguments: Sequence[str]) -> None:
     from segattn import checkpoint, records
     from segattn.evaluate import evaluate, inference_of
     from segattn.official import PredictionFiles, predict_split
-    from segattn.optimization import resolve_device
+    from segattn.optimization import resolve_device, resolve_precision
+    from segattn.profile.machine import DTYPES
     from segattn.splits import notices, open_split
 
     device, rank, world_size = resolve_device(chosen.device), 0, 1
@@ -87,8 +98,10 @@ def run(arguments: Sequence[str]) -> None:
     for notice in notices(dataset):
         console.print(notice, highlight=False, markup=False)
     inference = inference_of(evaluation)
+    precision = resolve_precision(chosen.precision or experiment.optimization.precision, device)
+    autocast = nullcontext if precision == "fp32" else partial(torch.autocast, device.type, dtype=DTYPES[precision])
     if chosen.write_predictions is None:
-        result = evaluate(model, dataset, inference)
+        result = evaluate(model, dataset, inference, strata=chosen.strata, autocast=autocast)
     else:
         files = PredictionFiles(dataset, chosen.write_predictions)
         if world_size > 1:
@@ -96,18 +109,22 @@ def run(arguments: Sequence[str]) -> None:
         if dataset.lazily(0).label is None:
             if chosen.json is not None:
                 raise ValueError(f"{dataset.name} {dataset.split} has no labels, so no scores for --json; leave it out")
-            predict_split(model, dataset, files, inference=inference, rank=rank, world_size=world_size)
+            predict_split(
+                model, dataset, files, inference=inference, rank=rank, world_size=world_size, autocast=autocast
+            )
             console.print(
                 f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}", highlight=False
             )
             return
-        result = evaluate(model, dataset, inference, on_prediction=files)
-    _show(console, result.scores, dataset)
+        result = evaluate(model, dataset, inference, strata=chosen.strata, autocast=autocast, on_prediction=files)
+    _show(console, result.scores, dataset, precision)
+    if result.strata is not None:
+        _show_strata(console, result.strata)
     if chosen.json is not None and rank == 0:
         records.write(result.scores, chosen.json)
 
 
-def _show(console: Console, scores, dataset) -> None:  # type: ignore[no-untyped-def]
+def _show(console: Console, scores: Scores, dataset: Dataset, precision: str) -> None:
     table = Table(box=None, header_style="bold")
     table.add_column("class")
     table.add_column("IoU %", justify="right")
@@ -120,7 +137,21 @@ def _show(console: Console, scores, dataset) -> None:  # type: ignore[no-untyped
         f"mean accuracy {_percent(scores.mean_accuracy)} %   on {scores.num_images} images of {dataset.name} {dataset.split}",
         highlight=False,
     )
-    console.print(f"[dim]{scores.inference}\n{scores.definition}[/dim]", highlight=False)
+    console.print(f"[dim]{scores.inference}; {precision}\n{scores.definition}[/dim]", highlight=False)
+
+
+def _show_strata(console: Console, strata: Strata) -> None:
+    table = Table(box=None, header_style="bold")
+    table.add_column("where")
+    table.add_column("share of pixels %", justify="right")
+    table.add_column("mIoU %", justify="right")
+    table.add_row("boundaries", "", _percent(strata.boundary_mean_iou))
+    for what, found in (("segments", strata.sizes), ("places", strata.widths)):
+        for stratum in found:
+            table.add_row(f"{stratum.name} {what}", _percent(stratum.share), _percent(stratum.mean_iou))
+    console.print()
+    console.print(table)
+    console.print(f"[dim]{strata.definition}[/dim]", highlight=False)
 
 
 def _percent(value: float | None) -> str:

@@ -29,6 +29,36 @@ def test_classes_without_a_score_have_a_dash(trained, capsys):
         assert row[len(name.split())] == ("-" if value is None else f"{100 * value:.2f}")
 
 
+def test_strata_are_those_of_the_record(trained, capsys):
+    assert main(["evaluate", str(trained), "--device", "cpu", "--strata"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    strata = records.read(trained / "record.json").strata
+    assert f"boundaries {100 * strata.boundary_mean_iou:.2f}" in shown
+    for what, found in (("segments", strata.sizes), ("places", strata.widths)):
+        for stratum in found:
+            score = "-" if stratum.mean_iou is None else f"{100 * stratum.mean_iou:.2f}"
+            assert f"{stratum.name} {what} {100 * stratum.share:.2f} {score}" in shown
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_arithmetic_is_that_of_training_or_the_one_asked_for(precision, trained, monkeypatch, capsys):
+    import torch
+
+    from segattn.model import SegmentationModel
+
+    met = []
+    forward = SegmentationModel.forward
+
+    def noted(*given, **named):
+        met.append(torch.is_autocast_enabled("cpu"))
+        return forward(*given, **named)
+
+    monkeypatch.setattr(SegmentationModel, "forward", noted)
+    assert main(["evaluate", str(trained), "--device", "cpu", "--precision", precision]) == 0
+    assert set(met) == {precision == "bf16"}
+    assert f"no flip; {precision}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_other_split_and_inference(trained, tmp_path, capsys):
     scores = tmp_path / "scores.json"
     arguments = [
