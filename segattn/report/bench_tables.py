@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segattn.records import BenchRecord
-from segattn.report.bench import TRAINING_NOTE, Group, Line, groups, limits_text, lines, machine
+from segattn.report.bench import TRAINING_NOTE, Group, Line, groups, limits_text, lines, machine, unusual
 from segattn.report.bench_scaling import curves, statements
 from segattn.report.tables import MISSING, csv_cell, markdown_line, markdown_text
 
@@ -112,7 +112,25 @@ def notes(record: BenchRecord) -> list[str]:
         found.append(TRAINING_NOTE)
     if any(result.case.dtype in ("bf16", "fp16") for result in record.results):
         found.append("bf16 and fp16: autocast with weights in fp32, as training and evaluation have it.")
+    found += schedules(record)
     return [*found, *limits_text(record), f"Measured on {machine(record)}."]
+
+
+def schedules(record: BenchRecord) -> list[str]:
+    """How long the study's 80,000 steps would take by the measured ones, a sentence for each setting with networks' training."""
+    found = []
+    for group in groups(record):
+        forms = _forms(group)
+        times = [
+            f"{line.case.head}{f' ({line.case.implementation})' if forms else ''} {number(line.median_ms * 80_000 / 3.6e6)}"
+            for line in group.lines
+            if line.median_ms is not None and (line.case.part, line.case.phase) == ("network", "training")
+        ]
+        if times:
+            case = group.lines[0].case
+            what = ", ".join([f"batch {case.batch}", case.dtype, *unusual(case)])
+            found.append(f"80,000 such steps ({what}), without loading data, in hours: {', '.join(times)}.")
+    return found
 
 
 def number(value: float | None) -> str:

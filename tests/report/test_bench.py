@@ -6,7 +6,7 @@ import fabricate_bench
 import pytest
 
 from segattn import records
-from segattn.report import bench
+from segattn.report import bench, bench_tables
 
 
 def lines(record):
@@ -53,6 +53,16 @@ def test_groups_are_what_can_be_compared():
     found = bench.groups(fabricate_bench.record(results))
     assert [[line.case.head for line in group.lines] for group in found] == [["ccnet", "danet"]] * 2
     assert found[1].title.startswith("mechanism, inference, map 97x97 (769x769 pixels), batch 2, fp32")
+
+
+def test_hours_of_the_studys_schedule():
+    """80,000 steps of 450 ms are 10 hours."""
+    step = {"part": "network", "phase": "training", "batch": 8}
+    results = [fabricate_bench.result(head, ms=ms, **step) for head, ms in (("fcn", 450), ("danet", 900))]
+    results += [fabricate_bench.result(part="network"), fabricate_bench.result(phase="training")]
+    found = bench_tables.schedules(fabricate_bench.record(results))
+    assert found == ["80,000 such steps (batch 8, fp32), without loading data, in hours: fcn 10.0, danet 20.0."]
+    assert found[0] in bench_tables.notes(fabricate_bench.record(results))
 
 
 def test_only_bench_records_are_bench_records(tmp_path):
