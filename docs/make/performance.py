@@ -31,9 +31,11 @@ def page() -> str:
     """The page as Markdown."""
     parts = {
         "mechanisms": _against_reference("mechanisms"),
+        "kept": _against_reference("mechanisms-kept"),
         "training": _against_reference("mechanisms-training"),
         "bf16": _against_reference("mechanisms-bf16"),
         "sizes": _sizes(),
+        "scaled": _scaled(),
         "whole": _whole_image(),
         "networks": _networks(),
         "peers": _peers(),
@@ -104,6 +106,20 @@ def _sizes() -> str:
     sizes = sorted({size for row in ratios.values() for size in row})
     rows = [[head, *(f"{row[size]:.2f}" if size in row else "" for size in sizes)] for head, row in ratios.items()]
     return f"{table(['mechanism', *(f'{size}x{size}' for size in sizes)], rows, left=1)}\n\n{_made(found)}"
+
+
+def _scaled() -> str:
+    """Time of both forms for features of several sizes."""
+    found = record("mechanisms-scaled")
+    times: dict[tuple[str, str], dict[tuple[str, float], float | None]] = {}
+    for line in bench.lines(found):
+        own = times.setdefault((line.case.head, line.case.phase), {})
+        own[line.case.implementation, line.case.feature_scale] = line.median_ms
+    columns = list(next(iter(times.values())))
+    columns.sort(key=lambda column: (column[0] != "reference", column[1]))
+    heading = [f"{'reference' if form == 'reference' else 'fast'} x{scale:g}" for form, scale in columns]
+    rows = [[*case, *(_milliseconds(own[column]) for column in columns)] for case, own in times.items()]
+    return f"{table(['mechanism', 'pass', *heading], rows, left=2)}\n\n{_made(found)}"
 
 
 def _whole_image() -> str:
