@@ -149,7 +149,7 @@ def attend(
     The fused product wants query, key and value of one width; where they differ it serves groups of values, at the price of
     computing the weights once for each. In single precision on a CPU that costs more than it saves: there `InBlocks`.
     """
-    if implementation == "reference" or (implementation == "auto" and _few(query, key)):
+    if writes_out(implementation, pays=_few(query, key)):
         return affinity(query, key, scale, cut=implementation == "auto").to(value.dtype) @ value
     one_width = query.shape[-1] == value.shape[-1]
     if one_width or value.is_cuda or value.dtype.itemsize == 2 or torch.compiler.is_compiling():
@@ -158,16 +158,23 @@ def attend(
     return InBlocks.apply(q, k, v, scale).view(*query.shape[:-1], value.shape[-1])
 
 
+def writes_out(implementation: Implementation, *, pays: bool) -> bool:
+    """Whether to take the equation written out: auto does where it pays, but in graphs, which serve all sizes, never."""
+    if implementation != "auto" or torch.compiler.is_compiling():
+        return implementation == "reference"
+    return pays
+
+
 def _few(query: Tensor, key: Tensor) -> bool:
     """Whether the weights are so few that a CPU's cache holds them, and to write them out is the fastest."""
-    if query.is_cuda or torch.compiler.is_compiling():
+    if query.is_cuda:
         return False
     training, single = (
         torch.is_grad_enabled(),
         query.dtype.itemsize > 2,
     )  # in half precision the fused product is far ahead
     limit = (2_000_000 if training else 1_250_000) if single else (500_000 if training else 0)
-    return query[..., 0].numel() * key.shape[-2] <= limit
+    return query.numel() // query.shape[-1] * key.shape[-2] <= limit
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

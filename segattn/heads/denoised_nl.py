@@ -43,6 +43,7 @@ from segattn.heads._blocks import (
     full_precision,
     resize,
     widen,
+    writes_out,
 )
 
 LATEX = r"""
@@ -110,9 +111,7 @@ class DenoisedNonLocal(nn.Module):
 
     def retains_values(self, x: Float[Tensor, "B C h w"]) -> bool:
         """Whether retention is moved to the values: 9 n C instead of 9 n^2 products."""
-        if self.implementation != "auto" or torch.compiler.is_compiling():
-            return self.implementation != "reference"
-        return x.shape[2] * x.shape[3] > x.shape[1]
+        return not writes_out(self.implementation, pays=x.shape[2] * x.shape[3] <= x.shape[1])
 
     def gather(
         self, q: Float[Tensor, "B n D"], k: Float[Tensor, "B n D"], p: Float[Tensor, "B K n"], u: Float[Tensor, "B n C"]

@@ -31,7 +31,15 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from segattn.heads._blocks import Classifier, ConvBnRelu, Implementation, check_option, full_precision, widen
+from segattn.heads._blocks import (
+    Classifier,
+    ConvBnRelu,
+    Implementation,
+    check_option,
+    full_precision,
+    widen,
+    writes_out,
+)
 
 LATEX = r"""
 \begin{aligned}
@@ -100,9 +108,8 @@ class EMAU(nn.Module):
 
     def projects_bases(self, x: Float[Tensor, "B C H W"]) -> bool:
         """Whether W1 is applied to bases and sums, 2 T K columns, instead of the N positions of the map."""
-        if self.implementation != "auto" or torch.compiler.is_compiling():
-            return self.implementation != "reference"
-        return x.shape[2] * x.shape[3] > 2 * self.num_rounds * self.bases.shape[2]
+        few = x.shape[2] * x.shape[3] <= 2 * self.num_rounds * self.bases.shape[2]
+        return not writes_out(self.implementation, pays=few)
 
     @torch.no_grad()
     def move(self, bases: Float[Tensor, "B C K"]) -> None:
