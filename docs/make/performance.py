@@ -219,11 +219,8 @@ def _sweep() -> str:
 
 def _made(found: bench.BenchRecord) -> str:
     """The command, the limits and the machine."""
-    command = found.command.replace("segattn bench", "segattn bench", 1)
-    limits = " ".join(
-        f"{sentence}." if not sentence.endswith(".") else sentence for sentence in bench.limits_text(found)
-    )
-    return f"`{command}`, {found.created[:10]}, {bench.machine(found)}. {limits}"
+    limits = " ".join(f"{sentence}." for sentence in bench.limits_text(found))
+    return f"`{found.command}`, {found.created[:10]}, {bench.machine(found)}. {limits}"
 
 
 def _layout(line: Line) -> str:

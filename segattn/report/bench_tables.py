@@ -91,8 +91,7 @@ def exponent_rows(record: BenchRecord) -> list[list[str]]:
 def trouble(group: Group) -> list[str]:
     """A sentence for each case that has no figures, or is lacking some."""
     return [
-        f"{line.case.head}{f' ({line.case.implementation})' if _forms(group) else ''}: {line.result.outcome}"
-        + (f": {line.result.message}" if line.result.message else "")
+        f"{_label(line, group)}: {line.result.outcome}" + (f": {line.result.message}" if line.result.message else "")
         for line in group.lines
         if line.result.outcome != "ok" or line.result.message
     ]
@@ -120,9 +119,8 @@ def schedules(record: BenchRecord) -> list[str]:
     """How long the study's 80,000 steps would take by the measured ones, a sentence for each setting with networks' training."""
     found = []
     for group in groups(record):
-        forms = _forms(group)
         times = [
-            f"{line.case.head}{f' ({line.case.implementation})' if forms else ''} {number(line.median_ms * 80_000 / 3.6e6)}"
+            f"{_label(line, group)} {number(line.median_ms * 80_000 / 3.6e6)}"
             for line in group.lines
             if line.median_ms is not None and (line.case.part, line.case.phase) == ("network", "training")
         ]
@@ -131,6 +129,11 @@ def schedules(record: BenchRecord) -> list[str]:
             what = ", ".join([f"batch {case.batch}", case.dtype, *unusual(case)])
             found.append(f"80,000 such steps ({what}), without loading data, in hours: {', '.join(times)}.")
     return found
+
+
+def _label(line: Line, group: Group) -> str:
+    """Head, and form where the group has several."""
+    return f"{line.case.head} ({line.case.implementation})" if _forms(group) else line.case.head
 
 
 def number(value: float | None) -> str:
