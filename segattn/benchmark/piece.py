@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from segattn.benchmark.cases import PARTS, TINY, Prepared, build_head, build_network, tensors
 from segattn.measurements import Case
-from segattn.profile.machine import DTYPES, set_tf32
+from segattn.profile.machine import DTYPES, autocast, set_tf32
 from segattn.profile.worker import Task
 
 Pass = Callable[[], Any]
@@ -45,13 +44,6 @@ def passes(case: Case, prepared: Prepared, module: nn.Module, device: str) -> Ta
     return Task(run, warm_up)
 
 
-def autocast(case: Case, device: str) -> AbstractContextManager[object]:
-    """bf16 and fp16 as training and evaluation have them: weights stay in fp32."""
-    if case.dtype in ("fp32", "tf32"):
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=DTYPES[case.dtype])
-
-
 def _module(case: Case, prepared: Prepared, device: str) -> nn.Module:
     whole: nn.Module = (
         build_network(case, device) if case.part == "network" else build_head(case, prepared.channels, device)
@@ -78,7 +70,7 @@ def _inputs(case: Case, shapes: Sequence[Sequence[int]], device: str) -> list[Te
 
 def _inference(case: Case, module: nn.Module, inputs: list[Tensor], gradients: Sequence[Any]) -> Pass:
     def run() -> Any:
-        with torch.no_grad(), autocast(case, inputs[0].device.type):
+        with torch.no_grad(), autocast(case.dtype, inputs[0].device):
             return module(inputs) if case.part == "head" else module(*inputs)
 
     return run
@@ -93,7 +85,7 @@ def _training(case: Case, module: nn.Module, inputs: list[Tensor], gradients: Se
             one.grad = None
             one.requires_grad_()
         module.zero_grad()
-        with autocast(case, inputs[0].device.type):
+        with autocast(case.dtype, inputs[0].device):
             found = list(tensors(module(inputs) if case.part == "head" else module(*inputs)))
         given = made or [torch.ones_like(one) for one in found]
         pairs = [(one, grad.to(one.dtype)) for one, grad in zip(found, given, strict=True) if one.requires_grad]

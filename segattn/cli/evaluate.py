@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,7 +64,7 @@ def run(arguments: Sequence[str]) -> None:
     from segattn.evaluate import evaluate, inference_of
     from segattn.official import PredictionFiles, predict_split
     from segattn.optimization import resolve_device, resolve_precision
-    from segattn.profile.machine import DTYPES
+    from segattn.profile.machine import autocast
     from segattn.splits import notices, open_split
 
     device, rank, world_size = resolve_device(chosen.device), 0, 1
@@ -99,9 +98,9 @@ def run(arguments: Sequence[str]) -> None:
         console.print(notice, highlight=False, markup=False)
     inference = inference_of(evaluation)
     precision = resolve_precision(chosen.precision or experiment.optimization.precision, device)
-    autocast = nullcontext if precision == "fp32" else partial(torch.autocast, device.type, dtype=DTYPES[precision])
+    in_precision = partial(autocast, precision, device)
     if chosen.write_predictions is None:
-        result = evaluate(model, dataset, inference, strata=chosen.strata, autocast=autocast)
+        result = evaluate(model, dataset, inference, strata=chosen.strata, autocast=in_precision)
     else:
         files = PredictionFiles(dataset, chosen.write_predictions)
         if world_size > 1:
@@ -110,13 +109,13 @@ def run(arguments: Sequence[str]) -> None:
             if chosen.json is not None:
                 raise ValueError(f"{dataset.name} {dataset.split} has no labels, so no scores for --json; leave it out")
             predict_split(
-                model, dataset, files, inference=inference, rank=rank, world_size=world_size, autocast=autocast
+                model, dataset, files, inference=inference, rank=rank, world_size=world_size, autocast=in_precision
             )
             console.print(
                 f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}", highlight=False
             )
             return
-        result = evaluate(model, dataset, inference, strata=chosen.strata, autocast=autocast, on_prediction=files)
+        result = evaluate(model, dataset, inference, strata=chosen.strata, autocast=in_precision, on_prediction=files)
     _show(console, result.scores, dataset, precision)
     if result.strata is not None:
         _show_strata(console, result.strata)

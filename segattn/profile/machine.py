@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from segattn.profile.memory import available
 from segattn.profile.worker import Task
 
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(dtype: str, device: torch.device | str) -> AbstractContextManager[object]:
+    """bf16 and fp16 as training and evaluation have them: weights stay in fp32."""
+    if DTYPES[dtype] == torch.float32:
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=DTYPES[dtype])
 
 
 def product(size: int, dtype: str, device: str) -> Task:
