@@ -28,3 +28,9 @@ def experiment(head: str = "fcn", **changes: Any) -> Experiment:
         for name, value in changes.items()
     }
     return dataclasses.replace(TINY, **sections)
+
+
+def old_experiment(head: str) -> Experiment:
+    """The experiment of `tests/golden/version_0_1_0`, small enough to keep its files."""
+    small = {"backbone_options": {"width": 4}, "auxiliary_weight": 0.0}
+    return experiment(head, model=small, data={"train_images": 5, "val_images": 2}, evaluation={"examples": 1})
