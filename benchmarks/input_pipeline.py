@@ -47,9 +47,10 @@ def write_scenes(root: Path, count: int) -> float:
     import numpy as np
     from PIL import Image
 
-    from segattn.data import _make, cityscapes
+    from segattn.data import cityscapes
+    from segattn.data.tools import make
 
-    _make.make("cityscapes", root, images=count, size=SIZE)
+    make.make("cityscapes", root, images=count, size=SIZE)
     files = sorted((root / "leftImg8bit/train").rglob(f"*{cityscapes.IMAGE_ENDING}"))
     for index, file in enumerate(files):
         pixels = np.asarray(Image.open(file)).astype(np.float32)
@@ -60,19 +61,19 @@ def write_scenes(root: Path, count: int) -> float:
 
 def ours(name: str, root: Path, share: float, *, fast: bool = True) -> Callable[[int], object]:
     from segattn import data
-    from segattn.data import _png
+    from segattn.data.files import png
     from segattn.data.loader import TrainingStream
     from segattn.data.transforms import Augment
 
     stream = TrainingStream(
         data.load(name, "train", root=root), Augment((CROP, CROP), SCALES, max_class_share=share), batch_size=1, seed=1
     )
-    decoder = _png.pyspng
+    decoder = png.pyspng
     if fast and name != "packed" and decoder is None:
         raise SystemExit("the row `ours` is with the extra: pip install 'segattn[fast]'")
 
     def sample(index: int) -> object:
-        _png.pyspng = decoder if fast else None
+        png.pyspng = decoder if fast else None
         return next(stream.batches(index))
 
     return sample
@@ -194,13 +195,13 @@ def main() -> None:
     import PIL
     import torch
 
-    from segattn.data import _pack
+    from segattn.data.tools import pack
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         root, packed = Path(folder, "cityscapes"), Path(folder, "packed")
         megabytes = write_scenes(root, options.images)
-        for _ in _pack.pack("cityscapes", packed, root=root, splits=["train"]):
+        for _ in pack.pack("cityscapes", packed, root=root, splits=["train"]):
             pass
         pipelines = {
             "ours": timed(ours("cityscapes", root, 0.75)),

@@ -1,7 +1,7 @@
 """mmsegmentation's heads and ours, side by side: same weights, same maps, in turns, after a check that the outputs agree.
 
     python -m venv VENV && VENV/bin/pip install -c constraints.txt -e . onedl-mmsegmentation onedl-mmcv
-    VENV/bin/python benchmarks/peers.py [--heads danet ccnet] [--input 769x769] [--passes inference training] [-o FILE.json]
+    VENV/bin/python -m benchmarks.peers [--heads danet ccnet] [--input 769x769] [--passes inference training] [-o FILE.json]
 
 Both sides run in that environment, with one torch, each head in a process of its own; times come from interleaved rounds,
 memory from further processes (`segattn bench` and benchmarks/README.md say how). Maps are random and not negative, weights
@@ -12,7 +12,6 @@ need a compiled part; it is Python.
 from __future__ import annotations
 
 import argparse
-import importlib
 import shlex
 import sys
 from functools import cache, lru_cache
@@ -27,13 +26,12 @@ from segattn import records
 from segattn.benchmark import cases, piece
 from segattn.benchmark.run import Settings, run
 from segattn.benchmark.run import name as in_words
-from segattn.cli._arguments import size
+from segattn.cli.arguments import size
 from segattn.convert.mmseg import from_mmseg
-from segattn.measurements import Case
 from segattn.profile.worker import Task
+from segattn.records.measurements import Case
+from tests.convert.compare_mmseg import BASES
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "convert"))  # also in the processes that measure
-BASES: dict[str, str] = importlib.import_module("compare_mmseg").BASES
 THEIRS = "mmsegmentation"
 TOLERANCE = 1e-4
 """Of the logits' standard deviation, in float32; or a tenth of mmsegmentation's own rounding where that is more."""
@@ -42,8 +40,9 @@ TOLERANCE = 1e-4
 @cache
 def reference() -> Any:
     """The module of the tests that makes mmsegmentation's segmentors; mmsegmentation ready to build them."""
-    import mmseg_reference
     from mmseg.utils import register_all_modules
+
+    from tests.convert import mmseg_reference
 
     register_all_modules()
     mmseg_reference.load_criss_cross()

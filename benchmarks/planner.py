@@ -23,8 +23,9 @@ from pathlib import Path
 import msgspec
 import torch
 
-from segattn import __version__, plan
+from segattn import __version__
 from segattn.config import Model, Optimization
+from segattn.planning import peak
 from segattn.profile import memory
 from segattn.profile.environment import environment
 
@@ -43,8 +44,8 @@ class Configuration:
     channels_last: bool = True
     calibration: bool = False
 
-    def case(self, device: str, precision: str) -> plan.Case:
-        return plan.Case(
+    def case(self, device: str, precision: str) -> peak.Case:
+        return peak.Case(
             model=Model(head=self.head, backbone=self.backbone, mode=self.mode),  # type: ignore[arg-type]
             optimization=Optimization(
                 batch_size=self.batch,
@@ -87,18 +88,20 @@ CONFIGURATIONS = (
 )
 
 
-def measured(case: plan.Case, threads: int) -> memory.Memory:
+def measured(case: peak.Case, threads: int) -> memory.Memory:
     """Peak of two steps in a process of its own."""
     arguments = {"case": msgspec.to_builtins(case)}
-    return memory.measure("segattn.plan:task", arguments, device=case.device, threads=threads, runs=2, timeout=1800)
+    return memory.measure(
+        "segattn.planning.peak:task", arguments, device=case.device, threads=threads, runs=2, timeout=1800
+    )
 
 
-def recorded(case: plan.Case) -> int:
+def recorded(case: peak.Case) -> int:
     """The highest sum in torch's record of what its allocator on the CPU handed out and got back, in two steps."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        step = plan.real_step(case)
+        step = peak.real_step(case)
         step()
         step()
     events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
@@ -122,7 +125,7 @@ def main() -> None:
     if options.allocator:
         for configuration in CONFIGURATIONS:
             case = configuration.case("cpu", options.precision)
-            simulated, truth = plan.simulate(case).total, recorded(case)
+            simulated, truth = peak.simulate(case).total, recorded(case)
             print(
                 f"{configuration}: {simulated / 1e6:.1f} MB, recorded {truth / 1e6:.1f} MB, {simulated / truth - 1:+.2%}"
             )
@@ -132,12 +135,12 @@ def main() -> None:
         if options.large:
             configuration = replace(configuration, crop=769)
         case = configuration.case(options.device, options.precision)
-        simulated = plan.simulate(case).total
+        simulated = peak.simulate(case).total
         found = measured(case, options.threads)
         # CUDA: the allocator's own figure, the context is not in it.
-        peak = found.peak_bytes if options.device == "cuda" else found.total_bytes
-        rows.append({**asdict(configuration), "simulated": simulated, "measured": peak, "message": found.message})
-        print(configuration, simulated, peak, found.outcome, found.message, file=sys.stderr, flush=True)
+        most = found.peak_bytes if options.device == "cuda" else found.total_bytes
+        rows.append({**asdict(configuration), "simulated": simulated, "measured": most, "message": found.message})
+        print(configuration, simulated, most, found.outcome, found.message, file=sys.stderr, flush=True)
         if options.out:
             options.out.write_text(json.dumps(rows, indent=1))
     show(rows, options.device)

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from segattn import data as datasets
     from segattn import heads
     from segattn.checkpoint import load_model
+    from segattn.inference.optimized import optimize
+    from segattn.maps.look import attention_maps
     from segattn.model import create_model
-    from segattn.optimized import optimize
-    from segattn.pixel_attention import attention_maps
 
 _LAZY = {
-    "attention_maps": ("segattn.pixel_attention", "attention_maps"),
+    "attention_maps": ("segattn.maps.look", "attention_maps"),
     "create_model": ("segattn.model", "create_model"),
     "load_model": ("segattn.checkpoint", "load_model"),
-    "optimize": ("segattn.optimized", "optimize"),
+    "optimize": ("segattn.inference.optimized", "optimize"),
     "heads": ("segattn.heads", None),
     "datasets": ("segattn.data", None),
 }

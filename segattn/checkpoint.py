@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from segattn import config as configuration
 from segattn import records
-from segattn.model import SegmentationModel, create_model, some
+from segattn.model import SegmentationModel, build_model, some
 
 PathLike = str | os.PathLike[str]
 
@@ -35,22 +35,6 @@ class Snapshot:
     optimizer: dict[str, Tensor]
     random: dict[str, Tensor]
     """States of the random generators."""
-
-
-def build_model(model: configuration.Model, num_classes: int) -> SegmentationModel:
-    """The network that an experiment's model section describes."""
-    return create_model(
-        model.head,
-        num_classes=num_classes,
-        backbone=model.backbone,
-        output_stride=model.output_stride,
-        mode=model.mode,
-        align_corners=model.align_corners,
-        auxiliary_weight=model.auxiliary_weight,
-        head_options=model.head_options,
-        backbone_options=model.backbone_options,
-        pretrained=model.pretrained,
-    )
 
 
 def save_model(

@@ -16,7 +16,7 @@ import msgspec
 import tyro
 import yaml
 
-from segattn.nearest import hint
+from segattn.catalogue import hint
 
 
 def _options_from_text(words: list[str]) -> dict[str, Any]:

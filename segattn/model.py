@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn import backbones, heads
-from segattn.heads._blocks import Classifier, ConvBnRelu
-from segattn.pretrained import local_file
+from segattn import backbones, config, heads
+from segattn.backbones.pretrained import local_file
+from segattn.heads.parts.layers import Classifier, ConvBnRelu
 
 
 class AuxiliaryHead(nn.Module):
@@ -118,10 +118,26 @@ def create_model(
     )
 
 
+def build_model(model: config.Model, num_classes: int) -> SegmentationModel:
+    """The network that an experiment's model section describes."""
+    return create_model(
+        model.head,
+        num_classes=num_classes,
+        backbone=model.backbone,
+        output_stride=model.output_stride,
+        mode=model.mode,
+        align_corners=model.align_corners,
+        auxiliary_weight=model.auxiliary_weight,
+        head_options=model.head_options,
+        backbone_options=model.backbone_options,
+        pretrained=model.pretrained,
+    )
+
+
 def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> None:
     """Load a backbone's weights in torchvision's or mmsegmentation's naming, without running any code.
 
-    `path` is a file, a URL, or a name as in `segattn.pretrained`.
+    `path` is a file, a URL, or a name as in `segattn.backbones.pretrained`.
 
     Raises:
         ValueError: no such file, no state dict, or keys that do not fit (both lists are named).

@@ -89,10 +89,3 @@ def test_module_loads_where_torch_is_missing(module):
 def test_no_file_is_named_after_nothing():
     forbidden = {"utils.py", "helpers.py", "base.py", "common.py", "misc.py"}
     assert not [name(path) for path in FILES if path.name in forbidden]
-
-
-def test_modules_of_the_tests_have_names_of_their_own():
-    """pytest imports them by their bare names, but for folders that are packages; conftest.py it tells apart."""
-    files = [path for path in Path(__file__).parent.rglob("*.py") if not (path.parent / "__init__.py").exists()]
-    names = [path.name for path in files if path.name != "conftest.py"]
-    assert {name for name in names if names.count(name) > 1} == set()

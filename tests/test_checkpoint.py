@@ -1,11 +1,12 @@
 import json
 
 import pytest
-import tiny
 import torch
 
 from segattn import checkpoint, load_model
 from segattn.checkpoint import Snapshot, latest_snapshot, save_snapshot
+from segattn.model import build_model
+from tests import tiny
 
 NAMES = ["road", "sky", "tree"]
 PALETTE = [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
@@ -16,7 +17,7 @@ def saved(tmp_path):
     """A model with moved running statistics and the folder that it was saved into."""
     torch.manual_seed(0)
     experiment = tiny.experiment("ccnet", model={"pretrained": None})
-    model = checkpoint.build_model(experiment.model, 3).train()
+    model = build_model(experiment.model, 3).train()
     model(torch.randn(2, 3, 33, 41))
     model.to(memory_format=torch.channels_last)
     checkpoint.save_model(model.eval(), tmp_path / "run", experiment=experiment, class_names=NAMES, palette=PALETTE)

@@ -2,11 +2,11 @@ import dataclasses
 import json
 
 import pytest
-import tiny
 import tyro
 
 from segattn import config, experiments
 from segattn.config import Experiment
+from tests import tiny
 
 
 @pytest.mark.parametrize("name", experiments.names())

@@ -5,12 +5,12 @@ from functools import cache
 
 import pytest
 import torch
-from golden import make
 from torch.utils.flop_counter import FlopCounterMode
 
 from segattn import create_model, heads
 from segattn.cost import experiment_cost, ledger, network_cost, parts
 from segattn.profile.peers import cross_check
+from tests.golden import make
 
 # Grid -> image size at output stride 8, and the classes of the data set cropped so.
 GRIDS = {64: (512, 150), 65: (520, 150), 96: (768, 19), 97: (769, 19)}
@@ -241,7 +241,7 @@ def test_auxiliary_head_is_not_part_of_inference():
 
 
 def test_experiment_is_counted_at_its_crop_with_its_options():
-    import tiny
+    from tests import tiny
 
     config = tiny.experiment("ccnet", model={"mode": "controlled"})
     expected = network_cost(

@@ -4,7 +4,6 @@ import importlib.util
 import inspect
 import json
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,8 +17,9 @@ from segattn import heads
 from segattn.cost import parts
 from segattn.model import create_model
 from segattn.profile import peers
+from tests.places import ROOT
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 STALE = "is out of date: run `make docs` and look at the difference"
 
 

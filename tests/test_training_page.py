@@ -3,13 +3,13 @@
 import contextlib
 import io
 import re
-from pathlib import Path
 
 import pytest
 
 from segattn.cli import main
+from tests.places import ROOT
 
-PAGE = Path(__file__).parents[1] / "docs/training.md"
+PAGE = ROOT / "docs/training.md"
 
 
 @pytest.fixture

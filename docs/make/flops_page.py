@@ -10,7 +10,7 @@ from docs.make.claims import CLAIMS, LABELS
 from docs.make.counting import GRIDS, backbone_totals, giga, head_ledger, mechanism_path, table
 from docs.make.maps import MAPS, mebibytes
 from segattn import heads
-from segattn.cli._cross_check import explain
+from segattn.cli.flops.cross_check import explain
 from segattn.profile.render import CONVENTIONS
 
 CROSS_CHECK = Path(__file__).with_name("cross_check.json")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from docs.make.counting import table
-from segattn.report import bench, bench_figures
-from segattn.report.bench import Line
-from segattn.report.bench_scaling import curves, statements
-from segattn.report.bench_tables import EXPONENT_HEADINGS, exponent_rows
+from segattn.report.bench import figures, groups
+from segattn.report.bench.groups import Line
+from segattn.report.bench.scaling import curves, statements
+from segattn.report.bench.tables import EXPONENT_HEADINGS, exponent_rows
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
 MACHINE = "xeon-amx-2c--cpu"
@@ -52,21 +52,21 @@ def draw(folder: Path) -> None:
     """The roofline of the mechanisms, and the curves of the sweep, as pictures."""
     wanted = {"mechanisms": ("roofline",), "sweep-size": ("scaling",)}
     for suite, names in wanted.items():
-        for drawn in bench_figures.draw(record(suite)):
+        for drawn in figures.draw(record(suite)):
             if drawn.name.startswith(names):
                 (folder / f"performance-{drawn.name}.png").write_bytes(drawn.png)
 
 
-def record(suite: str) -> bench.BenchRecord:
+def record(suite: str) -> groups.BenchRecord:
     """The committed record of a suite."""
-    return bench.read(RESULTS / f"{suite}--{MACHINE}.json")
+    return groups.read(RESULTS / f"{suite}--{MACHINE}.json")
 
 
 def _against_reference(suite: str) -> str:
     """Fast forms beside the equation written out; aims where the setting is theirs."""
     found = record(suite)
     rows = []
-    for line in bench.lines(found):
+    for line in groups.lines(found):
         if line.reference is None or line.time_ratio is None or line.memory_ratio is None:
             continue
         aim = AIMS.get(line.case.head) if suite == "mechanisms" else None
@@ -100,7 +100,7 @@ def _sizes() -> str:
     """Times faster than the reference at each size: a head that falls behind anywhere would show."""
     found = record("mechanisms-sizes")
     ratios: dict[str, dict[int, float]] = {}
-    for line in bench.lines(found):
+    for line in groups.lines(found):
         if line.time_ratio is not None:
             ratios.setdefault(line.case.head, {})[line.case.map_size[0]] = line.time_ratio
     sizes = sorted({size for row in ratios.values() for size in row})
@@ -112,7 +112,7 @@ def _scaled() -> str:
     """Time of both forms for features of several sizes."""
     found = record("mechanisms-scaled")
     times: dict[tuple[str, str], dict[tuple[str, float], float | None]] = {}
-    for line in bench.lines(found):
+    for line in groups.lines(found):
         own = times.setdefault((line.case.head, line.case.phase), {})
         own[line.case.implementation, line.case.feature_scale] = line.median_ms
     columns = list(next(iter(times.values())))
@@ -133,7 +133,7 @@ def _whole_image() -> str:
             _mebibytes(line.extra_bytes),
             _share(line),
         ]
-        for line in bench.lines(found)
+        for line in groups.lines(found)
         if line.median_ms is not None
     ]
     return f"{table(['head', 'part', 'layout', 'ms', 'extra MiB', '% of product'], rows, left=3)}\n\n{_made(found)}"
@@ -143,7 +143,7 @@ def _networks() -> str:
     """The whole network in float32 and in bf16."""
     found = record("networks")
     times: dict[str, dict[tuple[str, str], Line]] = {}
-    for line in bench.lines(found):
+    for line in groups.lines(found):
         times.setdefault(line.case.head, {})[line.case.dtype, line.case.implementation] = line
     rows = []
     for head, own in times.items():
@@ -177,7 +177,7 @@ def _peers() -> str:
     """mmsegmentation's heads against ours."""
     found = record("peers")
     pairs: dict[tuple[str, str], dict[bool, Line]] = {}
-    for line in bench.lines(found):
+    for line in groups.lines(found):
         pairs.setdefault((line.case.head, line.case.phase), {})[line.case.implementation == "mmsegmentation"] = line
     rows = []
     for (head, phase), pair in pairs.items():
@@ -217,10 +217,10 @@ def _sweep() -> str:
     return f"{table(list(EXPONENT_HEADINGS), exponent_rows(found), left=2)}\n\n{crossed}\n\n{_made(found)}"
 
 
-def _made(found: bench.BenchRecord) -> str:
+def _made(found: groups.BenchRecord) -> str:
     """The command, the limits and the machine."""
-    limits = " ".join(f"{sentence}." for sentence in bench.limits_text(found))
-    return f"`{found.command}`, {found.created[:10]}, {bench.machine(found)}. {limits}"
+    limits = " ".join(f"{sentence}." for sentence in groups.limits_text(found))
+    return f"`{found.command}`, {found.created[:10]}, {groups.machine(found)}. {limits}"
 
 
 def _layout(line: Line) -> str:

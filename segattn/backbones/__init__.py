@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from segattn.backbones import resnet
-from segattn.nearest import hint
+from segattn.catalogue import hint
 
 
 def names() -> list[str]:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from segattn import backbones, heads
 from segattn.cost import network_cost
-from segattn.measurements import Case, Work
 from segattn.model import SegmentationModel, create_model
 from segattn.profile import flops
 from segattn.profile.worker import first_line
+from segattn.records.measurements import Case, Work
 
 PARTS = ("mechanism", "head", "network")
 PHASES = ("inference", "training")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from segattn.benchmark.cases import PARTS, TINY, Prepared, build_head, build_network, tensors
-from segattn.measurements import Case
-from segattn.profile.machine import DTYPES, autocast, set_tf32
+from segattn.device import DTYPES, autocast, set_tf32
 from segattn.profile.worker import Task
+from segattn.records.measurements import Case
 
 Pass = Callable[[], Any]
 
@@ -98,10 +98,10 @@ def _training_of_a_network(case: Case, device: str) -> Task:
     """The step of `segattn train`: loss, gradient and SGD; random labels."""
     from accelerate import Accelerator
 
-    from segattn import execution
     from segattn.config import Optimization
-    from segattn.optimization import sgd
-    from segattn.step import Step
+    from segattn.training import execution
+    from segattn.training.optimization import sgd
+    from segattn.training.step import Step
 
     precision = case.dtype if case.dtype in ("bf16", "fp16") else "no"
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)

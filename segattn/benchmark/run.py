@@ -20,11 +20,11 @@ from typing import Any
 from segattn import __version__, records
 from segattn.benchmark.cases import Prepared, prepare
 from segattn.benchmark.summary import latency, limits
-from segattn.measurements import Case, Latency, MachineLimit, PeakMemory, Result
-from segattn.profile import machine, memory
+from segattn.profile import in_use, machine, memory
 from segattn.profile.environment import environment
 from segattn.profile.latency import in_turns
 from segattn.profile.worker import OK, Outcome, Worker, first_line, kind_of
+from segattn.records.measurements import Case, Latency, MachineLimit, PeakMemory, Result
 
 TARGET = "segattn.benchmark.piece:task"
 _PROCESS_BYTES = 400 * 2**20
@@ -207,7 +207,7 @@ def _groups(entries: Sequence[_Entry], device: str, *, sizes_together: bool = Fa
         entries = sorted(entries, key=lambda entry: (entry.case.head not in _COMPARED, entry.case.head))
 
     for _, members in itertools.groupby(sorted(entries, key=key), key):
-        room, group, held = 0.7 * memory.available(device), list[_Entry](), 0.0
+        room, group, held = 0.7 * in_use.available(device), list[_Entry](), 0.0
         largest = 0
         for entry in members:
             waiting, extra = _held(entry, device)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segattn.measurements import Latency, MachineLimit
 from segattn.profile.latency import Timed, quantile
+from segattn.records.measurements import Latency, MachineLimit
 
 
 def latency(seconds: Sequence[float]) -> Latency | None:

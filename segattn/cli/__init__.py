@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from segattn import __version__
-from segattn.nearest import hint
+from segattn.catalogue import hint
 
 COMMANDS = {
     "study": "train, evaluate and compare heads: the whole study in one command",

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from segattn import records
-from segattn.cli._arguments import parse, size
+from segattn.cli.arguments import parse, size
 from segattn.heads import Mode, names
-from segattn.measurements import Case
+from segattn.records.measurements import Case
 
 Switch = Literal["off", "on", "both"]
 Implementation = Literal["auto", "reference", "fast"]
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> None:
     chosen = parse(BenchArguments, arguments, command="bench", description=BenchArguments.__doc__ or "")
     _check(chosen)
     from segattn.benchmark import run as benchmark
-    from segattn.optimization import resolve_device
+    from segattn.device import resolve_device
 
     resolve_device(chosen.device)
     cases = _cases(chosen)
@@ -104,7 +104,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _show(record: records.BenchRecord, chosen: BenchArguments) -> None:
-    from segattn.report import bench_tables
+    from segattn.report.bench import tables
 
     console = Console()
     if chosen.format == "json":
@@ -112,11 +112,11 @@ def _show(record: records.BenchRecord, chosen: BenchArguments) -> None:
 
         print(msgspec.json.format(msgspec.json.encode(record), indent=1).decode())
     elif chosen.format == "csv":
-        print(bench_tables.csv_text(record), end="")
+        print(tables.csv_text(record), end="")
     elif chosen.format == "markdown":
-        print(bench_tables.markdown(record), end="")
+        print(tables.markdown(record), end="")
     else:
-        bench_tables.show(record, console)
+        tables.show(record, console)
         if chosen.out is not None:
             console.print(
                 f"\n{chosen.out}: `segattn report {chosen.out}` makes its page", highlight=False, soft_wrap=True

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from segattn.cli._arguments import parse
+from segattn.cli.arguments import parse
 
 
 @dataclass(frozen=True)

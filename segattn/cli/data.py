@@ -15,9 +15,9 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.table import Table
 
 from segattn import config
-from segattn.cli._arguments import parse, size
-from segattn.data import _check, _make, _pack, _prepare
-from segattn.nearest import hint
+from segattn.catalogue import hint
+from segattn.cli.arguments import parse, size
+from segattn.data.tools import check, make, pack, prepare
 
 _COMMANDS = {
     "prepare": "say what to download from where, download, unpack, convert",
@@ -105,12 +105,12 @@ def _run_prepare(arguments: Sequence[str]) -> int:
     chosen = parse(PrepareArguments, arguments, command="data prepare", description=PrepareArguments.__doc__ or "")
     root = chosen.root or Path("data") / chosen.name
     console = Console()
-    steps = _prepare.instructions(chosen.name, root, chosen.variant)
+    steps = prepare.instructions(chosen.name, root, chosen.variant)
     console.print(steps, highlight=False, markup=False, soft_wrap=True)
     if chosen.dry_run:
         return 0
     with _progress(console, _is_download) as on_step:
-        done = _prepare.prepare(
+        done = prepare.prepare(
             chosen.name, root, variant=chosen.variant, on_step=on_step, keep_archives=not chosen.delete_archives
         )
     console.print(
@@ -127,7 +127,7 @@ def _run_make(arguments: Sequence[str]) -> int:
     chosen = parse(MakeArguments, arguments, command="data make", description=MakeArguments.__doc__ or "")
     console = Console()
     with _progress(console) as on_step:
-        count = _make.make(
+        count = make.make(
             chosen.layout,
             chosen.root,
             images=chosen.images,
@@ -143,7 +143,7 @@ def _run_pack(arguments: Sequence[str]) -> int:
     chosen = parse(PackArguments, arguments, command="data pack", description=PackArguments.__doc__ or "")
     console = Console()
     with _progress(console) as on_step:
-        for line in _pack.pack(
+        for line in pack.pack(
             chosen.name,
             chosen.out,
             root=chosen.root,
@@ -159,14 +159,14 @@ def _run_check(arguments: Sequence[str]) -> int:
     chosen = parse(CheckArguments, arguments, command="data check", description=CheckArguments.__doc__ or "")
     console = Console()
     with _progress(console) as on_step:
-        report = _check.check(
+        report = check.check(
             chosen.name, root=chosen.root, splits=chosen.splits, options=chosen.options, on_progress=on_step
         )
     _print_report(console, report)
     return 0 if report.good else 1
 
 
-def _print_report(console: Console, report: _check.Report) -> None:
+def _print_report(console: Console, report: check.Report) -> None:
     if report.notice:
         console.print(report.notice, highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -196,7 +196,7 @@ def _print_report(console: Console, report: _check.Report) -> None:
         console.print(f"[bold red]{report.name} has {count} faults[/] in {total} images", highlight=False)
 
 
-def _sizes(split: _check.SplitReport) -> str:
+def _sizes(split: check.SplitReport) -> str:
     if not split.sizes:
         return ""
     if len(split.sizes) == 1:
@@ -206,7 +206,7 @@ def _sizes(split: _check.SplitReport) -> str:
     return f"{min(heights)}-{max(heights)} x {min(widths)}-{max(widths)}, {len(split.sizes)} sizes"
 
 
-def _print_classes(console: Console, report: _check.Report) -> None:
+def _print_classes(console: Console, report: check.Report) -> None:
     labelled = [split for split in report.splits if split.labelled]
     if not labelled:
         return
@@ -226,7 +226,7 @@ def _print_classes(console: Console, report: _check.Report) -> None:
 
 
 @contextmanager
-def _progress(console: Console, in_bytes: object = None) -> Iterator[_prepare.OnStep]:
+def _progress(console: Console, in_bytes: object = None) -> Iterator[prepare.OnStep]:
     """A bar for each step, where the output is a terminal."""
     quiet = not console.is_terminal
     columns = [TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()]

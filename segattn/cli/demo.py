@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from segattn.cli._arguments import parse
+from segattn.cli.arguments import parse
 
 if TYPE_CHECKING:
     from segattn.demo.networks import Network
@@ -93,7 +93,7 @@ def _check(chosen: DemoArguments) -> None:
 def _load(folders: Sequence[Path], chosen: DemoArguments, console: Console) -> list[Network]:
     from segattn.cli.maps import choose
     from segattn.demo import networks
-    from segattn.optimization import resolve_device
+    from segattn.device import resolve_device
 
     device = resolve_device(chosen.device)
     if not folders:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segattn import config
-from segattn.cli._arguments import parse, size
+from segattn.cli.arguments import parse, size
 from segattn.records import Scores, Strata
 
 if TYPE_CHECKING:
@@ -61,11 +61,10 @@ def run(arguments: Sequence[str]) -> None:
     from accelerate import PartialState
 
     from segattn import checkpoint, records
-    from segattn.evaluate import evaluate, inference_of
-    from segattn.official import PredictionFiles, predict_split
-    from segattn.optimization import resolve_device, resolve_precision
-    from segattn.profile.machine import autocast
-    from segattn.splits import notices, open_split
+    from segattn.data.splits import notices, open_split
+    from segattn.device import autocast, resolve_device, resolve_precision
+    from segattn.evaluation.evaluate import evaluate, inference_of
+    from segattn.evaluation.official import PredictionFiles, predict_split
 
     device, rank, world_size = resolve_device(chosen.device), 0, 1
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun: each process takes its share of the images

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segattn import heads
-from segattn.cli._arguments import parse
+from segattn.cli.arguments import parse
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.progress import track
 
-from segattn.cli._arguments import parse
-from segattn.nearest import hint
+from segattn.catalogue import hint
+from segattn.cli.arguments import parse
 
 _FORMATS = (".png", ".pdf", ".svg")
 
@@ -55,10 +55,11 @@ def run(arguments: Sequence[str]) -> None:
     if out.suffix.lower() not in _FORMATS:
         raise ValueError(f"{out}: the figure is written as {', '.join(_FORMATS)}; give one of these endings")
     networks = choose(chosen.checkpoint, chosen.heads, chosen.seed)
-    from segattn import checkpoint, map_figure
-    from segattn.data._decode import read_image
-    from segattn.optimization import resolve_device
-    from segattn.pixel_attention import NoMapsError, attention_maps
+    from segattn import checkpoint
+    from segattn.data.files.decode import read_image
+    from segattn.device import resolve_device
+    from segattn.maps import figure
+    from segattn.maps.look import NoMapsError, attention_maps
 
     image, device, console = read_image(chosen.image), resolve_device(chosen.device), Console()
     results = []
@@ -72,11 +73,11 @@ def run(arguments: Sequence[str]) -> None:
             if chosen.heads != ("all",) or len(networks) == 1:
                 raise
             console.print(f"left out: {reason}", highlight=False, markup=False)
-    figure = map_figure.draw(
+    sheet = figure.draw(
         results, every_map=chosen.every_map, title=f"{chosen.image.name}: attention from pixel ({x}, {y})"
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=160)
+    sheet.savefig(out, dpi=160)
     for result in results:
         console.print(
             f"{result.name}: {result.class_name} {100 * result.confidence:.0f} %", highlight=False, markup=False

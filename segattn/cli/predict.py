@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from segattn.cli._arguments import parse, size
+from segattn.cli.arguments import parse, size
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,10 @@ def run(arguments: Sequence[str]) -> int:
     import torch
 
     from segattn import checkpoint, config
-    from segattn.evaluate import inference_of
-    from segattn.optimization import resolve_device, resolve_precision
-    from segattn.optimized import optimize
-    from segattn.predict import Settings, find_images, predict_files
-    from segattn.profile.machine import DTYPES
+    from segattn.device import DTYPES, resolve_device, resolve_precision
+    from segattn.evaluation.evaluate import inference_of
+    from segattn.inference.files import Settings, find_images, predict_files
+    from segattn.inference.optimized import optimize
 
     files = find_images(chosen.images, chosen.out)
     evaluation = config.Evaluation(
@@ -106,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _count(files: Sequence[Path], failures: Sequence[Path]) -> str:
     """`3 images and 1 video` of those that did not fail."""
-    from segattn.predict import is_video
+    from segattn.inference.files import is_video
 
     kinds = {
         "image": [path for path in files if not is_video(path)],

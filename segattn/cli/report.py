@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from segattn.cli._arguments import parse
+from segattn.cli.arguments import parse
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ def run(arguments: Sequence[str]) -> None:
     if not chosen.runs:
         raise ValueError("segattn report needs the folder of a study or of runs, such as runs/quick")
     from segattn import report
-    from segattn.report import bench
+    from segattn.report.bench import groups
 
-    if bench.is_bench(chosen.runs):
+    if groups.is_bench(chosen.runs):
         _benches(chosen)
         return
     first = chosen.runs[0]
@@ -49,15 +49,15 @@ def run(arguments: Sequence[str]) -> None:
 
 def _benches(chosen: ReportArguments) -> None:
     """A page for each bench record."""
-    from segattn.report import bench, bench_page, bench_tables
+    from segattn.report.bench import groups, page, tables
 
     console = Console()
     for path in chosen.runs:
-        record = bench.read(path)
+        record = groups.read(path)
         out = chosen.out or Path("runs") / path.stem
         out = out / path.stem if chosen.out and len(chosen.runs) > 1 else out
-        written = bench_page.build(record, out)
-        bench_tables.show(record, console)
+        written = page.build(record, out)
+        tables.show(record, console)
         console.print()
         _list(written, console)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from segattn import heads
-from segattn.cli._arguments import ExperimentOptions, experiment_and_rest, listing, load_experiment, parse
+from segattn.cli.arguments import ExperimentOptions, experiment_and_rest, listing, load_experiment, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(chosen: Any, command: str) -> int:
     from segattn import report
-    from segattn.cli._progress import study_progress
-    from segattn.study import run_study
-    from segattn.train import Interrupted
+    from segattn.cli.progress import study_progress
+    from segattn.study.run import run_study
+    from segattn.training.train import Interrupted
 
     config = chosen.config
     out = chosen.out or Path("runs") / config.name

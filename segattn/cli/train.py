@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from segattn.cli._arguments import ExperimentOptions, experiment_and_rest, load_experiment, parse
+from segattn.cli.arguments import ExperimentOptions, experiment_and_rest, load_experiment, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__ or "")
     from segattn import heads
-    from segattn.cli._progress import study_progress
-    from segattn.study import Position, run_name
-    from segattn.train import Interrupted, Progress, train
+    from segattn.cli.progress import study_progress
+    from segattn.study.run import Position, run_name
+    from segattn.training.train import Interrupted, Progress, train
 
     config = chosen.config
     heads.module(config.model.head)

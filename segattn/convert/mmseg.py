@@ -15,12 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from segattn import checkpoint
 from segattn import config as configuration
 from segattn.backbones.resnet import DEPTHS, Bottleneck
 from segattn.convert import mmseg_config
 from segattn.convert.mmseg_keys import HEADS, Shapes, length, their_name
-from segattn.model import SegmentationModel
+from segattn.model import SegmentationModel, build_model
 
 State = Mapping[str, Tensor]
 
@@ -37,7 +36,7 @@ class Converted:
 
     def build(self) -> SegmentationModel:
         """The network with these weights, in eval mode."""
-        model = checkpoint.build_model(self.network, self.num_classes)
+        model = build_model(self.network, self.num_classes)
         model.load_state_dict(self.state)
         return model.eval()
 
@@ -75,7 +74,7 @@ def from_mmseg(
         raise ValueError(f"the checkpoint has {classes} classes, not {num_classes}")
     network, assumed = mmseg_config.complete(config, network, align_corners=align_corners)
     with torch.device("meta"):
-        ours = checkpoint.build_model(network, classes).state_dict()
+        ours = build_model(network, classes).state_dict()
     names = {name: their_name(name, HEADS[found]) for name in ours}
     _check_fit({names[name]: value.shape for name, value in ours.items()}, state)
     zero = torch.zeros((), dtype=torch.long)  # counts batches; old checkpoints lack some

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from segattn.catalogue import hint
 from segattn.data._dataset import Dataset, Sample
-from segattn.data._verify import verify
-from segattn.nearest import hint
+from segattn.data.tools.verify import verify
 
 __all__ = ["Dataset", "Sample", "load", "module", "names", "verify"]
 
-_NOT_DATA_SETS = {"loader", "transforms"}  # what every data set passes through
+_NOT_DATA_SETS = {"files", "loader", "splits", "tools", "transforms"}  # what every data set passes through
 
 
 def names() -> list[str]:

@@ -17,8 +17,8 @@ import os
 from pathlib import Path
 
 from segattn.data._dataset import IGNORE, Dataset, checked_split, class_table
-from segattn.data._files import PairReader, find_pairs
-from segattn.data._recipe import Archive, Recipe
+from segattn.data.files.pairs import PairReader, find_pairs
+from segattn.data.tools.recipe import Archive, Recipe
 
 FOLDER = "ADEChallengeData2016"
 FOLDERS = {"train": "training", "val": "validation", "test": "testing"}

@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 
 from segattn.data._dataset import IGNORE, Dataset, checked_split
-from segattn.data._files import PairReader, find_pairs
-from segattn.data._recipe import Recipe
+from segattn.data.files.pairs import PairReader, find_pairs
+from segattn.data.tools.recipe import Recipe
 
 RECIPE = Recipe(
     manual="""\

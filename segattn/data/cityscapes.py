@@ -16,8 +16,8 @@ import os
 from pathlib import Path
 
 from segattn.data._dataset import IGNORE, Dataset, checked_split
-from segattn.data._files import PairReader, find_pairs, has_files
-from segattn.data._recipe import Recipe
+from segattn.data.files.pairs import PairReader, find_pairs, has_files
+from segattn.data.tools.recipe import Recipe
 
 # id in labelIds, name, colour: as in the data set's own scripts
 _CLASSES = {

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segattn.data import _matlab
 from segattn.data._dataset import IGNORE, Dataset, checked_split, class_table
-from segattn.data._files import MASK_SUFFIXES, PairReader, find_pairs, has_files, read_list
-from segattn.data._recipe import Archive, Recipe
+from segattn.data.files import matlab
+from segattn.data.files.pairs import MASK_SUFFIXES, PairReader, find_pairs, has_files, read_list
+from segattn.data.tools.recipe import Archive, Recipe
 
 # street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender, hair brush
 UNUSED_IDS = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
@@ -94,7 +94,7 @@ def convert_10k(root: Path, on_progress: Callable[[int, int], object]) -> str:
         for target in (image, mask):
             target.parent.mkdir(parents=True, exist_ok=True)
         if not mask.is_file():
-            ids = _matlab.read(root / "annotations" / f"{name}.mat")["S"].astype(int)  # 0 = unlabelled, 1 to 182
+            ids = matlab.read(root / "annotations" / f"{name}.mat")["S"].astype(int)  # 0 = unlabelled, 1 to 182
             if np.isin(ids, np.array(UNUSED_IDS) + 1).any() or ids.max() > 182:
                 raise ValueError(f"{name}.mat: holds an id that COCO-Stuff does not use, or one above 182")
             table = np.array([0, *(CLASS_OF_ID.get(i, -1) + 1 for i in range(182))], np.uint8)

@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from segattn.data._dataset import Dataset, checked_split
-from segattn.data._files import Pair, PairReader, find_pairs
+from segattn.data.files.pairs import Pair, PairReader, find_pairs
 
 _CLASS_FILES = ("classes.txt", "classes.json", "classes.yaml", "classes.yml")
 _Colour = tuple[int, int, int]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from segattn.data._dataset import Dataset, Sample, checked_split
-from segattn.data._pack import FORMAT
+from segattn.data.tools.pack import FORMAT
 
 
 def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segattn.data import _matlab
 from segattn.data._dataset import Dataset, checked_split
-from segattn.data._files import Pair, PairReader, find_pairs, read_list
-from segattn.data._recipe import Archive, Recipe
+from segattn.data.files import matlab
+from segattn.data.files.pairs import Pair, PairReader, find_pairs, read_list
+from segattn.data.tools.recipe import Archive, Recipe
 
 CLASS_NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -126,7 +126,7 @@ def convert(root: Path, on_progress: Callable[[int, int], object]) -> str:
     for done, file in enumerate(files):
         target = out / f"{file.stem}.png"
         if not target.is_file():
-            mask = _matlab.read(file)["GTcls"]["Segmentation"]
+            mask = matlab.read(file)["GTcls"]["Segmentation"]
             picture = Image.fromarray(np.ascontiguousarray(mask, np.uint8))
             picture.putpalette([channel for index in range(256) for channel in colour(index)])
             picture.save(target.with_suffix(".part"), "PNG")

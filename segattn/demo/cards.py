@@ -16,8 +16,9 @@ from matplotlib.colors import Normalize
 from segattn.demo import drawing
 from segattn.demo.explorer import Point, Points, Seen
 from segattn.demo.pictures import EXAMPLES, Picture, example
-from segattn.map_panels import concentration
-from segattn.pixel_attention import AttentionMap, AttentionMaps
+from segattn.maps.look import AttentionMaps
+from segattn.maps.panels import concentration
+from segattn.maps.types import AttentionMap
 from segattn.records import Cost
 
 

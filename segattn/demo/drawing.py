@@ -1,6 +1,6 @@
 """Colours of the explorer: maps on one scale for all networks, blended over the picture, as PNG for the page.
 
-The scale is that of `segattn maps` (segattn.map_figure): a map's value over its mean, 1 in the middle.
+The scale is that of `segattn maps` (segattn.maps.figure): a map's value over its mean, 1 in the middle.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy as np
 from matplotlib.colors import Normalize
 from PIL import Image
 
-from segattn.map_panels import COLOURS, relative, scale
-from segattn.pixel_attention import AttentionMap, AttentionMaps
+from segattn.maps.look import AttentionMaps
+from segattn.maps.panels import COLOURS, relative, scale
+from segattn.maps.types import AttentionMap
 
 MARKS = ("#d4002a", "#0067c0")
 """First and second pixel; they are numbered too."""

@@ -10,7 +10,7 @@ from typing import Any
 from segattn.demo.cache import ByteCache
 from segattn.demo.networks import Network
 from segattn.demo.pictures import Picture
-from segattn.pixel_attention import AttentionMaps, Look, look
+from segattn.maps.look import AttentionMaps, Look, look
 from segattn.records import Cost
 
 Point = tuple[int, int]

@@ -15,9 +15,9 @@ from segattn.demo import drawing
 from segattn.demo.cards import caption, cost_rows, legend
 from segattn.demo.explorer import Points, Seen
 from segattn.demo.pictures import Picture
-from segattn.map_figure import png
-from segattn.map_panels import COLOURS, INK, LABEL, PAPER, QUIET, RULE, SMALL, WIDTH, Sheet, short
-from segattn.pixel_attention import AttentionMaps
+from segattn.maps.figure import png
+from segattn.maps.look import AttentionMaps
+from segattn.maps.panels import COLOURS, INK, LABEL, PAPER, QUIET, RULE, SMALL, WIDTH, Sheet, short
 
 MARGIN, GAP = 0.22, 0.14
 HEADER, LINE = 2.15, 0.82

@@ -13,7 +13,7 @@ from segattn import checkpoint, experiments, heads
 from segattn.config import Model
 from segattn.cost import network_cost
 from segattn.data import streets
-from segattn.model import SegmentationModel
+from segattn.model import SegmentationModel, build_model
 from segattn.records import Cost
 
 
@@ -80,7 +80,7 @@ def untrained(device: str | torch.device) -> list[Network]:
     for name in heads.names():
         torch.manual_seed(0)
         described = replace(plain, head=name)
-        model = checkpoint.build_model(described, scenes.num_classes).to(device).eval()
+        model = build_model(described, scenes.num_classes).to(device).eval()
         model.class_names, model.palette = scenes.class_names, scenes.palette  # type: ignore[assignment]
         made.append(Network(name, model, described, trained=False))
     return made

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from segattn.data import streets
-from segattn.data._decode import read_image
+from segattn.data.files.decode import read_image
 
 MAX_PIXELS = 40_000_000
 """Of an upload, before it is decoded: 120 MB as RGB, more than any phone's usual photo."""

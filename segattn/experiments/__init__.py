@@ -10,8 +10,8 @@ import importlib
 import inspect
 import pkgutil
 
+from segattn.catalogue import hint
 from segattn.config import Experiment
-from segattn.nearest import hint
 
 
 def names() -> list[str]:

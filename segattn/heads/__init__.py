@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from segattn.nearest import hint
+from segattn.catalogue import hint
 
 Mode = Literal["faithful", "controlled"]
 
@@ -25,7 +25,7 @@ def names() -> list[str]:
     >>> "ccnet" in names()
     True
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
 def module(name: str) -> ModuleType:
@@ -67,7 +67,7 @@ def create(
     if mode == "faithful":
         _check_options(name, found.Head, options)
         return found.Head(in_channels, num_classes, **options)
-    from segattn.heads._controlled import ControlledHead
+    from segattn.heads.parts.controlled import ControlledHead
 
     if not hasattr(found, "mechanism"):
         raise ValueError(

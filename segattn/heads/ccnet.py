@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads._blocks import Implementation, Sandwich, check_option, cut_off, full_precision, widen
+from segattn.heads.parts.layers import Implementation, Sandwich, check_option, cut_off, full_precision, widen
 
 LATEX = r"""
 a_{uv} = \mathrm{softmax}_{v \in \mathrm{cross}(u)}(q_u^\top k_v) \qquad

@@ -28,7 +28,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads._blocks import (
+from segattn.heads.parts.layers import (
     Classifier,
     ConvBnRelu,
     Implementation,

@@ -36,7 +36,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads._blocks import (
+from segattn.heads.parts.layers import (
     Implementation,
     Sandwich,
     affinity,

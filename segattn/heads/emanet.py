@@ -31,7 +31,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from segattn.heads._blocks import (
+from segattn.heads.parts.layers import (
     Classifier,
     ConvBnRelu,
     Implementation,

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from segattn.heads._blocks import Sandwich
+from segattn.heads.parts.layers import Sandwich
 
 LATEX = r"Y = \mathrm{CBR}_3\bigl([X ; \mathrm{CBR}_3(\mathrm{CBR}_3(X))]\bigr)"
 

@@ -34,7 +34,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads._blocks import Classifier, ConvBnRelu, Implementation, affinity, check_option
+from segattn.heads.parts.layers import Classifier, ConvBnRelu, Implementation, affinity, check_option
 
 LATEX = r"""
 \begin{aligned}

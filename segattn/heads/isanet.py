@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads._blocks import (
+from segattn.heads.parts.layers import (
     Classifier,
     ConvBnRelu,
     Implementation,

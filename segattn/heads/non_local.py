@@ -26,7 +26,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads._blocks import (
+from segattn.heads.parts.layers import (
     Implementation,
     Sandwich,
     affinity,

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 
-from segattn.profile.memory import available
+from segattn.device import DTYPES, set_tf32
+from segattn.profile.in_use import available
 from segattn.profile.worker import Task
-
-DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def autocast(dtype: str, device: torch.device | str) -> AbstractContextManager[object]:
-    """bf16 and fp16 as training and evaluation have them: weights stay in fp32."""
-    if DTYPES[dtype] == torch.float32:
-        return nullcontext()
-    return torch.autocast(torch.device(device).type, dtype=DTYPES[dtype])
 
 
 def product(size: int, dtype: str, device: str) -> Task:
@@ -46,9 +36,3 @@ def copy_size(device: str) -> int:
     """Bytes well above the caches, and a sixteenth of what is available at most."""
     wanted = 2**31 if device.startswith("cuda") else 2**29
     return max(2**22, min(wanted, available(device) // 16) // 2**22 * 2**22)
-
-
-def set_tf32(allowed: bool) -> None:
-    """Whether float32 products and convolutions on CUDA may round their operands to 10 bits of mantissa."""
-    torch.backends.cuda.matmul.allow_tf32 = allowed
-    torch.backends.cudnn.allow_tf32 = allowed

@@ -214,7 +214,7 @@ class _Served:
     def build(
         self, target: str, arguments: dict[str, Any], device: str, threads: int | None, limit_bytes: int | None
     ) -> dict[str, Any]:
-        from segattn.profile import memory
+        from segattn.profile import in_use
 
         if threads is not None:
             import torch
@@ -223,9 +223,9 @@ class _Served:
         name, function = target.split(":")
         build = getattr(importlib.import_module(name), function)
         self.device = device
-        self.start_bytes = memory.resident(device)
+        self.start_bytes = in_use.resident(device)
         if limit_bytes is not None:
-            memory.limit(limit_bytes, device)
+            in_use.limit(limit_bytes, device)
         self.task = build(**arguments)
         if self.task.warm_up is not None:
             self.task.warm_up()
@@ -246,9 +246,9 @@ class _Served:
         return time.perf_counter() - begun
 
     def memory(self, runs: int) -> dict[str, Any]:
-        from segattn.profile import memory
+        from segattn.profile import in_use
 
-        return {"start_bytes": self.start_bytes, **memory.peak(self.task.run, self.device, runs)}
+        return {"start_bytes": self.start_bytes, **in_use.peak(self.task.run, self.device, runs)}
 
 
 def synchronize(device: str) -> None:

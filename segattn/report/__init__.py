@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segattn import records
-from segattn.report.comparison import Comparison, compare, select
-from segattn.report.comparison_terminal import TerminalComparison
-from segattn.report.results import Row, Source, Study, load
-from segattn.report.terminal import terminal_table
+from segattn.report.comparison.compare import Comparison, compare, select
+from segattn.report.comparison.terminal import TerminalComparison
+from segattn.report.study.results import Source, Study, load
+from segattn.report.study.rows import Row
+from segattn.report.study.terminal import terminal_table
 
 __all__ = [
     "Comparison",
@@ -41,7 +42,7 @@ def build(source: Study | Source | Iterable[Source], out: str | os.PathLike[str]
     Raises:
         ValueError: as `load`.
     """
-    from segattn.report import figures, html, tables  # matplotlib and jinja2 take a second
+    from segattn.report.study import figures, page, tables
 
     study = source if isinstance(source, Study) else load(source)
     drawn = figures.draw(study)
@@ -53,7 +54,7 @@ def build(source: Study | Source | Iterable[Source], out: str | os.PathLike[str]
     for figure in drawn:
         contents[f"figures/{figure.name}.png"] = figure.png
         contents[f"figures/{figure.name}.svg"] = figure.svg.encode()
-    contents["report.html"] = html.page(study, drawn).encode()
+    contents["report.html"] = page.page(study, drawn).encode()
     return {name: records.write_bytes(data, Path(out) / name) for name, data in contents.items()}
 
 
@@ -63,13 +64,13 @@ def build_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> dic
     Raises:
         ValueError: the folder cannot be written.
     """
-    from segattn.report import comparison_html, comparison_tables
+    from segattn.report.comparison import page, tables
 
     contents = {
-        "compare.html": comparison_html.page(comparison),
-        "compare.md": comparison_tables.markdown(comparison),
-        "compare.csv": comparison_tables.csv_text(comparison),
-        "compare.tex": comparison_tables.latex(comparison),
+        "compare.html": page.page(comparison),
+        "compare.md": tables.markdown(comparison),
+        "compare.csv": tables.csv_text(comparison),
+        "compare.tex": tables.latex(comparison),
     }
     try:
         return {name: records.write_bytes(text.encode(), Path(out) / name) for name, text in contents.items()}

@@ -6,8 +6,8 @@ import pytest
 
 from segattn import records
 from segattn.benchmark import run as benchmark
-from segattn.measurements import Latency, PeakMemory
 from segattn.profile.worker import Outcome
+from segattn.records.measurements import Latency, PeakMemory
 from tests.benchmark.test_cases import made, one
 
 SETTINGS = benchmark.Settings(threads=1, rounds=3, warmup=1, product_size=64, copy_size=2**20)
@@ -110,7 +110,7 @@ def test_all_sizes_of_a_sweep_are_timed_together_head_by_head():
 
 
 def test_a_group_is_split_where_memory_does_not_hold_it(monkeypatch):
-    monkeypatch.setattr(benchmark.memory, "available", lambda device: 10**10)
+    monkeypatch.setattr(benchmark.in_use, "available", lambda device: 10**10)
     waiting = benchmark._PROCESS_BYTES
     entries = [entry(3 * 10**9, held=10**9 - waiting) for _ in range(10)]  # 7e9: four that wait, one of which runs
     assert [len(group) for group in benchmark._groups(entries, "cpu")] == [4, 4, 2]

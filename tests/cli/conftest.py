@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-import tiny
 
 from segattn import config
 from segattn.cli import main
+from tests import tiny
 
 
 @pytest.fixture(autouse=True)

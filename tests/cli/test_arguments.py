@@ -1,7 +1,7 @@
 import pytest
 
-from segattn.cli._arguments import experiment_and_rest, load_experiment, size
-from segattn.cli._progress import clock
+from segattn.cli.arguments import experiment_and_rest, load_experiment, size
+from segattn.cli.progress import clock
 
 
 @pytest.mark.parametrize(

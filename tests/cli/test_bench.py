@@ -121,7 +121,7 @@ def test_both_is_off_and_on():
 
 
 def test_scaled_features_are_a_table_of_their_own():
-    from segattn.report.bench import setting
+    from segattn.report.bench.groups import setting
 
     once, tenfold = cases("--heads", "ccnet", "--map", "5", "--feature-scale", "1", "10")
     assert setting(tenfold) == setting(once).replace("fp32,", "fp32, features times 10,")

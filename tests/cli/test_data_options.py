@@ -6,14 +6,14 @@ import pytest
 
 from segattn import records
 from segattn.cli import main
-from segattn.data import _make
+from segattn.data.tools import make
 
 
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory):
     """VOC's layout with an augmented list of 2 of its 4 training images."""
     root = tmp_path_factory.mktemp("voc")
-    _make.make("voc", root, images=4, size=(32, 48))
+    make.make("voc", root, images=4, size=(32, 48))
     base = root / "VOCdevkit/VOC2012"
     (base / "SegmentationClassAug").symlink_to(base / "SegmentationClass")
     lists = base / "ImageSets/Segmentation"

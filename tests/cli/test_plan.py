@@ -6,9 +6,9 @@ import pytest
 
 from segattn import records
 from segattn.cli import main
-from segattn.cli._quantities import budget, memory_bytes
-from segattn.measurements import Case, Latency, Result
+from segattn.cli.plan.quantities import budget, memory_bytes
 from segattn.records import BenchRecord, Environment
+from segattn.records.measurements import Case, Latency, Result
 
 SMALL = ["--backbone", "resnet18", "--crop", "65", "--batch", "2", "--num-classes", "5", "--device", "cpu"]
 

@@ -2,7 +2,7 @@ import pytest
 
 from segattn import records
 from segattn.cli import main
-from segattn.interruption import Interrupted
+from segattn.training.interruption import Interrupted
 
 TINY = ["--device", "cpu", "--iterations", "1"]
 
@@ -62,7 +62,7 @@ def test_mistake_is_named_and_nothing_written(arguments, message, tmp_path, monk
 
 
 def test_interrupted_study_is_130(experiment_file, tmp_path, monkeypatch, capsys):
-    from segattn import study as module
+    from segattn.study import run as module
 
     def stopped(*arguments, **options):
         raise Interrupted("stopped by SIGINT at iteration 3; run the same command again to go on")

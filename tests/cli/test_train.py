@@ -4,7 +4,7 @@ import pytest
 
 from segattn import checkpoint, records
 from segattn.cli import main
-from segattn.interruption import Interrupted
+from segattn.training.interruption import Interrupted
 
 
 def test_run_is_trained_as_the_command_line_says(trained):
@@ -102,7 +102,7 @@ def test_wrong_type_is_an_error_of_the_parser(capsys):
 
 
 def test_interrupted_run_is_130_and_says_how_to_go_on(experiment_file, tmp_path, monkeypatch, capsys):
-    from segattn import train as module
+    from segattn.training import train as module
 
     def stopped(*arguments, **options):
         raise Interrupted("stopped by SIGTERM at iteration 3; run the same command again to go on")

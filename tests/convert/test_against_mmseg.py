@@ -8,10 +8,11 @@ import os
 
 import pytest
 import torch
-from compare_mmseg import BASES, CASES, differences, reference
 
 from segattn import checkpoint, config
 from segattn.convert.mmseg_file import export_file
+from segattn.model import build_model
+from tests.convert.compare_mmseg import BASES, CASES, differences, reference
 
 PYTHON = os.environ.get("SEGATTN_MMSEG_PYTHON")
 TOLERANCE = 1e-4  # of logits whose deviation is about 1; another order of summation in 50 layers gives some 1e-6
@@ -39,7 +40,7 @@ def test_logits_are_those_of_mmsegmentation(case):
 def test_mmsegmentation_loads_what_we_write(head, align_corners, tmp_path):
     torch.manual_seed(0)
     network = config.Model(head=head, backbone="resnet18", align_corners=align_corners, head_options={"channels": 64})
-    model = checkpoint.build_model(network, 3).eval()
+    model = build_model(network, 3).eval()
     for parameter in model.parameters():
         if parameter.ndim < 2:  # scalars and norms, of which many start at 0 or 1
             torch.nn.init.normal_(parameter, mean=0.5, std=0.2)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from fabricate_mmseg import CHANNELS, CLASSES, HEAD_NAMES, head_keys, segmentor
 
 from segattn.convert.mmseg import from_mmseg, to_mmseg
 from segattn.model import create_model
+from tests.convert.fabricate_mmseg import CHANNELS, CLASSES, HEAD_NAMES, head_keys, segmentor
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])

@@ -4,12 +4,12 @@ import pickle
 
 import pytest
 import torch
-from fabricate_mmseg import CLASSES, HEAD_NAMES, segmentor
 
 import segattn
 from segattn import cli
 from segattn.convert.mmseg import from_mmseg
 from segattn.convert.mmseg_file import export_file, generic_color, import_file, read
+from tests.convert.fabricate_mmseg import CLASSES, HEAD_NAMES, segmentor
 
 NAMES = ["road", "sky", "tree", "car", "person"]
 PALETTE = [[128, 64, 128], [70, 130, 180], [107, 142, 35], [0, 0, 142], [220, 20, 60]]

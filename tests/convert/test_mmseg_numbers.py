@@ -5,12 +5,12 @@ Nothing here knows our modules, so a query that lands on a key, or a block that 
 
 import pytest
 import torch
-from fabricate_mmseg import CLASSES, decode_head
 from torch import Tensor
 from torch.nn import functional as F
 
 from segattn import heads
 from segattn.convert.mmseg_keys import HEADS, their_name
+from tests.convert.fabricate_mmseg import CLASSES, decode_head
 
 SIZE = (11, 13)  # above ISANet's blocks of 8 x 8, which do not divide it
 

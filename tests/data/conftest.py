@@ -1,5 +1,6 @@
 import pytest
-from serving import serving
+
+from tests.data.tools.serving import serving
 
 
 @pytest.fixture

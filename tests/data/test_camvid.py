@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,8 +5,9 @@ from PIL import Image
 from segattn import data
 from segattn.data.loader import EvaluationStream, TrainingStream
 from segattn.data.transforms import Augment
+from tests.places import CAMVID
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "camvid"
+PHOTOS = CAMVID
 photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"the CamVid photos are not at {PHOTOS}")
 
 

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from segattn import data
-from segattn.data import _make, _pack
 from segattn.data.loader import TrainingStream
+from segattn.data.tools import make, pack
 from segattn.data.transforms import Augment
 
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed")
-    _make.make("cityscapes", folder / "files", images=5, size=(47, 89))
+    make.make("cityscapes", folder / "files", images=5, size=(47, 89))
     # 4 x 47 x 89 bytes a sample: three shards of two, two and one
-    for _ in _pack.pack("cityscapes", folder / "packed", root=folder / "files", shard_bytes=34_000):
+    for _ in pack.pack("cityscapes", folder / "packed", root=folder / "files", shard_bytes=34_000):
         pass
-    for _ in _pack.pack("cityscapes", folder / "packed", root=folder / "files", splits=["test"]):
+    for _ in pack.pack("cityscapes", folder / "packed", root=folder / "files", splits=["test"]):
         pass
     return folder
 
@@ -57,11 +57,11 @@ def test_it_can_be_sent_to_a_worker(roots):
 
 def test_a_split_is_not_packed_twice(roots):
     with pytest.raises(ValueError, match=r"train is packed already"):
-        list(_pack.pack("cityscapes", roots / "packed", root=roots / "files", splits=["train"]))
+        list(pack.pack("cityscapes", roots / "packed", root=roots / "files", splits=["train"]))
 
 
 def test_a_broken_off_or_damaged_pack_is_named(roots, tmp_path):
-    list(_pack.pack("cityscapes", tmp_path, root=roots / "files", splits=["val"]))
+    list(pack.pack("cityscapes", tmp_path, root=roots / "files", splits=["val"]))
     shard = tmp_path / "val/0000.npy"
     shard.write_bytes(shard.read_bytes()[:-5])
     with pytest.raises(ValueError, match=r"0000\.npy: unreadable"):

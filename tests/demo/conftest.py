@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
 from segattn import checkpoint
 from segattn.data import streets
 from segattn.demo import networks
 from segattn.demo.explorer import Explorer
+from segattn.model import build_model
+from tests import tiny
 
 HEADS = ("ccnet", "danet", "denoised_nl", "emanet", "fcn", "flanet")
 """Maps on the grid, on half of it, of channels, of bases, and none."""
@@ -24,7 +25,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for head in HEADS:
         torch.manual_seed(0)
         experiment = tiny.experiment(head)
-        model = checkpoint.build_model(experiment.model, scenes.num_classes)
+        model = build_model(experiment.model, scenes.num_classes)
         checkpoint.save_model(
             model,
             folder / f"{head}-faithful-s0",

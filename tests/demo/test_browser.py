@@ -9,10 +9,9 @@ from PIL import Image
 
 pytest.importorskip("gradio", reason="the explorer needs Gradio: pip install 'segattn[demo]'")
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
-from served_page import serving  # noqa: E402
-
 from segattn.demo.explorer import Explorer  # noqa: E402
 from segattn.demo.pictures import MAX_FILE_BYTES  # noqa: E402
+from tests.demo.served_page import serving  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next(filter(None, map(shutil.which, NAMES)), None)

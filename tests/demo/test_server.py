@@ -14,10 +14,11 @@ from PIL import Image
 
 gradio = pytest.importorskip("gradio", reason="the explorer needs Gradio: pip install 'segattn[demo]'")
 import httpx  # noqa: E402  # comes with Gradio
-from served_page import serving  # noqa: E402
 
 from segattn.demo import server  # noqa: E402
 from segattn.demo.explorer import Explorer  # noqa: E402
+from tests.demo.served_page import serving  # noqa: E402
+from tests.places import ROOT  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Gradio's, of pandas
 
@@ -188,7 +189,7 @@ def test_command_serves_without_any_network_and_ends_by_ctrl_c(study, tmp_path):
     )
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(ROOT),
         "COLUMNS": "200",
         "TMPDIR": str(tmp_path),
     }

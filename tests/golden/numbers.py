@@ -30,7 +30,7 @@ SCENES = (("train", 0, 128, 256), ("train", 5, 32, 64), ("val", 1, 32, 64), ("va
 
 def losses(head: str, mode: str, **optimization: Any) -> dict[str, Any]:
     """Five iterations of the smallest experiment on one thread: the loss of each, every output's last one, the final mIoU."""
-    from segattn.train import train
+    from segattn.training.train import train
 
     config = experiment(head, model={"mode": mode}, optimization=optimization, validate_every=0)
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ import torch
 
 import segattn
 from segattn import cli, records, report
-from segattn.train import train
+from segattn.training.train import train
 from tests.tiny import old_experiment
 
 FILES = Path(__file__).with_name("version_0_1_0")

@@ -16,15 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import test_ccnet
-import test_danet
-import test_denoised_nl
-import test_dnlnet
-import test_emanet
-import test_flanet
-import test_isanet
-import test_non_local
-import test_reconet
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +29,17 @@ from segattn.heads.isanet import InterlacedAttention
 from segattn.heads.non_local import NonLocal
 from segattn.heads.reconet import TensorReconstruction
 from segattn.profile.environment import processor_name
+from tests.heads import (
+    test_ccnet,
+    test_danet,
+    test_denoised_nl,
+    test_dnlnet,
+    test_emanet,
+    test_flanet,
+    test_isanet,
+    test_non_local,
+    test_reconet,
+)
 
 MAPS = [(16, 5, 7)]  # channels, height, width of what a mechanism takes
 

@@ -1,10 +1,10 @@
 """The command behind the oracles' table of docs/verification.md."""
 
-import compare_oracles
 import pytest
-from compare_oracles import CASES, has_numeric_gradients
 
 from segattn import heads
+from tests.heads import compare_oracles
+from tests.heads.compare_oracles import CASES, has_numeric_gradients
 
 
 def named(value):

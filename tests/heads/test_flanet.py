@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from segattn import heads
-from segattn.heads._controlled import ControlledHead
 from segattn.heads.flanet import SLICES, FullyAttentional, Head
+from segattn.heads.parts.controlled import ControlledHead
 
 IMPLEMENTATIONS = ["reference", "fast"]
 IN_CHANNELS = (3, 5, 7, 11)

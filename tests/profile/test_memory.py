@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from segattn.profile import memory
+from segattn.profile import in_use, memory
 
 PIECES = "tests.profile.pieces"
 MEGABYTE = 2**20
@@ -17,7 +17,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="n
 def test_extra_is_what_the_run_fills_and_total_has_what_was_built():
     found = memory.measure(f"{PIECES}:fill", {"megabytes": 97, "held": 41}, threads=1)
     assert found.outcome == "ok"
-    assert found.method == memory.RESIDENT
+    assert found.method == in_use.RESIDENT
     assert found.extra_bytes == pytest.approx(97 * MEGABYTE, abs=2 * MEGABYTE)  # pages of code that first runs
     assert found.total_bytes == pytest.approx((97 + 41) * MEGABYTE, abs=5 * MEGABYTE)
 
@@ -55,5 +55,5 @@ def test_refused_has_the_message_of_the_value_error():
 
 
 def test_available_is_at_most_what_the_machine_has():
-    total = memory._kilobytes("/proc/meminfo", "MemTotal")
-    assert 0 < memory.available() <= (total or 8 * 10**9)
+    total = in_use._kilobytes("/proc/meminfo", "MemTotal")
+    assert 0 < in_use.available() <= (total or 8 * 10**9)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fabricate
 import pytest
 
 from segattn import report
+from tests.report import fabricate
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from segattn import records
-from segattn.evaluate import strata_scores
+from segattn.evaluation.evaluate import strata_scores
 from segattn.records import Cost, CurvePoint, Environment, Example, PartCost, RunRecord, Scores, StudyRecord
 
 CLASSES = [

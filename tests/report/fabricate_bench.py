@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import fabricate
-
-from segattn.measurements import Case, Latency, MachineLimit, PeakMemory, Result, Work
 from segattn.records import BenchRecord
+from segattn.records.measurements import Case, Latency, MachineLimit, PeakMemory, Result, Work
+from tests.report import fabricate
 
 MEBIBYTE = 2**20
 

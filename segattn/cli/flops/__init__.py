@@ -1,0 +1,260 @@
+"""`segattn flops`: what networks cost for one image, counted on the `meta` device."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from segattn import heads
+from segattn.cli.arguments import parse, size
+from segattn.records import Cost, PartCost
+
+Convention = Literal["macs", "flops", "study"]
+_PARTS = ("mechanism", "head_total", "network")
+_TITLES = {"mechanism": "mechanism", "head_total": "head", "network": "network"}
+_NOTES = {
+    "macs": "macs: multiply-adds of convolutions and products; bias not counted",
+    "flops": "flops: 2 per multiply-add; bias not counted",
+    "study": "study: 2HW(C_in K^2 + 1)C_out for a convolution, with the bias term always, 2mkn for a product",
+}
+_OTHER = "other: element operations of norm, softmax, resize, pooling, activation; in none of the columns left of it"
+
+
+@dataclass(frozen=True)
+class FlopsArguments:
+    """Count mechanism, head and whole network for one image, on the `meta` device: nothing is computed or allocated.
+
+    Every operator has a formula or is an error. Attention is counted as its equation says, whichever form computes it.
+    """
+
+    head: tuple[str, ...] = ()
+    """Heads to count; all unless given."""
+    module: str | None = None
+    """Count a network of yours instead: dotted path of a class, or of a function that returns a module, called without
+    arguments, such as mypkg.nets.MyNet."""
+    input: tuple[str, ...] = ()
+    """Image sizes, HEIGHTxWIDTH in pixels; 769x769 and 520x520 unless given. With --module also whole shapes, batch first,
+    such as 1x50x256."""
+    device: Literal["meta", "cpu"] = "meta"
+    """With --module: cpu runs it with real tensors, for what cannot run on meta."""
+    cross_check: bool = False
+    """Show what torch, fvcore, ptflops, thop and torchinfo count, and why they differ; at 257x257 unless --input is given."""
+    backbone: str = "resnet101"
+    output_stride: int = 8
+    num_classes: int | None = None
+    """Classes; 150 for an input of 520x520 and 19 otherwise, as in the study, unless given."""
+    mode: heads.Mode = "faithful"
+    """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
+    convention: Literal["macs", "flops", "study", "all"] = "flops"
+    """Which figures the table shows; the other formats have all."""
+    operators: bool = False
+    """Show one head's operators, module by module."""
+    depth: int = 3
+    """With --operators or --module: how many names of a module's path tell rows apart."""
+    format: Literal["table", "csv", "json", "markdown"] = "table"
+
+
+def run(arguments: Sequence[str]) -> None:
+    chosen = parse(FlopsArguments, arguments, command="flops", description=FlopsArguments.__doc__ or "")
+    if chosen.module is not None:
+        _user_module(chosen, chosen.module)
+        return
+    if chosen.device != "meta":
+        raise ValueError("--device is for --module; heads are counted on meta")
+    sizes = [size(text) for text in chosen.input or (("257x257",) if chosen.cross_check else ("769x769", "520x520"))]
+    names = chosen.head or tuple(sorted(heads.names(), key=lambda name: (name != "fcn", name)))
+    for name in names:
+        heads.module(name)
+    if chosen.operators:
+        if chosen.cross_check:
+            raise ValueError("--operators and --cross-check are two tables: give one of them")
+        _operators(chosen, names, sizes)
+        return
+    if chosen.cross_check:
+        _cross_check(chosen, names, sizes)
+        return
+    from segattn.cost import network_cost
+
+    costs = [
+        network_cost(
+            name,
+            input_size=input_size,
+            num_classes=_classes(chosen, input_size),
+            backbone=chosen.backbone,
+            output_stride=chosen.output_stride,
+            mode=chosen.mode,
+        )
+        for input_size in sizes
+        for name in names
+    ]
+    render = {"table": _table, "csv": _csv, "json": _json, "markdown": _markdown}[chosen.format]
+    render(costs, chosen.convention)
+
+
+def _user_module(chosen: FlopsArguments, path: str) -> None:
+    from segattn.cli.flops import cross_check, module
+    from segattn.profile.render import render
+
+    default = FlopsArguments()
+    for name in ("head", "backbone", "output_stride", "num_classes", "mode", "operators"):
+        if getattr(chosen, name) != getattr(default, name):
+            raise ValueError(f"--{name.replace('_', '-')} is for our heads; with --module leave it out")
+    cases = []
+    for text in chosen.input or ("769x769",):
+        shape = module.shape(text)
+        net = module.build(path, chosen.device)
+        cases.append((f"{path}, input {'x'.join(map(str, shape))}", net, shape))
+    if chosen.cross_check:
+        checks = [cross_check.check("", title, *module.on_meta(net, shape)) for title, net, shape in cases]
+        cross_check.show(checks, chosen.format)
+        return
+    for title, net, shape in cases:
+        if chosen.format in ("table", "markdown"):
+            print(f"{title}\n")
+        ledger = module.count(net, shape, path, chosen.device)
+        print(render(ledger, chosen.format, depth=chosen.depth, convention=chosen.convention))
+
+
+def _cross_check(chosen: FlopsArguments, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> None:
+    import torch
+
+    from segattn.cli.flops import cross_check
+    from segattn.cost import parts
+    from segattn.model import create_model
+
+    checks = []
+    for name in names:
+        for height, width in sizes:
+            with torch.device("meta"):
+                model = create_model(
+                    name,
+                    num_classes=_classes(chosen, (height, width)),
+                    backbone=chosen.backbone,
+                    output_stride=chosen.output_stride,
+                    mode=chosen.mode,
+                    auxiliary_weight=0,
+                )
+            for part, (module, inputs) in parts(model, (height, width)).items():
+                checks.append(cross_check.check(name, f"{part}, {height}x{width}", module, *inputs))
+    cross_check.show(checks, chosen.format)
+
+
+def _classes(chosen: FlopsArguments, input_size: tuple[int, int]) -> int:
+    if chosen.num_classes is not None:
+        return chosen.num_classes
+    return 150 if input_size == (520, 520) else 19
+
+
+def _operators(chosen: FlopsArguments, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> None:
+    if len(names) != 1 or len(sizes) != 1:
+        raise ValueError("--operators shows one network: give one --head and one --input")
+    import torch
+
+    from segattn.cost import ledger
+    from segattn.model import create_model
+    from segattn.profile.render import render
+
+    with torch.device("meta"):
+        model = create_model(
+            names[0],
+            num_classes=_classes(chosen, sizes[0]),
+            backbone=chosen.backbone,
+            output_stride=chosen.output_stride,
+            mode=chosen.mode,
+            auxiliary_weight=0,
+        )
+    print(render(ledger(model, sizes[0]), chosen.format, depth=chosen.depth, convention=chosen.convention))
+
+
+def _conventions(convention: str) -> list[str]:
+    return list(_NOTES) if convention == "all" else [convention]
+
+
+def _headings(convention: str) -> list[str]:
+    unit = {"macs": "GMACs", "flops": "GFLOPs", "study": "GFLOPs (study)"}
+    found = ["head"]
+    for shown in _conventions(convention):
+        found += [f"{unit[shown]} {_TITLES[part]}" for part in _PARTS]
+    return [*found, "other G", *(f"Mparams {_TITLES[part]}" for part in _PARTS)]
+
+
+def _cells(cost: Cost, convention: str) -> list[str]:
+    found = [cost.head]
+    for shown in _conventions(convention):
+        found += [f"{getattr(_part(cost, part), shown) / 1e9:.3f}" for part in _PARTS]
+    return [
+        *found,
+        f"{cost.network.other / 1e9:.2f}",
+        *(f"{_part(cost, part).parameters / 1e6:.2f}" for part in _PARTS),
+    ]
+
+
+def _part(cost: Cost, part: str) -> PartCost:
+    return getattr(cost, part)
+
+
+def _by_size(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
+    groups: dict[str, list[Cost]] = {}
+    for cost in costs:
+        title = (
+            f"{cost.input_size[0]}x{cost.input_size[1]} pixels, {cost.backbone} at output stride {cost.output_stride}, "
+            f"{cost.num_classes} classes, {cost.mode} heads, batch 1"
+        )
+        groups.setdefault(title, []).append(cost)
+    return groups
+
+
+def _table(costs: Sequence[Cost], convention: str) -> None:
+    console = Console()
+    for title, group in _by_size(costs).items():
+        console.print(title, style="italic", highlight=False)
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 2))
+        for number, heading in enumerate(_headings(convention)):
+            what, _, part = heading.rpartition(" ")
+            table.add_column(f"{what}\n{part}", justify="left" if number == 0 else "right", no_wrap=True)
+        for cost in group:
+            table.add_row(*_cells(cost, convention))
+        console.print(table)
+        console.print()
+    for shown in _conventions(convention):
+        console.print(_NOTES[shown], style="dim", highlight=False)
+    console.print(_OTHER, style="dim", highlight=False)
+
+
+def _markdown(costs: Sequence[Cost], convention: str) -> None:
+    headings = _headings(convention)
+    for title, group in _by_size(costs).items():
+        print(f"**{title}**\n")
+        print("| " + " | ".join(headings) + " |")
+        print("|" + "|".join(["---"] + ["---:"] * (len(headings) - 1)) + "|")
+        for cost in group:
+            print("| " + " | ".join(_cells(cost, convention)) + " |")
+        print()
+    for shown in _conventions(convention):
+        print(f"* {_NOTES[shown]}")
+    print(f"* {_OTHER}")
+
+
+def _csv(costs: Sequence[Cost], convention: str) -> None:
+    figures = list(PartCost.__dataclass_fields__)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    plain = ["head", "mode", "backbone", "output_stride", "num_classes"]
+    writer.writerow(
+        [*plain, "height", "width", *(f"{_TITLES[part]}_{figure}" for part in _PARTS for figure in figures)]
+    )
+    for cost in costs:
+        values = [getattr(_part(cost, part), figure) for part in _PARTS for figure in figures]
+        writer.writerow([*(getattr(cost, name) for name in plain), *cost.input_size, *values])
+    print(out.getvalue(), end="")
+
+
+def _json(costs: Sequence[Cost], convention: str) -> None:
+    print(json.dumps([asdict(cost) for cost in costs], indent=1))

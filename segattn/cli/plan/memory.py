@@ -1,0 +1,208 @@
+"""The table of `segattn plan`: predicted memory, what fits, hours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+from rich.table import Table
+
+from segattn import config
+from segattn.cli.arguments import size
+from segattn.cli.plan import quantities, time
+from segattn.cli.plan.arguments import PlanArguments
+from segattn.planning import peak
+from segattn.planning.peak import Case, Prediction
+
+_HEADINGS = ("weights", "gradi-\nents", "opti-\nmizer", "activa-\ntions", "tempo-\nrary", "libra-\nries", "total")
+_WIDTH = 92  # of a table with all its columns
+PARTS = ("weights", "gradients", "optimizer", "activations", "temporary")
+
+
+@dataclass
+class Line:
+    """What is found for one head; `problem` says why nothing is."""
+
+    head: str
+    prediction: Prediction | None = None
+    largest_batch: int | None = None
+    largest_crop: int | None = None
+    nearest: str = ""
+    """Where nothing fits: what comes nearest."""
+    step_seconds: float | None = None
+    no_hours: str = ""
+    problem: str = ""
+
+
+def show(chosen: PlanArguments, names: Sequence[str], limit: int | None) -> None:
+    """Predict every head and print."""
+    step_time = time.step_time(chosen)
+    console = Console(stderr=True)
+    lines = []
+    with console.status("") as status:
+        for name in names:
+            status.update(f"{name}: the step on fake tensors")
+            lines.append(_line(chosen, name, limit, step_time))
+    if all(line.prediction is None for line in lines):
+        raise ValueError(lines[0].problem)
+    (_json if chosen.format == "json" else _table)(chosen, lines, limit)
+
+
+def case_of(chosen: PlanArguments, head: str) -> Case:
+    """The options as a case."""
+    return Case(
+        model=config.Model(head=head, mode=chosen.mode, backbone=chosen.backbone, output_stride=chosen.output_stride),
+        optimization=config.Optimization(
+            batch_size=chosen.batch,
+            accumulation=chosen.accumulation,
+            activation_checkpointing=chosen.activation_checkpointing,
+            channels_last=chosen.channels_last,
+            ohem=chosen.ohem,
+            precision=chosen.dtype,
+        ),
+        crop_size=size(chosen.crop),
+        num_classes=chosen.num_classes,
+        device=chosen.device,
+        training=not chosen.inference,
+    )
+
+
+def reserve_of(chosen: PlanArguments) -> int | None:
+    """The reserve as given; None for the device's own."""
+    if chosen.reserve is None:
+        return None
+    return 0 if chosen.reserve.strip() == "0" else quantities.memory_bytes(chosen.reserve)
+
+
+def _line(chosen: PlanArguments, head: str, limit: int | None, step_time: Callable[[Case], float] | None) -> Line:
+    case, reserve = case_of(chosen, head), reserve_of(chosen)
+    line = Line(head)
+    try:
+        line.prediction = peak.predict(case, reserve=reserve)
+    except ValueError as error:
+        line.problem = str(error)
+        return line
+    if limit is not None:
+        line.largest_batch = peak.largest_batch(case, limit, reserve=reserve, known=line.prediction)
+        line.largest_crop = peak.largest_crop(case, limit, reserve=reserve, known=line.prediction)
+        if line.largest_batch is None and line.largest_crop is None:
+            line.nearest = _nearest(case, limit, reserve)
+    if step_time is not None:
+        try:
+            line.step_seconds = step_time(case)
+        except ValueError as error:
+            line.no_hours = str(error)
+    return line
+
+
+def _nearest(case: Case, limit: int, reserve: int | None) -> str:
+    """What the least demanding batch needs, and the crop at which it would fit."""
+    parts = case.optimization.accumulation
+    found, smallest = [], peak.with_batch(case, parts)
+    recomputed = replace(smallest, optimization=replace(smallest.optimization, activation_checkpointing=True))
+    for form, changed in (("", smallest), (" with --activation-checkpointing", recomputed)):
+        if form and not (case.training and case.optimization.activation_checkpointing is False):
+            continue
+        try:
+            needed = peak.predict(changed, reserve=reserve)
+            crop = peak.largest_crop(changed, limit, reserve=reserve, known=needed)
+        except ValueError as error:
+            found.append(f"batch {parts}{form}: {error}")
+            continue
+        at = f"fits up to crop {crop}" if crop else "does not fit at any crop either"
+        found.append(f"batch {parts}{form} needs {needed.total / 1e9:.2f} GB and {at}")
+    return "; ".join(found)
+
+
+# Output -------------------------------------------------------------------------------------------------------------------
+def parts_of(prediction: Prediction) -> dict[str, int]:
+    """Bytes of each column; the batch itself is among the activations."""
+    found = dict.fromkeys(PARTS, 0)
+    for kind, size_bytes in prediction.peak.parts.items():
+        found["activations" if kind == "input" else kind] += size_bytes
+    return {**found, "reserve": prediction.reserve}
+
+
+def _title(chosen: PlanArguments, limit: int | None) -> str:
+    height, width = size(chosen.crop)
+    what = "inference pass" if chosen.inference else "training step (SGD with momentum)"
+    options = [chosen.dtype, "channels-last" if chosen.channels_last else "contiguous"]
+    options += ["activation checkpointing"] if chosen.activation_checkpointing else []
+    options += [f"in {chosen.accumulation} parts"] if chosen.accumulation > 1 else []
+    options += ["OHEM"] if chosen.ohem else []
+    fit = f"; to fit into {chosen.gpu_memory} = {limit / 1e9:.2f} GB = {limit / 2**30:.2f} GiB" if limit else ""
+    return (
+        f"Predicted peak memory in GB (10^9 bytes) of one {what} on {chosen.device}: {chosen.backbone} at output stride "
+        f"{chosen.output_stride}, {chosen.mode} heads, {chosen.num_classes} classes, crop {height}x{width}, batch "
+        f"{chosen.batch}, {', '.join(options)}{fit}"
+    )
+
+
+def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> None:
+    console = Console(width=max(_WIDTH, Console().width))
+    console.print(_title(chosen, limit), style="italic", highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 1))
+    headings = ["head", *_HEADINGS]
+    headings += [] if limit is None else ["fits", "largest\nbatch", "largest\ncrop"]
+    headings += [f"hours for\n{chosen.iterations:,}"] if time.is_asked_for(chosen) else []
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
+    notes = []
+    for line in lines:
+        if line.prediction is None:
+            table.add_row(line.head, *["-"] * (len(headings) - 1))
+            notes.append(f"{line.head}: refused ({line.problem})")
+            continue
+        table.add_row(line.head, *_cells(chosen, line, limit))
+        notes += [f"{line.head}: nothing fits; {line.nearest}"] if line.nearest else []
+        notes += [f"{line.head}: no hours ({line.no_hours})"] if line.no_hours else []
+    console.print(table)
+    if not chosen.inference and not time.is_asked_for(chosen):
+        notes.append(f"hours: {time.NO_STEP}")
+    if any(line.step_seconds for line in lines):
+        notes.append(f"hours: from {time.source(chosen)}")
+    if chosen.device == "cuda":
+        notes.append(
+            "CUDA: the allocator's blocks are counted; what it loses to fragments is not, and the reserve is an assumption"
+        )
+    else:
+        notes.append(
+            "CPU: as glibc gives freed memory back at once (MALLOC_MMAP_THRESHOLD_=65536); by default it keeps more, see "
+            "docs/planner.md"
+        )
+    for note in notes:
+        console.print(note, style="dim", highlight=False)
+
+
+def _cells(chosen: PlanArguments, line: Line, limit: int | None) -> list[str]:
+    assert line.prediction is not None
+    cells = [f"{part / 1e9:.2f}" for part in parts_of(line.prediction).values()]
+    cells.append(f"{line.prediction.total / 1e9:.2f}")
+    if limit is not None:
+        cells.append("yes" if line.prediction.total <= limit else "no")
+        cells.append("none" if line.largest_batch is None else str(line.largest_batch))
+        cells.append("none" if line.largest_crop is None else str(line.largest_crop))
+    if time.is_asked_for(chosen):
+        cells.append("-" if line.step_seconds is None else f"{line.step_seconds * chosen.iterations / 3600:.1f}")
+    return cells
+
+
+def _json(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> None:
+    found = []
+    for line in lines:
+        entry: dict[str, object] = {"head": line.head}
+        if line.prediction is None:
+            entry["refused"] = line.problem
+        else:
+            entry["bytes"] = {**parts_of(line.prediction), "total": line.prediction.total}
+            if limit is not None:
+                entry["fits"] = line.prediction.total <= limit
+                entry |= {"largest_batch": line.largest_batch, "largest_crop": line.largest_crop}
+            seconds = line.step_seconds
+            entry["step_seconds"] = seconds
+            entry["hours"] = None if seconds is None else seconds * chosen.iterations / 3600
+            entry["why_no_hours"] = line.no_hours or (time.NO_STEP if seconds is None else "")
+        found.append(entry)
+    print(json.dumps({"what": _title(chosen, limit), "limit_bytes": limit, "heads": found}, indent=1))

@@ -1,0 +1,111 @@
+"""The time of a step for `segattn plan`: as given, from a record, or measured here and now; never a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+from time import perf_counter
+
+from segattn import records
+from segattn.cli.plan.arguments import PlanArguments
+from segattn.planning import peak
+from segattn.planning.peak import Case
+from segattn.profile import in_use
+from segattn.profile.liveness import Device
+
+NO_STEP = "no step was measured: give --measure (here, now), --bench FILE (a record of segattn bench) or --step-seconds"
+
+
+def is_asked_for(chosen: PlanArguments) -> bool:
+    """Whether any way to a time was given."""
+    return chosen.measure or chosen.bench is not None or chosen.step_seconds is not None
+
+
+def source(chosen: PlanArguments) -> str:
+    """Where the times are from, for the reader of the hours."""
+    if chosen.bench is not None:
+        where = records.read(chosen.bench).environment
+        machine = where.processor if where.device == "cpu" else where.device
+        return f"steps in {chosen.bench}, measured on {machine}"
+    if chosen.measure:
+        return f"steps measured now on {device_at_hand()}, without loading of data and evaluation"
+    return f"a step of {chosen.step_seconds:g} s, as given"
+
+
+def step_time(chosen: PlanArguments) -> Callable[[Case], float] | None:
+    """A function that gives the seconds of a case's step, or says in a ValueError why it has none; None if none was asked for."""
+    if chosen.step_seconds is not None:
+        if chosen.step_seconds <= 0:
+            raise ValueError(f"--step-seconds {chosen.step_seconds} should be above 0")
+        given = chosen.step_seconds
+        return lambda case: given
+    if chosen.bench is not None:
+        record = records.read(chosen.bench)
+        if not isinstance(record, records.BenchRecord):
+            raise ValueError(f"{chosen.bench}: a record of a {record.kind}; give one that `segattn bench` wrote")
+        return lambda case: seconds_in(record, case)
+    return measure if chosen.measure else None
+
+
+def seconds_in(record: records.BenchRecord, case: Case) -> float:
+    """Median seconds of the case's training step in a record.
+
+    Raises:
+        ValueError: it is not in it.
+    """
+    optimization, model = case.optimization, case.model
+    wanted = {
+        "head": model.head,
+        "mode": model.mode,
+        "part": "network",
+        "phase": "training",
+        "implementation": "auto",
+        "backbone": model.backbone,
+        "output_stride": model.output_stride,
+        "num_classes": case.num_classes,
+        "input_size": case.crop_size,
+        "batch": optimization.batch_size,
+        "dtype": optimization.precision,
+        "channels_last": optimization.channels_last,
+        "compile": False,
+    }
+    plain = optimization.accumulation == 1 and not optimization.activation_checkpointing and not optimization.ohem
+    for result in record.results:
+        same = all(getattr(result.case, name) == value for name, value in wanted.items())
+        if plain and same and result.latency is not None:
+            return result.latency.median_ms / 1e3
+    height, width = case.crop_size
+    raise ValueError(
+        f"no step of this case in the record: training of the network, {height}x{width}, batch {optimization.batch_size}, "
+        f"{optimization.precision}"
+    )
+
+
+def device_at_hand() -> Device:
+    """The GPU if there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def measure(case: Case, *, steps: int = 3) -> float:
+    """Median seconds of `steps` steps on the device at hand, after two that do not count.
+
+    Raises:
+        ValueError: it needs more memory than there is.
+    """
+    device = device_at_hand()
+    case = replace(case, device=device)
+    needed, there = peak.predict(case).total, in_use.available(device)
+    if needed > there:
+        raise ValueError(
+            f"not measured: a step needs {needed / 1e9:.1f} GB and {device} has {there / 1e9:.1f} GB free; give a smaller "
+            "--batch or --crop"
+        )
+    step, seconds = peak.real_step(case), []
+    for _ in range(2 + steps):
+        begun = perf_counter()
+        step()  # ends with the loss on the host: nothing is left to run
+        seconds.append(perf_counter() - begun)
+    return median(seconds[2:])

@@ -1,0 +1,246 @@
+"""Pixels from files: images and index masks, read whole or as far as they are needed; errors name the file and the value."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from segattn.data._dataset import IGNORE
+from segattn.data.files import png
+
+Chunks = list[tuple[bytes, memoryview]]
+
+_REFUSED = 254
+# What may turn the picture or make it transparent: then Pillow reads it whole.
+_PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
+_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # what may follow a scan
+
+
+class ImageFile:
+    """An image in memory, still encoded; its pixels are decoded as far down and right as they are asked for.
+
+    Raises:
+        ValueError: no such file, damaged, truncated or absurdly large, with transparent pixels, or of floating-point values.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        content = _content(path, "image")
+        plain = _plain_png(path, content)
+        if plain is None:
+            self._rows: Image.Image | None = _rgb(path, _opened(path, content, "image"))
+            self.size: tuple[int, int] = self._rows.height, self._rows.width
+        else:
+            self._rows = None
+            self.size, self._stream = plain
+
+    def pixels(self) -> np.ndarray:
+        """The whole image, uint8 (H, W, 3)."""
+        found = self.top_left(*self.size)
+        return found if isinstance(found, np.ndarray) else np.array(found)
+
+    def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image:
+        """The first rows and columns or more, RGB, upright; what lies outside them in a PNG is not decoded."""
+        if self._rows is not None:
+            return self._rows
+        try:
+            return png.top_left(self._stream, self.size, min(rows, self.size[0]), min(columns, self.size[1]))
+        except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
+            raise _unreadable(self.path, "image", error) from error
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image as uint8 (H, W, 3), upright as its EXIF orientation says; 16-bit grey is scaled to 8 bits.
+
+    Raises:
+        ValueError: as `ImageFile`.
+    """
+    return ImageFile(path).pixels()
+
+
+def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None = None) -> np.ndarray:
+    """Read an index mask as uint8 (H, W). A palette mask gives its indices, not its colours.
+
+    Args:
+        mapping: the class that each stored value becomes; values that it does not name are refused, 255 is always ignored.
+            None: the stored values are the classes.
+
+    Raises:
+        ValueError: unreadable, of several channels, or a value that is neither allowed nor 255; file, value and place are
+            named.
+    """
+    mask = open_mask(path)
+    table = {value: value for value in range(num_classes)} if mapping is None else mapping
+    if mask.mode not in ("L", "P"):
+        stored = np.asarray(mask)
+        _refuse(path, stored, table)
+        mask = Image.fromarray(stored.astype(np.uint8))
+    # One pass marks what is not allowed with 254, which no class has, and one finds it: 255 + 1 is 0 in a byte.
+    marked = [IGNORE if value == IGNORE else table.get(value, _REFUSED) for value in range(256)]
+    label = np.array(mask.point(marked))
+    if label.size and int((label + np.uint8(1)).max()) > _REFUSED:
+        _refuse(path, np.asarray(mask), table)
+    return label
+
+
+def open_mask(path: Path) -> Image.Image:
+    """The mask as it is stored, decoded, of mode L, P, 1, I or I;16.
+
+    Raises:
+        ValueError: unreadable or of several channels.
+    """
+    mask = _opened(path, _content(path, "mask"), "mask")
+    if mask.mode not in ("1", "L", "P", "I") and not mask.mode.startswith("I;16"):
+        raise ValueError(
+            f"{path}: a mask of mode {mask.mode} ({len(mask.getbands())} channels); expected one channel of class indices"
+        )
+    return mask
+
+
+def _refuse(path: Path, values: np.ndarray, table: Mapping[int, int]) -> None:
+    bad = ~np.isin(values, [*table, IGNORE])
+    if bad.any():
+        row, column = np.unravel_index(int(np.argmax(bad)), bad.shape)
+        raise ValueError(
+            f"{path}: label value {int(values[row, column])} at row {row}, column {column} "
+            f"({int(bad.sum())} such pixels); allowed are {ranges(table)} and {IGNORE} (ignored)"
+        )
+
+
+def ranges(values: Mapping[int, int]) -> str:
+    """`0 to 18, 21` for the keys 0, 1, ..., 18 and 21; 255 is left out."""
+    parts: list[list[int]] = []
+    for value in sorted(set(values) - {IGNORE}):
+        if parts and value == parts[-1][1] + 1:
+            parts[-1][1] = value
+        else:
+            parts.append([value, value])
+    return ", ".join(f"{low} to {high}" if high > low else str(low) for low, high in parts)
+
+
+def _content(path: Path, what: str) -> bytes:
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ValueError(f"{path}: unreadable {what} (it is no file)")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such {what}") from None
+    except OSError as error:
+        raise _unreadable(path, what, error) from None
+    if not content:
+        raise ValueError(f"{path}: unreadable {what} (the file is empty)")
+    return content
+
+
+def _unreadable(path: Path, what: str, reason: object) -> ValueError:
+    return ValueError(f"{path}: unreadable {what} ({reason})")
+
+
+def _opened(path: Path, content: bytes, what: str) -> Image.Image:
+    chunks = _check(path, content, what)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.format in ("GIF", "TIFF", "WEBP") and getattr(image, "n_frames", 1) > 1:
+                raise ValueError(f"it holds {image.n_frames} pictures; expected one")  # type: ignore[attr-defined]
+            image.load()
+            if chunks:
+                png.refuse_missing_rows(bytes(chunks[0][1]), _pixel_stream(chunks), np.asarray(image)[-1])
+            upright = ImageOps.exif_transpose(image)
+            upright.format = image.format
+            return upright
+    except UnidentifiedImageError:
+        raise _unreadable(path, what, "damaged, or no picture") from None
+    except Exception as error:
+        raise _unreadable(path, what, error) from error
+
+
+def _rgb(path: Path, image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"{path}: pixels of mode {image.mode} have no known white; save it as RGB with 8 bits")
+    if image.has_transparency_data:
+        alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
+        if int(alpha.min()) < 255:
+            raise ValueError(f"{path}: has transparent pixels (alpha {int(alpha.min())}); flatten it to RGB")
+    return image.convert("RGB")
+
+
+def _plain_png(path: Path, content: bytes) -> tuple[tuple[int, int], bytes] | None:
+    """Height and width, and the compressed rows, of an RGB PNG of 8 bits that needs nothing else done to it."""
+    if not content.startswith(png.SIGNATURE):
+        return None
+    chunks = _png_chunks(path, content, "image")
+    kinds = {kind for kind, _ in chunks}
+    width, height, *form = struct.unpack(">IIBBBBB", chunks[0][1])
+    if form != [8, 2, 0, 0, 0] or kinds & _PNG_EXTRAS or not 0 < width * height <= (Image.MAX_IMAGE_PIXELS or 2**31):
+        return None
+    return (height, width), _pixel_stream(chunks)
+
+
+def _pixel_stream(chunks: Chunks) -> bytes:
+    return b"".join(data for kind, data in chunks if kind == b"IDAT")
+
+
+def _check(path: Path, content: bytes, what: str) -> Chunks:
+    """The chunks of a PNG, none of another file; refuses what decoders would take although it is damaged."""
+    if content.startswith(png.SIGNATURE):
+        return _png_chunks(path, content, what)
+    if content.startswith(b"\xff\xd8"):
+        _check_jpeg(path, content, what)
+    return []
+
+
+def _png_chunks(path: Path, content: bytes, what: str) -> Chunks:
+    """Kind and data of every chunk. Pillow skips the checksums of the pixels; here each one must hold."""
+    view, chunks, at = memoryview(content), [], len(png.SIGNATURE)
+    while True:
+        if at + 12 > len(content):
+            raise _unreadable(path, what, "truncated: the PNG has no end")
+        length = int.from_bytes(view[at : at + 4], "big")
+        end = at + 12 + length
+        if end > len(content):
+            raise _unreadable(path, what, f"truncated or damaged: a PNG chunk at byte {at} leaves the file")
+        kind = bytes(view[at + 4 : at + 8])
+        if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise _unreadable(path, what, f"damaged: checksum of the PNG chunk at byte {at} does not hold")
+        chunks.append((kind, view[at + 8 : end - 4]))
+        if kind == b"IEND":
+            break
+        at = end
+    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
+        raise _unreadable(path, what, "damaged: the PNG does not begin with its header")
+    return chunks
+
+
+def _check_jpeg(path: Path, content: bytes, what: str) -> None:
+    """Walk the segments. A JPEG has no checksums, and decoders paint grey what is missing: a scan must not break off."""
+    at, scans = 2, 0
+    while True:
+        marker = _JPEG_MARKER.search(content, at)
+        if marker is None:
+            if scans:
+                return  # no end marker; whether the scan is whole, the decoder says
+            raise _unreadable(path, what, "damaged: the JPEG holds no picture")
+        kind = marker[1][0]
+        if kind == 0xD9:
+            return
+        if scans and kind not in _JPEG_SEGMENTS:
+            raise _unreadable(path, what, f"damaged: JPEG marker {kind:02x} inside a scan, at byte {marker.start()}")
+        at = marker.end()
+        if kind == 0x01:
+            continue
+        length = int.from_bytes(content[at : at + 2], "big")
+        if length < 2 or at + length > len(content):
+            raise _unreadable(path, what, f"truncated or damaged: a JPEG segment at byte {at - 2} leaves the file")
+        at += length
+        scans += kind == 0xDA

@@ -1,0 +1,207 @@
+"""Images and index masks on disk: found, paired and read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segattn.data._dataset import Sample
+from segattn.data.files.decode import ImageFile, read_image, read_label
+
+__all__ = [
+    "LazySample",
+    "Pair",
+    "PairReader",
+    "collected_faults",
+    "find_pairs",
+    "has_files",
+    "read_image",
+    "read_label",
+    "read_list",
+]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".gif")
+_SHOWN = 3  # files named in one message
+_collecting: ContextVar[list[str] | None] = ContextVar("_collecting", default=None)
+
+
+@contextmanager
+def collected_faults() -> Iterator[list[str]]:
+    """Within this context `find_pairs` notes what it finds wrong in the list, and goes on with the pairs that are whole."""
+    faults: list[str] = []
+    token = _collecting.set(faults)
+    try:
+        yield faults
+    finally:
+        _collecting.reset(token)
+
+
+def _fault(message: str) -> None:
+    faults = _collecting.get()
+    if faults is None:
+        raise ValueError(message)
+    faults.append(message)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where one sample lies."""
+
+    name: str
+    image: Path
+    label: Path | None
+
+
+@dataclass(frozen=True)
+class LazySample:
+    """A sample whose label is read and whose image is decoded as far down and right as it is asked for."""
+
+    name: str
+    label: np.ndarray | None
+    file: ImageFile
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.file.size
+
+    def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image:
+        """The first rows and columns of the image or more, RGB."""
+        return self.file.top_left(rows, columns)
+
+
+@dataclass(frozen=True)
+class PairReader:
+    """Reads sample `index` of a list of pairs. `mapping` says which class a stored label value becomes (see `read_label`)."""
+
+    pairs: Sequence[Pair]
+    num_classes: int
+    mapping: Mapping[int, int] | None = None
+
+    def __call__(self, index: int) -> Sample:
+        lazy = self.lazily(index)
+        return Sample(lazy.file.pixels(), lazy.label, lazy.name)
+
+    def lazily(self, index: int) -> LazySample:
+        pair = self.pairs[index]
+        file = ImageFile(pair.image)
+        if pair.label is None:
+            return LazySample(pair.name, None, file)
+        label = read_label(pair.label, self.num_classes, self.mapping)
+        if file.size != label.shape:
+            raise ValueError(
+                f"{pair.image} is {_size(file.size)} (width x height) but its label {pair.label} is {_size(label.shape)}; "
+                "they must be of one size"
+            )
+        return LazySample(pair.name, label, file)
+
+
+def find_pairs(
+    images: Path,
+    labels: Path | None,
+    only: Sequence[str] | None = None,
+    *,
+    image_endings: Sequence[str] = IMAGE_SUFFIXES,
+    label_endings: Sequence[str] = MASK_SUFFIXES,
+) -> list[Pair]:
+    """Pair the images below a folder with the masks below another by relative path without ending, sorted by name.
+
+    Args:
+        images: folder of images, searched with its subfolders, links to folders included.
+        labels: folder of masks with the same names, or None for images without labels.
+        only: names to take, all if None.
+        image_endings: of file names; what ends otherwise is no image. Where several fit, the first is the name's ending.
+        label_endings: the same for masks.
+
+    Raises:
+        ValueError: a folder is missing or empty, two files share a name, a file has no partner, a name has no file.
+    """
+    found = _by_name(images, image_endings, "image")
+    masks = _by_name(labels, label_endings, "mask") if labels is not None else {}
+    if only is not None:
+        absent = [name for name in only if name not in found]
+        if absent:
+            _fault(f"{images}: no image named {_some(absent)}, which the list of the split names")
+        found = {name: found[name] for name in only if name in found}
+        masks = {name: path for name, path in masks.items() if name in found}
+    if labels is not None:
+        without_label = [str(path) for name, path in found.items() if name not in masks]
+        if without_label:
+            _fault(f"{labels}: no mask for {_some(without_label)}; a mask bears the name of its image")
+        without_image = [str(path) for name, path in masks.items() if name not in found]
+        if without_image:
+            _fault(f"{images}: no image for {_some(without_image)}; an image bears the name of its mask")
+        found = {name: path for name, path in found.items() if name in masks}
+    return [Pair(name, path, masks.get(name)) for name, path in sorted(found.items())]
+
+
+def _by_name(folder: Path, endings: Sequence[str], what: str) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder of {what}s")
+    found: dict[str, Path] = {}
+    for path in _files(folder):
+        ending = next((ending for ending in endings if path.name.lower().endswith(ending.lower())), None)
+        if path.name.startswith(".") or ending is None:
+            continue
+        name = path.relative_to(folder).as_posix()[: -len(ending)]
+        if name in found:
+            _fault(f"{path} and {found[name]} share one name; keep one of them")
+            continue
+        found[name] = path
+    if not found:
+        raise ValueError(f"{folder}: no {what} in this folder; looked for {', '.join(endings)}")
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files below a folder; links to folders are followed, each folder is entered once."""
+    entered = {os.path.realpath(folder)}
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        for inner in sorted(folders):
+            real = os.path.realpath(os.path.join(parent, inner))
+            if real in entered:
+                folders.remove(inner)
+            entered.add(real)
+        folders.sort()
+        for file in sorted(files):
+            yield Path(parent, file)
+
+
+def has_files(folder: Path, ending: str) -> bool:
+    """Whether any file below the folder ends so."""
+    return any(path.name.endswith(ending) for path in _files(folder))
+
+
+def read_list(path: Path) -> list[str]:
+    """Names of a split's list, one a line.
+
+    Raises:
+        ValueError: no such list, not a text, or an empty one.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such list of a split") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not readable as a list of names ({error})") from None
+    names = [line.split()[0] for line in lines if line.strip()]
+    if not names:
+        raise ValueError(f"{path}: names no image")
+    return names
+
+
+def _size(size: Sequence[int]) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return ", ".join(items[:_SHOWN]) + more

@@ -1,0 +1,130 @@
+"""Generated street scenes with Cityscapes' 19 classes, palette and ignore label 255.
+
+A sample is a pure function of seed, split, index and size, computed in whole numbers, hence the same on every machine; size
+changes the resolution only. The scenes are made so that context pays. These look alike where they stand and are told
+apart by something far away:
+
+* train and bus share shape, size and livery; a train stands on rails, which run through the whole picture;
+* a rider is a person whose legs end on a bicycle or motorcycle;
+* wall and building share masonry; a building has windows and a roof further up, a wall ends;
+* vegetation and terrain share leaves; terrain lies on the ground;
+* in half of the scenes sidewalk and road share asphalt and only the kerb line parts them;
+* truck and bus share livery and end; trunk and pole share colour, one bears a crown.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from segattn.data._dataset import SPLITS, Dataset, Sample, checked_split
+from segattn.data.streets.canvas import Canvas, Dice
+from segattn.data.streets.scene import develop, paint
+
+_NUM_IMAGES = {"train": 1000, "val": 100, "test": 100}
+_CLASSES = {
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+}
+
+
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    height: int = 256,
+    width: int = 512,
+    num_images: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """Load a split of generated scenes; image i does not depend on how many there are.
+
+    >>> load("val", height=64, width=128)[7].label.shape
+    (64, 128)
+
+    Args:
+        num_images: 1000 for `train`, 100 for `val` and `test` if None.
+        seed: another seed gives other streets.
+
+    Raises:
+        ValueError: a folder is given, a size below 32, no image, or a negative seed.
+    """
+    checked_split(split)
+    if root is not None:
+        raise ValueError(f"streets is generated and has no folder; leave out root ({root})")
+    if height < 32 or width < 32:
+        raise ValueError(f"streets of {height} x {width} pixels; expected at least 32 x 32")
+    if num_images is not None and num_images < 1:
+        raise ValueError(f"num_images {num_images}; expected at least 1")
+    if seed < 0:
+        raise ValueError(f"seed {seed}; expected 0 or more")
+    return Dataset(
+        name="streets",
+        split=split,
+        class_names=tuple(_CLASSES),
+        palette=tuple(_CLASSES.values()),
+        image_names=_Names(split, num_images or _NUM_IMAGES[split]),
+        read=Generator(seed, split, height, width),
+        from_files=False,
+    )
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Draws sample `index`."""
+
+    seed: int
+    split: str
+    height: int
+    width: int
+
+    def __call__(self, index: int) -> Sample:
+        canvas = Canvas(self.height, self.width)
+        # + 1: a seed sequence takes trailing zeros for none
+        dice = Dice(self.seed, SPLITS.index(self.split) + 1, index + 1)
+        paint(canvas, dice)
+        image, label = develop(canvas, index * 37 & 255)
+        return Sample(image, label, _name(self.split, index))
+
+
+def _name(split: str, index: int) -> str:
+    return f"{split}-{index:06d}"
+
+
+@dataclass(frozen=True)
+class _Names(Sequence[str]):
+    split: str
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [_name(self.split, i) for i in range(self.size)[index]]
+        return _name(self.split, range(self.size)[index])

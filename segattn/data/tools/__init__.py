@@ -1,0 +1,1 @@
+"""`segattn data`: prepare, make, check, pack."""

@@ -1,0 +1,262 @@
+"""Everything that is wrong with a data set, found in one go: nothing stops at the first fault."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segattn import data
+from segattn.data._dataset import IGNORE, SPLITS, Dataset
+from segattn.data.files.decode import open_mask, ranges, read_image
+from segattn.data.files.pairs import Pair, PairReader, collected_faults
+
+_SHOWN = 5
+
+
+@dataclass
+class Found:
+    """Faults or remarks of one kind."""
+
+    kind: str
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, example: str) -> None:
+        self.count += 1
+        if len(self.examples) < _SHOWN:
+            self.examples.append(example)
+
+
+@dataclass
+class SplitReport:
+    """What one split holds."""
+
+    split: str
+    num_images: int
+    labelled: bool
+    class_pixels: np.ndarray
+    """int64 (256,): pixels of each class, and of 255."""
+    class_images: np.ndarray
+    """int64 (256,): images in which it occurs."""
+    sizes: Counter[tuple[int, int]]
+    """Images of each height and width."""
+    modes: Counter[str]
+    """Masks of each kind: grey, palette, ..."""
+
+
+@dataclass
+class Report:
+    """The outcome of `check`."""
+
+    name: str
+    class_names: tuple[str, ...]
+    notice: str
+    splits: list[SplitReport]
+    absent: dict[str, str]
+    """Splits that are not there, and why."""
+    faults: dict[str, Found]
+    remarks: dict[str, Found]
+    """What may be right and is worth a look."""
+
+    @property
+    def good(self) -> bool:
+        return not self.faults
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """One sample."""
+
+    name: str
+    size: tuple[int, int] | None = None
+    digest: bytes = b""
+    values: Mapping[int, int] | None = None
+    """Pixels of each stored value."""
+    mode: str = ""
+    faults: tuple[tuple[str, str], ...] = ()
+
+
+def check(
+    name: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    splits: Sequence[str] = SPLITS,
+    options: Mapping[str, Any] | None = None,
+    on_progress: Callable[[str, int, int], object] = lambda split, done, total: None,
+) -> Report:
+    """Read every file of the splits with all processors.
+
+    Faults: files that cannot be read, that lack a partner or are of another size, label values outside the classes, masks of
+    0 and 255 only, colours instead of indices, and one picture in two splits.
+
+    Raises:
+        ValueError: no split could be opened at all.
+    """
+    report = Report(name, (), "", [], {}, {}, {})
+    pictures: dict[bytes, list[tuple[str, str]]] = {}
+    for split in splits:
+        with collected_faults() as pairing:
+            try:
+                dataset = data.load(name, split, root=root, **(options or {}))
+            except ValueError as error:
+                report.absent[split] = str(error)
+                continue
+        for message in pairing:
+            _note(report.faults, "files without a partner", message)
+        report.class_names, report.notice = dataset.class_names, report.notice or dataset.notice
+        report.splits.append(_scan(dataset, report, pictures, on_progress))
+    if not report.splits:
+        raise ValueError("; ".join(dict.fromkeys(report.absent.values())))
+    for split, reason in report.absent.items():
+        if split != "test":
+            _note(report.faults, "splits that cannot be opened", f"{split}: {reason}")
+    for places in pictures.values():
+        _note_duplicates(report, places)
+    return report
+
+
+def _note(found: dict[str, Found], kind: str, example: str) -> None:
+    found.setdefault(kind, Found(kind)).add(example)
+
+
+def _note_duplicates(report: Report, places: list[tuple[str, str]]) -> None:
+    if len(places) > 1:
+        named = " = ".join(f"{split}/{name}" for split, name in places[:_SHOWN])
+        if len({split for split, _ in places}) > 1:
+            _note(report.faults, "one picture in several splits", named)
+        else:
+            _note(report.remarks, "one picture twice in a split", named)
+
+
+def _scan(
+    dataset: Dataset,
+    report: Report,
+    pictures: dict[bytes, list[tuple[str, str]]],
+    on_progress: Callable[[str, int, int], object],
+) -> SplitReport:
+    out = SplitReport(
+        dataset.split, len(dataset), False, np.zeros(256, np.int64), np.zeros(256, np.int64), Counter(), Counter()
+    )
+    table = _table(dataset)
+    stored: set[int] = set()
+    with _readers() as readers:
+        for done, seen in enumerate(readers.map(lambda index: _look(dataset, index), range(len(dataset)))):
+            on_progress(dataset.split, done + 1, len(dataset))
+            for kind, message in seen.faults:
+                _note(report.faults, kind, message)
+            if seen.size is not None:
+                out.sizes[seen.size] += 1
+                pictures.setdefault(seen.digest, []).append((dataset.split, seen.name))
+            if seen.values is None:
+                continue
+            out.labelled = True
+            out.modes[seen.mode] += 1
+            stored.update(seen.values)
+            _count(dataset, report, out, seen, table)
+    if stored == {0, 255} and 255 not in _named(dataset):
+        message = f"every mask of {dataset.split} holds 0 and 255 only; 255 is ignored, so nothing but class 0 is left"
+        _note(report.faults, "masks of 0 and 255", f"{message}: write 1 instead of 255")
+    if dataset.split == "train" and out.labelled:
+        for index in np.flatnonzero(out.class_images[: dataset.num_classes] == 0):
+            _note(report.remarks, "classes that no training image has", dataset.class_names[index])
+    return out
+
+
+@contextmanager
+def _readers() -> Iterator[ThreadPoolExecutor]:
+    """One thread a processor; an interruption does not wait for the files that are queued."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as readers:
+        try:
+            yield readers
+        except BaseException:
+            readers.shutdown(cancel_futures=True)
+            raise
+
+
+def _named(dataset: Dataset) -> Mapping[int, int]:
+    return (dataset.reader.mapping if isinstance(dataset.reader, PairReader) else None) or {}
+
+
+def _table(dataset: Dataset) -> Mapping[int, int]:
+    return {IGNORE: IGNORE} | dict(_named(dataset) or {c: c for c in range(dataset.num_classes)})
+
+
+def _count(dataset: Dataset, report: Report, out: SplitReport, seen: _Seen, table: Mapping[int, int]) -> None:
+    counted = 0
+    present = set()
+    for value, pixels in (seen.values or {}).items():
+        if value not in table:
+            allowed = f"allowed are {ranges(table)} and {IGNORE} (ignored)"
+            _note(report.faults, f"label value {value}", f"{seen.name} of {dataset.split}: {pixels} pixels; {allowed}")
+            continue
+        out.class_pixels[table[value]] += pixels
+        present.add(table[value])
+        counted += pixels if table[value] != IGNORE else 0
+    for index in present:
+        out.class_images[index] += 1
+    if not counted:
+        _note(report.remarks, "masks without a pixel that counts", f"{dataset.split}/{seen.name}")
+
+
+def _look(dataset: Dataset, index: int) -> _Seen:
+    reader = dataset.reader
+    if isinstance(reader, PairReader):
+        return _look_at_pair(reader.pairs[index])
+    try:
+        sample = dataset[index]
+    except ValueError as error:
+        return _Seen(dataset.image_name(index), faults=(("unreadable samples", str(error)),))
+    values = None if sample.label is None else _values(sample.label)
+    return _Seen(sample.name, sample.size, _digest(sample.image), values, "in memory")
+
+
+def _look_at_pair(pair: Pair) -> _Seen:
+    faults = []
+    size, digest, values, mode = None, b"", None, ""
+    try:
+        image = read_image(pair.image)
+        size, digest = (image.shape[0], image.shape[1]), _digest(image)
+    except ValueError as error:
+        faults.append(("unreadable images", str(error)))
+    if pair.label is not None:
+        values, mode, shape, fault = _look_at_mask(pair.label)
+        faults.extend(fault)
+        if size is not None and shape is not None and shape != size:
+            sizes = f"{pair.image} is {size[1]}x{size[0]}, {pair.label} is {shape[1]}x{shape[0]}"
+            faults.append(("masks of another size than their image", sizes))
+    return _Seen(pair.name, size, digest, values, mode, tuple(faults))
+
+
+def _look_at_mask(
+    path: Path,
+) -> tuple[Mapping[int, int] | None, str, tuple[int, int] | None, list[tuple[str, str]]]:
+    try:
+        mask = open_mask(path)
+    except ValueError as error:
+        colours = "channels)" in str(error)
+        return None, "", None, [("masks of colours instead of indices" if colours else "unreadable masks", str(error))]
+    kinds = {"L": "grey, 8 bits", "P": "palette", "1": "black and white"}
+    shape = (mask.height, mask.width)
+    if mask.mode in ("L", "P"):
+        values: Mapping[int, int] = {value: count for value, count in enumerate(mask.histogram()[:256]) if count}
+    else:
+        values = _values(np.asarray(mask))
+    return values, kinds.get(mask.mode, "grey, 16 bits or more"), shape, []
+
+
+def _values(label: np.ndarray) -> Mapping[int, int]:
+    values, counts = np.unique(label, return_counts=True)
+    return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(repr(image.shape).encode() + np.ascontiguousarray(image).data, digest_size=16).digest()

@@ -1,0 +1,123 @@
+"""A data set from its archives: downloaded, unpacked, converted; each step once."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from segattn import data
+from segattn.data.tools.download import download
+from segattn.data.tools.recipe import Recipe
+from segattn.data.tools.unpack import unpack
+
+OnStep = Callable[[str, int, int | None], object]
+"""(what is being done, done, total if known); bytes of a download, files of the rest."""
+
+
+def recipe(name: str, variant: str | None = None) -> Recipe:
+    """The recipe of a data set.
+
+    Raises:
+        ValueError: an unknown name or variant, or a data set that is not downloaded.
+    """
+    found: Recipe | None = getattr(data.module(name), "RECIPE", None)
+    if found is None:
+        raise ValueError(f"{name} is not downloaded: {(inspect.getdoc(data.module(name)) or '').splitlines()[0]}")
+    if variant is None:
+        return found
+    if variant not in found.variants:
+        known = f"variants: {', '.join(found.variants)}" if found.variants else "it has only one form"
+        raise ValueError(f"{name} has no variant {variant!r}; {known}")
+    return found.variants[variant]
+
+
+def instructions(name: str, root: Path, variant: str | None = None) -> str:
+    """What to download from where and what the tree must look like."""
+    steps = recipe(name, variant)
+    parts = [inspect.getdoc(data.module(name)) or "", f"ROOT here is {root}"]
+    if steps.archives:
+        listed = [
+            f"  {archive.url}\n    {archive.size}, unpacked into {root / archive.into}"
+            + (f", MD5 {archive.md5}" if archive.md5 else ", no checksum published")
+            for archive in steps.archives
+        ]
+        parts.append("Downloads, no account needed:\n" + "\n".join(listed))
+    if steps.manual:
+        parts.append(steps.manual.replace("ROOT/", f"{root}/"))
+    if steps.variants:
+        parts.append(f"Other forms: --variant {' or '.join(steps.variants)}")
+    return "\n\n".join(parts)
+
+
+def prepare(
+    name: str,
+    root: Path,
+    *,
+    variant: str | None = None,
+    on_step: OnStep = lambda what, done, total: None,
+    keep_archives: bool = True,
+) -> list[str]:
+    """Download, unpack and convert what is not there yet.
+
+    Returns:
+        What was done, a line a step.
+
+    Raises:
+        ValueError: a download or archive fails, or something that the user has to bring is missing.
+    """
+    steps = recipe(name, variant)
+    root.mkdir(parents=True, exist_ok=True)
+    downloads, done = root / "downloads", []
+    unpacked = _Unpacked(root / "downloads" / "unpacked.json")
+    for archive in steps.archives:
+        file = downloads / archive.file_name
+        if archive.file_name in unpacked:
+            continue
+        if not file.is_file():
+            download(archive.url, file, md5=archive.md5, on_bytes=partial(on_step, file.name))
+            done.append(f"downloaded {file}")
+        done.append(_unpack(file, root / archive.into, on_step))
+        unpacked.add(archive.file_name)
+        if not keep_archives:
+            file.unlink()
+    for local in steps.local:
+        if (downloads / local).is_file() and local not in unpacked:
+            done.append(_unpack(downloads / local, root, on_step))
+            unpacked.add(local)
+    if steps.convert is not None:
+        done.append(steps.convert(root, lambda n, of: on_step("converting", n, of)))
+    missing = [path for path in steps.expected if not (root / path).exists()]
+    if missing:
+        done = [line for line in done if line]
+        told = f" (done: {'; '.join(done)})" if done else ""
+        raise ValueError(f"{root}: still missing {', '.join(missing)}{told}; the text above says where it comes from")
+    return [line for line in done if line]
+
+
+def _unpack(file: Path, into: Path, on_step: OnStep) -> str:
+    count = unpack(file, into, lambda n, of: on_step(f"unpacking {file.name}", n, of))
+    return f"unpacked {count} files of {file.name} into {into}"
+
+
+class _Unpacked:
+    """Names of the archives that were unpacked to the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.names: list[str] = list(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            self.names = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def add(self, name: str) -> None:
+        self.names.append(name)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(self.names))
+        part.replace(self.path)

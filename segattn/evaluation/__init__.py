@@ -1,0 +1,1 @@
+"""Scores: what is measured on a split, and how."""

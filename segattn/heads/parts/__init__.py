@@ -1,0 +1,1 @@
+"""What heads share; no file here knows a mechanism."""

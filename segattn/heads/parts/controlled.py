@@ -1,0 +1,51 @@
+"""The controlled comparison: any mechanism between the same convolutions, so that only the mechanism differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from segattn.heads.parts.layers import Sandwich
+
+
+class ControlledHead(nn.Module):
+    """`Sandwich` around the module that a head file's `mechanism(channels, num_classes, ...)` builds.
+
+    The mechanism maps (B, C, H, W) to (B, C, H, W). One that has outputs of its own to train (Denoised NL's class logits)
+    has `loss_weights` and returns a dict with its map under "context".
+    """
+
+    own_auxiliary = False
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        mechanism: Callable[..., nn.Module],
+        *,
+        channels: int = 512,
+        dropout: float = 0.1,
+        options: Mapping[str, Any],
+        no_weight_decay: Sequence[str] = (),
+    ) -> None:
+        super().__init__()
+        self.sandwich = Sandwich(in_channels[-1], channels, num_classes, dropout=dropout)
+        self.attention = mechanism(channels, num_classes, **options)
+        self.no_weight_decay = tuple(no_weight_decay)
+        self.loss_weights: dict[str, float] = {"out": 1.0, **getattr(self.attention, "loss_weights", {})}
+
+    def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Logits (B, K, H, W) under "out"; the mechanism's own outputs beside them in training."""
+        x = features[-1]
+        context = self.attention(self.sandwich.before(x))
+        outputs = dict(context) if isinstance(context, dict) else {"context": context}
+        logits = self.sandwich.after(x, outputs.pop("context"))
+        return {"out": logits, **(outputs if self.training else {})}
+
+    def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
+        """The mechanism's maps (B, H, W) for `pixel` = (row, column) of the feature map; {} if it has none."""
+        if not hasattr(self.attention, "maps"):
+            return {}
+        return self.attention.maps(self.sandwich.before(features[-1]), pixel)  # type: ignore[operator]

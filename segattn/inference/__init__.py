@@ -1,0 +1,1 @@
+"""Predictions: windows, files, videos, networks made faster."""

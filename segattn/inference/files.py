@@ -1,0 +1,271 @@
+"""Labels for photos and videos: index mask, overlay with a legend, confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from segattn.data.files.decode import read_image
+from segattn.data.transforms import to_tensor
+from segattn.inference import video
+from segattn.inference.legend import Palette, beside, colour, legend, with_legend
+from segattn.inference.optimized import OptimizedModel
+from segattn.inference.windows import Inference, predict, predict_labels
+from segattn.model import SegmentationModel
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+Network = SegmentationModel | OptimizedModel
+_WRITTEN = ("-label.png", "-overlay.png", "-confidence.png", "-overlay.mp4")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A photo and its labels."""
+
+    image: np.ndarray
+    """uint8 (H, W, 3)."""
+    label: np.ndarray
+    """uint8 (H, W), class indices."""
+    confidence: np.ndarray | None = None
+    """uint8 (H, W), 255 times the softmax probability of the label, where it was asked for."""
+
+
+def find_images(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """The image and video files among `paths`, folders searched one level deep, without what was written into `out` before.
+
+    Raises:
+        ValueError: a path does not exist, or a folder has neither.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(child for child in path.iterdir() if child.suffix.lower() in SUFFIXES | video.SUFFIXES)
+            if out is not None and out.exists() and path.samefile(out):
+                inside = [child for child in inside if not child.name.endswith(_WRITTEN)]
+            if not inside:
+                raise ValueError(f"{path} has no images ({', '.join(sorted(SUFFIXES))}) and no videos")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ValueError(f"{path}: no such file or folder")
+    return found
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name says so."""
+    return path.suffix.lower() in video.SUFFIXES
+
+
+def output_names(images: Sequence[Path]) -> list[str]:
+    """A distinct stem for the outputs of each image: its own, with its folder's name where two are alike."""
+    stems = [path.stem for path in images]
+    names = [stem if stems.count(stem) == 1 else f"{path.parent.name}-{path.name}" for stem, path in zip(stems, images)]  # noqa: B905
+    return [name if names.count(name) == 1 else f"{number:04d}-{name}" for number, name in enumerate(names)]
+
+
+def label_image(model: Network, path: Path, inference: Inference | None = None) -> Labelled:
+    """Label one photo of any size.
+
+    Raises:
+        ValueError: the file is no readable image.
+    """
+    return label_images(model, [read_image(path)], inference)[0]
+
+
+@torch.no_grad()
+def label_images(
+    model: Network,
+    images: Sequence[np.ndarray],
+    inference: Inference | None = None,
+    *,
+    confidence: bool = False,
+) -> list[Labelled]:
+    """Label photos of one size, uint8 (H, W, 3), in one pass.
+
+    Raises:
+        ValueError: they do not fit into memory.
+    """
+    device = next(model.parameters()).device
+    inference = inference or Inference()
+    try:
+        batch = torch.stack([to_tensor(image) for image in images]).to(device)
+        if not confidence:
+            labels = predict_labels(model, batch, inference=inference).cpu().numpy()
+            return [Labelled(image, label) for image, label in zip(images, labels, strict=True)]
+        scores = predict(model, batch, inference=inference)
+        best = (scores.softmax(1) if inference.num_passes == 1 else scores).max(1)
+    except RuntimeError as error:  # torch.OutOfMemoryError on a GPU, a plain one on a CPU
+        if "alloc" not in str(error) and "memory" not in str(error):
+            raise
+        height, width = images[0].shape[:2]
+        advice = "use a smaller --batch, or --mode slide --crop 769x769"
+        raise ValueError(f"{len(images)} x {width}x{height} pixels do not fit into memory; {advice}") from None
+    labels, sure = best.indices.byte().cpu().numpy(), best.values.mul(255).round().byte().cpu().numpy()
+    return [Labelled(*each) for each in zip(images, labels, sure, strict=True)]
+
+
+def overlay(labelled: Labelled, palette: Palette, opacity: float = 0.55) -> np.ndarray:
+    """The photo with its labels' colours over it, uint8 (H, W, 3)."""
+    mixed = labelled.image * (1 - opacity) + colour(labelled.label, tuple(palette)) * opacity
+    return mixed.round().astype(np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How files are labelled, and what is written."""
+
+    class_names: Sequence[str]
+    palette: Palette
+    inference: Inference | None = None
+    batch: int = 1
+    """Photos of one size, or frames, that pass through the network at once."""
+    confidence: bool = False
+    """Also write NAME-confidence.png for photos: grey, 255 is a probability of 1."""
+    opacity: float = 0.55
+    """Of the colours over the photo."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"batch {self.batch} is not possible; use 1 or more")
+        if not 0 <= self.opacity <= 1:
+            raise ValueError(f"opacity {self.opacity} is a share between 0 (the photo) and 1 (the colours)")
+
+
+def predict_files(
+    model: Network,
+    files: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    *,
+    on_error: Callable[[Path, ValueError], object] | None = None,
+    on_frame: Callable[[int, int | None], object] = lambda done, total: None,
+) -> Iterator[Path]:
+    """Label photos and videos, and give the path of each one's overlay.
+
+    Of a photo NAME-label.png (class indices, with a palette) and NAME-overlay.png are written, of a video NAME-overlay.mp4.
+    A file that cannot be labelled goes to `on_error` and the next one follows; without `on_error` its ValueError is raised,
+    which names it. `on_frame(done, total)` is called while a video is labelled.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {out} for the results: {error.strerror}") from None
+
+    def failed(path: Path, error: ValueError) -> None:
+        if on_error is None:
+            raise error
+        on_error(path, error)
+
+    for group in _groups(files, settings.batch, failed):
+        if group[0].image is None:
+            try:
+                path = out / f"{group[0].name}-overlay.mp4"
+                yield label_video(model, group[0].path, path, settings, on_frame=on_frame)
+            except ValueError as error:
+                failed(group[0].path, error)
+            continue
+        for file, result in _label_group(model, group, settings):
+            if isinstance(result, Labelled):
+                yield _write(result, out, file.name, settings)
+            else:
+                failed(file.path, result)
+
+
+def label_video(
+    model: Network,
+    path: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    on_frame: Callable[[int, int | None], object] = lambda done, total: None,
+) -> Path:
+    """Write the video `out` (.mp4) of the frames in their labels' colours with a legend of all classes; sound is left out.
+
+    Raises:
+        ValueError: PyAV is missing, the video cannot be read, or a frame does not fit into memory.
+    """
+    source, done = video.Video(path), 0
+    column: Image.Image | None = None
+    with video.VideoWriter(out, rate=source.rate) as writer:
+        frames = iter(source)
+        while batch := list(islice(frames, settings.batch)):
+            try:
+                labelled = label_images(model, [frame.image for frame in batch], settings.inference)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
+            for frame, result in zip(batch, labelled, strict=True):
+                if column is None:
+                    column = legend(frame.image.shape[0], settings.class_names, settings.palette)
+                picture = beside(overlay(result, settings.palette, settings.opacity), column)
+                writer.add(np.asarray(picture), frame.time)
+            done += len(batch)
+            on_frame(done, source.num_frames)
+        if not done:
+            raise ValueError(f"{path}: no pictures in this video")
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    path: Path
+    name: str
+    image: np.ndarray | None = None
+    """None of a video."""
+
+
+def _groups(files: Sequence[Path], batch: int, failed: Callable[[Path, ValueError], None]) -> Iterator[list[_File]]:
+    """Up to `batch` photos of one size that follow one another, or a video."""
+    waiting: list[_File] = []
+    for path, name in zip(files, output_names(files), strict=True):
+        try:
+            file = _File(path, name, None if is_video(path) else read_image(path))
+        except ValueError as error:
+            failed(path, error)
+            continue
+        full = len(waiting) == batch
+        if waiting and (full or file.image is None or waiting[0].image.shape != file.image.shape):  # type: ignore[union-attr]
+            yield waiting
+            waiting = []
+        if file.image is None:
+            yield [file]
+        else:
+            waiting.append(file)
+    if waiting:
+        yield waiting
+
+
+def _label_group(
+    model: Network, group: list[_File], settings: Settings
+) -> Iterator[tuple[_File, Labelled | ValueError]]:
+    """Each photo with its labels, or with the reason why it has none; a batch that does not fit is labelled one by one."""
+    images = [file.image for file in group if file.image is not None]
+    try:
+        labelled = label_images(model, images, settings.inference, confidence=settings.confidence)
+    except ValueError as error:
+        if len(group) == 1:
+            yield group[0], ValueError(f"{group[0].path}: {error}")
+        else:
+            for file in group:
+                yield from _label_group(model, [file], settings)
+        return
+    yield from zip(group, labelled, strict=True)
+
+
+def _write(labelled: Labelled, out: Path, name: str, settings: Settings) -> Path:
+    flat = [channel for colours in settings.palette for channel in colours]
+    mask = Image.fromarray(labelled.label)
+    mask.putpalette(flat + [0] * (768 - len(flat)))
+    mask.save(out / f"{name}-label.png", optimize=True)
+    if labelled.confidence is not None:
+        Image.fromarray(labelled.confidence).save(out / f"{name}-confidence.png", optimize=True)
+    mixed = overlay(labelled, settings.palette, settings.opacity)
+    written = out / f"{name}-overlay.png"
+    with_legend(mixed, labelled.label, settings.class_names, settings.palette).save(written)
+    return written

@@ -1,0 +1,143 @@
+"""A trained network made ready for inference: the same function with fewer operators, and in half precision where asked."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from segattn.heads.parts.layers import ConvBnRelu
+from segattn.model import SegmentationModel
+
+
+def optimize(
+    model: SegmentationModel,
+    *,
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool | None = None,
+    example: Float[Tensor, "1 3 H W"] | None = None,
+) -> OptimizedModel:
+    """A copy of `model` for inference on its device; the model itself stays as it is.
+
+    Every batch norm that directly follows a convolution is folded into it (its statistics are constants outside training), the
+    auxiliary head is dropped, and weights are kept in `dtype`. Images of any float type go in, float32 logits come out.
+    `channels_last` is how maps are laid out: by default so in half precision, where convolutions are up to twice as fast for
+    it. `example` is a normalised image that the network is run on to see which norm follows which convolution, and to see that
+    folding changed nothing; needed only by networks that refuse 65 x 97 pixels.
+
+    Raises:
+        ValueError: `dtype` is no floating-point type, or the folded network's logits are not the model's.
+
+    >>> from segattn import create_model
+    >>> model = create_model("ccnet", num_classes=3, backbone="resnet18")
+    >>> optimize(model, dtype=torch.bfloat16)(torch.zeros(1, 3, 65, 97)).dtype
+    torch.float32
+    """
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype={dtype} is not possible; use torch.float32, torch.bfloat16 or torch.float16")
+    network = copy.deepcopy(model).eval().requires_grad_(False)
+    network.auxiliary = None
+    weight = next(network.parameters())
+    if example is None:
+        example = torch.randn(1, 3, 65, 97, generator=torch.Generator().manual_seed(0))
+    _fold_norms(network, example.to(weight))
+    layout = torch.channels_last if (dtype.itemsize == 2 if channels_last is None else channels_last) else None
+    return OptimizedModel(network, dtype, layout)
+
+
+class OptimizedModel(nn.Module):
+    """A `SegmentationModel` for inference only; see `optimize`."""
+
+    def __init__(self, network: SegmentationModel, dtype: torch.dtype, layout: torch.memory_format | None) -> None:
+        super().__init__()
+        self.network = network.to(dtype)
+        self.dtype, self.layout = dtype, layout
+        if layout is not None:
+            self.network.to(memory_format=layout)  # type: ignore[call-overload]
+        self.num_classes, self.align_corners = network.num_classes, network.align_corners
+        self.eval()
+
+    def train(self, mode: bool = True) -> OptimizedModel:
+        """Stays in eval mode.
+
+        Raises:
+            ValueError: asked for training; its batch norms are gone.
+        """
+        if mode:
+            raise ValueError("an optimized network cannot be trained; train the one that it was made from")
+        return super().train(mode)
+
+    @torch.no_grad()
+    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
+        """Logits in float32 at the head's resolution."""
+        images = images.to(self.dtype)
+        return self.network.logits(
+            images if self.layout is None else images.contiguous(memory_format=self.layout)
+        ).float()
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K H W"]:
+        return self.network.upsample(self.logits(images), images.shape[-2:])
+
+
+def _fold_norms(network: SegmentationModel, example: Tensor) -> None:
+    """Fold every batch norm that takes a convolution's result as it is into that convolution."""
+    pairs, expected = _norms_after_convolutions(network, example)
+    names = {module: name for name, module in network.named_modules()}
+    for conv, norm in pairs:
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None
+        assert variance is not None
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
+        )
+        network.set_submodule(names[norm], nn.Identity())
+    with torch.no_grad():
+        found = network.logits(example)
+    error, size = (found - expected).abs().max().item(), expected.abs().max().item()
+    if not error <= 1e-3 * max(size, 1.0):  # NaN too
+        raise ValueError(
+            f"folding batch norms changed the logits by {error:.2g} of {size:.2g}: a convolution's result is used "
+            "elsewhere than in its norm; this network cannot be optimized"
+        )
+
+
+def _norms_after_convolutions(
+    network: SegmentationModel, example: Tensor
+) -> tuple[list[tuple[nn.Conv2d, _BatchNorm]], Tensor]:
+    """Which norm takes the result of which convolution, each called once; and the logits of `example`."""
+    made: list[tuple[Tensor, nn.Conv2d]] = []  # kept, so that no id is given twice
+    taken: list[tuple[_BatchNorm, nn.Conv2d | None]] = []
+
+    def make(module: nn.Module, _: object, output: Tensor) -> None:
+        assert isinstance(module, nn.Conv2d)
+        made.append((output, module))
+
+    def take(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, _BatchNorm)
+        taken.append((module, next((conv for output, conv in made if output is inputs[0]), None)))
+
+    joined = [module for module in network.modules() if isinstance(module, ConvBnRelu)]
+    hooks = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            hooks.append(module.register_forward_hook(make))
+        elif isinstance(module, _BatchNorm) and module.running_mean is not None:
+            hooks.append(module.register_forward_pre_hook(take))
+    for layer in joined:
+        layer.implementation = "reference"  # calls its convolution once for all maps
+    try:
+        with torch.no_grad():
+            logits = network.logits(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for layer in joined:
+            del layer.implementation
+    norms, convs = [norm for norm, _ in taken], [conv for _, conv in made]
+    once = [(conv, norm) for norm, conv in taken if conv and norms.count(norm) == 1 and convs.count(conv) == 1]
+    return once, logits

@@ -1,0 +1,1 @@
+"""Attention maps: what a pixel attends to, as arrays and as a figure."""

@@ -1,0 +1,1 @@
+"""Costs predicted before anything runs: memory, and what a budget buys."""

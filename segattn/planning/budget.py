@@ -1,0 +1,167 @@
+"""Which networks can be had within a budget, best first by the accuracy that there is a record of.
+
+A network is a head on a backbone at an output stride. Two kinds of record, never mixed: run records of one's own, and rows that
+others have published (`report/study/published.csv`), each with its source. Only records of one data set can be ranked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segattn import records
+from segattn.cost import network_cost
+from segattn.report.study import published
+from segattn.report.study.published import Published
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+OUTPUT_STRIDES = (8, 16)
+Key = tuple[str, str, int]  # head, backbone, output stride
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What runs of one's own have reached: the mean over the seeds of one experiment."""
+
+    mean_iou: float
+    seeds: int
+    experiment: str
+    mode: str
+    crop_size: tuple[int, int]
+    iterations: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """One line: what it costs, and what is recorded of it."""
+
+    head: str
+    backbone: str
+    output_stride: int
+    cost: float
+    recorded: Recorded | None = None
+    published: Published | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.head, self.backbone, self.output_stride
+
+
+def within(
+    limit: float,
+    cost: Callable[[str, str, int], float],
+    heads: Sequence[str],
+    *,
+    recorded: dict[Key, Recorded],
+    others: dict[Key, Published],
+    backbones: Sequence[str] = BACKBONES,
+    output_strides: Sequence[int] = OUTPUT_STRIDES,
+    on_progress: Callable[[int, int], object] = lambda done, total: None,
+) -> list[Network]:
+    """The networks whose cost is at most `limit`: those recorded here first, then those published, then the rest by cost.
+
+    Raises:
+        ValueError: none is; the message names the cheapest.
+    """
+    keys = [(head, backbone, stride) for backbone in backbones for stride in output_strides for head in heads]
+    found = []
+    for number, key in enumerate(keys, start=1):
+        found.append(Network(*key, cost(*key), recorded.get(key), others.get(key)))
+        on_progress(number, len(keys))
+    fitting = [network for network in found if network.cost <= limit]
+    if not fitting:
+        least = min(found, key=lambda network: network.cost)
+        raise NothingFits(least)
+    return sorted(fitting, key=_order)
+
+
+class NothingFits(ValueError):
+    """No network is within the budget; `least` is the one that needs least."""
+
+    def __init__(self, least: Network) -> None:
+        super().__init__(f"nothing fits; {least.head} on {least.backbone} needs least")
+        self.least = least
+
+
+def _order(network: Network) -> tuple[int, float]:
+    if network.recorded is not None:
+        return 0, -network.recorded.mean_iou
+    if network.published is not None:
+        return 1, -network.published.mean_iou
+    return 2, network.cost
+
+
+def counted(what: str, input_size: tuple[int, int], num_classes: int, mode: str) -> Callable[[str, str, int], float]:
+    """A cost of `network_cost` ("flops", "macs", "study" or "parameters") for one image."""
+
+    def cost(head: str, backbone: str, output_stride: int) -> float:
+        found = network_cost(
+            head,
+            input_size=input_size,
+            num_classes=num_classes,
+            backbone=backbone,
+            output_stride=output_stride,
+            mode=mode,
+        )
+        figure: int = getattr(found.network, what)
+        return figure
+
+    return cost
+
+
+# Records ---------------------------------------------------------------------------------------------------------------
+def run_records(folder: str | os.PathLike[str]) -> list[records.RunRecord]:
+    """Every run record in a folder and below it.
+
+    Raises:
+        ValueError: no such folder, or no run record in it; a record that cannot be read.
+    """
+    paths = sorted(Path(folder).rglob("record.json"))
+    if not paths:
+        raise ValueError(
+            f"{folder}: no run records (record.json) in it; give the folder that `segattn study` has written"
+        )
+    return [record for record in map(records.read, paths) if isinstance(record, records.RunRecord)]
+
+
+def recorded_here(runs: Iterable[records.RunRecord], dataset: str, mode: str) -> dict[Key, Recorded]:
+    """The best experiment of each network on a data set."""
+    groups: dict[tuple[Key, str], list[records.RunRecord]] = defaultdict(list)
+    for run in runs:
+        if run.dataset.lower() == dataset.lower() and run.mode == mode:
+            model = run.config.get("model", {})
+            key = (run.head, str(model.get("backbone", "")), int(model.get("output_stride", 0)))
+            groups[key, run.experiment].append(run)
+    found: dict[Key, Recorded] = {}
+    for (key, experiment), group in groups.items():
+        mean = sum(run.scores.mean_iou for run in group) / len(group)
+        if key not in found or mean > found[key].mean_iou:
+            height, width = group[0].config.get("augmentation", {}).get("crop_size", (0, 0))
+            found[key] = Recorded(mean, len(group), experiment, mode, (height, width), group[0].iterations)
+    return found
+
+
+def published_by_others(dataset: str) -> dict[Key, Published]:
+    """The best published row of each network on a data set, at one scale."""
+    found: dict[Key, Published] = {}
+    for row in published.on(dataset):
+        network = backbone_of(row.backbone)
+        if network is not None and (
+            (row.head, *network) not in found or row.mean_iou > found[row.head, *network].mean_iou
+        ):
+            found[row.head, *network] = row
+    return found
+
+
+def backbone_of(written: str) -> tuple[str, int] | None:
+    """Our name and the output stride of a backbone as a model zoo writes it; None for what is not ours.
+
+    >>> backbone_of("R-101-D8"), backbone_of("ResNet50_OS8"), backbone_of("R-101b-D8")
+    (('resnet101', 8), ('resnet50', 8), None)
+    """
+    match = re.fullmatch(r"(?:R-|ResNet)(\d+)(?:-D|_OS)(\d+)", written)
+    return (f"resnet{match[1]}", int(match[2])) if match else None

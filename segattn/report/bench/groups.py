@@ -1,0 +1,213 @@
+"""Bench records made readable: what each case reached of the machine's limits, and against the reference form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segattn import records
+from segattn.records import BenchRecord
+from segattn.records.measurements import Case, MachineLimit, Result
+
+ARITHMETIC, MEMORY = "arithmetic", "memory"
+TRAINING_NOTE = (
+    "Training counts as three times the forward pass: a product's backward pass is two products of its size."
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A result beside the limits measured in the same rounds."""
+
+    result: Result
+    limit: MachineLimit | None
+    reference: Result | None
+    """The same case in the reference form, in the same rounds."""
+
+    @property
+    def case(self) -> Case:
+        return self.result.case
+
+    @property
+    def median_ms(self) -> float | None:
+        return None if self.result.latency is None else self.result.latency.median_ms
+
+    @property
+    def images_per_second(self) -> float | None:
+        return None if self.median_ms is None else self.case.batch / self.median_ms * 1000
+
+    @property
+    def extra_bytes(self) -> int | None:
+        return None if self.result.memory is None else self.result.memory.extra_bytes
+
+    @property
+    def flops_per_second(self) -> float | None:
+        """FLOPs of the equation by the median time."""
+        if self.median_ms is None or self.result.work is None:
+            return None
+        return self.result.work.flops / self.median_ms * 1000
+
+    @property
+    def share(self) -> float | None:
+        """Of the rate of a matrix product in that dtype."""
+        if self.flops_per_second is None or self.limit is None:
+            return None
+        return self.flops_per_second / self.limit.product_flops
+
+    @property
+    def intensity(self) -> float | None:
+        """FLOPs for each byte that the operators read and write."""
+        work = self.result.work
+        return None if work is None or not work.bytes else work.flops / work.bytes
+
+    @property
+    def roof(self) -> float | None:
+        """FLOPs a second that the machine allows at this intensity: the product's rate or the bandwidth's, the lower one."""
+        if self.intensity is None or self.limit is None:
+            return None
+        return min(self.limit.product_flops, self.intensity * self.limit.bandwidth)
+
+    @property
+    def roof_share(self) -> float | None:
+        """Of the roof; above 1 where the caches hold what the count has moved."""
+        if self.flops_per_second is None or not self.roof:
+            return None
+        return self.flops_per_second / self.roof
+
+    @property
+    def bound(self) -> str | None:
+        """By what the roof bounds it."""
+        if self.roof is None or self.limit is None:
+            return None
+        return ARITHMETIC if self.roof == self.limit.product_flops else MEMORY
+
+    @property
+    def time_ratio(self) -> float | None:
+        """How many times faster than the reference form."""
+        if self.median_ms is None or self.reference is None or self.reference.latency is None:
+            return None
+        return self.reference.latency.median_ms / self.median_ms
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """Extra memory as a share of the reference form's."""
+        if self.extra_bytes is None or self.reference is None or self.reference.memory is None:
+            return None
+        return self.extra_bytes / max(self.reference.memory.extra_bytes, 1)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Results of one setting, which can be compared with one another."""
+
+    title: str
+    lines: tuple[Line, ...]
+
+    @property
+    def compares(self) -> bool:
+        """Whether any line has a reference form beside it."""
+        return any(line.reference is not None for line in self.lines)
+
+
+def read(path: str | os.PathLike[str]) -> BenchRecord:
+    """Read a bench record.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    record = records.read(path)
+    if not isinstance(record, BenchRecord):
+        raise ValueError(f"{path}: a {record.kind} record, not one of `segattn bench`")
+    return record
+
+
+def lines(record: BenchRecord) -> list[Line]:
+    """Every result with its limits, in the order of the record."""
+    limits = {(limit.group, limit.dtype): limit for limit in record.limits}
+    references = {
+        _but_form(result.case): result for result in record.results if result.case.implementation == "reference"
+    }
+    found = []
+    for result in record.results:
+        reference = references.get(_but_form(result.case))
+        limit = limits.get((result.group, result.case.dtype)) if result.latency else None
+        found.append(Line(result, limit, None if reference is result else reference))
+    return found
+
+
+def groups(record: BenchRecord) -> list[Group]:
+    """Lines by setting, in the order of the record."""
+    found: dict[str, list[Line]] = {}
+    for line in lines(record):
+        found.setdefault(setting(line.case), []).append(line)
+    return [Group(title, tuple(members)) for title, members in found.items()]
+
+
+def setting(case: Case) -> str:
+    """What cases of one table agree in, in words."""
+    height, width = case.input_size
+    rows, columns = case.map_size
+    size = f"{height}x{width} pixels" if case.part == "network" else f"map {rows}x{columns} ({height}x{width} pixels)"
+    whole = f"{case.backbone} at output stride {case.output_stride}, {case.mode} heads"
+    return ", ".join([f"{case.part}, {case.phase}", size, f"batch {case.batch}", case.dtype, *unusual(case), whole])
+
+
+def unusual(case: Case) -> list[str]:
+    """What is not as in most cases, in words."""
+    scaled = [f"features times {case.feature_scale:g}"] * (case.feature_scale != 1)
+    return ["channels-last"] * case.channels_last + ["compiled"] * case.compile + scaled
+
+
+def machine(record: BenchRecord) -> str:
+    """The machine in one line."""
+    where = record.environment
+    device = where.processor if where.device == "cpu" else where.device
+    threads = f"{where.threads} thread{'s' * (where.threads != 1)}"
+    clock = f", {where.clock_mhz:,.0f} MHz" if where.clock_mhz else ""
+    governor = f" ({where.governor})" if where.governor else ""
+    return f"{device}, {threads}{clock}{governor}, torch {where.torch}, {where.system}"
+
+
+def limits_text(record: BenchRecord) -> list[str]:
+    """What the machine reached, a line for each dtype: medians over the groups' rounds, the range where they differ."""
+    found = []
+    for dtype in dict.fromkeys(limit.dtype for limit in record.limits):
+        own = [limit for limit in record.limits if limit.dtype == dtype]
+        best = max(limit.product_flops_best for limit in own)
+        size = own[0].product_size
+        found.append(
+            f"{dtype}: {_range([limit.product_flops / 1e9 for limit in own])} GFLOP/s for products of {size} x {size}"
+            f" (best {best / 1e9:,.0f})"
+        )
+    if record.limits:
+        rates = _range([limit.bandwidth / 1e9 for limit in record.limits])
+        copied = record.limits[0].copy_bytes / 2**20
+        found.append(f"memory: {rates} GB/s read and written for a copy of {copied:,.0f} MiB")
+    return found
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,.0f}" if f"{low:,.0f}" == f"{high:,.0f}" else f"{low:,.0f} to {high:,.0f}"
+
+
+def _but_form(case: Case) -> tuple[object, ...]:
+    return tuple(value for name, value in vars(case).items() if name != "implementation")
+
+
+def is_bench(paths: Iterable[str | os.PathLike[str]]) -> bool:
+    """Whether all of the paths are bench records."""
+    found = [Path(path) for path in paths]
+    return bool(found) and all(path.is_file() and _kind(path) == "bench" for path in found)
+
+
+def _kind(path: Path) -> object:
+    import msgspec
+
+    try:
+        raw = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+    return raw.get("kind") if isinstance(raw, dict) else None

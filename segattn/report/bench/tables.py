@@ -1,0 +1,258 @@
+"""Bench records as text: the terminal's table, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from segattn.records import BenchRecord
+from segattn.report.bench.groups import TRAINING_NOTE, Group, Line, groups, limits_text, lines, machine, unusual
+from segattn.report.bench.scaling import curves, statements
+from segattn.report.shared.text import MISSING, csv_cell, markdown_line, markdown_text
+
+MEBIBYTE = 2**20
+_WIDE = 110
+"""Columns from which on the terminal has the whole table."""
+_SPARE = ("p95\nms", "images\n/s", "\nGFLOPs", "FLOP\n/byte")
+EXPONENT_HEADINGS = ("head", "of", "measured", "ledger's FLOPs", "leading term", "sizes fitted")
+_WORDS = ("head", "form", "bound\nby")
+
+
+def headings(group: Group) -> list[str]:
+    """Headings of a group's table, a line break where the terminal breaks."""
+    found = ["head"]
+    if _forms(group):
+        found.append("form")
+    found += ["median\nms", "quartiles\nms", "p95\nms", "images\n/s", "extra\nMiB"]
+    if group.compares:
+        found += ["times\nfaster", "of its\nmemory"]
+    return [*found, "\nGFLOPs", "GFLOP\n/s", "% of\nproduct", "FLOP\n/byte", "bound\nby"]
+
+
+def cells(group: Group, line: Line) -> list[str]:
+    """One line of a group's table, under `headings`."""
+    latency, work = line.result.latency, line.result.work
+    found = [line.case.head]
+    if _forms(group):
+        found.append(line.case.implementation)
+    found += [
+        number(line.median_ms),
+        MISSING if latency is None else f"{number(latency.lower_quartile_ms)}-{number(latency.upper_quartile_ms)}",
+        number(None if latency is None else latency.p95_ms),
+        number(line.images_per_second),
+        number(None if line.extra_bytes is None else line.extra_bytes / MEBIBYTE),
+    ]
+    if group.compares:
+        found += [
+            MISSING if line.time_ratio is None else f"{line.time_ratio:.2f}",
+            MISSING if line.memory_ratio is None else f"{line.memory_ratio:.3f}",
+        ]
+    return [
+        *found,
+        number(None if work is None else work.flops / 1e9),
+        number(None if line.flops_per_second is None else line.flops_per_second / 1e9),
+        MISSING if line.share is None else f"{100 * line.share:.0f}",
+        number(line.intensity),
+        line.bound or MISSING,
+    ]
+
+
+def word_columns(group: Group) -> list[str]:
+    """Those of `headings`, on one line, that stand over words."""
+    return [" ".join(heading.split()) for heading in headings(group) if heading in _WORDS]
+
+
+def exponent_rows(record: BenchRecord) -> list[list[str]]:
+    """A line for each curve of the record's sweep, under `EXPONENT_HEADINGS`; none without a sweep."""
+    found = []
+    every = curves(record)
+    several = len({curve.setting for curve in every}) > 1
+    for curve in every:
+        figures = (curve.exponent, curve.counted if curve.quantity == "time" else None)
+        found.append(
+            [
+                f"{curve.label} ({curve.setting})" if several else curve.label,
+                curve.quantity,
+                *(MISSING if value is None else f"{value:.2f}" for value in figures),
+                MISSING if curve.leading is None else f"{curve.leading:g}",
+                f"{len(curve.fitted_sizes)} of {len(curve.positions)}",
+            ]
+        )
+    return found
+
+
+def trouble(group: Group) -> list[str]:
+    """A sentence for each case that has no figures, or is lacking some."""
+    return [
+        f"{_label(line, group)}: {line.result.outcome}" + (f": {line.result.message}" if line.result.message else "")
+        for line in group.lines
+        if line.result.outcome != "ok" or line.result.message
+    ]
+
+
+def notes(record: BenchRecord) -> list[str]:
+    """What the columns mean, and where they were measured."""
+    methods = dict.fromkeys(result.memory.method for result in record.results if result.memory)
+    found = [
+        f"{record.rounds} rounds in turns after {record.warmup} to warm up (fewer where the budget of seconds ended them);"
+        " median, quartiles and 95th percentile over the rounds.",
+        f"Extra: peak memory above module and inputs, in a process of its own ({', '.join(methods) or 'not measured'}).",
+        "GFLOPs: 2 per multiply-add of the equation, whichever form computes it. % of product: of the rate of a matrix"
+        " product in that dtype, timed in the same rounds. FLOP/byte: by the bytes that the operators read and write.",
+    ]
+    if any(result.case.phase == "training" for result in record.results):
+        found.append(TRAINING_NOTE)
+    if any(result.case.dtype in ("bf16", "fp16") for result in record.results):
+        found.append("bf16 and fp16: autocast with weights in fp32, as training and evaluation have it.")
+    found += schedules(record)
+    return [*found, *limits_text(record), f"Measured on {machine(record)}."]
+
+
+def schedules(record: BenchRecord) -> list[str]:
+    """How long the study's 80,000 steps would take by the measured ones, a sentence for each setting with networks' training."""
+    found = []
+    for group in groups(record):
+        times = [
+            f"{_label(line, group)} {number(line.median_ms * 80_000 / 3.6e6)}"
+            for line in group.lines
+            if line.median_ms is not None and (line.case.part, line.case.phase) == ("network", "training")
+        ]
+        if times:
+            case = group.lines[0].case
+            what = ", ".join([f"batch {case.batch}", case.dtype, *unusual(case)])
+            found.append(f"80,000 such steps ({what}), without loading data, in hours: {', '.join(times)}.")
+    return found
+
+
+def _label(line: Line, group: Group) -> str:
+    """Head, and form where the group has several."""
+    return f"{line.case.head} ({line.case.implementation})" if _forms(group) else line.case.head
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, without an exponent.
+
+    >>> number(1234.5), number(12.345), number(0.01234)
+    ('1,234', '12.3', '0.0123')
+    """
+    if value is None:
+        return MISSING
+    if value >= 100:
+        return f"{value:,.0f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 1 or value == 0 else f"{value:.3g}"
+
+
+def show(record: BenchRecord, console: Console) -> None:
+    """Print the tables, what went wrong, and what they mean."""
+    for group in groups(record):
+        console.print(Text(group.title, style="italic"))
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+        shown = [n for n, heading in enumerate(headings(group)) if console.width >= _WIDE or heading not in _SPARE]
+        for heading in (headings(group)[n] for n in shown):
+            justify: Literal["left", "right"] = "left" if heading in _WORDS else "right"
+            table.add_column(heading, justify=justify, no_wrap=True, vertical="bottom")
+        best = _best(group)
+        for line in group.lines:
+            texts = cells(group, line)
+            table.add_row(*(Text(texts[n]) for n in shown), style="bold" if line is best else None)
+        console.print(table)
+        for sentence in trouble(group):
+            console.print(Text(sentence, style="yellow"))
+        console.print()
+    rows = exponent_rows(record)
+    if rows:
+        console.print(Text("Exponents of N = H W over the larger half of the sizes", style="italic"))
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for number_, heading in enumerate(EXPONENT_HEADINGS):
+            table.add_column(heading, justify="left" if number_ < 2 else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+        for sentence in statements(curves(record)):
+            console.print(Text(f"{sentence}."))
+        console.print()
+    for note in notes(record):
+        console.print(Text(note, style="dim"))
+
+
+def markdown(record: BenchRecord) -> str:
+    """The tables as Markdown."""
+    found = [f"# {markdown_text(record.suite)}: {markdown_text(machine(record))}", ""]
+    for group in groups(record):
+        names = [" ".join(heading.split()) for heading in headings(group)]
+        left = 2 if _forms(group) else 1
+        found += [f"**{markdown_text(group.title)}**", "", markdown_line(names)]
+        found.append("|" + "|".join([":--"] * left + ["--:"] * (len(names) - left)) + "|")
+        found += [markdown_line(cells(group, line)) for line in group.lines]
+        found += ["", *(f"- {markdown_text(sentence)}" for sentence in trouble(group)), ""]
+    rows = exponent_rows(record)
+    if rows:
+        found += ["**Exponents of N = H W**", "", markdown_line(list(EXPONENT_HEADINGS)), "|:--|:--|--:|--:|--:|--:|"]
+        found += [markdown_line(row) for row in rows]
+        found += ["", *(f"- {markdown_text(sentence)}." for sentence in statements(curves(record))), ""]
+    found += [f"- {markdown_text(note)}" for note in notes(record)]
+    made = f"Made by `{record.command.replace('`', chr(39))}`, {record.created[:10]}."
+    return "\n".join([*found, "", made]).replace("\n\n\n", "\n\n") + "\n"
+
+
+def csv_text(record: BenchRecord) -> str:
+    """One line a case, every digit; an empty field where there is no figure."""
+    rows = [_fields(line) for line in lines(record)]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _fields(line: Line) -> dict[str, object]:
+    case, result = asdict(line.case), line.result
+    for name in ("input_size", "map_size"):
+        case[name] = "x".join(map(str, case[name]))
+    case["head"] = csv_cell(str(case["head"]))
+    latency, memory, work, limit = result.latency, result.memory, result.work, line.limit
+    return {
+        **case,
+        "group": result.group,
+        "outcome": result.outcome,
+        "message": csv_cell(result.message),
+        "rounds": len(latency.samples_ms) if latency else 0,
+        "median_ms": latency and latency.median_ms,
+        "lower_quartile_ms": latency and latency.lower_quartile_ms,
+        "upper_quartile_ms": latency and latency.upper_quartile_ms,
+        "p95_ms": latency and latency.p95_ms,
+        "images_per_second": line.images_per_second,
+        "extra_bytes": memory and memory.extra_bytes,
+        "total_bytes": memory and memory.total_bytes,
+        "reserved_bytes": memory and memory.reserved_bytes,
+        "flops": work and work.flops,
+        "other": work and work.other,
+        "bytes": work and work.bytes,
+        "flops_per_second": line.flops_per_second,
+        "product_flops_per_second": limit and limit.product_flops,
+        "bandwidth": limit and limit.bandwidth,
+        "share_of_product": line.share,
+        "share_of_roof": line.roof_share,
+        "bound": line.bound,
+        "times_faster_than_reference": line.time_ratio,
+        "memory_of_reference": line.memory_ratio,
+    }
+
+
+def _forms(group: Group) -> bool:
+    return any(line.case.implementation != "auto" for line in group.lines)
+
+
+def _best(group: Group) -> Line | None:
+    """The fastest, where there is anything to be faster than."""
+    timed: Sequence[Line] = [line for line in group.lines if line.median_ms is not None]
+    return min(timed, key=lambda line: line.median_ms or 0.0) if len(timed) > 1 else None

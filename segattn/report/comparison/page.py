@@ -1,0 +1,65 @@
+"""A comparison of two networks as one HTML page, of the same pieces as the report's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from segattn.report.comparison import tables as texts
+from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
+from segattn.report.shared import template
+from segattn.report.study.page import FILTERS, context
+
+_WIDTH = 168
+"""Of the small plots of difference and interval, in pixels."""
+_LEAST = 0.005
+"""Half a point: what the plots' scale ends at least at, so that a tie looks like one."""
+
+
+def page(comparison: Comparison) -> str:
+    """The whole page."""
+    values = context(comparison.study, [])
+    values |= {
+        "title": texts.title(comparison),
+        "finding": texts.finding(comparison),
+        "headline": texts.headline(comparison),
+        "notes": texts.notes(comparison),
+        "a": comparison.a,
+        "b": comparison.b,
+        "scores": _plotted([comparison.total, *comparison.details]),
+        "class_lines": _plotted(comparison.classes),
+        "image_lines": comparison.images[:MOST_IMAGES],
+        "num_images": len(comparison.images),
+        "few": texts.FEW,
+    }
+    return template.render("compare.html", values, FILTERS)
+
+
+def _plotted(lines: list[Line]) -> list[dict[str, Any]]:
+    """Each line with its cells, and the marks of its small plot in pixels: zero is in the middle."""
+    ends = [
+        abs(end)
+        for line in lines
+        for end in (line.difference.low, line.difference.high, line.difference.value)
+        if end is not None and end == end
+    ]
+    scale = max([_LEAST, *ends])
+
+    def across(value: float) -> float:
+        return round(_WIDTH / 2 + value / scale * (_WIDTH / 2 - 6), 1)
+
+    found = []
+    for line in lines:
+        both = line.a is not None and line.b is not None
+        low, high = line.difference.low, line.difference.high
+        found.append(
+            {
+                "line": line,
+                "p": texts.p_text(line.p),
+                "mark": texts.mark(line),
+                "interval": texts.interval_text(low, high),
+                "x": across(line.difference.value) if both else None,
+                "ends": [across(low), across(high)] if low is not None and high is not None else None,
+                "width": _WIDTH,
+            }
+        )
+    return found

@@ -1,0 +1,1 @@
+"""What the pages and tables of a study, a comparison and a benchmark share."""

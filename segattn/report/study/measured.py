@@ -1,0 +1,76 @@
+"""Latency and memory of a study's networks, out of bench records: one setting for the whole table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from segattn.records import BenchRecord, Cost
+from segattn.report.bench.groups import Group, Line, groups, machine
+
+_PARTS = ("mechanism", "head", "network")
+_FORMS = ("reference", "fast", "auto")
+Network = tuple[str, str]
+"""Head and mode."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of one setting on one machine."""
+
+    part: str
+    title: str
+    """The setting in words."""
+    machine: str
+    rounds: int
+    lines: dict[Network, Line]
+
+    def latency_ms(self, network: Network) -> float | None:
+        """Median time of one pass; None where it was not measured."""
+        return self.lines[network].median_ms if network in self.lines else None
+
+    def extra_bytes(self, network: Network) -> int | None:
+        """Peak memory above weights and inputs; None where it was not measured."""
+        return self.lines[network].extra_bytes if network in self.lines else None
+
+    @property
+    def note(self) -> str:
+        """What the figures are, in a sentence or two."""
+        return (
+            f"Latency: median of {self.rounds} passes or fewer; memory: peak above weights and inputs. Of the {self.title}, on"
+            f" {self.machine}."
+        )
+
+
+def choose(records: Iterable[BenchRecord], networks: Sequence[Network], cost: Cost | None) -> Measured | None:
+    """The setting that says most about `networks`: inference, of the whole network before a part of it, at the size and with the
+    backbone of the table's cost columns, of most networks, in fp32; the first of equals. None where no setting has any.
+    """
+    best: tuple[tuple[object, ...], Measured] | None = None
+    for record in records:
+        for group in groups(record):
+            found = _lines(group, networks)
+            case = group.lines[0].case
+            if not found or case.phase != "inference":
+                continue
+            rank = (
+                _PARTS.index(case.part),
+                cost is not None and case.input_size == cost.input_size,
+                cost is not None and case.backbone == cost.backbone,
+                len(found),
+                case.dtype == "fp32",
+                -case.batch,
+            )
+            if best is None or rank > best[0]:
+                best = rank, Measured(case.part, group.title, machine(record), record.rounds, found)
+    return best[1] if best else None
+
+
+def _lines(group: Group, networks: Sequence[Network]) -> dict[Network, Line]:
+    """Of each network the form that is chosen by itself, else the fast one, else the equation written out."""
+    found: dict[Network, Line] = {}
+    for line in sorted(group.lines, key=lambda line: _FORMS.index(line.case.implementation)):
+        network = (line.case.head, line.case.mode)
+        if network in networks and (line.median_ms is not None or line.extra_bytes is not None):
+            found[network] = line
+    return found

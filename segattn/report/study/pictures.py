@@ -1,0 +1,164 @@
+"""Example predictions and their errors as data URIs: small enough for a page, safe to embed."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segattn.records import Example
+from segattn.report.shared import images
+from segattn.report.study.results import Study
+from segattn.report.study.rows import Run
+
+EXAMPLES = 6
+"""Most validation images shown."""
+WIDTH = 480
+"""Most pixels across an embedded picture."""
+_ERROR_COLOURS = ((0, 0, 0, 0), (128, 128, 128, 110), (217, 95, 14, 255))
+"""Right, ignored and wrong pixels: nothing, grey, orange."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture with its caption."""
+
+    caption: str
+    uri: str | None
+    problem: str = ""
+    """Why there is no picture."""
+    error: str | None = None
+    """Where the prediction is wrong, as a picture of its size; None where that cannot be told from the pictures."""
+    wrong: float | None = None
+    """Share of the counted pixels that are wrong."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One validation image: photograph, label, and what each network predicts."""
+
+    name: str
+    tiles: list[Tile]
+    disagreement: float | None
+    """Standard deviation over the networks of the image's mean IoU."""
+
+
+def disagreements(study: Study) -> dict[str, float]:
+    """How much the networks disagree on each image: the standard deviation over rows of its mean IoU, seeds averaged.
+
+    Empty where a run has not recorded its images, or there is one network only.
+    """
+    if len(study.rows) < 2:
+        return {}
+    try:
+        for row in study.rows[1:]:
+            images.check_same(study.rows[0].images[0], row.images[0], study.rows[0].label, row.label)
+        values = np.array([np.mean([run.mean_iou() for run in row.images], axis=0) for row in study.rows])
+    except ValueError:  # an order to show pictures in is all that is lost
+        return {}
+    spread = values.std(axis=0, ddof=1)
+    names = study.rows[0].images[0].names
+    return {name: float(value) for name, value in zip(names, spread, strict=True) if not np.isnan(value)}
+
+
+def strips(study: Study) -> tuple[list[Strip], int]:
+    """The six images on which the networks disagree most of those that the records show, and how many these are in all."""
+    chosen: dict[str, list[tuple[str, Run]]] = {}
+    for row in study.rows:
+        seen = set()
+        for run in row.runs:  # of each row, the lowest seed that shows the image
+            for example in run.record.examples:
+                if example.name not in seen:
+                    seen.add(example.name)
+                    chosen.setdefault(example.name, []).append((row.label, run))
+    spread = disagreements(study)
+    names = sorted(chosen, key=lambda name: (-spread.get(name, 0), name))
+    return [_strip(name, chosen[name], spread.get(name)) for name in names[:EXAMPLES]], len(names)
+
+
+def _strip(name: str, shown: list[tuple[str, Run]], disagreement: float | None) -> Strip:
+    found = [(label, run, next(e for e in run.record.examples if e.name == name)) for label, run in shown]
+    _, run, example = found[0]
+    tiles = [_tile("image", run, example.image, photograph=True)]
+    with_label = [(run, example.label) for _, run, example in found if example.label is not None]
+    if with_label:
+        tiles.append(_tile("label", *with_label[0], photograph=False))
+    for label, run, example in found:
+        tile = _tile(label, run, example.prediction, photograph=False)
+        error, wrong = _error(run, example) if tile.uri else (None, None)
+        tiles.append(dataclasses.replace(tile, error=error, wrong=wrong))
+    return Strip(name, tiles, disagreement)
+
+
+def _error(run: Run, example: Example) -> tuple[str | None, float | None]:
+    """Where coloured label and prediction differ, and on which share of the pixels; ignored pixels are black in the label."""
+    palette = run.record.palette
+    if example.label is None or (0, 0, 0) in palette or len(set(palette)) < len(palette):
+        return None, None  # black is a class, or classes share a colour: the pictures do not tell
+    try:
+        with (
+            Image.open(_inside(run, example.label)) as label,
+            Image.open(_inside(run, example.prediction)) as predicted,
+        ):
+            if label.size != predicted.size:
+                return None, None
+            truth, guess = np.asarray(label.convert("RGB")), np.asarray(predicted.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None, None  # the tile of the picture itself says what is wrong with it
+    counted = truth.any(axis=2)
+    wrong = counted & (truth != guess).any(axis=2)
+    picture = Image.fromarray(np.where(wrong, 2, np.where(counted, 0, 1)).astype(np.uint8), "P")
+    picture.putpalette([value for colour in _ERROR_COLOURS for value in colour], "RGBA")
+    if picture.width > WIDTH:
+        picture = picture.resize(
+            (WIDTH, max(1, round(picture.height * WIDTH / picture.width))), Image.Resampling.NEAREST
+        )
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return _data_uri(stream, "png"), float(wrong.sum() / max(1, counted.sum()))
+
+
+def _tile(caption: str, run: Run, path: str, *, photograph: bool) -> Tile:
+    """Embed a picture of a run; only files of its study are read, and they are encoded anew."""
+    try:
+        file = _inside(run, path)
+    except ValueError:
+        return Tile(caption, None, "outside the study's folder")
+    try:
+        with Image.open(file) as picture:
+            return Tile(caption, _uri(picture, photograph=photograph))
+    except FileNotFoundError:
+        return Tile(caption, None, f"{Path(path).name} is missing")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return Tile(caption, None, f"{Path(path).name} is not readable")
+
+
+def _inside(run: Run, path: str) -> Path:
+    file = (run.folder / path).resolve()
+    if not file.is_relative_to(run.folder.resolve().parent):
+        raise ValueError(f"{file}: outside the study's folder")
+    return file
+
+
+def _uri(picture: Image.Image, *, photograph: bool) -> str:
+    image = picture.convert("RGB")
+    if image.width > WIDTH:
+        size = (WIDTH, max(1, round(image.height * WIDTH / image.width)))
+        image = image.resize(size, Image.Resampling.LANCZOS if photograph else Image.Resampling.NEAREST)
+    stream = io.BytesIO()
+    if photograph:
+        image.save(stream, "JPEG", quality=85, optimize=True)
+        kind = "jpeg"
+    else:
+        image.quantize(256, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
+        kind = "png"
+    return _data_uri(stream, kind)
+
+
+def _data_uri(stream: io.BytesIO, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -1,0 +1,111 @@
+"""What was run and where: configurations and environments side by side, what they share and where they differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segattn.report.study.results import Study
+from segattn.report.study.rows import Run
+
+BY_DESIGN = ("name", "seed", "model.head", "model.mode", "model.head_options")
+"""Settings that are meant to differ between the runs of a comparison."""
+_NAMES = 4
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: its value in every run, or each value with the runs that have it."""
+
+    key: str
+    values: list[tuple[str, str]]
+    """(value, runs that have it); the second is empty where all agree."""
+    flagged: bool
+    """The runs differ where a comparison wants them equal."""
+
+
+def settings(study: Study) -> list[Setting]:
+    """The configurations as resolved, one setting a line, those that differ first."""
+    return _merge([(run, flatten(run.record.config)) for run in study.runs], BY_DESIGN)
+
+
+def environments(study: Study) -> list[Setting]:
+    """Versions and machines."""
+    found = []
+    for run in study.runs:
+        values = dataclasses.asdict(run.record.environment)
+        found.append((run, {key: _text(value) for key, value in values.items()}))
+    return _merge(found, ())
+
+
+def measures(study: Study) -> list[Setting]:
+    """How the runs were scored: definition of the metric, inference, images, iterations."""
+    found = []
+    for run in study.runs:
+        record = run.record
+        values = {"mIoU": record.scores.definition, "inference": record.scores.inference}
+        values |= {"images": str(record.scores.num_images), "iterations": f"{record.iterations:,}"}
+        values |= {"ignored label": str(record.ignore_index), "split": f"{record.dataset} {record.split}"}
+        found.append((run, values))
+    return _merge(found, ())
+
+
+def warnings(study: Study) -> list[str]:
+    """What makes the rows of the table not quite comparable, in one sentence each."""
+    found = []
+    for kind, group in [
+        ("settings", settings(study)),
+        ("scoring", measures(study)),
+        ("environment", environments(study)),
+    ]:
+        keys = [setting.key for setting in group if setting.flagged]
+        if keys:
+            found.append(f"The runs differ in {kind}: {', '.join(keys)}. See Protocol.")
+    if len({row.n for row in study.rows}) > 1:
+        found.append("The rows have different numbers of seeds; see column n.")
+    return found
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings under dotted names.
+
+    >>> flatten({"optimizer": {"lr": 0.01}, "crop": [97, 193]})
+    {'optimizer.lr': '0.01', 'crop': '[97, 193]'}
+    """
+    found: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            found |= flatten(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = _text(value)
+    return found
+
+
+def _merge(values: list[tuple[Run, dict[str, str]]], by_design: tuple[str, ...]) -> list[Setting]:
+    keys = dict.fromkeys(key for _, found in values for key in found)
+    merged = []
+    for key in keys:
+        holders: dict[str, list[Run]] = {}
+        for run, found in values:
+            holders.setdefault(found.get(key, "(not set)"), []).append(run)
+        differs = len(holders) > 1
+        pairs = [(value, _runs_text(runs) if differs else "") for value, runs in holders.items()]
+        merged.append(Setting(key, pairs, differs and not _is_under(key, by_design)))
+    return sorted(merged, key=lambda setting: not setting.flagged)
+
+
+def _is_under(key: str, names: tuple[str, ...]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def _runs_text(runs: list[Run]) -> str:
+    names = [f"{run.record.head} s{run.record.seed}" for run in runs]
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

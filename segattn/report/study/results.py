@@ -1,0 +1,177 @@
+"""Records read from disk and gathered into rows: one row per head and mode, its seeds together."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from segattn import records
+from segattn.records import BenchRecord, Cost, RunRecord, StudyRecord
+from segattn.report.shared import student
+from segattn.report.shared.sources import record_files
+from segattn.report.study.measured import Measured, choose
+from segattn.report.study.rows import BASELINE, Row, Run
+from segattn.report.study.verdict import Verdict, verdict
+
+Source = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything a report is made of: rows in falling order of mean IoU, and the study records they came with."""
+
+    rows: list[Row]
+    studies: list[StudyRecord]
+    benches: list[BenchRecord] = field(default_factory=list)
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run, in the order of the rows."""
+        return [run for row in self.rows for run in row.runs]
+
+    @property
+    def first(self) -> RunRecord:
+        """Any run: data set, split and classes are the same in all."""
+        return self.rows[0].runs[0].record
+
+    @property
+    def seeds(self) -> int:
+        """The smallest number of seeds of any row."""
+        return min(row.n for row in self.rows)
+
+    def baseline(self, row: Row) -> Row | None:
+        """The FCN that `row` is compared with: of its experiment, and of its mode where both modes have one."""
+        candidates = [other for other in self.rows if other.head == BASELINE and other.experiment == row.experiment]
+        same_mode = [other for other in candidates if other.mode == row.mode]
+        return next(iter(same_mode or candidates), None)
+
+    def delta(self, row: Row) -> student.Difference | None:
+        """Mean IoU of `row` minus that of its baseline; None for the baseline itself or where there is none."""
+        baseline = self.baseline(row)
+        return None if baseline is None or row.head == BASELINE else student.difference(row.values, baseline.values)
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """Which rows are not distinguishable from the first; None where that cannot be told."""
+        return verdict(self.rows)
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Input sizes of the cost figures, largest first."""
+        found = {cost.input_size for study in self.studies for cost in study.costs}
+        return sorted(found, key=lambda size: size[0] * size[1], reverse=True)
+
+    @cached_property
+    def cost_is_reference(self) -> bool:
+        """True: cost columns are at the reference size. False: at the size the networks were trained at."""
+        return bool(self.sizes)
+
+    def cost(self, row: Row) -> Cost | None:
+        """The cost behind the table's cost columns."""
+        return row.costs.get(self.sizes[0]) if self.cost_is_reference else row.trained_cost
+
+    @cached_property
+    def measured(self) -> Measured | None:
+        """Latency and memory of the rows, of one setting; None where no bench record has any."""
+        cost = next((cost for row in self.rows if (cost := self.cost(row))), None)
+        return choose(self.benches, [(row.head, row.mode) for row in self.rows], cost)
+
+
+def load(paths: Source | Iterable[Source]) -> Study:
+    """Read study folders, study.json files, run folders, record.json files and bench records into one comparison.
+
+    Raises:
+        ValueError: no record in a path; a record that is unreadable or of another schema; runs of different data sets,
+            splits or classes; the same head, mode and seed twice.
+    """
+    single = isinstance(paths, (str, os.PathLike))
+    sources = [Path(paths)] if single else [Path(path) for path in paths]  # type: ignore[arg-type,union-attr]
+    if not sources:
+        raise ValueError("nothing to report on: name at least one study folder, run folder or record file")
+    runs: dict[Path, Run] = {}
+    studies: dict[Path, StudyRecord] = {}
+    benches: dict[Path, BenchRecord] = {}
+    for source in sources:
+        for file in record_files(source):
+            _read_into(file, runs, studies, benches)
+    if not runs:
+        raise ValueError(f"{', '.join(map(str, sources))}: the study has no finished run yet; run the study first")
+    found = list(runs.values())
+    for run in found:
+        check(run, found[0])
+    return Study(
+        rows=_rows(found, list(studies.values())), studies=list(studies.values()), benches=list(benches.values())
+    )
+
+
+def _read_into(
+    file: Path, runs: dict[Path, Run], studies: dict[Path, StudyRecord], benches: dict[Path, BenchRecord]
+) -> None:
+    record = records.read(file)
+    if isinstance(record, BenchRecord):
+        benches.setdefault(file.resolve(), record)
+        return
+    if isinstance(record, RunRecord):
+        runs.setdefault(file.resolve(), Run(record, file.parent))
+        return
+    if file.resolve() not in studies:
+        studies[file.resolve()] = record
+        for name in record.runs:
+            path = file.parent / name
+            _read_into(path / "record.json" if path.is_dir() else path, runs, studies, benches)
+
+
+def check(run: Run, first: Run) -> None:
+    """One comparison has one data set, one split and one list of classes, and scores of that many classes."""
+    mine, other = run.record, first.record
+    for name, a, b in [("data set", mine.dataset, other.dataset), ("split", mine.split, other.split)]:
+        if a != b:
+            raise ValueError(
+                f"runs of different {name}s in one comparison: {first.name} in {first.folder} has {b!r},"
+                f" {run.name} in {run.folder} has {a!r}; report on them separately"
+            )
+    if mine.class_names != other.class_names:
+        raise ValueError(
+            f"runs of different classes in one comparison: {first.folder} has {len(other.class_names)}"
+            f" ({', '.join(other.class_names[:3])}, ...), {run.folder} has {len(mine.class_names)}"
+            f" ({', '.join(mine.class_names[:3])}, ...); report on them separately"
+        )
+    count, scores = len(mine.class_names), mine.scores
+    lengths = {len(scores.iou), len(scores.accuracy), len(scores.confusion), *map(len, scores.confusion)}
+    if lengths != {count} or len(mine.palette) != count:
+        raise ValueError(f"{run.folder}: {count} class names, but scores or palette of another number of classes")
+
+
+def _rows(runs: list[Run], studies: list[StudyRecord]) -> list[Row]:
+    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.record.experiment, run.record.head, run.record.mode].append(run)
+    several_modes = len({mode for _, _, mode in groups}) > 1
+    several_experiments = len({experiment for experiment, _, _ in groups}) > 1
+    rows = []
+    for (experiment, head, mode), members in groups.items():
+        members.sort(key=lambda run: run.record.seed)
+        for seed, count in Counter(run.record.seed for run in members).items():
+            if count > 1:
+                folders = [str(run.folder) for run in members if run.record.seed == seed]
+                raise ValueError(
+                    f"{head} ({mode}) has seed {seed} more than once: {', '.join(folders)}; name one of them"
+                )
+        qualifiers = [mode] * several_modes + [experiment] * several_experiments
+        label = f"{head} ({', '.join(qualifiers)})" if qualifiers else head
+        rows.append(Row(label, head, mode, experiment, members, _costs(experiment, head, mode, studies)))
+    return sorted(rows, key=lambda row: (-row.mean_iou, row.label))
+
+
+def _costs(experiment: str, head: str, mode: str, studies: list[StudyRecord]) -> dict[tuple[int, int], Cost]:
+    """Of the row's own study where it names the head, of any other study otherwise."""
+    found: dict[tuple[int, int], Cost] = {}
+    for study in sorted(studies, key=lambda study: study.experiment != experiment):
+        for cost in study.costs:
+            if (cost.head, cost.mode) == (head, mode):
+                found.setdefault(cost.input_size, cost)
+    return found

@@ -1,0 +1,212 @@
+"""The main table as text: Markdown, CSV and LaTeX. CSV holds full precision, the others what a reader compares."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+
+from segattn.records import Cost, PartCost
+from segattn.report.shared.text import MISSING, csv_cell, latex_text, markdown_line, markdown_text, one_line
+from segattn.report.study import details
+from segattn.report.study.results import Study
+from segattn.report.study.rows import BASELINE, Row
+from segattn.report.study.words import PARTS, UNCLEAR, finding, footnotes, percent, points, size_text
+
+
+def giga(value: int, digits: int) -> str:
+    """A count in units of 10^9."""
+    return f"{value / 1e9:,.{digits}f}"
+
+
+def mega(value: int, digits: int = 1) -> str:
+    """A count in units of 10^6."""
+    return f"{value / 1e6:,.{digits}f}"
+
+
+def cells(study: Study, row: Row) -> list[str]:
+    """One line of the main table, under `headings`."""
+    cost, delta = study.cost(row), study.delta(row)
+    spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
+    unclear = study.verdict is not None and row.label in study.verdict.unclear
+    return [
+        f"{row.label} {UNCLEAR}" if unclear else row.label,
+        percent(row.mean_iou) + spread,
+        str(row.n),
+        MISSING if delta is None else points(delta.value),
+        percent(row.pixel_accuracy),
+        *(
+            [giga(cost.mechanism.flops, 2), giga(cost.head_total.flops, 1), giga(cost.network.flops, 1)]
+            if cost
+            else [MISSING] * 3
+        ),
+        mega(cost.network.parameters) if cost else MISSING,
+        *_measured(study, row),
+        f"{row.train_seconds:,.0f}",
+    ]
+
+
+def headings(study: Study) -> list[str]:
+    """Headings of the main table; the cost columns name their convention and input size."""
+    costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
+    at = f" at {size_text(costs[0].input_size)}" if costs else ""
+    return [
+        "Head",
+        "mIoU %",
+        "n",
+        f"Δ {BASELINE}",
+        "Pixel acc. %",
+        *(f"{part.capitalize()} GFLOPs (2 per MAC){at}" for part in PARTS),
+        "Parameters M",
+        *(f"{study.measured.part.capitalize()} {what}" for what in ("latency ms", "memory MiB") if study.measured),
+        "Training s",
+    ]
+
+
+def latency_text(value_ms: float | None) -> str:
+    """Milliseconds with three significant digits; a dash where it was not measured."""
+    return MISSING if value_ms is None else f"{value_ms:,.0f}" if value_ms >= 100 else f"{value_ms:.3g}"
+
+
+def memory_text(value_bytes: int | None) -> str:
+    """Whole MiB, one decimal below ten; a dash where it was not measured."""
+    if value_bytes is None:
+        return MISSING
+    return f"{value_bytes / 2**20:,.{0 if value_bytes >= 10 * 2**20 else 1}f}"
+
+
+def _measured(study: Study, row: Row) -> list[str]:
+    """Latency and memory, where any row has them."""
+    if study.measured is None:
+        return []
+    network = (row.head, row.mode)
+    return [latency_text(study.measured.latency_ms(network)), memory_text(study.measured.extra_bytes(network))]
+
+
+def markdown(study: Study) -> str:
+    """The summary, the main table and its definitions, as Markdown."""
+    lines = [f"# {markdown_text(title(study))}", "", " ".join(markdown_text(text) for text in finding(study)), ""]
+    lines.append(markdown_line(headings(study)))
+    lines.append("|:--" + "|--:" * (len(headings(study)) - 1) + "|")
+    lines += [markdown_line(cells(study, row)) for row in study.rows]
+    lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
+    lines += _markdown_details(study)
+    lines += ["", *(f"Made by `{one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_details(study: Study) -> list[str]:
+    columns = details.columns(study)
+    if not columns:
+        return []
+    names = [f"{column.name} ({column.group.split()[0]}) %" for column in columns]
+    lines = ["", "## Boundaries, small and thin objects", "", markdown_line(["Head", "Boundary mIoU %", *names])]
+    lines.append("|:--" + "|--:" * (1 + len(names)) + "|")
+    for line in details.lines(study):
+        values = [MISSING if value is None else percent(value) for value in (line.boundary, *line.strata)]
+        lines.append(markdown_line([line.row.label, *values]))
+    return [*lines, "", markdown_text(details.definition(study))]
+
+
+def title(study: Study) -> str:
+    """A heading: the experiment and what it was measured on."""
+    experiments = list(dict.fromkeys(row.experiment for row in study.rows))
+    return f"{', '.join(experiments)}: {len(study.rows)} network{'s' * (len(study.rows) > 1)} on {study.first.dataset}"
+
+
+def csv_text(study: Study) -> str:
+    """One line a network, every digit: fractions in [0, 1], raw counts, seconds; an empty field where unknown."""
+    lines = [dict(_csv_fields(study, row)) for row in study.rows]
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | None]]:
+    record, delta = row.runs[0].record, study.delta(row)
+    yield from [("experiment", csv_cell(row.experiment)), ("head", csv_cell(row.head)), ("mode", row.mode)]
+    yield from [("dataset", csv_cell(record.dataset)), ("split", csv_cell(record.split))]
+    yield "n", row.n
+    yield "seeds", " ".join(str(run.record.seed) for run in row.runs)
+    low, high = row.interval or (None, None)
+    yield from [("mean_iou", row.mean_iou), ("mean_iou_std", row.deviation)]
+    yield from [("mean_iou_low95", low), ("mean_iou_high95", high)]
+    values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
+    yield from zip(("delta_fcn", "delta_fcn_low95", "delta_fcn_high95"), values, strict=True)
+    yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
+    if study.verdict is not None:
+        yield "p_to_first", study.verdict.p.get(row.label)
+        yield "p_to_first_test", study.verdict.test
+    yield "train_seconds", row.train_seconds
+    if study.measured is not None:
+        yield "latency_ms", study.measured.latency_ms((row.head, row.mode))
+        yield "extra_memory_bytes", study.measured.extra_bytes((row.head, row.mode))
+        yield "measured", f"{study.measured.title}, {study.measured.machine}"
+    yield from _csv_details(study, row)
+    for name, value in zip(record.class_names, row.iou, strict=True):
+        yield f"iou_{csv_cell(name)}", value
+    if row.trained_cost:
+        yield from _csv_cost("trained", row.trained_cost)
+    for size in study.sizes:
+        if size in row.costs:
+            yield from _csv_cost(f"{size[0]}x{size[1]}", row.costs[size])
+
+
+def _csv_details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
+    names = [f"mean_iou_{column.group.split()[0]}_{column.name}" for column in details.columns(study)]
+    for line in details.lines(study):
+        if line.row is row:
+            yield from zip(["boundary_mean_iou", *names], [line.boundary, *line.strata], strict=True)
+
+
+def _csv_cost(prefix: str, cost: Cost) -> Iterator[tuple[str, str | int]]:
+    yield f"{prefix}_backbone", csv_cell(cost.backbone)
+    yield f"{prefix}_input", f"{cost.input_size[0]}x{cost.input_size[1]}"
+    for name, part in parts(cost).items():
+        for unit in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):
+            yield f"{prefix}_{name}_{unit}", getattr(part, unit)
+
+
+def parts(cost: Cost) -> dict[str, PartCost]:
+    """The three parts under the names of `words.PARTS`."""
+    return dict(zip(PARTS, (cost.mechanism, cost.head_total, cost.network), strict=True))
+
+
+def latex(study: Study) -> str:
+    """The main table as a LaTeX table; needs the package booktabs."""
+    lines = [cells(study, row) for row in study.rows]
+    best = max(row.mean_iou for row in study.rows)
+    for row, line in zip(study.rows, lines, strict=True):
+        line[:] = [latex_text(cell) for cell in line]
+        if row.mean_iou == best:
+            mean, *spread = line[1].split(" ", 1)
+            line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
+    costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
+    at = f" at {latex_text(size_text(costs[0].input_size))}" if costs else ""
+    measured = ("Lat. & Mem. & ", "ms & MiB & ") if study.measured else ("", "")
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{latex_text(_caption(study))}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
+            r"\toprule",
+            rf"& & & & Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & {measured[0]}Train \\",
+            r"\cmidrule(lr){6-8}",
+            rf"Head & mIoU \% & $n$ & $\Delta$ {BASELINE} & acc.\ \% & mech. & head & network & M & {measured[1]}s \\",
+            r"\midrule",
+            *(" & ".join(line) + r" \\" for line in lines),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _caption(study: Study) -> str:
+    return " ".join([f"{title(study)}, {study.first.split} split.", *footnotes(study)])

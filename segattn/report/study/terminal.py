@@ -1,0 +1,118 @@
+"""The main table in the terminal: as wide as the window, plain where the output is not a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from segattn.report.shared.text import MISSING
+from segattn.report.study.results import Study
+from segattn.report.study.rows import BASELINE
+from segattn.report.study.tables import cells
+from segattn.report.study.words import finding, footnotes, percent, size_text
+
+_ASCII = {
+    "±": "+-",
+    "Δ": "diff",
+    "×": "x",
+    "²": "^2",
+    "–": "-",
+    "≈": "~",
+    "≥": ">=",
+    "\N{MINUS SIGN}": "-",
+    "“": '"',
+    "”": '"',
+}
+_ROOMY = 100
+"""Columns from which on cells stand two apart."""
+_WIDE = 120
+"""Columns from which on the interval of the mean is shown."""
+HEADINGS = [
+    "\nhead",
+    "mIoU\n%",
+    "\nn",
+    f"Δ\n{BASELINE}",
+    "pixel\nacc. %",
+    "mechanism\nGFLOPs",
+    "head\nGFLOPs",
+    "network\nGFLOPs",
+    "param.\nM",
+    "train\ns",
+]
+MEASURED = ["latency\nms", "memory\nMiB"]
+INTERVAL = "95 % interval\nof the mean"
+
+
+def plain(value: str, style: str = "", *, ascii_only: bool = False) -> Text:
+    """A text whose symbols the terminal has; markup in it is text."""
+    if ascii_only:
+        value = "".join(_ASCII.get(symbol, symbol) for symbol in value)
+        value = value.encode("ascii", "replace").decode()
+    return Text(value, style=style)
+
+
+def table_style(options: ConsoleOptions) -> Any:
+    """How tables look, for the width and encoding at hand."""
+    return {
+        "box": box.ASCII2 if options.ascii_only else box.SIMPLE_HEAD,
+        "padding": (0, 1 if options.max_width >= _ROOMY else 0, 0, 0),
+        "pad_edge": False,
+        "collapse_padding": False,
+        "show_edge": False,
+        "header_style": "bold",
+    }
+
+
+class TerminalTable:
+    """A rich renderable: title, table, finding and definitions."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Lay the table out for the width and encoding at hand."""
+
+        def text(value: str, style: str = "") -> Text:
+            return plain(value, style, ascii_only=options.ascii_only)
+
+        record = self.study.first
+        costs = [cost for row in self.study.rows if (cost := self.study.cost(row)) is not None]
+        counted = f"; GFLOPs: 2 per multiply-add, one image of {size_text(costs[0].input_size)}" if costs else ""
+        yield text(f"{record.dataset} {record.split}, {record.scores.num_images} images{counted}", "bold")
+        table = Table(**table_style(options))
+        with_interval = options.max_width >= _WIDE and any(row.interval for row in self.study.rows)
+        measured = MEASURED if self.study.measured else []
+        headings = HEADINGS[:2] + [INTERVAL] * with_interval + HEADINGS[2:-1] + measured + HEADINGS[-1:]
+        for index, heading in enumerate(headings):
+            first = index == 0
+            table.add_column(
+                text(heading),
+                justify="left" if first else "right",
+                no_wrap=not first,
+                overflow="fold",
+                vertical="bottom",
+                min_width=4 if first else None,
+            )
+        for row in self.study.rows:
+            style = "bold" if row is self.study.rows[0] else "dim" if row.head == BASELINE else ""
+            line = cells(self.study, row)
+            line[1] = line[1].replace(" ± ", " ±")
+            if with_interval:
+                line.insert(2, MISSING if row.interval is None else " to ".join(map(percent, row.interval)))
+            table.add_row(*(text(cell, style) for cell in line))
+        yield table
+        yield text("")
+        yield text(" ".join(finding(self.study)))
+        yield text("")
+        for note in footnotes(self.study):
+            yield text(note, "dim")
+
+
+def terminal_table(study: Study) -> TerminalTable:
+    """The final table of a study, for `rich.print`."""
+    return TerminalTable(study)

@@ -1,0 +1,188 @@
+"""What the report says in words: the finding, what the columns mean, what to beware of. All made from the records."""
+
+from __future__ import annotations
+
+from segattn.records import Cost
+from segattn.report.study.results import Study
+from segattn.report.study.rows import BASELINE, Row
+from segattn.report.study.verdict import Verdict
+
+CONVENTIONS = {
+    "macs": "GMACs: multiply-adds of convolutions, linear layers and matrix products; no bias.",
+    "flops": "GFLOPs: 2 operations per multiply-add; no bias.",
+    "study": "Study's GFLOPs: 2HW(C_in K² + 1)C_out for a convolution (the + 1 is the bias), 2mkn for a matrix product.",
+}
+NOT_COUNTED = (
+    "Softmax, normalisation, resizing, pooling and activations are in none of the three; "
+    "they are element operations, counted apart."
+)
+TESTS = {"seeds": "Welch's t over seeds", "images": "paired bootstrap over images"}
+UNCLEAR = "≈"
+PARTS = {
+    "mechanism": "the attention itself",
+    "head": "everything after the backbone, at inference",
+    "network": "backbone and head, one image",
+}
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """A fraction as a percentage without the sign: 0.4512 -> 45.12."""
+    return f"{100 * value:.{digits}f}"
+
+
+def points(value: float, digits: int = 2) -> str:
+    """A difference of fractions in percentage points, signed, with a true minus sign: -0.012 -> −1.20."""
+    text = f"{100 * value:+.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text[1:]
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """769×769."""
+    return f"{size[0]}×{size[1]}"
+
+
+def network_text(cost: Cost) -> str:
+    """What a cost was counted on."""
+    return (
+        f"{cost.backbone}, output stride {cost.output_stride}, {cost.num_classes} classes,"
+        f" input {size_text(cost.input_size)}"
+    )
+
+
+def seeds_text(study: Study) -> str:
+    """How many seeds: `one seed`, `3 seeds each`, `1 to 3 seeds`."""
+    counts = {row.n for row in study.rows}
+    if len(counts) > 1:
+        return f"{min(counts)} to {max(counts)} seeds"
+    n = counts.pop()
+    one, many = ("one seed", f"{n} seeds") if len(study.rows) == 1 else ("one seed each", f"{n} seeds each")
+    return one if n == 1 else many
+
+
+def finding(study: Study) -> list[str]:
+    """The summary, sentence by sentence: who leads, by how much, and whether the seeds suffice to tell."""
+    leader = study.rows[0]
+    record = study.first
+    where = f"on {record.dataset} {record.split} ({record.scores.num_images} images)"
+    if len(study.rows) == 1:
+        sentences = [f"{leader.label} reaches {percent(leader.mean_iou)} % mIoU {where}, {seeds_text(study)}."]
+        return [*sentences, "There is no other network here to compare it with."]
+    runner_up = study.rows[1]
+    sentences = [_lead(study, leader, runner_up, where)]
+    if study.verdict is None:
+        sentences.append(
+            "Differences below the noise between seeds cannot be told from these runs, and that noise is not measured"
+            " with one seed: take the order as an observation, not as a ranking."
+        )
+    else:
+        sentences += _distinguishable(study.verdict)
+    return sentences + _against_baseline(study)
+
+
+def _lead(study: Study, leader: Row, runner_up: Row, where: str) -> str:
+    text = f"{leader.label} has the highest mIoU {where}, {percent(leader.mean_iou)} %, with {seeds_text(study)}: "
+    margin = percent(leader.mean_iou - runner_up.mean_iou)
+    lead = f"level with {runner_up.label}" if margin == "0.00" else f"{margin} points above {runner_up.label}"
+    baseline = study.baseline(leader)
+    if baseline is None or baseline in (leader, runner_up):
+        return f"{text}{lead}."
+    return f"{text}{lead}, {percent(leader.mean_iou - baseline.mean_iou)} points above the {BASELINE} baseline."
+
+
+def _distinguishable(verdict: Verdict) -> list[str]:
+    over_seeds = verdict.test == "seeds"
+    test = f"({TESTS[verdict.test]}, Holm-corrected for {_times(len(verdict.p))})"
+    what = "seeds" if over_seeds else "images"
+    if not verdict.unclear:
+        noise = "between seeds" if over_seeds else "of which images are in the split"
+        sentences = [f"The lead over every other network is larger than the noise {noise} {test}."]
+    elif len(verdict.unclear) == len(verdict.p):
+        sentences = [f"The {what} do not suffice to tell it from any other network {test}."]
+    else:
+        names = listing(verdict.unclear)
+        sentences = [f"The {what} do not suffice to tell it from {names}; it is above the others {test}."]
+    if not over_seeds:
+        sentences.append(
+            "Noise between seeds is not measured with one seed: take the order as an observation, not as a ranking."
+        )
+    return sentences
+
+
+def _against_baseline(study: Study) -> list[str]:
+    compared = [(row, delta) for row in study.rows if (delta := study.delta(row)) is not None]
+    if not compared:
+        return []
+    above = [row.label for row, delta in compared if round(delta.value, 4) > 0]  # as printed
+    below = [row.label for row, _ in compared if row.label not in above]
+    verb = "network is" if len(compared) == 1 else "networks are"
+    text = f"{len(above)} of {len(compared)} attention {verb} above the {BASELINE} baseline"
+    if below and len(below) <= 4:
+        text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
+    known = [delta for _, delta in compared if delta.low is not None and delta.low > 0]
+    if any(delta.low is not None for _, delta in compared):
+        text += f"; for {len(known)} of them the 95 % interval of the difference excludes zero (each taken alone)"
+    return [f"{text}."]
+
+
+def mark_notes(study: Study) -> list[str]:
+    """What the mark ≈ in the main table means, and what it cannot tell."""
+    if study.verdict is None or not study.verdict.unclear:
+        return []
+    covers = {
+        "seeds": "It covers the noise between seeds only, neither the choice of images nor of settings.",
+        "images": "It covers which images happen to be in the split only: not the noise between seeds, and too little where"
+        " images depend on each other, as frames of one drive do.",
+    }
+    test = study.verdict.test
+    note = (
+        f"{UNCLEAR}: not distinguishable from the first row ({TESTS[test]}, Holm-corrected, p ≥ 0.05). {covers[test]}"
+    )
+    if len(study.rows) > 2:
+        note += " The first row is the best of several on the same images, which flatters it a little."
+    return [note]
+
+
+def footnotes(study: Study) -> list[str]:
+    """Definitions under the main table."""
+    scores = study.first.scores
+    notes = [f"Accuracy: {_sentence(scores.definition)} Inference: {_sentence(scores.inference)}"]
+    notes.append(
+        "± is the sample standard deviation over n seeds."
+        if study.seeds > 1
+        else "One seed: differences below the noise between seeds cannot be told."
+        if all(row.n == 1 for row in study.rows)
+        else "± is the sample standard deviation over n seeds; no ± means one seed."
+    )
+    notes += mark_notes(study)
+    if any(study.delta(row) for row in study.rows):
+        notes.append(f"Δ {BASELINE}: difference of the mean mIoU to the {BASELINE} baseline, in percentage points.")
+    return notes + cost_notes(study) + ([study.measured.note] if study.measured else [])
+
+
+def cost_notes(study: Study) -> list[str]:
+    """What the cost columns were counted on, and how."""
+    costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
+    if not costs:
+        return ["No cost figures in these records."]
+    trained = next((row.trained_cost for row in study.rows if row.trained_cost), None)
+    notes = [f"Cost of one image: {network_text(costs[0])}."]
+    if study.cost_is_reference and trained and network_text(trained) != network_text(costs[0]):
+        notes[0] += f" The accuracy is of the networks trained here: {network_text(trained)}."
+    return [
+        *notes,
+        f"{CONVENTIONS['flops']} {NOT_COUNTED}",
+        "; ".join(f"{name}: {meaning}" for name, meaning in PARTS.items()).capitalize() + ".",
+    ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text.rstrip('. ')}."
+
+
+def listing(names: list[str]) -> str:
+    """A, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _times(count: int) -> str:
+    return "one comparison" if count == 1 else f"{count} comparisons"

@@ -1,0 +1,1 @@
+"""A study: every head, every seed, one protocol."""

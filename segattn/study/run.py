@@ -1,0 +1,132 @@
+"""A study: every head, every seed, one protocol, one record each, and the cost of all at the paper's sizes.
+
+Runs that have ended are not run again, an interrupted one goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from segattn import config as configuration
+from segattn import cost, heads, records
+from segattn.config import Experiment
+from segattn.data.splits import notices, open_data
+from segattn.training.train import OnNotice, Progress, train
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a study is, for progress bars."""
+
+    run: int
+    """Number of the run, from 0."""
+    num_runs: int
+    name: str
+    progress: Progress | None
+    """None when the run is finished (or was found finished)."""
+
+
+OnPosition = Callable[[Position], object]
+
+
+def run_name(config: Experiment) -> str:
+    """Name of a run's folder, such as `ccnet-faithful-s0`."""
+    return f"{config.model.head.replace('.', '-')}-{config.model.mode}-s{config.seed}"
+
+
+def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) -> list[Experiment]:
+    """The runs of a study, all heads of one seed before the next seed.
+
+    Raises:
+        ValueError: unknown head, an option that a head does not have, or nothing to run.
+    """
+    if not head_names or not seeds:
+        raise ValueError("a study needs at least one head and one seed")
+    twice = sorted({head for head in head_names if list(head_names).count(head) > 1})
+    if twice:
+        raise ValueError(f"each head once: {', '.join(twice)} given more than once; for repetitions give more seeds")
+    configuration.check(config)
+    runs = [configuration.with_head(config, head, seed=seed) for seed in seeds for head in head_names]
+    for run in runs[: len(head_names)]:
+        with torch.device("meta"):  # builds the head, so that a wrong option is named before the first run
+            heads.create(run.model.head, (8, 8, 8, 8), 2, mode=run.model.mode, **run.model.head_options)
+    return runs
+
+
+def run_study(
+    config: Experiment,
+    out: str | Path,
+    *,
+    head_names: Sequence[str],
+    seeds: Sequence[int] = (0,),
+    command: str = "",
+    device: str = "auto",
+    num_workers: int = 0,
+    on_position: OnPosition = lambda position: None,
+    on_notice: OnNotice = print,
+) -> Path:
+    """Run what is not finished yet; the path of the study's record.
+
+    Raises:
+        ValueError: as `plan` and `segattn.training.train.train`.
+        segattn.training.train.Interrupted: a signal came; the same call goes on where it was.
+    """
+    out = Path(out)
+    runs = plan(config, head_names, seeds)
+    first = int(os.environ.get("RANK", "0")) == 0  # of several processes: it writes and speaks
+    opened = None
+    if not all(_is_finished(out / run_name(run), run) for run in runs):
+        opened = open_data(config.data)  # a bad file is named before the first network is trained
+        for notice in notices(*opened) if first else ():
+            on_notice(notice)
+    costs = reference_costs(head_names, config.model.mode)
+    finished: list[str] = []
+    path = out / "study.json"
+    for number, run in enumerate(runs):
+        folder = out / run_name(run)
+        if not _is_finished(folder, run):
+
+            def report(progress: Progress, number: int = number, name: str = run_name(run)) -> None:
+                on_position(Position(number, len(runs), name, progress))
+
+            train(run, folder, device=device, num_workers=num_workers, opened=opened, on_progress=report)
+        finished.append(f"{folder.name}/record.json")
+        record = records.StudyRecord(
+            experiment=config.name,
+            command=command,
+            runs=finished,
+            costs=costs,
+            environment=records.read(folder / "record.json").environment,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if first:
+            records.write(record, path)
+        on_position(Position(number, len(runs), run_name(run), None))
+    return path
+
+
+def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[records.Cost]:
+    """Cost with ResNet-101 at output stride 8 at the study's crops: 19 classes at 769, 150 at 520."""
+    found = []
+    for head in head_names:
+        for size, num_classes in zip(cost.REFERENCE_SIZES, cost.REFERENCE_CLASSES, strict=True):
+            found.append(cost.network_cost(head, input_size=size, num_classes=num_classes, mode=mode))
+    return found
+
+
+def _is_finished(folder: Path, run: Experiment) -> bool:
+    """Whether the folder holds the record of exactly this run."""
+    path = folder / "record.json"
+    if not path.exists():
+        return False
+    # read as an experiment: settings that an older version did not have are at their defaults
+    theirs = configuration.from_dict(records.read(path).config)
+    if configuration.to_dict(theirs) != configuration.to_dict(run):
+        raise ValueError(f"{folder} holds the record of another experiment; choose another --out or remove that folder")
+    return True

@@ -1,0 +1,1 @@
+"""Training of one network, resumable exactly."""

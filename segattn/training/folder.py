@@ -1,0 +1,252 @@
+"""The folder of one run: whose it is, its log, and where an interrupted run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segattn import checkpoint, records
+from segattn import config as configuration
+from segattn.config import Experiment
+from segattn.model import SegmentationModel
+from segattn.training.averaging import WeightAverage
+
+
+def refuse_another(out: Path, config: Experiment) -> None:
+    """Raise unless the folder is free or holds a run of this experiment; nothing is written.
+
+    Raises:
+        ValueError: the folder holds another experiment's run (naming what differs) or one that nobody knows, or is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; give a folder for the run")
+    path = out / "experiment.json"
+    if not path.exists():
+        if (out / "checkpoints").exists():
+            raise ValueError(
+                f"{out} has checkpoints but no experiment.json to say whose; choose another --out or remove it"
+            )
+        return
+    # read as an experiment: settings that an older version did not have are at their defaults
+    theirs = configuration.to_dict(configuration.from_dict(json.loads(path.read_text())))
+    mine = configuration.to_dict(config)
+    if theirs != mine:
+        differing = ", ".join(sorted(_differences(theirs, mine)))
+        raise ValueError(f"{out} holds the run of another experiment (different: {differing}); choose another --out")
+
+
+_WRITING = tuple(
+    f".{name}." for name in ("experiment.json", "log.jsonl", "config.json", "record.json", "model", "per_image")
+)
+"""How the names of files begin that are renamed when they are complete."""
+
+
+def claim(out: Path, config: Experiment) -> None:
+    """Write the experiment into the run's folder.
+
+    Raises:
+        ValueError: as `refuse_another`, or the folder cannot be written.
+    """
+    refuse_another(out, config)
+    for left in out.glob(".*"):  # by a kill, while it was being written
+        if left.name.startswith(_WRITING):
+            left.unlink(missing_ok=True)
+    path = out / "experiment.json"
+    if path.exists():
+        return
+    try:
+        records.write_bytes(json.dumps(configuration.to_dict(config), indent=1).encode() + b"\n", path)
+    except OSError as error:
+        raise ValueError(f"cannot write the run into {out}: {error.strerror}") from error
+
+
+def ended(out: Path) -> records.RunRecord | None:
+    """The record of the run that has ended here, None if it has not; what a kill after the record left is cleared."""
+    path = out / "record.json"
+    if not path.exists() or not (out / "experiment.json").exists():
+        return None
+    record: records.RunRecord = records.read(path)
+    if (out / "checkpoints").exists():
+        checkpoint.remove_snapshots(out)
+    return record
+
+
+def _differences(a: Any, b: Any, path: str = "") -> Iterator[str]:
+    """Paths at which two configurations differ."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in a.keys() | b.keys():
+            yield from _differences(a.get(key), b.get(key), f"{path}.{key}".strip("."))
+    elif a != b:
+        yield path
+
+
+@dataclass(frozen=True)
+class State:
+    """What training moves."""
+
+    model: SegmentationModel
+    optimizer: Any
+    scaler: Any = None
+    """fp16's gradient scaler."""
+    average: WeightAverage | None = None
+
+
+_AVERAGE = "average."  # before the name of a parameter, among the optimiser's tensors
+
+
+def save(out: Path, state: State, iteration: int, random: Sequence[dict[str, Tensor]]) -> None:
+    """Write a checkpoint; `random` are the states of all processes' generators, by rank.
+
+    Raises:
+        ValueError: the disk is full or the folder cannot be written; checkpoints before this one are still there.
+    """
+    moved = momentum(state.model, state.optimizer)
+    if state.average is not None:
+        moved |= {_AVERAGE + name: value for name, value in state.average.values.items()}
+    generators = {_of_rank(name, rank): value for rank, own in enumerate(random) for name, value in own.items()}
+    if state.scaler is not None:
+        scaler = state.scaler.state_dict()
+        generators["scaler"] = torch.tensor([scaler["scale"], scaler["_growth_tracker"]], dtype=torch.float64)
+    snapshot = checkpoint.Snapshot(
+        iteration=iteration, model=state.model.state_dict(), optimizer=moved, random=generators
+    )
+    try:
+        checkpoint.save_snapshot(snapshot, out)
+    except OSError as error:
+        before = checkpoint.latest_iteration(out)
+        kept = "there is none before it" if before is None else f"the one of iteration {before} is kept"
+        raise ValueError(
+            f"the checkpoint of iteration {iteration} cannot be written into {out / 'checkpoints'}: "
+            f"{error.strerror or error}; {kept}. Make room and run the same command again"
+        ) from error
+
+
+def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
+    """Load the newest checkpoint into `state` and random generators; the iteration to go on from, 0 without one."""
+    snapshot = checkpoint.latest_snapshot(out)
+    if snapshot is None:
+        return 0
+    state.model.load_state_dict(snapshot.model)
+    parameters = dict(state.model.named_parameters())
+    for name, momentum in snapshot.optimizer.items():
+        if name.startswith(_AVERAGE):
+            continue
+        parameter = parameters[name]
+        buffer = torch.empty_like(parameter).copy_(momentum)  # in the parameter's memory format
+        state.optimizer.state[parameter] = {"momentum_buffer": buffer}
+    if state.average is not None:
+        averages = {
+            name.removeprefix(_AVERAGE): v for name, v in snapshot.optimizer.items() if name.startswith(_AVERAGE)
+        }
+        state.average.load(averages)
+    if state.scaler is not None and "scaler" in snapshot.random:
+        scale, tracker = snapshot.random["scaler"].tolist()
+        state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
+    if _of_rank("cpu", rank) not in snapshot.random:  # more processes than the run had
+        seed_process(seed, rank, snapshot.iteration)
+        return snapshot.iteration
+    torch.set_rng_state(snapshot.random[_of_rank("cpu", rank)])
+    if _of_rank("cuda", rank) in snapshot.random and torch.cuda.is_available():
+        torch.cuda.set_rng_state(snapshot.random[_of_rank("cuda", rank)])
+    return snapshot.iteration
+
+
+def seed_process(seed: int, rank: int, iteration: int) -> None:
+    """Let each process draw random numbers (dropout) of its own; the first one goes on with those it has."""
+    if rank > 0:
+        torch.manual_seed(int(np.random.SeedSequence((seed, rank, iteration)).generate_state(1)[0]))
+
+
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}.{rank}" if rank else name
+
+
+def momentum(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:
+    """The optimiser's momentum by the name of its parameter."""
+    state = optimizer.state
+    return {
+        name: state[parameter]["momentum_buffer"]
+        for name, parameter in model.named_parameters()
+        if state.get(parameter, {}).get("momentum_buffer") is not None
+    }
+
+
+def random_state() -> dict[str, Tensor]:
+    """States of torch's generators."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
+
+
+class Log:
+    """The run's `log.jsonl`: points after the checkpoint that a run resumes from are dropped."""
+
+    def __init__(self, path: Path, start: int, *, active: bool) -> None:
+        self.path, self.active = path, active
+        self.points: list[records.CurvePoint] = []
+        self.seconds = 0.0
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = []
+        for line in lines:
+            try:
+                raw = json.loads(line)
+            except ValueError:
+                break  # a line cut by a kill
+            if raw["iteration"] > start:
+                break
+            self.seconds = raw.pop("seconds")
+            self.points.append(records.CurvePoint(**raw))
+            kept.append(line)
+        if active and path.exists():
+            records.write_bytes("".join(line + "\n" for line in kept).encode(), path)
+        self.board = _tensorboard(path.parent, start) if active else None
+
+    def add(self, point: records.CurvePoint, seconds: float) -> None:
+        self.points.append(point)
+        self.seconds = seconds
+        if self.active:
+            line = json.dumps({**vars(point), "seconds": round(seconds, 3)}) + "\n"
+            try:
+                with self.path.open("a") as file:
+                    file.write(line)
+            except OSError as error:
+                raise ValueError(
+                    f"{self.path} cannot be written: {error.strerror or error}; the checkpoints are kept, run the same "
+                    "command again when there is room"
+                ) from error
+        if self.board is not None:
+            self.board.add_scalar("loss", point.loss, point.iteration)
+            self.board.add_scalar("lr", point.lr, point.iteration)
+            for name, loss in point.losses.items():
+                self.board.add_scalar(f"losses/{name}", loss, point.iteration)
+            if point.mean_iou is not None:
+                self.board.add_scalar("val/mean_iou", point.mean_iou, point.iteration)
+            self.board.flush()
+
+    def replace_last(self, point: records.CurvePoint) -> None:
+        """Write the last point again, with what was measured later."""
+        self.points.pop()
+        if self.active:
+            lines = self.path.read_text().splitlines(keepends=True)
+            records.write_bytes("".join(lines[:-1]).encode(), self.path)
+        self.add(point, self.seconds)
+
+    def close(self) -> None:
+        """End TensorBoard's writer, which has a thread and a file of its own."""
+        if self.board is not None:
+            self.board.close()
+
+
+def _tensorboard(folder: Path, start: int) -> Any:
+    """A writer into the run's folder where TensorBoard is installed (extra `log`), else None."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)

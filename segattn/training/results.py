@@ -1,0 +1,113 @@
+"""What a run leaves behind when it has ended: record, trained model, example pictures, counts of each image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from segattn import __version__, checkpoint, records
+from segattn import config as configuration
+from segattn.config import Experiment
+from segattn.data import Dataset
+from segattn.evaluation.evaluate import Evaluated, inference_of, write_examples
+from segattn.model import SegmentationModel
+from segattn.profile.environment import environment
+
+
+def record_of(
+    config: Experiment,
+    val_set: Dataset,
+    result: Evaluated,
+    points: list[records.CurvePoint],
+    *,
+    train_seconds: float,
+    evaluate_seconds: float,
+    device: torch.device,
+    precision: str,
+    cost: records.Cost,
+) -> records.RunRecord:
+    """The record of a run, its example pictures not yet in it; the last point of its curve has the final mean IoU."""
+    last = type(points[-1])(**{**vars(points[-1]), "mean_iou": result.scores.mean_iou})
+    return records.RunRecord(
+        experiment=config.name,
+        head=config.model.head,
+        mode=config.model.mode,
+        seed=config.seed,
+        dataset=val_set.name,
+        split=val_set.split,
+        class_names=list(val_set.class_names),
+        palette=list(val_set.palette),
+        ignore_index=val_set.ignore_index,
+        config=configuration.to_dict(config),
+        scores=result.scores,
+        curve=[*points[:-1], last],
+        iterations=config.optimization.iterations,
+        train_seconds=round(train_seconds, 3),
+        evaluate_seconds=round(evaluate_seconds, 3),
+        environment=environment_of(device, precision),
+        cost=cost,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        per_image="per_image.npz",
+        strata=result.strata,
+    )
+
+
+def write(
+    out: Path,
+    model: SegmentationModel,
+    config: Experiment,
+    val_set: Dataset,
+    result: Evaluated,
+    record: records.RunRecord,
+    *,
+    autocast: Callable[[], AbstractContextManager[object]],
+) -> records.RunRecord:
+    """Write everything, the record last: a folder with a record is complete. The record with its examples.
+
+    Raises:
+        ValueError: the folder cannot be written; the checkpoints are still there.
+    """
+    try:
+        examples = write_examples(
+            model,
+            val_set,
+            out / "examples",
+            count=config.evaluation.examples,
+            inference=inference_of(config.evaluation),
+            autocast=autocast,
+        )
+        record = type(record)(**{**vars(record), "examples": examples})
+        checkpoint.save_model(model, out, experiment=config, class_names=record.class_names, palette=record.palette)
+        _write_counts(out / "per_image.npz", result)
+        records.write(record, out / "record.json")
+    except OSError as error:
+        raise ValueError(
+            f"the results cannot be written into {out}: {error.strerror or error}; the trained network is in "
+            f"{out / 'checkpoints'}, run the same command again when there is room"
+        ) from error
+    checkpoint.remove_snapshots(out)
+    return record
+
+
+def _write_counts(path: Path, result: Evaluated) -> None:
+    counts = {"confusion": result.per_image, "names": np.array(result.names)}
+    if result.per_image_boundary is not None and result.per_image_strata is not None:
+        counts |= {"boundary": result.per_image_boundary, "strata": result.per_image_strata}
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
+    try:
+        np.savez_compressed(temporary, **counts)  # type: ignore[arg-type]
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def environment_of(device: torch.device, precision: str) -> records.Environment:
+    """Where figures are being measured."""
+    found = environment(__version__, device=device, path=Path(__file__).parent)
+    return records.Environment(**found, precision=precision)

@@ -1,0 +1,174 @@
+"""Two processes on the CPU, started by torchrun, against one process with the whole batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from segattn import checkpoint, records
+from segattn.config import to_dict
+from segattn.training.train import train
+from tests import tiny
+from tests.places import ROOT
+
+ALIKE = {  # nothing that each process draws or measures by itself
+    "model": {"head": "emanet", "head_options": {"channels": 8, "dropout": 0.0}, "auxiliary_weight": 0.0},
+    "optimization": {"freeze_norm": True, "batch_size": 4, "lr": 0.05, "precision": "fp32", "iterations": 6},
+    "augmentation": {"crop_size": (48, 48)},  # taller than the images: many pixels are ignored, unequally many
+}
+OWN = {"model": {"head": "danet"}, "optimization": {"batch_size": 4, "iterations": 5}}  # dropout, batch norm
+STOPS = [
+    {"stop_at": ["evaluate", 1], "stop_rank": 1, "evaluation": 2},  # it has no other image, and waits
+    {"stop_at": ["evaluate", 2], "stop_rank": 0, "evaluation": 2},  # the one after 4 again, and the last
+    {},
+]
+
+
+LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def environment():
+    package = str(ROOT)
+    paths = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Folder with the runs of two processes, and each process's notes on them."""
+    folder = tmp_path_factory.mktemp("two")
+    alike, own = to_dict(tiny.experiment(**ALIKE)), to_dict(tiny.experiment(**OWN))
+    balanced = to_dict(tiny.experiment(**with_balance()))
+    jobs = [
+        {"config": alike, "out": str(folder / "alike")},
+        {"config": own, "out": str(folder / "whole")},
+        {"config": own, "out": str(folder / "parts"), "stop_at": ["train", 3], "stop_rank": 1},
+        {"config": own, "out": str(folder / "parts")},
+        {"config": balanced, "out": str(folder / "balanced")},
+        # evaluations: after iterations 2 and 4 and at the end; rank 0 has two images in one batch and rank 1 one
+        *({"config": own, "out": str(folder / "stopped"), **stop} for stop in STOPS),
+        {"config": own, "out": str(folder / "split"), "stop_at": ["train", 1], "stop_rank": 0},
+        {"config": own, "out": str(folder / "split"), "elsewhere": "-on-another-disk"},
+    ]
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    command = [sys.executable, *LAUNCHER, str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment())
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder, [json.loads((folder / f"notes-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def with_balance():
+    optimization = {**ALIKE["optimization"], "class_balance": "log", "accumulation": 2, "iterations": 2}
+    model = {**ALIKE["model"], "head": "fcn"}  # EMANet's bases move with each part, and the parts are others
+    return {**ALIKE, "model": model, "optimization": optimization}
+
+
+@pytest.mark.parametrize(("run", "settings"), [("alike", ALIKE), ("balanced", with_balance())])
+def test_loss_curve_is_that_of_one_process_with_the_whole_batch(two, run, settings, tmp_path):
+    folder, _ = two
+    alone = train(tiny.experiment(**settings), tmp_path, device="cpu")
+    record = records.read(folder / run / "record.json")
+    losses = [point.loss for point in record.curve]
+    assert losses == pytest.approx([point.loss for point in alone.curve], rel=2e-5)
+    expected, found = load_file(tmp_path / "model.safetensors"), load_file(folder / run / "model.safetensors")
+    for name, value in expected.items():  # float32 sums in another order
+        assert torch.allclose(value.float(), found[name].float(), rtol=1e-3, atol=1e-5), name
+
+
+def test_every_image_is_evaluated_exactly_once(two):
+    notes = two[1]
+    asked = [rank[0]["asked"] for rank in notes]
+    evaluations = len(notes[0][0]["confusion"])
+    counts = {name: sum(own.count(name) for own in asked) for name in ("val-000000", "val-000001", "val-000002")}
+    assert set(counts.values()) == {evaluations}
+    assert set(asked[0]).isdisjoint(asked[1])
+
+
+def test_both_processes_have_all_scores(two):
+    first, second = two[1]
+    assert [run["confusion"] for run in first] == [run["confusion"] for run in second]
+    labelled = np.sum(first[0]["confusion"][-1])
+    assert all(np.sum(matrix) == labelled for run in first for matrix in run["confusion"])
+
+
+def test_bases_of_emanet_and_statistics_of_norms_are_equal_in_both(two):
+    first, second = two[1]
+    assert "head.attention.bases" in first[0]["buffers"][-1]
+    assert "backbone.layer4.0.bn1.running_mean" in first[1]["buffers"][-1]
+    for run, other in zip(first, second, strict=True):
+        assert run["buffers"] == other["buffers"]
+
+
+def test_only_the_first_process_writes(two):
+    first, second = two[1]
+    assert all(run["written"] == [] for run in second)
+    assert any("log.jsonl" in path for path in first[0]["written"])  # what is noted, is noted
+
+
+def test_each_process_draws_random_numbers_of_its_own(two):
+    first, second = two[1]
+    assert first[1]["random"] != second[1]["random"]
+
+
+def test_signal_to_one_process_stops_both(two):
+    first, second = two[1]
+    assert "SIGTERM at iteration" in first[2]["interrupted"]
+    assert first[2]["interrupted"] == second[2]["interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("sitting", "where"), [(5, "in the evaluation after iteration 4"), (6, "in the last evaluation")]
+)
+def test_signal_to_one_process_while_both_evaluate_stops_both(two, sitting, where):
+    notes = [rank[sitting] for rank in two[1]]
+    assert [run["interrupted"] for run in notes] == [
+        f"stopped by SIGTERM {where}; run the same command again to go on"
+    ] * 2
+    assert [run["evaluations"] for run in notes] == [2, 2]
+
+
+@pytest.mark.parametrize("run", ["parts", "stopped"])
+def test_resumed_equals_uninterrupted_bit_by_bit(two, run):
+    folder, _ = two
+    expected, found = load_file(folder / "whole/model.safetensors"), load_file(folder / run / "model.safetensors")
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    whole, parts = (records.read(folder / of / "record.json") for of in ("whole", run))
+    assert whole.curve == parts.curve
+    assert whole.scores == parts.scores
+
+
+def test_folders_that_are_not_shared_are_refused_by_both(two):
+    for rank in two[1]:
+        assert "interrupted" in rank[8]
+        assert "see different checkpoints" in rank[9]["refused"]
+        assert "give a folder that all machines share" in rank[9]["refused"]
+
+
+def test_two_processes_evaluate_each_image_once_and_one_speaks(two, tmp_path):
+    folder, _ = two
+    found = []
+    for name, launcher in (("one", []), ("two", LAUNCHER)):
+        command = [*launcher, "-m", "segattn", "evaluate", str(folder / "whole"), "--device", "cpu"]
+        command += ["--json", str(tmp_path / f"{name}.json"), "--write-predictions", str(tmp_path / name)]
+        done = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, timeout=240, env=environment()
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert done.stdout.count("mIoU") == 2  # the scores and their definition, once
+        files = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        found.append((json.loads((tmp_path / f"{name}.json").read_text()), files))
+    assert found[0] == found[1]
+    assert len(found[0][1]) == 3
+
+
+def test_run_of_two_processes_is_an_ordinary_run(two):
+    folder, _ = two
+    assert checkpoint.load_model(folder / "whole").num_classes == len(
+        records.read(folder / "whole/record.json").palette
+    )

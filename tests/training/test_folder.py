@@ -1,0 +1,40 @@
+"""A run's folder belongs to one experiment, also when experiments have learnt new settings since."""
+
+import json
+
+import pytest
+
+from segattn.training import folder
+from tests import tiny
+
+
+def test_a_setting_younger_than_the_folder_counts_as_its_default(tmp_path):
+    folder.claim(tmp_path, tiny.TINY)
+    path = tmp_path / "experiment.json"
+    older = json.loads(path.read_text())
+    del older["evaluation"]["strata"]
+    path.write_text(json.dumps(older))
+    folder.refuse_another(tmp_path, tiny.TINY)
+    with pytest.raises(ValueError, match=r"different: evaluation\.strata"):
+        folder.refuse_another(tmp_path, tiny.experiment(evaluation={"strata": False}))
+
+
+def test_another_experiment_is_named_by_what_differs(tmp_path):
+    folder.claim(tmp_path, tiny.TINY)
+    with pytest.raises(ValueError, match=r"different: optimization\.lr, seed"):
+        folder.refuse_another(tmp_path, tiny.experiment(seed=7, optimization={"lr": 0.5}))
+
+
+def test_checkpoints_of_nobody_are_not_gone_on_from(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match=r"checkpoints but no experiment\.json"):
+        folder.refuse_another(tmp_path, tiny.TINY)
+
+
+def test_a_closed_log_has_ended_its_tensorboard_writer(tmp_path):
+    pytest.importorskip("tensorboard")
+    log = folder.Log(tmp_path / "log.jsonl", 0, active=True)
+    assert log.board is not None
+    log.board.add_scalar("loss", 1.0, 1)
+    log.close()
+    assert log.board.file_writer is None
