@@ -1,18 +1,20 @@
-# The two commands: `make study` and `make test`. Both set up .venv first; nothing but Python 3.11 or newer and make is needed.
+# The two commands: `make study` and `make test`. Both set up .venv first; only Python 3.11 or newer and make are needed.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 CONSTRAINTS := -c constraints.txt
 
-.PHONY: study test check docs clean help
+.PHONY: study test test-fast test-all check docs clean help
 
 help:
-	@echo "make study   train, measure and compare all ten networks on generated scenes; ends with runs/quick/report.html"
-	@echo "make test    lint, types and tests"
-	@echo "make check   lint and types only"
-	@echo "make docs    write the generated pages of docs/"
-	@echo "make clean   remove the virtual environment and caches"
+	@echo "make study      train, measure and compare all ten networks on generated scenes; ends with runs/quick/report.html"
+	@echo "make test       lint, types and tests"
+	@echo "make test-fast  only the tests that are not slow: a minute on two cores"
+	@echo "make test-all   lint, types and all tests, also those that are too long for make test"
+	@echo "make check      lint and types only"
+	@echo "make docs       write the generated pages of docs/"
+	@echo "make clean      remove the virtual environment and caches"
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "segattn needs Python 3.11 or newer; make PYTHON=...")'
@@ -33,10 +35,15 @@ check: $(VENV)/.dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-test: check
+test: PYTEST_OPTIONS :=
+test-all: PYTEST_OPTIONS := -m "not optin"
+test test-all: check
 	@command -v chromium chromium-browser google-chrome chrome >/dev/null || \
 		echo "No Chromium here: the explorer's browser test is skipped. To run it: apt-get install chromium"
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto $(PYTEST_OPTIONS)
+
+test-fast: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile -m "not slow"
 
 docs: $(VENV)/.core
 	$(RUN) -m docs.make

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import torch
 
+from tests.tiers import pytest_collection_modifyitems  # noqa: F401  pytest finds it here
+
 
 def _define_missing_torchvision_operators() -> torch.library.Library | None:
     """Let timm and torchmetrics import beside a torchvision whose compiled part does not load (CPU torch, CUDA build).

@@ -51,6 +51,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "options"), BLOCKS, ids=str)
 def test_mechanism_costs_what_its_equation_says(head, options):
     found = [round(mechanism_gflops(head, grid, dict(options)), 3) for grid in GRIDS]
@@ -127,6 +128,7 @@ def test_counted_macs_are_exactly_the_closed_form_of_the_docstring(head):
     assert found == [macs(math.ceil(height / 8), math.ceil(width / 8)) for height, width in IMAGES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", IMAGES, ids=str)
 def test_controlled_networks_differ_by_their_mechanism_only(size):
     def surroundings(head):
@@ -154,6 +156,7 @@ def test_controlled_mechanism_of_denoised_nl_brings_its_half_grid_and_class_logi
 
 
 # GFLOPs (2 per multiply-add) and million parameters of whole heads on a 97x97 grid, 19 classes, as in mmsegmentation.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "gflops", "parameters"),
     [
@@ -173,6 +176,7 @@ def test_whole_head_costs_what_mmsegmentations_does(head, gflops, parameters):
     assert round(found.parameters / 1e6, 2) == parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("head", heads.names())
 def test_macs_of_a_network_equal_torchs_own_counter(head, mode):
@@ -184,6 +188,7 @@ def test_macs_of_a_network_equal_torchs_own_counter(head, mode):
     assert counted.flops == theirs.get_total_flops()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("head", heads.names())
 def test_fvcore_counts_the_same_products_and_besides_them_what_the_docs_say(head, mode):
@@ -202,6 +207,7 @@ def test_fvcore_counts_the_same_products_and_besides_them_what_the_docs_say(head
     assert other <= {"BatchNorm2d", "interpolate", "einsum"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", heads.names())
 @pytest.mark.parametrize("mode", MODES)
 def test_parts_contain_one_another(head, mode):
@@ -213,6 +219,7 @@ def test_parts_contain_one_another(head, mode):
     assert (cost.mechanism.macs == 0) == (head == "fcn")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", heads.names())
 def test_cost_does_not_depend_on_the_form_that_computes_it(head):
     def cost(implementation):
@@ -285,6 +292,7 @@ def test_head_without_its_mechanism_told_apart_is_an_error(tmp_path, monkeypatch
         network_cost("bare_lab.bare", input_size=(65, 97), num_classes=5, backbone="resnet18")
 
 
+@pytest.mark.slow
 def test_costs_are_the_golden_ones():
     found, golden = make.table(), json.loads(make.PATH.read_text())
     differing = [

@@ -11,6 +11,8 @@ from segattn import heads
 from segattn.benchmark import cases, piece
 from tests.benchmark.test_cases import one
 
+pytestmark = pytest.mark.slow
+
 MECHANISMS = [name for name in heads.names() if name != "fcn"]
 
 

@@ -10,6 +10,8 @@ from segattn.profile.worker import Outcome
 from segattn.records.measurements import Latency, PeakMemory
 from tests.benchmark.test_cases import made, one
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = benchmark.Settings(threads=1, rounds=3, warmup=1, product_size=64, copy_size=2**20)
 
 

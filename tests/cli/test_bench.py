@@ -14,6 +14,8 @@ import pytest
 from segattn import records
 from segattn.cli import bench, main
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     "--heads",
     "reconet",

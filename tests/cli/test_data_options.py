@@ -8,6 +8,8 @@ from segattn import records
 from segattn.cli import main
 from segattn.data.tools import make
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory):

@@ -79,6 +79,7 @@ def test_unknown_option_is_an_error(command, capsys):
     assert "no-such-option" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_exit_code_reaches_the_shell():
     found = python("-m", "segattn", "heads", "ccnett")
     assert found.returncode == 2
@@ -98,6 +99,7 @@ def test_ctrl_c_is_130_without_a_traceback(monkeypatch, capsys):
     assert capsys.readouterr().err == "\nsegattn: interrupted\n"
 
 
+@pytest.mark.slow
 def test_reader_that_goes_away_is_no_error():
     command = [sys.executable, "-m", "segattn", "heads", "ccnet"]
     reading, writing = os.pipe()

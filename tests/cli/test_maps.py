@@ -9,6 +9,8 @@ from segattn import data
 from segattn.cli import main
 from segattn.cli.maps import choose, pixel
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):

@@ -10,6 +10,8 @@ from segattn.cli.plan.quantities import budget, memory_bytes
 from segattn.records import BenchRecord, Environment
 from segattn.records.measurements import Case, Latency, Result
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--backbone", "resnet18", "--crop", "65", "--batch", "2", "--num-classes", "5", "--device", "cpu"]
 
 

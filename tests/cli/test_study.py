@@ -4,6 +4,8 @@ from segattn import records
 from segattn.cli import main
 from segattn.training.interruption import Interrupted
 
+pytestmark = pytest.mark.slow
+
 TINY = ["--device", "cpu", "--iterations", "1"]
 
 

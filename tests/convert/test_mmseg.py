@@ -8,6 +8,7 @@ from segattn.model import create_model
 from tests.convert.fabricate_mmseg import CHANNELS, CLASSES, HEAD_NAMES, head_keys, segmentor
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])
 @pytest.mark.parametrize("head", HEAD_NAMES)
 def test_full_size_keys_and_shapes_are_those_of_mmsegmentation(head, backbone):
@@ -51,6 +52,7 @@ def test_head_backbone_and_classes_follow_from_the_keys(head):
     assert converted.assumed["align_corners"] is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet34", "resnet50", "resnet101"])
 @pytest.mark.parametrize("stem", ["deep", "plain"])
 def test_deeper_backbones_are_recognised(name, stem):

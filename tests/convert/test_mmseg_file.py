@@ -31,6 +31,7 @@ def test_folder_loads_and_predicts_as_the_state_dict_does(head, tmp_path):
     torch.testing.assert_close(loaded(image), expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEAD_NAMES)
 def test_file_there_and_back_is_the_same(head, tmp_path):
     described = {"classes": tuple(NAMES), "palette": PALETTE}

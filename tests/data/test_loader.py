@@ -63,6 +63,7 @@ def test_one_sample_twice_is_augmented_twice():
     assert not torch.equal(image[0], image[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 1, 5])
 def test_resuming_gives_the_batches_that_were_to_come(start):
     whole = list(stream().batches(0, 7))
@@ -82,6 +83,7 @@ def test_shares_of_all_ranks_make_up_the_batch_of_one_process(world_size):
         assert [name for part in parts for name in part["names"]] == batch["names"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_workers_change_nothing(num_workers):
     inline = list(stream().batches(1, 5))
@@ -124,6 +126,7 @@ def test_an_empty_split_cannot_train():
         TrainingStream(of_sizes(), AUGMENT, batch_size=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("world_size", [1, 2, 3, 11])
 def test_every_image_is_evaluated_exactly_once(world_size, num_workers):
@@ -177,6 +180,7 @@ print("leaving", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_workers_outlive_a_signal_to_the_group_and_end_with_a_half_read_stream():
     answer = subprocess.run(
         [sys.executable, "-c", HALF_READ], capture_output=True, text=True, timeout=120, start_new_session=True

@@ -29,6 +29,7 @@ def test_opacity_is_a_share(opacity):
         drawing.blend(PICTURE.image, PICTURE.image, opacity)
 
 
+@pytest.mark.slow
 def test_scale_reaches_every_main_map_and_does_not_change_with_the_chosen_one(explorer):
     results = [each.at[0] for each in explorer.see(PICTURE, Points((60, 30)), ALL)]
     highest = drawing.scale_of(results).vmax
@@ -115,6 +116,7 @@ def drawn(seen, points, **options):
         return np.asarray(image.convert("RGB"))
 
 
+@pytest.mark.slow
 def test_figure_shows_the_opacity_and_the_chosen_maps(explorer):
     points = Points((60, 30))
     seen = explorer.see(PICTURE, points, ["danet", "fcn"])
@@ -125,6 +127,7 @@ def test_figure_shows_the_opacity_and_the_chosen_maps(explorer):
     np.testing.assert_array_equal(usual, drawn(seen, points, shown={"danet": "no such map", "nobody": "position"}))
 
 
+@pytest.mark.slow
 def test_figure_of_two_pixels_and_every_kind_of_map_is_drawn(explorer):
     points = Points((60, 30), (7, 5))
     picture = drawn(

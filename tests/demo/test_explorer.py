@@ -89,6 +89,7 @@ def test_points_are_read_as_they_are_sent():
     assert list(read_points({"first": [79, 0], "second": [0, 47]}, PICTURE)) == [(79, 0), (0, 47)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(32, 32), (32, 512), (512, 32), (33, 57)])
 def test_first_point_lies_in_pictures_of_any_shape_and_all_networks_take_them(explorer, size):
     picture = Picture("", np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8))

@@ -173,6 +173,7 @@ def test_a_host_that_is_not_ours_is_said():
         server.bind("no such host", 0)
 
 
+@pytest.mark.slow
 def test_command_serves_without_any_network_and_ends_by_ctrl_c(study, tmp_path):
     """A process in which every connection but to this computer is an error."""
     code = (

@@ -8,6 +8,8 @@ from segattn.evaluation.evaluate import strata_scores
 from segattn.training.train import train
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def scored():

@@ -18,6 +18,8 @@ from segattn.data.tools import make
 from segattn.evaluation.official import PredictionFiles, predict_split
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 96)
 
 

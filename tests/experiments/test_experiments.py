@@ -62,6 +62,7 @@ def test_docstring_has_the_launcher_and_the_source_of_published_figures(name):
     assert "https://github.com/open-mmlab/mmsegmentation" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAPER)
 def test_recipe_runs_on_the_real_layout_at_a_tenth_of_its_size(name, tmp_path):
     root, size = tmp_path / "data", (64, 90)

@@ -8,6 +8,8 @@ import torch
 from segattn import heads
 from tests.golden import numbers
 
+pytestmark = pytest.mark.slow
+
 RECORDED = json.loads(numbers.PATH.read_text())
 EACH = [(head, mode) for head in heads.names() for mode in numbers.MODES]
 

@@ -48,6 +48,7 @@ def test_interrupted_run_goes_on_to_the_end_that_the_uninterrupted_one_had(tmp_p
     assert [point.loss for point in record.curve] == pytest.approx([point.loss for point in whole.curve], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_study_is_reported(tmp_path, capsys):
     written = report.build(FILES / "study", tmp_path)
     page = written["report.html"].read_text()

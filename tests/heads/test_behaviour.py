@@ -207,6 +207,7 @@ def test_one_position_is_a_map_too(name, mode, form):
     assert head(alone)["out"].isfinite().all()
 
 
+@pytest.mark.long("ccnet", "danet")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("name", "mode", "form"), [case for case in EVERY if case[2] != "reference"])
 def test_compiles_as_one_graph(name, mode, form, training):
@@ -219,7 +220,7 @@ def test_compiles_as_one_graph(name, mode, form, training):
         torch.testing.assert_close(found[key], expected[key], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long("ccnet", "danet")
 @pytest.mark.parametrize(("name", "mode", "form"), [case for case in EVERY if case[2] != "reference"])
 def test_compiled_gradients_are_those_of_the_plain_head(name, mode, form):
     torch.compiler.reset()
@@ -232,6 +233,7 @@ def test_compiled_gradients_are_those_of_the_plain_head(name, mode, form):
     torch.testing.assert_close(grads[1], grads[0], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.long("ccnet", "danet")
 @pytest.mark.parametrize(("name", "mode", "form"), [case for case in EVERY if case[2] != "reference"])
 def test_exports_with_dynamic_height_and_width(name, mode, form):
     head = build(name, mode, form).eval()

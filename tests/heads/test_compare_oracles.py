@@ -15,11 +15,13 @@ def test_every_mechanism_is_measured():
     assert {case.head for case in CASES} == set(heads.names()) - {"fcn"}  # which has none
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "form"), [(case, form) for case in CASES for form in case.forms], ids=named)
 def test_gradients_of_inputs_and_parameters_are_the_numeric_ones(case, form):
     assert has_numeric_gradients(case, form)
 
 
+@pytest.mark.slow
 def test_command_replaces_the_table_between_the_markers(tmp_path, capsys):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- oracles: begin -->\nold\n<!-- oracles: end -->\nafter\n")

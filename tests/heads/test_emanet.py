@@ -152,6 +152,7 @@ def _step(rank: int, store: str, block: EMAU, x: Tensor, result: str) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not distributed.is_available(), reason="this torch is built without torch.distributed")
 def test_two_processes_hold_the_bases_that_one_would(tmp_path):
     block = random_block().train()

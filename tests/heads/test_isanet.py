@@ -138,6 +138,7 @@ def test_half_precision_stays_finite_with_a_group_of_padding_only(mask_padding):
             assert block(torch.full((1, 8, 1, 9), 100.0)).isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask_padding", [False, True])
 def test_one_exported_graph_serves_maps_of_one_block_and_of_many(mask_padding):
     block = randomised(8, mask_padding=mask_padding)

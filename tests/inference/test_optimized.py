@@ -87,6 +87,7 @@ class Reused(nn.Module):
         return [self.bn(y) + y] * 4
 
 
+@pytest.mark.slow
 def test_a_convolution_used_elsewhere_is_noticed():
     model = trained_looking("fcn")
     model.backbone, model.head = Reused(), heads.create("fcn", (4, 4, 4, 4), 5)

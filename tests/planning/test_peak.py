@@ -13,6 +13,8 @@ from segattn.planning import peak
 from segattn.profile import memory
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 
 def case(head="non_local", *, batch=2, crop=(65, 65), device="cpu", training=True, classes=5, **optimization):
     model = tiny.experiment(head).model

@@ -175,6 +175,7 @@ def step(net, image):
     F.interpolate(net(image), size=(97, 97), mode="bilinear").log_softmax(dim=1).square().mean().backward()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_peak_is_that_of_torchs_own_record_of_allocations(channels_last):
     layout = torch.channels_last if channels_last else torch.contiguous_format

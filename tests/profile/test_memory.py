@@ -8,6 +8,8 @@ import pytest
 
 from segattn.profile import in_use, memory
 
+pytestmark = pytest.mark.slow
+
 PIECES = "tests.profile.pieces"
 MEGABYTE = 2**20
 linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")

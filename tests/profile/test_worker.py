@@ -58,6 +58,7 @@ def test_a_process_that_does_not_answer_is_ended():
     assert time.monotonic() - begun < 5
 
 
+@pytest.mark.slow
 def test_threads_are_those_of_the_process():
     with Worker(f"{PIECES}:threads", {}, threads=1) as worker:
         assert worker.build().message == "1 threads"

@@ -12,6 +12,8 @@ from segattn.study.run import Position, plan, reference_costs, run_name, run_stu
 from segattn.training.interruption import Interrupted
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 HEADS = ("fcn", "reconet")
 SHORT = tiny.experiment(optimization={"iterations": 2}, validate_every=0, evaluation={"examples": 1})
 NAMES = ["fcn-faithful-s0", "reconet-faithful-s0", "fcn-faithful-s1", "reconet-faithful-s1"]
@@ -167,7 +169,7 @@ def test_run_of_a_head_by_dotted_path_has_a_plain_folder():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long("faithful")
 @pytest.mark.parametrize("mode", ["faithful", "controlled"])
 def test_one_option_chooses_the_mode_of_all_heads_which_are_trained_and_counted_in_it(mode, tmp_path):
     short = tiny.experiment(optimization={"iterations": 1}, validate_every=0, evaluation={"examples": 0})

@@ -17,6 +17,8 @@ from segattn.training.train import train
 from tests import tiny
 from tests.places import ROOT
 
+pytestmark = pytest.mark.slow
+
 ALIKE = {  # nothing that each process draws or measures by itself
     "model": {"head": "emanet", "head_options": {"channels": 8, "dropout": 0.0}, "auxiliary_weight": 0.0},
     "optimization": {"freeze_norm": True, "batch_size": 4, "lr": 0.05, "precision": "fp32", "iterations": 6},

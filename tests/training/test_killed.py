@@ -19,6 +19,8 @@ from segattn.training.train import train
 from tests import tiny
 from tests.places import ROOT
 
+pytestmark = pytest.mark.slow
+
 CONFIG = tiny.experiment(
     "emanet",
     data={"val_images": 2},

@@ -18,6 +18,8 @@ from segattn.training.losses import num_counted, segmentation_loss
 from segattn.training.train import open_data, train
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"head_options": {"channels": 8, "dropout": 0.0}, "auxiliary_weight": 0.0}  # nothing is drawn
 
 

@@ -18,6 +18,8 @@ from segattn.training.interruption import Interrupted
 from segattn.training.train import open_data, train
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 HEADS = ("fcn", "danet", "emanet")  # the baseline; several outputs; a buffer that training moves
 
 

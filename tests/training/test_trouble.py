@@ -13,6 +13,8 @@ from segattn.training import folder
 from segattn.training.train import train
 from tests import tiny
 
+pytestmark = pytest.mark.slow
+
 
 def full(*arguments, **options):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -59,6 +59,7 @@ def test_all_conventions_fit_into_one_table(ccnet, capsys):
         assert f" {getattr(ccnet.head_total, convention) / 1e9:.3f} " in row
 
 
+@pytest.mark.slow
 def test_sizes_and_heads_are_all_shown_baseline_first(capsys):
     arguments = ["--input", "65x97", "33", "--backbone", "resnet18", "--format", "json"]
     found = json.loads(flops(capsys, *arguments))
@@ -99,6 +100,7 @@ def test_mistake_is_named(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_all_heads_at_769_take_under_twenty_seconds_and_two_gigabytes():
     command = [sys.executable, "-m", "segattn", "flops", "--input", "769x769", "--format", "json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})

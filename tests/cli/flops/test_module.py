@@ -122,6 +122,7 @@ def test_cross_check_of_a_users_module_has_every_counter(capsys):
     assert "0.000" in table
 
 
+@pytest.mark.slow
 def test_cross_check_of_a_head_has_mechanism_head_and_network(capsys):
     arguments = ["--head", "danet", "--backbone", "resnet18", "--input", "65x97", "--num-classes", "5", "--cross-check"]
     found = json.loads(flops(capsys, *arguments, "--format", "json"))

@@ -61,6 +61,7 @@ def test_splits_seeds_and_indices_are_different_streets():
     assert len(set(drawn)) == len(drawn)
 
 
+@pytest.mark.slow
 def test_every_class_occurs_in_many_of_fifty_images(fifty):
     images = np.zeros(256, int)
     for sample in fifty:

@@ -73,6 +73,7 @@ def test_a_known_shift_is_found_and_its_sign_turns():
     assert (behind.low, behind.high, behind.p) == pytest.approx((-ahead.high, -ahead.low, ahead.p))
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     truth = simulated(np.random.default_rng(5), [0.72, 0.70], images=200_000)
     shift = bootstrap.iou(truth[0])[0] - bootstrap.iou(truth[1])[0]
@@ -144,6 +145,7 @@ def test_ten_thousand_resamples_of_500_images_take_seconds_at_most():
     assert time.process_time() - began < 15  # about one on an idle core
 
 
+@pytest.mark.slow
 def test_with_seeds_the_interval_covers_the_truth_where_one_seed_does_not():
     def networks(rng):
         """Two networks, three seeds each, of which none is as good as the next."""

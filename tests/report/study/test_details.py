@@ -10,6 +10,8 @@ from segattn import records, report
 from segattn.report.study import details, tables
 from tests.report import fabricate
 
+pytestmark = pytest.mark.slow
+
 
 def test_values_are_means_over_seeds(ten_by_three):
     study = report.load(ten_by_three)

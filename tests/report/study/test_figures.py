@@ -4,11 +4,14 @@ import dataclasses
 import io
 import xml.etree.ElementTree
 
+import pytest
 from PIL import Image
 
 from segattn import records, report
 from segattn.report.study import figures
 from tests.report import fabricate
+
+pytestmark = pytest.mark.slow
 
 
 def test_front_is_what_nothing_beats_for_less():

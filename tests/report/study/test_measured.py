@@ -11,6 +11,8 @@ from segattn import records, report
 from segattn.report.study import figures, tables
 from tests.report import fabricate, fabricate_bench
 
+pytestmark = pytest.mark.slow
+
 HEADS = ["fcn", "ccnet", "danet"]
 
 

@@ -14,6 +14,8 @@ from segattn import records, report
 from tests.places import ROOT
 from tests.report import fabricate
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 

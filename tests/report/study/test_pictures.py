@@ -41,6 +41,7 @@ def test_without_counts_the_order_is_that_of_the_names(tmp_path):
     assert [(strip.name, strip.disagreement) for strip in strips] == [(f"street_{i:03d}", None) for i in range(3)]
 
 
+@pytest.mark.slow
 def test_an_image_outside_the_examples_is_named(tmp_path):
     for head, right in (("fcn", [50, 60, 10]), ("ccnet", [52, 62, 90])):
         fabricate.run(head, 0, tmp_path / head, images=2)

@@ -9,6 +9,8 @@ from segattn import report
 from segattn.report.study import published
 from tests.report import fabricate
 
+pytestmark = pytest.mark.slow
+
 
 def study_on(folder, dataset, heads=("fcn", "emanet", "flanet"), split="val"):
     for head in heads:
