@@ -17,7 +17,7 @@ Label = Literal["study", "found", "derived", "recalled"]
 LABELS: dict[str, str] = {
     "study": "stated by the study, arXiv 2309.10217",
     "found": "read on a public page or in public code",
-    "derived": "stated by nobody: counted with torch's counter on the authors' public code, 2 per multiply-add",
+    "derived": "not published: counted with torch's counter on the authors' public code, 2 per multiply-add",
     "recalled": "recalled from the literature, not retrieved: unverified, a hint only",
 }
 
@@ -152,8 +152,8 @@ CLAIMS: tuple[Claim, ...] = (
         "study",
         "the study",
         lambda: "column `study` everywhere",
-        "2 per multiply-add, and the + 1 for a bias, be there one or not. How products, softmax, norm and resizing are "
-        "counted, at which input, and whether block, head or network, the study does not say; ours are stated above.",
+        "2 per multiply-add; the +1 for a bias is always counted, with or without a bias. The study does not say how it counts "
+        "products, softmax, norm and resizing, at which input size, and whether for block, head or network; for ours see above.",
     ),
     Claim(
         "Denoised NL",
@@ -161,8 +161,8 @@ CLAIMS: tuple[Claim, ...] = (
         "study",
         "the study",
         _fastest,
-        "Counted, RecoNet's mechanism is far cheaper, and whole heads order otherwise again. The remark must rest on "
-        "something else: measured time, another count, or RecoNet left out.",
+        "By our count RecoNet's mechanism is far cheaper, and the order of whole heads is different again. The statement must be "
+        "based on something else: measured time, another way of counting, or a comparison without RecoNet.",
     ),
     Claim(
         "criss-cross attention against Non-Local",
@@ -170,7 +170,7 @@ CLAIMS: tuple[Claim, ...] = (
         "found",
         "abstract of CCNet",
         _saving,
-        "At 97x97, two recurrences, against a non-local block with C/8 channels for queries and keys and C for values "
+        "At 97x97 with two recurrences, compared with a non-local block with C/8 channels for queries and keys and C for values "
         "(DANet's position attention), in the study's convention.",
     ),
     Claim(
@@ -179,8 +179,8 @@ CLAIMS: tuple[Claim, ...] = (
         "found",
         "abstract of CCNet",
         _memory_ratio,
-        "The attention maps alone differ by more; the abstract's ratio must include what else the block keeps (recalled from "
-        "its table: 1411 against 127 MB).",
+        "The attention maps alone differ by more; the abstract's ratio must include whatever else the block stores (recalled "
+        "from its table: 1411 against 127 MB).",
     ),
     Claim(
         "Non-Local at 769x769",
@@ -188,8 +188,8 @@ CLAIMS: tuple[Claim, ...] = (
         "recalled",
         "CCNet's table",
         lambda: _study(_part("danet", 97, "attention.position")),
-        "Study's convention at 97x97, and the block with C/8 channels for queries and keys and C for values (PAM), not the one "
-        "with C/2.",
+        "The study's convention at 97x97, for the block with C/8 channels for queries and keys and C for values (PAM), not the "
+        "one with C/2.",
     ),
     Claim(
         "RCCA, R = 1, 2, 3, at 769x769",
@@ -197,7 +197,7 @@ CLAIMS: tuple[Claim, ...] = (
         "recalled",
         "CCNet's table",
         _recurrences,
-        "2 per multiply-add at 97x97; with the bias term or without, the third is 0.5 % above the stated.",
+        "2 per multiply-add at 97x97; with or without the bias term, the third is 0.5 % above the stated figure.",
     ),
     Claim(
         "channel / spatial / dual Non-Local at 768x768",
@@ -207,7 +207,7 @@ CLAIMS: tuple[Claim, ...] = (
         lambda: _study(
             _part("danet", 96, "attention.channel"), _part("danet", 96, "attention.position"), _mechanism("danet", 96)
         ),
-        "Study's convention at 96x96, the mechanism alone: CAM, PAM, both. Softmax and norm at 0.",
+        "The study's convention at 96x96, for the mechanism alone: CAM, PAM, both. Softmax and norm count as 0.",
     ),
     Claim(
         "criss-cross, R = 2, at 768x768",
@@ -215,7 +215,7 @@ CLAIMS: tuple[Claim, ...] = (
         "recalled",
         "FLANet's table",
         lambda: _study(_mechanism("ccnet", 96)),
-        "0.9 % above ours; no convention named here gives it.",
+        "0.9 % above ours; none of the conventions named here yields it.",
     ),
     Claim(
         "FLA at 768x768",
@@ -231,8 +231,8 @@ CLAIMS: tuple[Claim, ...] = (
         "derived",
         "the authors' code",
         _upsampled,
-        "Its classifiers double the map before a 3x3 convolution on 2560 channels: four times the positions. Their code "
-        "also runs its auxiliary classifiers at inference, and its stem has 128 channels.",
+        "Its classifiers double the map's height and width before a 3x3 convolution on 2560 channels: four times the positions. "
+        "The authors' code also runs the auxiliary classifiers at inference, and its stem has 128 channels.",
     ),
     Claim(
         "whole Denoised NL at 768x768",
@@ -240,8 +240,8 @@ CLAIMS: tuple[Claim, ...] = (
         "derived",
         "the authors' code",
         _denoised,
-        "The logits that rectify the map come from a convolution on stage 3 and are needed at inference too; so is a "
-        "3x3 convolution at the full grid (43.5 G). The mechanism itself is small.",
+        "The logits that rectify the map come from a convolution on stage 3 and are needed at inference too, as is a 3x3 "
+        "convolution on the full grid (43.5 G). The mechanism itself is cheap.",
     ),
     Claim(
         "Non-Local on 512 x 64 x 64",
@@ -249,7 +249,7 @@ CLAIMS: tuple[Claim, ...] = (
         "recalled",
         "RecoNet's table",
         _mixture,
-        "A mixture: matrix products at 2 per multiply-add, convolutions at 1.",
+        "A mixture: 2 per multiply-add for matrix products, 1 for convolutions.",
     ),
     Claim(
         "RecoNet on 512 x 64 x 64",
@@ -260,7 +260,7 @@ CLAIMS: tuple[Claim, ...] = (
             f"{giga(_mechanism('reconet', 64).macs)} GMACs, of which the sum of 64 outer products is "
             f"{giga(64 * 512 * 64 * 64)}"
         ),
-        "Cannot hold the reconstruction, whose sum alone is six times that, in any convention.",
+        "Cannot include the reconstruction: its sum alone is six times as large, in any convention.",
     ),
     Claim(
         "RecoNet against Non-Local",
@@ -268,7 +268,7 @@ CLAIMS: tuple[Claim, ...] = (
         "found",
         "abstract of RecoNet",
         _reconet_ratio,
-        "The ratio grows with the map, N^2 against N: it holds at 97x97 and not at 64x64, in the study's convention.",
+        "The ratio grows with the map, N^2 against N: in the study's convention the statement holds at 97x97 but not at 64x64.",
     ),
     Claim(
         "ResNet-101 at 513x513, and EMANet's head on it",
@@ -276,7 +276,7 @@ CLAIMS: tuple[Claim, ...] = (
         "found",
         "README of EMANet's code",
         _emanet,
-        "Multiply-adds under the name FLOPs; half of what the study's convention gives. The convolution after the unit is not "
-        "in the 43.1.",
+        "Multiply-adds, reported as FLOPs: half of what the study's convention gives. The 43.1 do not include the convolution "
+        "after the unit.",
     ),
 )

@@ -66,21 +66,22 @@ def page() -> str:
     )
 
 
-_INTRODUCTION = """The study asks for costs that can be compared. Published ones rarely can: one paper counts a multiply-add once,
-the next twice; some count the block, some the head, some the network; several counters never see the products of attention.
-Every figure here is counted by `segattn flops` on the `meta` device, operator by operator, and says under which convention."""
+_INTRODUCTION = """The study calls for comparable costs. Published figures rarely are: one paper counts a multiply-add once,
+the next twice; some count the block, some the head, some the network; and several counters miss the products of attention.
+Every figure here is counted by `segattn flops` on the `meta` device, operator by operator, and states its convention."""
 
 
 def _conventions() -> str:
     rows = [[f"`{name}`", meaning] for name, meaning in CONVENTIONS.items()]
     return f"""{table(["column", "counts"], rows, left=2)}
 
-The convolution formula of `study` is the one that the study states, arXiv 2309.10217: H, W are those of the output, and the + 1
-is there be there a bias or not. How it counts matrix products, softmax, norm and resizing, at which image size, and whether the
-block, the head or the network, is not known to us; 2mkn for a product and nothing for the rest is our completion of it.
+The convolution formula of `study` is the one stated by the study, arXiv 2309.10217. H and W are those of the output, and the
++1 is always counted, with or without a bias. We do not know how the study counts matrix products, softmax, norm and resizing, at
+which image size, and whether it counts the block, the head or the network. Counting 2mkn for a product and nothing for the rest
+is our addition.
 
-A mechanism is counted as its equation says, whichever form computes it. An operator without a formula is an error, not a zero.
-Rules for each operator: [`segattn/profile/formulas.py`](../segattn/profile/formulas.py). A network of yours:
+A mechanism is counted according to its equation, whichever form computes it. An operator without a formula is an error, not zero.
+The rule for each operator is in [`segattn/profile/formulas.py`](../segattn/profile/formulas.py). To count your own network, use
 `segattn flops --module mypkg.MyNet`."""
 
 
@@ -95,13 +96,13 @@ def _mechanisms() -> str:
         *(f"{grid}x{grid} ({GRIDS[grid][0]})" for grid in sorted(GRIDS)),
         "GMACs at 97x97",
     ]
-    return f"""GFLOPs in the convention `study`; the grid is the feature map at output stride 8, in brackets the image.
+    return f"""GFLOPs in the convention `study`. The grid is the feature map at output stride 8; the image size is in brackets.
 
 {table(heading, rows)}
 
-769 and 520 are the study's crops. 2 x GMACs is `flops`; the rest up to `study` is the bias term. FLA's trailing 3x3
-convolution costs another {giga(_conv3x3(96), 1)} G at 96x96 and stands outside the mechanism here, as do Denoised NL's stride-2
-block and class logits. RecoNet's public code stores 64 outer products instead of the factored form and computes more.
+769 and 520 are the study's crops. 2 x GMACs is `flops`; the difference to `study` is the bias term. FLA's trailing 3x3
+convolution costs another {giga(_conv3x3(96), 1)} G at 96x96 and is not part of the mechanism here; neither are Denoised NL's
+stride-2 block and class logits. RecoNet's public code stores 64 outer products instead of the factored form and computes more.
 `segattn flops --head reconet` counts its default, `resample`."""
 
 
@@ -133,12 +134,12 @@ def _memory() -> str:
         for head, entry in MAPS.items()
     ]
     crossover = next(n for n in range(1, 200) if (n * n) ** 2 > 2 * n * 512**2)
-    return f"""MiB in float32, C = 512, one image, one set of maps.
+    return f"""MiB in float32 for one image and one set of maps, C = 512.
 
 {table(["head", "elements", "65x65", "96x96", "97x97", "note"], [row[:5] + row[5:] for row in rows], left=2)}
 
-FLANet's maps shrink with H + W, those of Non-Local with (HW)^2: on square maps below {crossover} x {crossover} FLANet's are the
-larger. Fused products (`implementation="fast"`) never store most of these."""
+FLANet's maps scale with H + W, those of Non-Local with (HW)^2: on square maps below {crossover} x {crossover}, FLANet's are
+larger. With fused products (`implementation="fast"`), most of these maps are never stored."""
 
 
 def _networks() -> str:
@@ -159,25 +160,25 @@ def _networks() -> str:
         parts.append(f"**{size}x{size}, {num_classes} classes**, GFLOPs (2 per multiply-add)\n\n{table(heading, rows)}")
     narrow, wide = (backbone_totals("resnet101", 769, **options).flops for options in ({}, {"stem_channels": 128}))
     return (
-        "ResNet-101 at output stride 8, faithful heads, inference (no auxiliary head).\n\n"
+        "ResNet-101 at output stride 8, faithful heads, inference (without auxiliary head).\n\n"
         + "\n\n".join(parts)
         + f"""
 
-Most of a head is 3x3 convolutions on 2048 or 2560 channels, not attention. The backbone is {giga(narrow, 1)} G of the network at
-769x769; with the 64-64-128 stem of several authors' code (`stem_channels=128`) {giga(wide, 1)} G."""
+Most of a head's cost is 3x3 convolutions on 2048 or 2560 channels, not attention. The backbone accounts for {giga(narrow, 1)} G
+of the network at 769x769, or {giga(wide, 1)} G with the 64-64-128 stem of several authors' code (`stem_channels=128`)."""
     )
 
 
 def _claims() -> str:
     rows = [[claim.what, claim.stated, f"{claim.label}: {claim.source}", claim.ours(), claim.why] for claim in CLAIMS]
     labels = "\n".join(f"* {label}: {meaning}" for label, meaning in LABELS.items())
-    return f"""Quoted as claims, with where they are from:
+    return f"""These figures are quoted as claims, each with its source:
 
 {labels}
 
-{table(["of", "stated", "source", "ours, G", "what leads from one to the other"], rows, left=5)}
+{table(["quantity", "stated", "source", "ours, G", "what explains the difference"], rows, left=5)}
 
-The study's own table of FLOPs and memory is not available to us and is not reconstructed here."""
+We do not have the study's own table of FLOPs and memory, and do not reconstruct it here."""
 
 
 def _cross_check() -> str:
@@ -195,24 +196,24 @@ def _cross_check() -> str:
         for reading in _one(checks, "danet", "network")["readings"]
         if reading["figure"] is not None
     )
-    return f"""`segattn flops --cross-check` asks each counter that is installed (`pip install 'segattn[peers]'`) for the whole,
-and for every layer and function call of the network alone; the reasons are its own answers, and they add up to the difference.
-Here: {versions}; ResNet-101, 19 classes, each mechanism in the form of its equation.
+    return f"""`segattn flops --cross-check` runs each installed counter (`pip install 'segattn[peers]'`) on the whole module, and
+on every layer and function call separately. The reasons below come from these separate counts, and they add up to the difference.
+Versions: {versions}. ResNet-101, 19 classes, each mechanism in the form of its equation.
 
 {chr(10).join(tables)}
 
 {_order(checks, peers)}
 
-Why, over all ten networks:
+Reasons for the differences, over all ten networks:
 
 {_reasons(checks, peers)}
 
-For instance DANet, whole network, {_one(checks, "danet", "network")["macs"] / 1e9:.3f} GMACs:
+For example, the whole DANet network, {_one(checks, "danet", "network")["macs"] / 1e9:.3f} GMACs:
 
 {examples}
 
 The figures are in [`docs/make/cross_check.json`](make/cross_check.json), written by
-`segattn flops --cross-check --input 769x769 --format json`. fvcore cannot trace on `meta` and runs the networks for real, which
+`segattn flops --cross-check --input 769x769 --format json`. fvcore cannot trace on `meta` and actually runs the networks, which
 takes minutes; without `--input` the check runs at 257x257."""
 
 
@@ -238,8 +239,8 @@ def _order(checks: list[dict[str, Any]], peers: list[str]) -> str:
     if not swapped:
         return "All counters agree that DANet's mechanism costs more than Non-Local's."
     return (
-        f"DANet's mechanism costs more than Non-Local's. {', '.join(swapped)} say the opposite: they see its convolutions and "
-        "not its products."
+        f"DANet's mechanism costs more than Non-Local's. {', '.join(swapped)} report the opposite, because they count its "
+        "convolutions but not its products."
     )
 
 

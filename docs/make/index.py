@@ -29,11 +29,12 @@ def page() -> str:
 
 # Documentation
 
-Start with the [README](../README.md): what this is, the two commands, the command line.
+Start with the [README](../README.md): what segattn is, the two commands, the command line.
 
 ## The heads
 
-A page each, generated from the head's own file: equation, where it acts, cost, differences from paper and public code, options.
+Each head has a page, generated from its own file: equation, where it acts, cost, differences from the paper and from public
+code, options.
 
 {table(heading, rows, left=3)}
 
@@ -46,7 +47,7 @@ A page each, generated from the head's own file: equation, where it acts, cost, 
 
 {others}
 
-`make docs` writes this page, the pages of the heads with their pictures, and those on cost; a test holds them up to date.
+`make docs` writes this page, the pages of the heads with their pictures, and those on cost; a test fails if they are out of date.
 """
 
 
