@@ -7,42 +7,12 @@ here and is written into the record; where the run happens (device, workers, out
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-import tyro
-import yaml
 
 from segattn.catalogue import hint
-
-
-def _options_from_text(words: list[str]) -> dict[str, Any]:
-    """`{name: value, ...}` as YAML, or `name=value,...` from the command line."""
-    text = words[0].strip()
-    plain = not text.startswith("{")
-    try:
-        options = yaml.safe_load("{" + text.replace("=", ": ") + "}" if plain else text)
-    except yaml.YAMLError:
-        options = None
-    valueless = plain and (text.count("=") < len(options or ()) or re.search(r"=\s*(,|$)", text))
-    if not isinstance(options, dict) or valueless:
-        raise ValueError(f"{words[0]!r} is not of the form name=value,name=value")
-    return options
-
-
-Options = Annotated[
-    dict[str, Any],
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="NAME=VALUE,...",
-        instance_from_str=_options_from_text,
-        is_instance=lambda value: isinstance(value, dict),
-        str_from_instance=lambda value: [json.dumps(value)],
-    ),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +21,7 @@ class Data:
 
     name: str = "streets"
     """Data set: a name of `segattn.datasets.names()` or a dotted module path."""
-    root: Annotated[str | None, tyro.conf.arg(aliases=("--data-root",))] = None
+    root: str | None = None
     """Folder of the data set; None for a generated one."""
     train_split: str = "train"
     val_split: str = "val"
@@ -61,7 +31,7 @@ class Data:
     """How many images to generate, or to take, for training; None for all."""
     val_images: int | None = None
     """The same for validation."""
-    options: Annotated[Options, tyro.conf.arg(aliases=("--data-options",))] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the data set, such as augmented=false of voc or version=10k of coco_stuff."""
 
 
@@ -85,19 +55,19 @@ class Augmentation:
 class Model:
     """Which network."""
 
-    head: Annotated[str, tyro.conf.arg(aliases=("--head",))] = "fcn"
+    head: str = "fcn"
     """Attention head: a name of `segattn heads` or a dotted module path."""
-    mode: Annotated[Literal["faithful", "controlled"], tyro.conf.arg(aliases=("--mode",))] = "faithful"
+    mode: Literal["faithful", "controlled"] = "faithful"
     """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
-    backbone: Annotated[str, tyro.conf.arg(aliases=("--backbone",))] = "resnet101"
+    backbone: str = "resnet101"
     output_stride: int = 8
     align_corners: bool = True
     auxiliary_weight: float = 0.4
     pretrained: str | None = None
     """Backbone weights: a file, a URL, or a name such as mmsegmentation:resnet101_v1c or torchvision:resnet101."""
-    head_options: Options = field(default_factory=dict)
+    head_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the head, such as channels=256."""
-    backbone_options: Options = field(default_factory=dict)
+    backbone_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the backbone, such as stem=plain."""
 
 
@@ -105,10 +75,10 @@ class Model:
 class Optimization:
     """SGD with a polynomial schedule, counted in iterations."""
 
-    iterations: Annotated[int, tyro.conf.arg(aliases=("--iterations",))] = 80_000
-    batch_size: Annotated[int, tyro.conf.arg(aliases=("--batch-size",))] = 8
+    iterations: int = 80_000
+    batch_size: int = 8
     """Over all processes together."""
-    lr: Annotated[float, tyro.conf.arg(aliases=("--lr",))] = 1e-2
+    lr: float = 1e-2
     momentum: float = 0.9
     weight_decay: float = 5e-4
     decay_norm_and_bias: bool = True
@@ -137,7 +107,7 @@ class Optimization:
     """torch.compile the network in training and evaluation."""
     channels_last: bool = True
     """Memory format of images and weights."""
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], tyro.conf.arg(aliases=("--precision",))] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 on a GPU that has it and on processors with AMX, else fp32."""
 
 
@@ -162,7 +132,7 @@ class Evaluation:
 class Experiment:
     """Everything that determines a result."""
 
-    name: tyro.conf.Suppress[str]
+    name: str
     data: Data = Data()
     augmentation: Augmentation = Augmentation()
     model: Model = Model()

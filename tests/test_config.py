@@ -2,10 +2,8 @@ import dataclasses
 import json
 
 import pytest
-import tyro
 
 from segattn import config, experiments
-from segattn.config import Experiment
 from tests import tiny
 
 
@@ -85,41 +83,6 @@ def test_with_head_changes_head_and_seed_only():
 def test_experiment_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         tiny.experiment().seed = 3
-
-
-def parse(*words):
-    return tyro.cli(Experiment, default=tiny.experiment(), args=list(words))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("channels=16", {"channels": 16}),
-        ("channels=16,dropout=0.5", {"channels": 16, "dropout": 0.5}),
-        ("implementation=fast", {"implementation": "fast"}),
-        ("multi_grid=[1,2,4],contract_dilation=false", {"multi_grid": [1, 2, 4], "contract_dilation": False}),
-        ("{stem: plain, width: 8}", {"stem": "plain", "width": 8}),
-        ('{"stem": "plain"}', {"stem": "plain"}),
-        ("stem=null,width=8", {"stem": None, "width": 8}),
-        ("{}", {}),
-    ],
-)
-def test_options_are_read_from_the_command_line(text, expected):
-    assert parse("--model.head-options", text).model.head_options == expected
-
-
-@pytest.mark.parametrize("text", ["channels", "channels=", "channels=16,dropout", "[1", "{a: b: c}"])
-def test_options_of_another_form_are_refused(text, capsys):
-    with pytest.raises(SystemExit) as caught:
-        parse("--model.head-options", text)
-    assert caught.value.code == 2
-    assert "name=value" in "".join(capsys.readouterr())
-
-
-def test_short_names_reach_their_section():
-    found = parse("--head", "ccnet", "--iterations", "9", "--data-root", "photos", "--lr", "0.5", "--seed", "3")
-    assert (found.model.head, found.optimization.iterations, found.data.root) == ("ccnet", 9, "photos")
-    assert (found.optimization.lr, found.seed) == (0.5, 3)
 
 
 def test_unknown_experiment_is_named_with_the_nearest():

@@ -7,20 +7,27 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import tyro
 import yaml
 
 from segattn import config, experiments
+from segattn.cli.experiment_options import NAMES
+from segattn.cli.options import registry
 
 Arguments = TypeVar("Arguments")
-ExperimentOptions = Annotated[config.Experiment, tyro.conf.arg(name="")]
 
 
 def parse(arguments_type: type[Arguments], arguments: Sequence[str], *, command: str, description: str) -> Arguments:
     """Parse a command's arguments; on --help or a mistake tyro prints and exits."""
-    return tyro.cli(arguments_type, args=list(arguments), prog=f"segattn {command}", description=description)
+    return tyro.cli(
+        arguments_type,
+        args=list(arguments),
+        prog=f"segattn {command}",
+        description=description,
+        registry=registry(NAMES),
+    )
 
 
 def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str | None = None) -> tuple[str, list[str]]:

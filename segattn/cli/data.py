@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -14,7 +14,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from segattn import config
 from segattn.catalogue import hint
 from segattn.cli.arguments import parse, size
 from segattn.data.tools import check, make, pack, prepare
@@ -68,7 +67,7 @@ class CheckArguments:
     root: Path | None = None
     """Folder of the data set."""
     splits: tuple[str, ...] = ("train", "val", "test")
-    options: config.Options = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     """Options of the data set, such as version=10k."""
 
 
@@ -83,7 +82,7 @@ class PackArguments:
     root: Path | None = None
     """Folder of the data set."""
     splits: tuple[str, ...] = ("train", "val")
-    options: config.Options = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     """Options of the data set, such as version=10k."""
 
 

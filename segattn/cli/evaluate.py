@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -32,7 +32,7 @@ class EvaluateArguments:
     """Split to score; the validation split of the experiment unless given."""
     data_root: str | None = None
     """Folder of the data set, where it has moved since training."""
-    data_options: config.Options = field(default_factory=dict)
+    data_options: dict[str, Any] = field(default_factory=dict)
     """Options of the data set that replace those of training, such as version=10k."""
     mode: Literal["whole", "slide"] | None = None
     """Whole image or sliding window; as in the experiment unless given."""

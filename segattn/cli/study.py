@@ -14,7 +14,8 @@ from typing import Any, Literal
 from rich.console import Console
 
 from segattn import heads
-from segattn.cli.arguments import ExperimentOptions, experiment_and_rest, listing, load_experiment, parse
+from segattn.cli.arguments import experiment_and_rest, listing, load_experiment, parse
+from segattn.cli.experiment_options import ExperimentOptions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from segattn.cli.arguments import ExperimentOptions, experiment_and_rest, load_experiment, parse
+from segattn.cli.arguments import experiment_and_rest, load_experiment, parse
+from segattn.cli.experiment_options import ExperimentOptions
 
 
 @dataclass(frozen=True, kw_only=True)
