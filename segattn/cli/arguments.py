@@ -1,11 +1,16 @@
-"""Arguments that several commands take: an experiment with its options, image sizes."""
+"""Arguments that several commands take, and how a command's words become its options."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import re
+import os
+import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
+from inspect import cleandoc
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,21 +18,94 @@ import tyro
 import yaml
 
 from segattn import config, experiments
-from segattn.cli.experiment_options import NAMES
-from segattn.cli.options import registry
+from segattn.cli import mistakes, old_names
+from segattn.cli.experiment_options import DETAILS
+from segattn.cli.options import Details, arity, registry
 
 Arguments = TypeVar("Arguments")
 
 
-def parse(arguments_type: type[Arguments], arguments: Sequence[str], *, command: str, description: str) -> Arguments:
-    """Parse a command's arguments; on --help or a mistake tyro prints and exits."""
-    return tyro.cli(
-        arguments_type,
-        args=list(arguments),
-        prog=f"segattn {command}",
-        description=description,
-        registry=registry(NAMES),
-    )
+def parse(
+    arguments_type: type[Arguments],
+    words: Sequence[str],
+    *,
+    command: str,
+    description: str | None = None,
+    details: Details = DETAILS,
+) -> Arguments:
+    """A command's options from its words; --help prints them and exits.
+
+    `description` stands above the options; the docstring of `arguments_type` unless given. Old names work, with a notice.
+
+    Raises:
+        ValueError: an unknown option, a value of another form, something missing; one line.
+    """
+    counts = arity(arguments_type, details)
+    words = old_names.current(words, command=command, arity=counts)
+    settings = {"args": words, "prog": f"segattn {command}", "description": "@", "registry": registry(details)}
+    if "-h" in words or "--help" in words:
+        _help(arguments_type, description or arguments_type.__doc__ or "", settings)
+    for name, following in old_names.groups(words, counts):
+        if not following and name in counts and counts[name] is None and "." not in name:
+            raise ValueError(f"{name} needs one value or more; see segattn {command} --help")
+    with contextlib.redirect_stdout(_Printed()), contextlib.redirect_stderr(io.StringIO()) as box, _unwrapped():
+        try:
+            chosen, left = tyro.cli(arguments_type, **settings, return_unknown_args=True)  # type: ignore[call-overload]
+        except SystemExit:
+            unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in counts]
+            if unknown:  # the likely reason that something is missing
+                raise ValueError(mistakes.unknown(unknown, counts, command=command)) from None
+            raise ValueError(mistakes.one_line(box.getvalue(), command=command)) from None
+    if left:
+        raise ValueError(mistakes.unknown(left, counts, command=command))
+    return chosen
+
+
+class _Printed(io.StringIO):
+    """Takes what tyro prints; with the colours of a terminal where standard output is one."""
+
+    encoding = "utf-8"  # tyro draws its boxes accordingly
+
+    def __init__(self, *, colours: bool = False) -> None:
+        super().__init__()
+        self.colours = colours
+
+    def isatty(self) -> bool:
+        return self.colours
+
+
+def _help(arguments_type: type, description: str, settings: dict[str, object]) -> None:
+    """Print the help, with the description and the usage wrapped to the terminal, and exit."""
+    with contextlib.redirect_stdout(_Printed(colours=sys.stdout.isatty())) as printed, contextlib.suppress(SystemExit):
+        tyro.cli(arguments_type, **settings)  # type: ignore[call-overload]
+    usage, _, boxes = printed.getvalue().partition("\n@\n")
+    print(f"{wrapped(' '.join(usage.split()), indent=' ' * 8)}\n\n{wrapped(cleandoc(description))}\n{boxes}", end="")
+    sys.exit(0)
+
+
+def wrapped(text: str, *, indent: str = "") -> str:
+    """Paragraphs wrapped to the terminal (at most 100 columns); indented lines stay as they are."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    paragraphs = []
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith((" ", "usage:")) and not indent:
+            paragraphs.append(paragraph)
+        else:
+            paragraphs.append(textwrap.fill(paragraph, width, subsequent_indent=indent, break_on_hyphens=False))
+    return "\n\n".join(paragraphs)
+
+
+@contextlib.contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Messages on lines of any length: what is wrapped cannot be joined again."""
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "10000"
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
 
 
 def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str | None = None) -> tuple[str, list[str]]:
@@ -42,14 +120,17 @@ def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str 
         return default, list(arguments)
     if arguments and arguments[0] in ("-h", "--help"):
         print(f"usage: segattn {command} EXPERIMENT [options]\n\nexperiments:\n{listing()}\n")
-        print(f"  or a file experiment.json/.yaml as a run writes it\n\nOptions: segattn {command} EXPERIMENT --help")
+        print(
+            f"  or a file experiment.json or .yaml, as a run writes it\n\nOptions: segattn {command} EXPERIMENT --help"
+        )
         sys.exit(0)
     raise ValueError(f"segattn {command} needs an experiment: {', '.join(experiments.names())}")
 
 
 def listing() -> str:
-    """Names and first lines of the experiments."""
-    return "\n".join(f"  {name:12} {experiments.summary(name)}" for name in experiments.names())
+    """Names and first lines of the experiments, wrapped to the terminal."""
+    lines = (f"  {name:12} {experiments.summary(name)}" for name in experiments.names())
+    return "\n".join(wrapped(line, indent=" " * 15) for line in lines)
 
 
 def load_experiment(name: str) -> config.Experiment:
@@ -67,14 +148,16 @@ def load_experiment(name: str) -> config.Experiment:
         raise ValueError(f"{name}: {error}") from None
 
 
-def size(text: str) -> tuple[int, int]:
-    """`769x769` or `769` as (height, width).
+def head_names(chosen: Sequence[str]) -> tuple[str, ...]:
+    """The heads of `--heads`; `all` stands for every head of segattn, the baseline first.
 
     Raises:
-        ValueError: not of that form, or below 1.
+        ValueError: a head that does not exist.
     """
-    match = re.fullmatch(r"(\d+)(?:[x×,](\d+))?", text.strip())
-    if match is None or int(match[1]) < 1 or (match[2] is not None and int(match[2]) < 1):
-        raise ValueError(f"size {text!r} should be HEIGHTxWIDTH in pixels, such as 769x769")
-    height = int(match[1])
-    return height, int(match[2]) if match[2] else height
+    from segattn import heads
+
+    every = sorted(heads.names(), key=lambda name: (name != "fcn", name))
+    expanded = [name for each in chosen for name in (every if each == "all" else [each])]
+    for name in expanded:
+        heads.module(name)
+    return tuple(dict.fromkeys(expanded)) if "all" in chosen else tuple(expanded)

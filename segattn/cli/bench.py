@@ -1,4 +1,4 @@
-"""`segattn bench`: time and memory on this machine, beside what the machine can do."""
+"""`segattn bench`: time and memory on this machine, relative to its limits."""
 
 from __future__ import annotations
 
@@ -14,72 +14,84 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from segattn import records
-from segattn.cli.arguments import parse, size
-from segattn.heads import Mode, names
+from segattn.cli.arguments import head_names, parse
+from segattn.cli.values import Device, Size
+from segattn.heads import Mode
 from segattn.records.measurements import Case
 
 Switch = Literal["off", "on", "both"]
 Implementation = Literal["auto", "reference", "fast"]
-SWEEP_MAPS = ("17", "25", "33", "49", "65", "81", "97", "129")
+SWEEP_MAPS = (17, 25, 33, 49, 65, 81, 97, 129)
 
 
 @dataclass(frozen=True)
 class BenchArguments:
-    """Time and memory of mechanisms, heads and networks on random inputs, beside the machine's own limits.
+    """Measure time and memory of mechanisms, heads and networks on random inputs, relative to the machine's limits.
 
-    Every case runs in a process of its own; rounds give each of them one pass in turns. Without options: the mechanisms of all
-    heads on maps of 97x97, fp32, inference.
+    Every case runs in a process of its own, and the cases take turns: one pass each per round. Without options it measures the
+    mechanisms of all heads on maps of 97x97, in fp32, at inference.
     """
 
     heads: tuple[str, ...] = ("all",)
+    """Heads to measure: names of `segattn heads`, dotted module paths, or all."""
     parts: tuple[Literal["mechanism", "head", "network"], ...] = ("mechanism",)
-    input: tuple[str, ...] = ()
-    """Image sizes, HEIGHTxWIDTH in pixels; 769x769 unless given; heads get the maps that the backbone makes of it."""
-    map: tuple[str, ...] = ()
-    """Sizes of the map instead: 97x97 at output stride 8 is an image of 769x769."""
-    batch: tuple[int, ...] = (1,)
+    """Parts of the network to measure."""
+    input: tuple[Size, ...] = ()
+    """Image sizes in pixels; by default 769x769. Mechanisms and heads get feature maps of the size the backbone makes of it."""
+    map: tuple[Size, ...] = ()
+    """Sizes of the feature map, instead of --input: 97x97 at output stride 8 is an image of 769x769."""
+    batch_size: tuple[int, ...] = (1,)
+    """Images per pass."""
     passes: tuple[Literal["inference", "training"], ...] = ("inference",)
-    """training: forward and backward with gradients of the inputs; of a network the whole step with SGD."""
-    dtypes: tuple[Literal["fp32", "tf32", "bf16", "fp16"], ...] = ("fp32",)
-    """bf16 and fp16 are autocast with weights in fp32."""
+    """training: forward and backward pass with gradients of the inputs; for a network a whole step with SGD."""
+    precision: tuple[Literal["fp32", "tf32", "bf16", "fp16"], ...] = ("fp32",)
+    """bf16 and fp16 by autocast, weights in fp32."""
     implementations: tuple[Implementation, ...] = ("auto",)
-    """reference is the equation written out; fast the lean form."""
-    compare: str | None = None
-    """Two or more implementations with commas, such as reference,fast: the table then has the ratios to the reference."""
+    """reference: the equation as written; fast: the optimized form; auto: what a network uses."""
+    compare: Annotated[str | None, tyro.conf.arg(metavar="NAME,NAME")] = None
+    """Implementations to compare, separated by commas, such as reference,fast: the table then has ratios to the reference."""
     channels_last: Switch = "off"
+    """Memory format of the inputs and weights."""
     compile: Switch = "off"
-    """torch.compile."""
+    """Compile with torch.compile."""
     feature_scale: tuple[float, ...] = (1.0,)
-    """Factors on the random maps that mechanisms and heads get: does the time depend on the numbers?"""
+    """Factors on the random feature maps of mechanisms and heads, to see whether the time depends on the values."""
     sweep: Literal["size"] | None = None
-    """size: over map sizes, with the exponent of time and memory, and where one mechanism overtakes another."""
+    """size: measure over map sizes, fit the exponents of time and memory, and find where one mechanism overtakes another."""
     threads: int | None = None
-    """Of each process; torch's own choice unless given."""
-    device: Literal["cpu", "cuda"] = "cpu"
+    """Threads of each process; by default torch's choice."""
+    device: Device = "auto"
+    """auto: the GPU if there is one."""
     backbone: str = "resnet101"
+    """Backbone of the network."""
     output_stride: int = 8
+    """Input size divided by the size of the backbone's last feature map: 8, 16 or 32."""
     mode: Mode = "faithful"
-    classes: int = 19
+    """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
+    num_classes: int = 19
+    """Number of classes."""
     rounds: int = 10
+    """Timed passes of each case."""
     warmup: int = 2
-    """Passes of each case before those that count."""
+    """Passes of each case before the timed ones."""
     seconds_budget: float | None = 120.0
-    """Of all timed rounds together: they end early, but not before three. None: no end."""
-    out: Annotated[Path | None, tyro.conf.arg(aliases=("-o",))] = None
-    """Write the record, which `segattn report` reads, to this file; kept up to date on the way."""
+    """Time limit in seconds for all timed rounds, at least three of which are run; None: no limit."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
+    """Write the record to this file, for `segattn report`; it is updated after every group of cases."""
     format: Literal["table", "csv", "json", "markdown"] = "table"
+    """Format of the output."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    chosen = parse(BenchArguments, arguments, command="bench", description=BenchArguments.__doc__ or "")
+    chosen = parse(BenchArguments, arguments, command="bench")
     _check(chosen)
     from segattn.benchmark import run as benchmark
     from segattn.device import resolve_device
 
-    resolve_device(chosen.device)
+    device = resolve_device(chosen.device).type
     cases = _cases(chosen)
     settings = benchmark.Settings(
-        device=chosen.device,
+        device=device,
         threads=chosen.threads,
         rounds=chosen.rounds,
         warmup=chosen.warmup,
@@ -90,13 +102,13 @@ def run(arguments: Sequence[str]) -> None:
         if chosen.out is not None:
             records.write(record, chosen.out)
 
-    with _progress() as told:
+    with _progress() as show:
         record = benchmark.run(
             cases,
             settings,
             suite="bench" if chosen.sweep is None else f"sweep {chosen.sweep}",
             command=shlex.join(["segattn", "bench", *arguments]),
-            on_progress=lambda position: told(position.share, position.what),
+            on_progress=lambda position: show(position.share, position.what),
             on_group=keep,
         )
     keep(record)
@@ -124,23 +136,23 @@ def _show(record: records.BenchRecord, chosen: BenchArguments) -> None:
 
 
 def _check(chosen: BenchArguments) -> None:
-    """What can be wrong before torch is there.
+    """Refuse what needs no torch to be refused.
 
     Raises:
         ValueError: options that contradict one another, or numbers out of range.
     """
     if chosen.input and chosen.map:
-        raise ValueError("--input and --map are two ways to give the size; use one of them")
+        raise ValueError("--input and --map are two ways to give the size; give one of them")
     if chosen.compare is not None and chosen.implementations != ("auto",):
-        raise ValueError("--compare names the implementations itself; leave --implementations out")
-    least = {"rounds": 1, "warmup": 0, "classes": 1}
+        raise ValueError("--compare already names the implementations; leave --implementations out")
+    least = {"rounds": 1, "warmup": 0, "num_classes": 1}
     for name, value in least.items():
         if getattr(chosen, name) < value:
-            raise ValueError(f"--{name} {getattr(chosen, name)} should be at least {value}")
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(chosen, name)} should be at least {value}")
     if chosen.threads is not None and chosen.threads < 1:
         raise ValueError(f"--threads {chosen.threads} should be at least 1")
-    if any(batch < 1 for batch in chosen.batch):
-        raise ValueError(f"--batch {min(chosen.batch)} should be at least 1")
+    if any(size < 1 for size in chosen.batch_size):
+        raise ValueError(f"--batch-size {min(chosen.batch_size)} should be at least 1")
     if any(not scale > 0 for scale in chosen.feature_scale):
         raise ValueError(f"--feature-scale {min(chosen.feature_scale):g} should be above 0")
     if chosen.out is not None and chosen.out.is_dir():
@@ -151,39 +163,37 @@ def _check(chosen: BenchArguments) -> None:
 def _implementations(chosen: BenchArguments) -> tuple[str, ...]:
     if chosen.compare is None:
         if chosen.sweep is not None and chosen.implementations == ("auto",):
-            return ("reference",)  # maps are what a sweep is about, and only the equation written out has them
+            return ("reference",)  # only the reference form has attention maps, whose size a sweep varies
         return chosen.implementations
-    found = tuple(name.strip() for name in chosen.compare.split(","))
+    names = tuple(name.strip() for name in chosen.compare.split(","))
     allowed = ("auto", "reference", "fast")
-    if len(set(found)) < 2 or not set(found) <= set(allowed) or "reference" not in found:
+    if len(set(names)) < 2 or not set(names) <= set(allowed) or "reference" not in names:
         raise ValueError(
             f"--compare {chosen.compare} should be reference and one or more of auto and fast, such as reference,fast"
         )
-    return found
+    return names
 
 
 def _cases(chosen: BenchArguments) -> list[Case]:
     from segattn.benchmark.cases import combinations, image_size
 
-    every = sorted(names(), key=lambda name: (name != "fcn", name))
-    maps = chosen.map or (SWEEP_MAPS if chosen.sweep and not chosen.input else ())
-    sizes = [size(text) for text in chosen.input or ("769x769",)]
-    if maps:
-        sizes = [image_size(size(text), chosen.output_stride) for text in maps]
+    sweep = tuple((side, side) for side in SWEEP_MAPS) if chosen.sweep and not chosen.input else ()
+    maps = chosen.map or sweep
+    sizes = [image_size(map_size, chosen.output_stride) for map_size in maps] or chosen.input or [(769, 769)]
     return combinations(
-        names=every if chosen.heads == ("all",) else chosen.heads,
+        names=head_names(chosen.heads),
         parts=chosen.parts,
         sizes=sizes,
-        batches=chosen.batch,
+        batches=chosen.batch_size,
         phases=chosen.passes,
-        dtypes=chosen.dtypes,
+        dtypes=chosen.precision,
         implementations=_implementations(chosen),
         channels_last=_both(chosen.channels_last),
         compiled=_both(chosen.compile),
         backbone=chosen.backbone,
         output_stride=chosen.output_stride,
         mode=chosen.mode,
-        num_classes=chosen.classes,
+        num_classes=chosen.num_classes,
         feature_scales=chosen.feature_scale,
     )
 
@@ -192,8 +202,8 @@ def _both(switch: Switch) -> tuple[bool, ...]:
     return {"off": (False,), "on": (True,), "both": (False, True)}[switch]
 
 
-class _Told:
-    """Shows a share in [0, 1] and what is going on: a bar in a terminal, a line for each tenth elsewhere."""
+class _Shown:
+    """Shows the share in [0, 1] that is done, and the current case: a bar in a terminal, a line for each tenth elsewhere."""
 
     def __init__(self, console: Console, bar: Progress | None) -> None:
         self.console, self.bar, self.printed = console, bar, -1
@@ -208,11 +218,11 @@ class _Told:
 
 
 @contextmanager
-def _progress() -> Iterator[_Told]:
+def _progress() -> Iterator[_Shown]:
     console = Console(stderr=True)  # standard output is the result
     if not console.is_terminal:
-        yield _Told(console, None)
+        yield _Shown(console, None)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        yield _Told(console, bar)
+        yield _Shown(console, bar)

@@ -1,4 +1,4 @@
-"""`segattn compare`: two networks on the same images, and whether the images suffice to tell them apart."""
+"""`segattn compare`: two networks on the same images, and whether their difference is significant."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from segattn.cli.arguments import parse
 class CompareArguments:
     """Compare two networks scored on the same images, and write compare.html, .md, .csv and .tex.
 
-    segattn compare runs/quick:danet runs/quick:ccnet
-    segattn compare runs/quick --heads danet ccnet
-    segattn compare runs/a/danet-faithful-s0 runs/b/danet-faithful-s0
+        segattn compare runs/quick:danet runs/quick:ccnet
+        segattn compare runs/quick --heads danet ccnet
+        segattn compare runs/a/danet-faithful-s0 runs/b/danet-faithful-s0
+
+    The interval of the difference of mIoU comes from resampling the images in pairs (paired bootstrap).
     """
 
-    networks: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """A and B: folders of runs, or STUDY:head; or one study with --heads."""
+    networks: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="A [B]")]
+    """Two networks: folders of runs, or STUDY:HEAD; or one study, with --heads."""
     heads: tuple[str, ...] = ()
-    """Heads of A and B, where a study's folder is given."""
+    """Two heads, where A and B are studies or A is the study of both."""
     out: Path | None = None
-    """Where to write; compare-A-B in A's study unless given."""
+    """Folder to write to; by default compare-A-B in A's study."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    chosen = parse(CompareArguments, arguments, command="compare", description=CompareArguments.__doc__ or "")
+    chosen = parse(CompareArguments, arguments, command="compare")
     names, heads = list(chosen.networks), list(chosen.heads)
     if len(names) == 1:
         names *= 2

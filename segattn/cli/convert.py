@@ -1,4 +1,4 @@
-"""`segattn convert`: checkpoints of mmsegmentation to ours and back."""
+"""`segattn convert`: checkpoints of mmsegmentation to segattn's and back."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from segattn.cli.arguments import parse
 
 @dataclass(frozen=True)
 class FromMmseg:
-    """Write a checkpoint of mmsegmentation as a folder that `segattn predict`, `evaluate` and `load_model` take."""
+    """Convert a checkpoint of mmsegmentation to a run's folder, for `segattn predict`, `evaluate` and `load_model`."""
 
-    checkpoint: Annotated[Path, tyro.conf.Positional]
-    """File (.pth) of mmsegmentation; mmcv is not needed, and no code of the file is run."""
-    out: Annotated[Path, tyro.conf.Positional]
-    """Folder to write."""
-    config: Path | None = None
-    """Its configuration (.py), where the checkpoint does not contain it; read, not run."""
+    checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT.pth")]
+    """Checkpoint of mmsegmentation. mmcv is not needed, and no code in the file is executed."""
+    out: Path
+    """Folder to write to."""
+    config: Annotated[Path | None, tyro.conf.arg(metavar="CONFIG.py")] = None
+    """Its configuration, if the checkpoint does not contain it; read, not executed."""
     head: str | None = None
-    """Expected head; another one is an error."""
-    classes: int | None = None
-    """Expected number of classes; another one is an error."""
+    """Expected head; any other head is an error."""
+    num_classes: int | None = None
+    """Expected number of classes; any other number is an error."""
     align_corners: Literal["auto", "yes", "no"] = "auto"
-    """How logits are upsampled; auto: as the configuration says."""
+    """How logits are upsampled; auto: as in the configuration."""
     keep_auxiliary: bool = True
     """Keep the auxiliary head, which only training uses."""
 
 
 @dataclass(frozen=True)
 class ToMmseg:
-    """Write a trained network of ours as a checkpoint of mmsegmentation, and its configuration beside it."""
+    """Convert a trained network to a checkpoint of mmsegmentation, with its configuration beside it."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Folder of the network."""
-    out: Annotated[Path, tyro.conf.Positional]
-    """File (.pth) to write; the configuration gets the same name with .py."""
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """Folder of the run."""
+    out: Annotated[Path, tyro.conf.arg(metavar="CHECKPOINT.pth")]
+    """File to write; the configuration has the same name with .py."""
     old_keys: bool = False
-    """Scalar factors as `gamma` of shape (1,), as in older checkpoints, in place of `gamma.scale` of shape ()."""
+    """Write scalar factors as `gamma` of shape (1,), as in older checkpoints, instead of `gamma.scale` of shape ()."""
 
 
 _USAGE = """\
-usage: segattn convert mmseg CHECKPOINT.pth FOLDER [options]      from mmsegmentation
-       segattn convert to-mmseg FOLDER CHECKPOINT.pth [options]   to mmsegmentation
+usage: segattn convert mmseg CHECKPOINT.pth -o FOLDER [options]     from mmsegmentation
+       segattn convert to-mmseg RUN -o CHECKPOINT.pth [options]     to mmsegmentation
 
 Options: segattn convert mmseg --help, segattn convert to-mmseg --help"""
 
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _from_mmseg(arguments: Sequence[str]) -> None:
-    chosen = parse(FromMmseg, arguments, command="convert mmseg", description=FromMmseg.__doc__ or "")
+    chosen = parse(FromMmseg, arguments, command="convert mmseg")
     from segattn.convert import mmseg_file
 
     converted = mmseg_file.import_file(
@@ -71,7 +71,7 @@ def _from_mmseg(arguments: Sequence[str]) -> None:
         chosen.out,
         config=chosen.config,
         head=chosen.head,
-        num_classes=chosen.classes,
+        num_classes=chosen.num_classes,
         align_corners={"yes": True, "no": False}.get(chosen.align_corners),
         keep_auxiliary=chosen.keep_auxiliary,
     )
@@ -84,18 +84,18 @@ def _from_mmseg(arguments: Sequence[str]) -> None:
     )
     if converted.assumed:
         listed = ", ".join(f"{name}={value}" for name, value in converted.assumed.items())
-        console.print(f"The checkpoint has no configuration that says so: assumed {listed} (give --config FILE.py)")
-    console.print(f"Try: segattn predict PHOTOS --checkpoint {chosen.out} --out labels")
+        console.print(f"The checkpoint has no configuration; assumed {listed} (give --config CONFIG.py)")
+    console.print(f"Try: segattn predict {chosen.out} PHOTO ... -o labels")
 
 
 def _to_mmseg(arguments: Sequence[str]) -> None:
-    chosen = parse(ToMmseg, arguments, command="convert to-mmseg", description=ToMmseg.__doc__ or "")
+    chosen = parse(ToMmseg, arguments, command="convert to-mmseg")
     from segattn import records
     from segattn.convert import mmseg_file
 
-    written = chosen.out.with_suffix(".py")
-    if written.exists() or written == chosen.out:
-        raise ValueError(f"{written} exists or is the checkpoint itself; give another file name, such as network.pth")
+    config = chosen.out.with_suffix(".py")
+    if config.exists() or config == chosen.out:
+        raise ValueError(f"{config} exists or is the checkpoint itself; give another file name, such as network.pth")
     text = mmseg_file.export_file(chosen.run, chosen.out, old_keys=chosen.old_keys)
-    records.write_bytes(text.encode(), written)
-    Console(highlight=False, soft_wrap=True).print(f"{chosen.out}\n{written}")
+    records.write_bytes(text.encode(), config)
+    Console(highlight=False, soft_wrap=True).print(f"{chosen.out}\n{config}")

@@ -1,4 +1,4 @@
-"""`segattn data`: get data sets, make test data, find what is wrong with them, pack them for speed."""
+"""`segattn data`: get data sets, generate test data, check both, pack them for faster reading."""
 
 from __future__ import annotations
 
@@ -15,74 +15,79 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.table import Table
 
 from segattn.catalogue import hint
-from segattn.cli.arguments import parse, size
+from segattn.cli.arguments import parse
+from segattn.cli.values import Size
 from segattn.data.tools import check, make, pack, prepare
 
 _COMMANDS = {
-    "prepare": "say what to download from where, download, unpack, convert",
+    "prepare": "list the files to download, then download, unpack and convert them",
     "make": "write generated scenes in the layout of a real data set",
-    "check": "scan images and masks for everything that is wrong",
-    "pack": "decode a data set once into files that are mapped into memory",
+    "check": "read all images and masks and list every fault",
+    "pack": "decode a data set once, into files that are mapped into memory",
 }
 
 
 @dataclass(frozen=True)
 class PrepareArguments:
-    """Get a data set: download what needs no account, unpack, convert; what is there already is not done again."""
+    """Download the parts of a data set that need no account, unpack and convert them. Steps already done are skipped."""
 
-    name: Annotated[str, tyro.conf.Positional]
-    """Data set: ade20k, voc, coco_stuff, cityscapes, camvid."""
-    root: Path | None = None
-    """Folder for it; data/NAME if not given."""
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    """ade20k, voc, coco_stuff, cityscapes or camvid."""
+    out: Path | None = None
+    """Folder of the data set; by default data/DATASET."""
     variant: str | None = None
-    """Another form of it, such as 10k of coco_stuff."""
+    """Variant of the data set, such as 10k of coco_stuff."""
     dry_run: bool = False
-    """Only say what would be downloaded and what the folder must look like."""
+    """Only print what would be downloaded and what the folder must contain."""
     delete_archives: bool = False
-    """Remove each archive after it is unpacked."""
+    """Delete each archive after unpacking it."""
 
 
 @dataclass(frozen=True)
 class MakeArguments:
-    """Write generated street scenes with their masks as the files of a real data set, to try things on."""
+    """Write generated street scenes and their masks in the layout of a real data set, as test data."""
 
     what: Annotated[Literal["streets"], tyro.conf.Positional]
-    root: Path
+    """What to generate."""
+    out: Path
     """New or empty folder."""
     layout: str = "cityscapes"
     """cityscapes, ade20k, voc, coco_stuff, coco_stuff10k, camvid or folder."""
     images: int = 20
-    """Training images; validation and test get a quarter of that each."""
-    size: str = "512x1024"
-    """HEIGHTxWIDTH."""
+    """Number of training images; validation and test get a quarter of it each."""
+    size: Size = (512, 1024)
+    """Size of the images in pixels."""
     seed: int = 0
+    """The same seed gives the same images."""
 
 
 @dataclass(frozen=True)
 class CheckArguments:
-    """Read every image and mask and list all that is wrong. Exit code 0: nothing; 1: something."""
+    """Read every image and mask and list all faults. Exit code 0: no faults; 1: faults."""
 
-    name: Annotated[str, tyro.conf.Positional]
-    """Data set, or dotted path of your own module."""
-    root: Path | None = None
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    """Name of a data set, or dotted path of a module of your own."""
+    data_root: Path | None = None
     """Folder of the data set."""
     splits: tuple[str, ...] = ("train", "val", "test")
-    options: dict[str, Any] = field(default_factory=dict)
+    """Splits to read."""
+    data_options: dict[str, Any] = field(default_factory=dict)
     """Options of the data set, such as version=10k."""
 
 
 @dataclass(frozen=True)
 class PackArguments:
-    """Decode each image once; train from the result with `--data.name packed --data-root OUT`."""
+    """Decode each image once. To train from the result: `--data.name packed --data-root OUT`."""
 
-    name: Annotated[str, tyro.conf.Positional]
-    """Data set, or dotted path of your own module."""
-    out: Annotated[Path, tyro.conf.arg(aliases=("-o",))]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    """Name of a data set, or dotted path of a module of your own."""
+    out: Path
     """New folder."""
-    root: Path | None = None
+    data_root: Path | None = None
     """Folder of the data set."""
     splits: tuple[str, ...] = ("train", "val")
-    options: dict[str, Any] = field(default_factory=dict)
+    """Splits to decode."""
+    data_options: dict[str, Any] = field(default_factory=dict)
     """Options of the data set, such as version=10k."""
 
 
@@ -101,8 +106,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run_prepare(arguments: Sequence[str]) -> int:
-    chosen = parse(PrepareArguments, arguments, command="data prepare", description=PrepareArguments.__doc__ or "")
-    root = chosen.root or Path("data") / chosen.name
+    chosen = parse(PrepareArguments, arguments, command="data prepare")
+    root = chosen.out or Path("data") / chosen.name
     console = Console()
     steps = prepare.instructions(chosen.name, root, chosen.variant)
     console.print(steps, highlight=False, markup=False, soft_wrap=True)
@@ -113,7 +118,8 @@ def _run_prepare(arguments: Sequence[str]) -> int:
             chosen.name, root, variant=chosen.variant, on_step=on_step, keep_archives=not chosen.delete_archives
         )
     console.print(
-        "\n" + "\n".join([*done, f"{root} is ready; `segattn data check {chosen.name} --root {root}` reads it"])
+        "\n"
+        + "\n".join([*done, f"{root} is ready; check it with `segattn data check {chosen.name} --data-root {root}`"])
     )
     return 0
 
@@ -123,31 +129,31 @@ def _is_download(what: str) -> bool:
 
 
 def _run_make(arguments: Sequence[str]) -> int:
-    chosen = parse(MakeArguments, arguments, command="data make", description=MakeArguments.__doc__ or "")
+    chosen = parse(MakeArguments, arguments, command="data make")
     console = Console()
     with _progress(console) as on_step:
         count = make.make(
             chosen.layout,
-            chosen.root,
+            chosen.out,
             images=chosen.images,
-            size=size(chosen.size),
+            size=chosen.size,
             seed=chosen.seed,
             on_progress=lambda done, total: on_step("drawing", done, total),
         )
-    console.print(f"{count} scenes in {chosen.root}, laid out as {chosen.layout}", highlight=False, markup=False)
+    console.print(f"{count} scenes in {chosen.out}, laid out as {chosen.layout}", highlight=False, markup=False)
     return 0
 
 
 def _run_pack(arguments: Sequence[str]) -> int:
-    chosen = parse(PackArguments, arguments, command="data pack", description=PackArguments.__doc__ or "")
+    chosen = parse(PackArguments, arguments, command="data pack")
     console = Console()
     with _progress(console) as on_step:
         for line in pack.pack(
             chosen.name,
             chosen.out,
-            root=chosen.root,
+            root=chosen.data_root,
             splits=chosen.splits,
-            options=chosen.options,
+            options=chosen.data_options,
             on_progress=lambda split, done, total: on_step(f"packing {split}", done, total),
         ):
             console.print(line, highlight=False, markup=False)
@@ -155,11 +161,11 @@ def _run_pack(arguments: Sequence[str]) -> int:
 
 
 def _run_check(arguments: Sequence[str]) -> int:
-    chosen = parse(CheckArguments, arguments, command="data check", description=CheckArguments.__doc__ or "")
+    chosen = parse(CheckArguments, arguments, command="data check")
     console = Console()
     with _progress(console) as on_step:
         report = check.check(
-            chosen.name, root=chosen.root, splits=chosen.splits, options=chosen.options, on_progress=on_step
+            chosen.name, root=chosen.data_root, splits=chosen.splits, options=chosen.data_options, on_progress=on_step
         )
     _print_report(console, report)
     return 0 if report.good else 1
@@ -179,19 +185,19 @@ def _print_report(console: Console, report: check.Report) -> None:
         )
     console.print(table)
     _print_classes(console, report)
-    for found in (*report.remarks.values(), *report.faults.values()):
-        style = "bold red" if found.kind in report.faults else "yellow"
-        mark = "FAULT" if found.kind in report.faults else "note"
-        console.print(f"[{style}]{mark}[/] {escape(found.kind)}: {found.count}", highlight=False)
-        for example in found.examples:
+    for finding in (*report.remarks.values(), *report.faults.values()):
+        style = "bold red" if finding.kind in report.faults else "yellow"
+        mark = "FAULT" if finding.kind in report.faults else "note"
+        console.print(f"[{style}]{mark}[/] {escape(finding.kind)}: {finding.count}", highlight=False)
+        for example in finding.examples:
             console.print(f"   {example}", highlight=False, markup=False, soft_wrap=True)
-        if found.count > len(found.examples):
-            console.print(f"   and {found.count - len(found.examples)} more", highlight=False)
+        if finding.count > len(finding.examples):
+            console.print(f"   and {finding.count - len(finding.examples)} more", highlight=False)
     total = sum(split.num_images for split in report.splits)
     if report.good:
         console.print(f"[bold green]{report.name} is good[/]: {total} images read, nothing wrong", highlight=False)
     else:
-        count = sum(found.count for found in report.faults.values())
+        count = sum(finding.count for finding in report.faults.values())
         console.print(f"[bold red]{report.name} has {count} faults[/] in {total} images", highlight=False)
 
 

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from segattn import config
-from segattn.cli.arguments import parse, size
+from segattn.cli.arguments import parse
+from segattn.cli.values import Device, Size
 from segattn.records import Scores, Strata
 
 if TYPE_CHECKING:
@@ -26,37 +27,38 @@ if TYPE_CHECKING:
 class EvaluateArguments:
     """Score a trained network on a split of the data set that it was trained on."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     split: str | None = None
-    """Split to score; the validation split of the experiment unless given."""
-    data_root: str | None = None
-    """Folder of the data set, where it has moved since training."""
+    """Split to score; by default the validation split of the experiment."""
+    data_root: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    """Folder of the data set, if it has moved since training."""
     data_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the data set that replace those of training, such as version=10k."""
+    """Options of the data set, such as version=10k; they replace those of training."""
     mode: Literal["whole", "slide"] | None = None
-    """Whole image or sliding window; as in the experiment unless given."""
-    crop: str | None = None
-    """Sliding window, HEIGHTxWIDTH."""
-    stride: str | None = None
-    """Step of the window, HEIGHTxWIDTH; two thirds of it unless given."""
+    """whole: the image in one pass; slide: a sliding window; by default as in the experiment."""
+    crop_size: Size | None = None
+    """Size of the sliding window."""
+    stride: Size | None = None
+    """Step of the sliding window; by default two thirds of its size."""
     flip: bool = False
-    """Average with the mirrored image; always where the experiment does."""
+    """Average with the mirrored image; always on if the experiment has it on."""
     scales: tuple[float, ...] | None = None
-    """Average over these scales; as in the experiment unless given."""
+    """Average over the image at these scales; by default as in the experiment."""
     strata: bool = False
-    """Also score boundaries, and by the size and the width of what is labelled."""
+    """Also score boundaries, and segments by size and width."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
-    """As in training unless given; auto is bf16 where it is faster."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    json: Path | None = None
+    """By default as in training; auto: bf16 on GPUs and CPUs where it is faster, fp32 elsewhere."""
+    device: Device = "auto"
+    """auto: the GPU if there is one."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
     """Also write the scores to this file."""
     write_predictions: Path | None = None
-    """Also write every prediction into this folder, for Cityscapes, ADE20K and VOC as their test servers take them."""
+    """Also write every prediction to this folder; for Cityscapes, ADE20K and VOC in the format of their test servers."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    chosen = parse(EvaluateArguments, arguments, command="evaluate", description=EvaluateArguments.__doc__ or "")
+    chosen = parse(EvaluateArguments, arguments, command="evaluate")
     import torch
     from accelerate import PartialState
 
@@ -75,14 +77,14 @@ def run(arguments: Sequence[str]) -> None:
     evaluation = dataclasses.replace(
         experiment.evaluation,
         mode=chosen.mode or experiment.evaluation.mode,
-        crop_size=size(chosen.crop) if chosen.crop else experiment.evaluation.crop_size,
-        stride=size(chosen.stride) if chosen.stride else experiment.evaluation.stride,
+        crop_size=chosen.crop_size or experiment.evaluation.crop_size,
+        stride=chosen.stride or experiment.evaluation.stride,
         flip=chosen.flip or experiment.evaluation.flip,
         scales=chosen.scales or experiment.evaluation.scales,
     )
     if evaluation.mode == "whole":
-        if chosen.crop or chosen.stride:
-            raise ValueError("--crop and --stride are for --mode slide")
+        if chosen.crop_size or chosen.stride:
+            raise ValueError("--crop-size and --stride are for --mode slide")
         evaluation = dataclasses.replace(evaluation, crop_size=None, stride=None)
     section = dataclasses.replace(
         experiment.data,
@@ -103,10 +105,10 @@ def run(arguments: Sequence[str]) -> None:
     else:
         files = PredictionFiles(dataset, chosen.write_predictions)
         if world_size > 1:
-            torch.distributed.barrier()  # all have seen an empty folder
+            torch.distributed.barrier()  # until every process has seen that the folder is empty
         if dataset.lazily(0).label is None:
-            if chosen.json is not None:
-                raise ValueError(f"{dataset.name} {dataset.split} has no labels, so no scores for --json; leave it out")
+            if chosen.out is not None:
+                raise ValueError(f"{dataset.name} {dataset.split} has no labels, so no scores for --out; leave it out")
             predict_split(
                 model, dataset, files, inference=inference, rank=rank, world_size=world_size, autocast=in_precision
             )
@@ -118,8 +120,8 @@ def run(arguments: Sequence[str]) -> None:
     _show(console, result.scores, dataset, precision)
     if result.strata is not None:
         _show_strata(console, result.strata)
-    if chosen.json is not None and rank == 0:
-        records.write(result.scores, chosen.json)
+    if chosen.out is not None and rank == 0:
+        records.write(result.scores, chosen.out)
 
 
 def _show(console: Console, scores: Scores, dataset: Dataset, precision: str) -> None:
@@ -144,8 +146,8 @@ def _show_strata(console: Console, strata: Strata) -> None:
     table.add_column("share of pixels %", justify="right")
     table.add_column("mIoU %", justify="right")
     table.add_row("boundaries", "", _percent(strata.boundary_mean_iou))
-    for what, found in (("segments", strata.sizes), ("places", strata.widths)):
-        for stratum in found:
+    for what, strata_of in (("segments", strata.sizes), ("places", strata.widths)):
+        for stratum in strata_of:
             table.add_row(f"{stratum.name} {what}", _percent(stratum.share), _percent(stratum.mean_iou))
     console.print()
     console.print(table)

@@ -7,20 +7,20 @@ from typing import Annotated
 import tyro
 
 from segattn import config
-from segattn.cli.options import Names
+from segattn.cli.options import Details
 
 ExperimentOptions = Annotated[config.Experiment, tyro.conf.arg(name="")]
 """An experiment whose fields are options of the command itself: `--seed`, `--optimization.lr`."""
 
-NAMES: Names = {
-    (config.Experiment, "name"): None,
-    (config.Data, "root"): "--data-root",
-    (config.Data, "options"): "--data-options",
-    (config.Model, "head"): "--head",
-    (config.Model, "mode"): "--mode",
-    (config.Model, "backbone"): "--backbone",
-    (config.Optimization, "iterations"): "--iterations",
-    (config.Optimization, "batch_size"): "--batch-size",
-    (config.Optimization, "lr"): "--lr",
-    (config.Optimization, "precision"): "--precision",
+DETAILS: Details = {
+    (config.Experiment, "name"): tyro.conf.Suppress,
+    (config.Data, "root"): tyro.conf.arg(aliases=("--data-root",), metavar="PATH"),
+    (config.Data, "options"): tyro.conf.arg(aliases=("--data-options",)),
+    (config.Model, "head"): tyro.conf.arg(aliases=("--head",)),
+    (config.Model, "mode"): tyro.conf.arg(aliases=("--mode",)),
+    (config.Model, "backbone"): tyro.conf.arg(aliases=("--backbone",)),
+    (config.Optimization, "iterations"): tyro.conf.arg(aliases=("--iterations",)),
+    (config.Optimization, "batch_size"): tyro.conf.arg(aliases=("--batch-size",)),
+    (config.Optimization, "lr"): tyro.conf.arg(aliases=("--lr",)),
+    (config.Optimization, "precision"): tyro.conf.arg(aliases=("--precision",)),
 }

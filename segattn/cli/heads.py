@@ -18,14 +18,14 @@ from segattn.cli.arguments import parse
 
 @dataclass(frozen=True)
 class HeadsArguments:
-    """List the heads, or print one's equations, cost, sources and options."""
+    """List the heads, or print the equations, cost, sources and options of one."""
 
-    name: Annotated[str | None, tyro.conf.Positional] = None
-    """Head to explain."""
+    name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[HEAD]")] = None
+    """Head to explain: a name, or a dotted module path."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    name = parse(HeadsArguments, arguments, command="heads", description=HeadsArguments.__doc__ or "").name
+    name = parse(HeadsArguments, arguments, command="heads").name
     if name is None:
         _list()
     else:
@@ -41,7 +41,9 @@ def _list() -> None:
         table.add_row(name, title, venue)
     console = Console()
     console.print(table)
-    console.print("\nsegattn heads NAME explains one; a dotted module path of your own works wherever a name does.")
+    console.print(
+        "\nsegattn heads HEAD explains one. Wherever a name works, so does the dotted path of a module of your own."
+    )
 
 
 def paper(docstring: str) -> tuple[str, str]:

@@ -6,55 +6,58 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
+import tyro
 from rich.console import Console
 from rich.progress import track
 
 from segattn.catalogue import hint
 from segattn.cli.arguments import parse
+from segattn.cli.values import Device
 
 _FORMATS = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MapsArguments:
-    """Draw the attention maps of one pixel: the image, one map a network on a common scale, and the predictions.
+    """Draw the attention maps of one pixel: the photo, one map per network on a common scale, and the predictions.
 
-    segattn maps --image street.jpg --pixel 300,200 --checkpoint runs/quick
-    segattn maps --image street.jpg --pixel 300,200 --checkpoint runs/quick --heads ccnet danet --every-map
+        segattn maps runs/quick --image street.jpg --pixel 300,200
+        segattn maps runs/quick --image street.jpg --pixel 300,200 --every-map
 
-    Only trained networks are drawn: maps of random weights would show nothing of a mechanism.
+    Only trained networks are drawn: the maps of random weights show nothing of the mechanism.
     """
 
-    image: Path
-    """The photo."""
-    pixel: str
-    """X,Y in the photo's pixels, counted from 0: x to the right, y down."""
-    checkpoint: tuple[Path, ...]
-    """Folders of runs, or of a study for the networks in it."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")]
+    """Folders of runs, or of a study for all networks in it."""
+    image: Annotated[Path, tyro.conf.arg(metavar="PHOTO")]
+    """Image file."""
+    pixel: Annotated[str, tyro.conf.arg(metavar="X,Y")]
+    """Pixel of the photo, counted from 0: x to the right, y down."""
     heads: tuple[str, ...] = ("all",)
-    """Heads to draw, of those in a study's folder."""
+    """Heads to draw, of those in the study, or all."""
     seed: int | None = None
-    """Seed to draw where a study has several; the lowest unless given."""
+    """Seed to draw if a study has several; by default the lowest."""
     every_map: bool = False
-    """Every map of each network, a line each, instead of its main one."""
+    """Draw every map of each network, one row each, instead of its main map."""
     max_side: int | None = None
-    """Scale a larger photo down to this many pixels on its longer side."""
+    """A larger photo is scaled down to this many pixels on its longer side."""
     out: Path | None = None
-    """The figure, .png, .pdf or .svg; maps-PHOTO-X-Y.png here unless given."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Figure to write, .png, .pdf or .svg; by default maps-PHOTO-X-Y.png here."""
+    device: Device = "auto"
+    """auto: the GPU if there is one."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    chosen = parse(MapsArguments, arguments, command="maps", description=MapsArguments.__doc__ or "")
+    chosen = parse(MapsArguments, arguments, command="maps")
     x, y = pixel(chosen.pixel)
-    if not chosen.checkpoint:
-        raise ValueError("segattn maps needs --checkpoint: folders of runs or a study, such as runs/quick")
+    if not chosen.runs:
+        raise ValueError("segattn maps needs the folder of a study or of runs: segattn maps runs/quick --image ...")
     out = chosen.out or Path(f"maps-{chosen.image.stem}-{x}-{y}.png")
     if out.suffix.lower() not in _FORMATS:
         raise ValueError(f"{out}: the figure is written as {', '.join(_FORMATS)}; give one of these endings")
-    networks = choose(chosen.checkpoint, chosen.heads, chosen.seed)
+    networks = choose(chosen.runs, chosen.heads, chosen.seed)
     from segattn import checkpoint
     from segattn.data.files.decode import read_image
     from segattn.device import resolve_device
@@ -70,7 +73,7 @@ def run(arguments: Sequence[str]) -> None:
         try:
             results.append(attention_maps(model, image, (x, y), name=name, max_side=chosen.max_side))
         except NoMapsError as reason:
-            if chosen.heads != ("all",) or len(networks) == 1:
+            if "all" not in chosen.heads or len(networks) == 1:
                 raise
             console.print(f"left out: {reason}", highlight=False, markup=False)
     sheet = figure.draw(
@@ -105,32 +108,36 @@ def choose(folders: Sequence[Path], heads: Sequence[str], seed: int | None) -> l
     """
     from segattn import checkpoint
 
-    found: list[tuple[dict[str, Any], Path, bool]] = []
+    runs: list[tuple[dict[str, Any], Path, bool]] = []
     for folder in folders:
         models = checkpoint.find_models(folder)
-        found += [(checkpoint.read_config(path)["experiment"], path, path == Path(folder)) for path in models]
-    known = sorted({config["model"]["head"] for config, *_ in found})
-    wanted = known if list(heads) == ["all"] else list(heads)
+        runs += [(checkpoint.read_config(path)["experiment"], path, path == Path(folder)) for path in models]
+    known = sorted({config["model"]["head"] for config, *_ in runs})
+    wanted = known if "all" in heads else list(heads)
     for head in wanted:
         if head not in known:
             raise ValueError(
                 f"no trained {head!r} in {', '.join(map(str, folders))}; {hint(head, known)}There are: {', '.join(known)}"
             )
-    seeds = sorted({config["seed"] for config, _, single in found if not single})
+    seeds = sorted({config["seed"] for config, _, single in runs if not single})
     if seed is not None and seeds and seed not in seeds:
         raise ValueError(
             f"no run of seed {seed} in {', '.join(map(str, folders))}; seeds: {', '.join(map(str, seeds))}"
         )
-    taken = seed if seed is not None else min(seeds, default=0)
-    kept = [(c, path) for c, path, single in found if c["model"]["head"] in wanted and (single or c["seed"] == taken)]
-    kept.sort(key=lambda item: wanted.index(item[0]["model"]["head"]))
-    labels = [config["model"]["head"] for config, _ in kept]
-    several = len({config["model"]["mode"] for config, _ in kept}) > 1
+    shown = seed if seed is not None else min(seeds, default=0)
+    networks = [
+        (config, path)
+        for config, path, single in runs
+        if config["model"]["head"] in wanted and (single or config["seed"] == shown)
+    ]
+    networks.sort(key=lambda network: wanted.index(network[0]["model"]["head"]))
+    labels = [config["model"]["head"] for config, _ in networks]
+    several = len({config["model"]["mode"] for config, _ in networks}) > 1
     names = [
         head if labels.count(head) == 1 and not several else f"{head} {config['model']['mode']} seed {config['seed']}"
-        for head, (config, _) in zip(labels, kept, strict=True)
+        for head, (config, _) in zip(labels, networks, strict=True)
     ]
     return [
         (name if names.count(name) == 1 else f"{name} ({path.parent.name})", path)
-        for name, (_, path) in zip(names, kept, strict=True)
+        for name, (_, path) in zip(names, networks, strict=True)
     ]

@@ -1,6 +1,7 @@
-"""How a command's dataclass becomes options: their names, what they are called in --help, and the types that tyro lacks.
+"""How a command's dataclass becomes options: their names, help and defaults.
 
-The dataclasses stay plain. The rules here read the text below each field, add the short names and parse `NAME=VALUE` words.
+The dataclasses stay plain. The rule here reads the text below each field and adds what `details` say of it; `segattn.cli.values`
+says how words become values.
 """
 
 from __future__ import annotations
@@ -9,47 +10,42 @@ import ast
 import dataclasses
 import inspect
 import itertools
-import json
-import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
-import yaml
-from tyro.constructors import (
-    ConstructorRegistry,
-    PrimitiveConstructorSpec,
-    PrimitiveTypeInfo,
-    StructConstructorSpec,
-    StructFieldSpec,
-    StructTypeInfo,
-)
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-Names = Mapping[tuple[type, str], str | None]
-"""Short names of fields, by class and field; None hides a field from the command line."""
+from segattn.cli import values
+
+Details = Mapping[tuple[type, str], Any]
+"""What tyro needs to know of fields whose dataclasses do not name it, by class and field: `tyro.conf.arg(...)`, or
+`tyro.conf.Suppress` where a field is no option."""
 
 
-def registry(names: Names) -> ConstructorRegistry:
-    """The rules for tyro: dataclasses with the short names of `names`, and `name=value,...` for dictionaries."""
+def registry(details: Details) -> ConstructorRegistry:
+    """The rule for tyro: dataclasses with the `details` of their fields."""
     rules = ConstructorRegistry()
-    rules.struct_rule(partial(_dataclass, names=names))
-    rules.primitive_rule(_name_values)
+    rules.struct_rule(partial(_dataclass, details=details))
     return rules
 
 
-def _dataclass(info: StructTypeInfo, names: Names) -> StructConstructorSpec | None:
+def _dataclass(info: StructTypeInfo, details: Details) -> StructConstructorSpec | None:
     if not dataclasses.is_dataclass(info.type):
         return None
-    types = get_type_hints(info.type, include_extras=True)
     annotated: Any = Annotated  # for type checkers, Annotated takes a written type only
     fields = []
-    for field in dataclasses.fields(info.type):
+    for field, plain, notes in _fields(info.type, details):
+        if not dataclasses.is_dataclass(plain) and plain is not bool:
+            # The text of an option says what leaving it out means; None is a value of experiments alone.
+            unsaid = () if info.type.__module__ == "segattn.config" else ("None",)
+            notes = [values.constructor(plain), tyro.conf.arg(help_behavior_hint=partial(_hint, unsaid=unsaid)), *notes]
         fields.append(
             StructFieldSpec(
                 name=field.name,
-                type=annotated[types[field.name], *_annotations(info.type, field.name, names)],
+                type=annotated[plain, *notes] if notes else plain,
                 default=_default(field, info.default),
                 helptext=partial(_description, info.type, field.name),
             )
@@ -57,12 +53,22 @@ def _dataclass(info: StructTypeInfo, names: Names) -> StructConstructorSpec | No
     return StructConstructorSpec(instantiate=info.type, fields=tuple(fields))
 
 
-def _annotations(owner: type, name: str, names: Names) -> list[Any]:
-    """What tyro needs to know of a field beyond its type."""
-    short = names.get((owner, name), "")
-    if short is None:
-        return [tyro.conf.Suppress]
-    return [tyro.conf.arg(aliases=(short,) if short else None)]
+def _fields(owner: type, details: Details) -> Iterator[tuple[dataclasses.Field[Any], Any, list[Any]]]:
+    """Each field, its type without annotations, and the annotations that tyro reads."""
+    types = get_type_hints(owner, include_extras=True)
+    for field in dataclasses.fields(owner):
+        written = types[field.name]
+        plain, *notes = get_args(written) if get_origin(written) is Annotated else [written]
+        if field.name == "out":
+            notes.append(tyro.conf.arg(aliases=("-o",)))
+        if (owner, field.name) in details:
+            notes.append(details[owner, field.name])
+        yield field, plain, notes
+
+
+def _hint(default: str, *, unsaid: tuple[str, ...]) -> str:
+    """The default after an option's text; none where nothing is chosen by default."""
+    return "" if default in ("", "'{}'", *unsaid) else f"(default: {default})"
 
 
 def _default(field: dataclasses.Field[Any], instance: Any) -> Any:
@@ -99,33 +105,22 @@ def descriptions(owner: type) -> dict[str, str]:
     return texts
 
 
-def _name_values(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, Any]] | None:
-    if info.type != dict[str, Any]:
-        return None
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="NAME=VALUE,...",
-        instance_from_str=lambda words: name_values(words[0]),
-        is_instance=lambda value: isinstance(value, dict),
-        str_from_instance=lambda value: [json.dumps(value)],
-    )
-
-
-def name_values(text: str) -> dict[str, Any]:
-    """`name=value,...` or `{name: value, ...}` as YAML.
-
-    >>> name_values("channels=16,stem=plain")
-    {'channels': 16, 'stem': 'plain'}
-
-    Raises:
-        ValueError: neither form.
-    """
-    plain = not text.strip().startswith("{")
-    try:
-        values = yaml.safe_load("{" + text.replace("=", ": ") + "}" if plain else text)
-    except yaml.YAMLError:
-        values = None
-    valueless = plain and (text.count("=") < len(values or ()) or re.search(r"=\s*(,|$)", text))
-    if not isinstance(values, dict) or valueless:
-        raise ValueError(f"{text!r} is not of the form name=value,name=value")
-    return values
+# What a command takes -----------------------------------------------------------------------------------------------------
+def arity(owner: type, details: Details, prefix: str = "") -> dict[str, int | None]:
+    """Every option of a command and how many words follow it: None where as many as there are."""
+    options: dict[str, int | None] = {} if prefix else {"-h": 0, "--help": 0}
+    for field, plain, notes in _fields(owner, details):
+        name = field.name.replace("_", "-")
+        if tyro.conf.Positional in notes or tyro.conf.Suppress in notes:
+            continue
+        if dataclasses.is_dataclass(plain):
+            unnamed = any(getattr(note, "name", None) == "" for note in notes)
+            options |= arity(plain, details, prefix if unnamed else f"{prefix}{name}.")  # type: ignore[arg-type]
+            continue
+        names = [f"--{prefix}{name}", *itertools.chain(*(getattr(note, "aliases", None) or () for note in notes))]
+        if plain is bool:
+            options |= dict.fromkeys([*names, f"--{prefix}no-{name}"], 0)
+            continue
+        words = values.constructor(plain).nargs
+        options |= dict.fromkeys(names, words if isinstance(words, int) else None)
+    return options

@@ -12,47 +12,49 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from segattn.cli.arguments import parse, size
+from segattn.cli.arguments import parse
+from segattn.cli.values import Device, Size
 
 
 @dataclass(frozen=True)
 class PredictArguments:
     """Label photos and videos of any size.
 
-    Of a photo: NAME-label.png has class indices, NAME-overlay.png the photo in colours with a legend. Of a video:
-    NAME-overlay.mp4, without sound (needs pip install 'segattn[video]'). A file that cannot be read is named, the others
-    are labelled, and the exit code is 1.
+        segattn predict runs/quick/danet-faithful-s0 photos/ clip.mp4 -o labels
+
+    For each photo it writes NAME-label.png with class indices and NAME-overlay.png with the photo in colours and a legend; for
+    each video NAME-overlay.mp4, without sound (needs pip install 'segattn[video]'). If a file cannot be read, its name is
+    printed, all others are labelled, and the exit code is 1.
     """
 
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Image and video files, or folders of them."""
-    checkpoint: Path
-    """Folder of a trained network (a run of segattn train or study)."""
-    out: Annotated[Path, tyro.conf.arg(aliases=("-o",))]
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN PHOTO ...")]
+    """RUN: folder of a trained network, or of a study with one network. PHOTO: image and video files, or folders of them."""
+    out: Path
     """Folder for the results."""
     confidence: bool = False
-    """Also write NAME-confidence.png: grey, white where the network is sure."""
+    """Also write NAME-confidence.png: the higher the probability, the brighter the pixel."""
     opacity: float = 0.55
-    """Of the colours over the photo, 0 to 1."""
-    batch: int = 1
-    """Photos of one size, or frames, that pass through the network at once."""
+    """Opacity of the colours over the photo, 0 to 1."""
+    batch_size: int = 1
+    """Photos of one size, or frames, in one forward pass."""
     mode: Literal["whole", "slide"] = "whole"
-    crop: str | None = None
-    """Sliding window, HEIGHTxWIDTH."""
+    """whole: the image in one pass; slide: a sliding window."""
+    crop_size: Size | None = None
+    """Size of the sliding window."""
     flip: bool = False
     """Average with the mirrored image."""
     scales: tuple[float, ...] = (1.0,)
-    """Average over these scales."""
+    """Average over the image at these scales."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    """bf16 is several times faster on GPUs and on processors with AMX, and labels a few pixels differently; auto: bf16
-    where it is."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """bf16 is several times faster on GPUs and on CPUs with AMX, but labels a few pixels differently; auto: bf16 on those,
+    fp32 elsewhere."""
+    device: Device = "auto"
+    """auto: the GPU if there is one."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    chosen = parse(PredictArguments, arguments, command="predict", description=PredictArguments.__doc__ or "")
-    if not chosen.images:
-        raise ValueError("segattn predict needs image files or folders")
+    chosen = parse(PredictArguments, arguments, command="predict")
+    run_folder, photos = network_and_photos(chosen.paths)
     import torch
 
     from segattn import checkpoint, config
@@ -61,46 +63,69 @@ def run(arguments: Sequence[str]) -> int:
     from segattn.inference.files import Settings, find_images, predict_files
     from segattn.inference.optimized import optimize
 
-    files = find_images(chosen.images, chosen.out)
-    evaluation = config.Evaluation(
-        mode=chosen.mode, crop_size=size(chosen.crop) if chosen.crop else None, flip=chosen.flip, scales=chosen.scales
-    )
-    raw = checkpoint.read_config(chosen.checkpoint)
+    files = find_images(photos, chosen.out)
+    evaluation = config.Evaluation(mode=chosen.mode, crop_size=chosen.crop_size, flip=chosen.flip, scales=chosen.scales)
+    raw = checkpoint.read_config(run_folder)
     settings = Settings(
         class_names=raw["class_names"],
         palette=[(red, green, blue) for red, green, blue in raw["palette"]],
         inference=inference_of(evaluation),
-        batch=chosen.batch,
+        batch=chosen.batch_size,
         confidence=chosen.confidence,
         opacity=chosen.opacity,
     )
     device = resolve_device(chosen.device)
     model = optimize(
-        checkpoint.load_model(chosen.checkpoint, device=device),
+        checkpoint.load_model(run_folder, device=device),
         dtype=DTYPES[resolve_precision(chosen.precision, device)],
-        example=torch.randn(1, 3, *size(chosen.crop)) if chosen.crop else None,
+        example=torch.randn(1, 3, *chosen.crop_size) if chosen.crop_size else None,
     )
     console = Console()
     failures: list[Path] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        photos, frames = bar.add_task("labelling", total=len(files)), bar.add_task("frames", visible=False)
+        images, frames = bar.add_task("labelling", total=len(files)), bar.add_task("frames", visible=False)
 
         def on_error(path: Path, error: ValueError) -> None:
             failures.append(path)
-            bar.update(photos, advance=1)
+            bar.update(images, advance=1)
             print(f"segattn: error: {error}", file=sys.stderr)
 
         def on_frame(done: int, total: int | None) -> None:
             bar.update(frames, completed=done, total=total, visible=True)
 
         for _ in predict_files(model, files, chosen.out, settings, on_error=on_error, on_frame=on_frame):
-            bar.update(photos, advance=1)
+            bar.update(images, advance=1)
             bar.update(frames, visible=False)
     console.print(f"{_count(files, failures)} labelled in {chosen.out}", highlight=False, markup=False, soft_wrap=True)
     if failures:
         print(f"segattn: {len(failures)} of {len(files)} files could not be labelled", file=sys.stderr)
     return 1 if failures else 0
+
+
+def network_and_photos(paths: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """The folder of the network among the words of the command, and all other words.
+
+    Raises:
+        ValueError: no network, several of them, or nothing to label.
+    """
+    from segattn import checkpoint
+
+    networks: dict[Path, list[Path]] = {}
+    for path in paths:
+        if (path / "model.safetensors").is_file() or (path / "study.json").is_file():
+            networks[path] = checkpoint.find_models(path)
+    example = "segattn predict runs/quick/danet-faithful-s0 PHOTO ... -o OUT"
+    if not networks:
+        named = ", ".join(map(str, paths)) or "nothing"
+        raise ValueError(f"no model here: {named}; give the folder of a finished run first, such as {example}")
+    folders = [folder for inside in networks.values() for folder in inside]
+    if len(folders) > 1:
+        raise ValueError(f"{', '.join(map(str, networks))}: {len(folders)} networks; give one, such as {folders[0]}")
+    photos = [path for path in paths if path not in networks]
+    if not photos:
+        raise ValueError(f"segattn predict needs image files or folders: {example}")
+    return folders[0], photos
 
 
 def _count(files: Sequence[Path], failures: Sequence[Path]) -> str:

@@ -17,20 +17,20 @@ from segattn.cli.arguments import parse
 class ReportArguments:
     """Write report.html, report.md, table.csv, table.tex and figures from finished runs.
 
-    Records of `segattn bench` among them, or a bench*.json in a study's folder, add latency and memory; bench records alone get
-    a page of their own each, bench.html.
+    Latency and memory come from records of `segattn bench`: those given, or a bench*.json in the study's folder. Bench records
+    without runs get one page each, bench.html.
     """
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of studies or runs, or their records; records of segattn bench."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")]
+    """Folders of studies or runs, their records, or records of segattn bench."""
     out: Path | None = None
-    """Where to write; the first folder unless given, and for a bench record runs/ with its name."""
+    """Folder to write to; by default the first RUN, and for a bench record runs/NAME-OF-THE-RECORD."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    chosen = parse(ReportArguments, arguments, command="report", description=ReportArguments.__doc__ or "")
+    chosen = parse(ReportArguments, arguments, command="report")
     if not chosen.runs:
-        raise ValueError("segattn report needs the folder of a study or of runs, such as runs/quick")
+        raise ValueError("segattn report needs the folder of a study or of runs: segattn report runs/quick")
     from segattn import report
     from segattn.report.bench import groups
 

@@ -9,28 +9,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import tyro
 from rich.console import Console
 
-from segattn import heads
-from segattn.cli.arguments import experiment_and_rest, listing, load_experiment, parse
-from segattn.cli.experiment_options import ExperimentOptions
+from segattn.cli.arguments import experiment_and_rest, head_names, listing, load_experiment, parse
+from segattn.cli.experiment_options import DETAILS, ExperimentOptions
+from segattn.cli.values import Device
+from segattn.config import Model
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyArguments:
     """Train and evaluate every head under one protocol, and write tables, figures and report.html."""
 
-    heads: tuple[str, ...] = ()
-    """Heads to compare; all of `segattn heads` unless given."""
+    heads: tuple[str, ...] = ("all",)
+    """Heads to compare: names of `segattn heads`, dotted module paths, or all."""
     seeds: int = 1
-    """Runs of each head, with seeds 0, 1, ... from the experiment's seed on."""
+    """Number of runs of each head; their seeds are --seed, --seed + 1, ..."""
     out: Path | None = None
-    """Folder of the study; runs/EXPERIMENT unless given."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Folder of the study; by default runs/EXPERIMENT."""
+    device: Device = "auto"
+    """auto: the GPU if there is one."""
     workers: int = 0
-    """Processes that prepare images; 0 prepares them between the steps."""
+    """Processes that prepare images; 0: the training process prepares them itself, between steps."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -43,14 +46,10 @@ def run(arguments: Sequence[str]) -> int:
         frozen=True,
         kw_only=True,
     )
-    description = (
-        f"{StudyArguments.__doc__}\n\nusage: segattn study [EXPERIMENT] [options], by default quick\n{listing()}"
-    )
-    chosen: Any = parse(options, rest, command=f"study {name}", description=description)
-    if chosen.config.model.head != experiment.model.head:
-        raise ValueError(
-            f"a study compares heads: give --heads {chosen.config.model.head}; --head is for segattn train"
-        )
+    choices = f"segattn study EXPERIMENT ... takes one of these experiments, or quick if none is named:\n\n{listing()}"
+    description = f"{StudyArguments.__doc__}\n\n{choices}"
+    details = {**DETAILS, (Model, "head"): tyro.conf.Suppress}
+    chosen: Any = parse(options, rest, command=f"study {name}", description=description, details=details)
     if chosen.seeds < 1:
         raise ValueError(f"--seeds {chosen.seeds}: at least 1")
     return _run(chosen, shlex.join(["segattn", "study", *arguments]))
@@ -64,15 +63,14 @@ def _run(chosen: Any, command: str) -> int:
 
     config = chosen.config
     out = chosen.out or Path("runs") / config.name
-    speaks = os.environ.get("RANK", "0") == "0"  # of several processes, one speaks and writes
-    console = Console(quiet=not speaks)
-    names = chosen.heads or tuple(sorted(heads.names(), key=lambda name: (name != "fcn", name)))  # the baseline first
+    first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints and writes
+    console = Console(quiet=not first)
     try:
         with study_progress(console) as reporter:
             path = run_study(
                 config,
                 out,
-                head_names=names,
+                head_names=head_names(chosen.heads),
                 seeds=range(config.seed, config.seed + chosen.seeds),
                 command=command,
                 device=chosen.device,
@@ -83,7 +81,7 @@ def _run(chosen: Any, command: str) -> int:
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
-    if not speaks:
+    if not first:
         return 0
     written = report.build(path, out)
     console.print()

@@ -8,23 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
 from segattn.cli.arguments import experiment_and_rest, load_experiment, parse
 from segattn.cli.experiment_options import ExperimentOptions
+from segattn.cli.values import Device
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArguments:
-    """Train one network, evaluate it, and write its record; the same command goes on after an interruption."""
+    """Train one network, evaluate it, and write its record. The same command continues an interrupted run."""
 
     out: Path | None = None
-    """Folder of the run; runs/EXPERIMENT/HEAD-MODE-sSEED unless given."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Folder of the run; by default runs/EXPERIMENT/HEAD-MODE-sSEED."""
+    device: Device = "auto"
+    """auto: the GPU if there is one."""
     workers: int = 0
-    """Processes that prepare images; 0 prepares them between the steps."""
+    """Processes that prepare images; 0: the training process prepares them itself, between steps."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -36,7 +38,7 @@ def run(arguments: Sequence[str]) -> int:
         frozen=True,
         kw_only=True,
     )
-    chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__ or "")
+    chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__)
     from segattn import heads
     from segattn.cli.progress import study_progress
     from segattn.study.run import Position, run_name
@@ -45,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     config = chosen.config
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
-    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # of several processes, one speaks
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:
 

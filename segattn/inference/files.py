@@ -105,7 +105,7 @@ def label_images(
         if "alloc" not in str(error) and "memory" not in str(error):
             raise
         height, width = images[0].shape[:2]
-        advice = "use a smaller --batch, or --mode slide --crop 769x769"
+        advice = "use a smaller --batch-size, or --mode slide --crop-size 769x769"
         raise ValueError(f"{len(images)} x {width}x{height} pixels do not fit into memory; {advice}") from None
     labels, sure = best.indices.byte().cpu().numpy(), best.values.mul(255).round().byte().cpu().numpy()
     return [Labelled(*each) for each in zip(images, labels, sure, strict=True)]

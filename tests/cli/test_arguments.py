@@ -1,21 +1,14 @@
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
 import pytest
+import tyro
 
-from segattn.cli.arguments import experiment_and_rest, load_experiment, size
+from segattn import heads
+from segattn.cli.arguments import experiment_and_rest, head_names, load_experiment, parse, wrapped
 from segattn.cli.progress import clock
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("769x520", (769, 520)), ("769", (769, 769)), (" 3x5 ", (3, 5)), ("3×5", (3, 5)), ("3,5", (3, 5))],
-)
-def test_size_is_height_by_width(text, expected):
-    assert size(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "x5", "5x", "0", "5x0", "-3", "3.5", "5x5x5", "big"])
-def test_text_that_is_no_size_is_refused(text):
-    with pytest.raises(ValueError, match="should be HEIGHTxWIDTH in pixels"):
-        size(text)
 
 
 def test_experiment_comes_first_or_is_the_default():
@@ -36,3 +29,91 @@ def test_experiment_by_name():
 )
 def test_clock(seconds, expected):
     assert clock(seconds) == expected
+
+
+@dataclass(frozen=True)
+class Options:
+    """Some options, in a paragraph
+    of two lines.
+
+        segattn some photo.png
+
+    A last paragraph.
+    """
+
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...")]
+    """Photos."""
+    size: tuple[int, int] = (5, 7)
+    """Height
+    and width."""
+    scales: tuple[float, ...] | None = None
+    """Scales."""
+    kind: Literal["round", "square"] = "round"
+    flip: bool = False
+    out: Path | None = None
+    """Where."""
+
+
+def some(*words):
+    return parse(Options, words, command="some")
+
+
+def test_words_without_an_option_may_stand_anywhere():
+    chosen = some("a.png", "--flip", "b.png", "-o", "x", "c.png", "--scales", "0.5", "1")
+    assert chosen.photos == (Path("a.png"), Path("b.png"), Path("c.png"))
+    assert (chosen.flip, chosen.out, chosen.scales) == (True, Path("x"), (0.5, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sise", "3"], "segattn some has no option --sise; did you mean --size? All options: segattn some --help"),
+        (["--size", "3by5"], "--size: size '3by5' should be HEIGHTxWIDTH in pixels, such as 769x769"),
+        (["--kind", "sqare"], "--kind: unknown value 'sqare'; did you mean square? Choices: round, square"),
+        (["--scales", "1", "x"], "--scales: 'x' should be a number"),
+        (["--scales"], "--scales needs one value or more; see segattn some --help"),
+        (["--size"], "--size needs a value; see segattn some --help"),
+        (["--out"], "--out needs a value; see segattn some --help"),
+    ],
+)
+def test_mistake_is_one_line(words, message, capsys):
+    with pytest.raises(ValueError) as caught:
+        some(*words)
+    assert str(caught.value) == message
+    assert capsys.readouterr() == ("", "")
+
+
+def test_terminal_is_as_wide_as_before(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "77")
+    some("a.png")
+    assert os.environ["COLUMNS"] == "77"
+
+
+def test_help_is_wrapped_and_keeps_examples(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit) as caught:
+        some("--help")
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: segattn some [-h] ")
+    assert (
+        "\n\nSome options, in a paragraph of two lines.\n\n    segattn some photo.png\n\nA last paragraph.\n\n" in shown
+    )
+    assert max(map(len, shown.splitlines())) <= 60
+    assert "--size HEIGHTxWIDTH" in shown
+    assert "Height and width. (default: 5x7)" in shown
+    assert "(default: )" not in shown
+    assert "None" not in shown
+
+
+def test_wrapped_text_keeps_its_paragraphs(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "9")
+    assert wrapped("one two three\n\n    as it is written") == "one two\nthree\n\n    as it is written"
+
+
+def test_all_heads_begin_with_the_baseline():
+    assert head_names(["all"]) == ("fcn", *(name for name in heads.names() if name != "fcn"))
+    assert head_names(["ccnet", "all"])[:2] == ("ccnet", "fcn")
+    assert head_names(["danet", "ccnet"]) == ("danet", "ccnet")
+    with pytest.raises(ValueError, match="did you mean ccnet"):
+        head_names(["ccnett"])

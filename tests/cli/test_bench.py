@@ -74,7 +74,7 @@ def test_report_makes_its_page(measured, tmp_path, capsys):
         (["--compare", "reference,quick"], "should be reference and one or more"),
         (["--compare", "reference,fast", "--implementations", "fast"], "leave --implementations out"),
         (["--rounds", "0"], "--rounds 0 should be at least 1"),
-        (["--batch", "0"], "--batch 0 should be at least 1"),
+        (["--batch-size", "0"], "--batch-size 0 should be at least 1"),
         (["--feature-scale", "0"], "--feature-scale 0 should be above 0"),
         (["--threads", "0"], "--threads 0 should be at least 1"),
         (["--input", "big"], "should be HEIGHTxWIDTH"),

@@ -7,7 +7,7 @@ from segattn.cli import main
 
 
 def test_same_split_gives_the_recorded_scores(trained, tmp_path, capsys):
-    assert main(["evaluate", str(trained), "--device", "cpu", "--json", str(tmp_path / "scores.json")]) == 0
+    assert main(["evaluate", str(trained), "--device", "cpu", "--out", str(tmp_path / "scores.json")]) == 0
     recorded = records.read(trained / "record.json").scores
     found = json.loads((tmp_path / "scores.json").read_text())
     assert found["confusion"] == recorded.confusion
@@ -66,7 +66,7 @@ def test_other_split_and_inference(trained, tmp_path, capsys):
         "test",
         "--mode",
         "slide",
-        "--crop",
+        "--crop-size",
         "24x32",
         "--stride",
         "16x24",
@@ -75,7 +75,7 @@ def test_other_split_and_inference(trained, tmp_path, capsys):
         "0.5",
         "1",
     ]
-    assert main(["evaluate", str(trained), *arguments, "--device", "cpu", "--json", str(scores)]) == 0
+    assert main(["evaluate", str(trained), *arguments, "--device", "cpu", "--out", str(scores)]) == 0
     assert "streets test" in capsys.readouterr().out
     inference = json.loads(scores.read_text())["inference"]
     for word in ("sliding window 24x32", "stride 16x24", "scales 0.5, 1", "with left-right flip"):
@@ -86,9 +86,9 @@ def test_other_split_and_inference(trained, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--split", "tset"], "unknown split 'tset'"),
-        (["--crop", "24"], "--crop and --stride are for --mode slide"),
+        (["--crop-size", "24"], "--crop-size and --stride are for --mode slide"),
         (["--mode", "slide"], "sliding windows need crop and stride"),
-        (["--mode", "slide", "--crop", "24", "--stride", "25"], "is larger than crop"),
+        (["--mode", "slide", "--crop-size", "24", "--stride", "25"], "is larger than crop"),
         (["--scales", "0"], "scales"),
         (["--device", "cuda"], "torch sees no GPU"),
         (["--data-root", "photos"], "leave out root"),

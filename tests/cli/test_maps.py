@@ -40,7 +40,7 @@ def maps(photo, *arguments, at="60,30"):
 @pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
 def test_figure_of_a_run_is_written(trained, photo, ending, tmp_path, capsys):
     out = tmp_path / "new" / f"figure.{ending}"
-    assert maps(photo, "--checkpoint", trained, "--out", out) == 0
+    assert maps(photo, trained, "--out", out) == 0
     assert out.stat().st_size > 5000
     shown = capsys.readouterr().out
     assert shown.startswith("ccnet: ")
@@ -49,14 +49,14 @@ def test_figure_of_a_run_is_written(trained, photo, ending, tmp_path, capsys):
 
 def test_figure_lies_here_by_default(trained, photo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert maps(photo, "--checkpoint", trained, "--every-map", "--max-side", "64") == 0
+    assert maps(photo, trained, "--every-map", "--max-side", "64") == 0
     with Image.open("maps-street-60-30.png") as figure:
         assert figure.width == 1696  # 10.6 inches of 160 dots
         assert len(np.unique(np.asarray(figure.convert("L")))) > 50
 
 
 def test_study_is_drawn_by_its_lowest_seed_without_heads_that_have_no_maps(study, photo, tmp_path, capsys):
-    assert maps(photo, "--checkpoint", study, "--out", tmp_path / "figure.png") == 0
+    assert maps(photo, study, "--out", tmp_path / "figure.png") == 0
     shown = capsys.readouterr().out
     assert "left out: head fcn has no attention maps" in shown
     assert shown.count("danet: ") == 1
@@ -79,7 +79,7 @@ def test_networks_of_a_study_are_chosen_by_head_and_seed_and_single_runs_as_they
         (["--heads", "danett"], "no trained 'danett' in {study}; did you mean danet? There are: danet, fcn"),
         (["--seed", "7"], "no run of seed 7 in {study}; seeds: 0, 1"),
         (["--out", "figure.jpg"], "figure.jpg: the figure is written as .png, .pdf, .svg"),
-        (["--checkpoint", "{study}/.."], "has no trained network; give the folder of a finished run, or of a study"),
+        (["{study}/.."], "has no trained network; give the folder of a finished run, or of a study"),
         (["--pixel", "80,0"], "pixel (80, 0) is outside the image of 80 x 48 pixels: x goes from 0 to 79"),
         (["--pixel", "here"], "--pixel 'here' should be X,Y in pixels"),
         (["--image", "gone.jpg"], "gone.jpg: no such image"),
@@ -88,7 +88,7 @@ def test_networks_of_a_study_are_chosen_by_head_and_seed_and_single_runs_as_they
 )
 def test_mistakes_are_named(arguments, message, study, photo, capsys):
     given = [argument.format(study=study) for argument in arguments]
-    assert maps(photo, "--checkpoint", study, *given) == 2
+    assert maps(photo, study, *given) == 2
     assert message.format(study=study) in capsys.readouterr().err
 
 
@@ -98,7 +98,7 @@ def test_networks_of_other_classes_are_refused(study, trained, photo, tmp_path, 
     changed = json.loads((other / "config.json").read_text())
     changed["class_names"][0] = "snow"
     (other / "config.json").write_text(json.dumps(changed))
-    assert maps(photo, "--checkpoint", study, other, "--heads", "danet", "ccnet") == 2
+    assert maps(photo, study, other, "--heads", "danet", "ccnet") == 2
     assert "danet knows 19 classes (road, " in capsys.readouterr().err
 
 
@@ -109,7 +109,7 @@ def test_checkpoint_of_another_class_count_is_refused(trained, photo, tmp_path, 
     changed["class_names"] = changed["class_names"][:11]
     changed["palette"] = changed["palette"][:11]
     (other / "config.json").write_text(json.dumps(changed))
-    assert maps(photo, "--checkpoint", other) == 2
+    assert maps(photo, other) == 2
     assert "belongs to another network than config.json beside it describes (11 classes)" in capsys.readouterr().err
 
 

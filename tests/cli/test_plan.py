@@ -12,7 +12,7 @@ from segattn.records.measurements import Case, Latency, Result
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["--backbone", "resnet18", "--crop", "65", "--batch", "2", "--num-classes", "5", "--device", "cpu"]
+SMALL = ["--backbone", "resnet18", "--input", "65", "--batch-size", "2", "--num-classes", "5", "--device", "cpu"]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def said(capsys):
 
 
 def test_json_adds_up_and_says_that_no_step_was_measured(said):
-    code, out, _ = said("--head", "fcn", *SMALL, "--format", "json")
+    code, out, _ = said("--heads", "fcn", *SMALL, "--format", "json")
     (fcn,) = json.loads(out)["heads"]
     assert code == 0
     assert fcn["bytes"]["total"] == sum(value for name, value in fcn["bytes"].items() if name != "total")
@@ -35,7 +35,7 @@ def test_json_adds_up_and_says_that_no_step_was_measured(said):
 
 
 def test_hours_are_those_of_the_step_given(said):
-    _, out, _ = said("--head", "fcn", *SMALL, "--step-seconds", "0.9", "--format", "json")
+    _, out, _ = said("--heads", "fcn", *SMALL, "--step-seconds", "0.9", "--format", "json")
     assert json.loads(out)["heads"][0]["hours"] == pytest.approx(0.9 * 80_000 / 3600)
 
 
@@ -91,7 +91,7 @@ def bench_record(tmp_path):
 
 
 def test_hours_are_those_of_the_step_in_a_bench_record(said, bench_record):
-    _, out, _ = said("--head", "fcn", "isanet", *SMALL, "--bench", bench_record)
+    _, out, _ = said("--heads", "fcn", "isanet", *SMALL, "--bench", bench_record)
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("fcn ", "isanet "))}
     assert rows["fcn"][-1] == "10.0"  # 0.45 s times 80,000
     assert rows["isanet"][-1] == "-"
@@ -100,12 +100,14 @@ def test_hours_are_those_of_the_step_in_a_bench_record(said, bench_record):
 
 
 def test_step_with_checkpointing_is_not_taken_from_a_record_without(said, bench_record):
-    _, out, _ = said("--head", "fcn", *SMALL, "--bench", bench_record, "--activation-checkpointing", "--format", "json")
+    _, out, _ = said(
+        "--heads", "fcn", *SMALL, "--bench", bench_record, "--activation-checkpointing", "--format", "json"
+    )
     assert json.loads(out)["heads"][0]["hours"] is None
 
 
 def test_table_says_what_fits(said):
-    code, out, _ = said("--head", "fcn", *SMALL, "--gpu-memory", "0.45GB")
+    code, out, _ = said("--heads", "fcn", *SMALL, "--gpu-memory", "0.45GB")
     assert code == 0
     row = next(line for line in out.splitlines() if line.startswith("fcn"))
     assert row.split()[8] == "yes"
@@ -115,24 +117,24 @@ def test_table_says_what_fits(said):
 
 
 def test_where_nothing_fits_the_nearest_is_named(said):
-    _, out, _ = said("--head", "fcn", *SMALL, "--gpu-memory", "100MB")
+    _, out, _ = said("--heads", "fcn", *SMALL, "--gpu-memory", "100MB")
     assert "fcn: nothing fits; batch 1 needs" in out
     assert "with --activation-checkpointing needs" in out
 
 
 def test_budget_tells_records_apart_and_names_sources(said):
-    code, out, _ = said("--budget", "410GFLOPs", "--head", "fcn", "--input", "769x769")
+    code, out, _ = said("--budget", "410GFLOPs", "--heads", "fcn", "--input", "769x769")
     assert code == 0
     own, _, rest = out.partition("Published by others, not measured here")
     published, _, unrecorded = rest.partition("Without any record of accuracy")
-    assert "give --runs DIR" in own
+    assert "give a folder of runs: segattn plan RUN ..." in own
     assert "71.11  mmsegmentation: 80,000 iterations, 512×1024" in published
     assert "resnet34" in unrecorded
     assert "resnet34" not in published
 
 
 def test_budget_too_small_names_the_nearest(said):
-    code, _, err = said("--budget", "1Mparameters", "--head", "fcn")
+    code, _, err = said("--budget", "1Mparameters", "--heads", "fcn")
     assert code == 2
     assert "no network is within 1 Mparams" in err
     assert "the nearest is fcn with resnet18" in err
@@ -144,19 +146,19 @@ def test_budget_too_small_names_the_nearest(said):
         (["--gpu-memory", "24"], "memory '24' should be a number above 0 with its unit, such as 24GB"),
         (["--gpu-memory", "0GB"], "memory '0GB' should be a number above 0"),
         (["--budget", "600"], "budget '600' should be a number above 0 with its unit: 600GFLOPs"),
-        (["--head", "danett"], "unknown head 'danett'; did you mean danet"),
-        (["--head", "fcn", "--backbone", "resnet19"], "unknown backbone 'resnet19'"),
-        (["--head", "fcn", "--crop", "big"], "size 'big' should be HEIGHTxWIDTH"),
-        (["--head", "fcn", "--batch", "3", "--accumulation", "2"], "--batch 3 cannot be split into 2 parts"),
-        (["--head", "fcn", "--runs", "there"], "--runs has no meaning for a plan without --budget"),
-        (["--budget", "600GFLOPs", "--batch", "4"], "--batch has no meaning for a budget of flops"),
+        (["--heads", "danett"], "unknown head 'danett'; did you mean danet"),
+        (["--heads", "fcn", "--backbone", "resnet19"], "unknown backbone 'resnet19'"),
+        (["--heads", "fcn", "--input", "big"], "size 'big' should be HEIGHTxWIDTH"),
+        (["--heads", "fcn", "--batch-size", "3", "--accumulation", "2"], "--batch-size 3 cannot be split into 2 parts"),
+        (["there", "--heads", "fcn"], "a folder of runs has no meaning for a plan without --budget"),
+        (["--budget", "600GFLOPs", "--batch-size", "4"], "--batch-size has no meaning for a budget of flops"),
         (["--budget", "600GFLOPs", "--measure"], "--measure has no meaning for --budget 600GFLOPs"),
         (["--budget", "50Mparameters", "--input", "65"], "--input has no meaning for a budget of parameters"),
         (["--budget", "600GFLOPs", "--dataset", "citiscapes"], "no accuracy on 'citiscapes' is recorded; there are:"),
-        (["--budget", "600GFLOPs", "--runs", "nowhere"], "nowhere: no run records (record.json) in it"),
-        (["--head", "fcn", "--step-seconds", "1", "--measure"], "give one of them"),
-        (["--head", "fcn", "--inference", "--accumulation", "2", "--batch", "2"], "no meaning for --inference"),
-        (["--head", "fcn", *SMALL, "--step-seconds", "-1"], "--step-seconds -1.0 should be above 0"),
+        (["nowhere", "--budget", "600GFLOPs"], "nowhere: no run records (record.json) in it"),
+        (["--heads", "fcn", "--step-seconds", "1", "--measure"], "give one of them"),
+        (["--heads", "fcn", "--inference", "--accumulation", "2", "--batch-size", "2"], "no meaning for --inference"),
+        (["--heads", "fcn", *SMALL, "--step-seconds", "-1"], "--step-seconds -1.0 should be above 0"),
     ],
 )
 def test_mistakes_are_told(said, arguments, message):

@@ -1,8 +1,11 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from segattn.cli import main
+from segattn.cli.predict import network_and_photos
 
 
 @pytest.fixture
@@ -17,11 +20,11 @@ def photos(tmp_path):
 
 
 def predict(trained, *arguments):
-    return main(["predict", *map(str, arguments), "--checkpoint", str(trained), "--device", "cpu"])
+    return main(["predict", str(trained), *map(str, arguments), "--device", "cpu"])
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--mode", "slide", "--crop", "32x24", "--flip", "--scales", "0.5", "1"]], ids=str
+    "options", [[], ["--mode", "slide", "--crop-size", "32x24", "--flip", "--scales", "0.5", "1"]], ids=str
 )
 def test_photos_of_a_folder_are_labelled(options, trained, photos, tmp_path, capsys):
     out = tmp_path / "out"
@@ -48,12 +51,49 @@ def test_mistakes_are_named(trained, photos, tmp_path, capsys):
     }.items():
         assert predict(trained, given, "--out", out) == 2
         assert message in capsys.readouterr().err
-    assert predict(trained, photos / "a.png", "--out", out, "--crop", "32") == 2
+    assert predict(trained, photos / "a.png", "--out", out, "--crop-size", "32") == 2
     assert "mode='slide'" in capsys.readouterr().err
     assert predict(photos, photos / "a.png", "--out", out) == 2
     assert "no model here" in capsys.readouterr().err
     assert predict(trained, "--out", out) == 2
     assert "needs image files or folders" in capsys.readouterr().err
+    assert predict(trained, trained, photos / "a.png", "--out", out) == 0  # named twice, the same network
+    assert predict(trained, _copy(trained, tmp_path / "other"), photos / "a.png", "--out", out) == 2
+    assert f"2 networks; give one, such as {trained}" in capsys.readouterr().err
+    assert main(["predict", "--out", str(out)]) == 2
+    assert "no model here: nothing; give the folder of a finished run first, such as segattn predict" in (
+        capsys.readouterr().err
+    )
+
+
+def _copy(run, folder):
+    """A study of one run."""
+    shutil.copytree(run, folder / "ccnet-faithful-s0")
+    (folder / "study.json").write_text("{}")
+    return folder
+
+
+def test_network_may_stand_anywhere_and_be_a_study_of_one(trained, photos, tmp_path):
+    study = _copy(trained, tmp_path / "study")
+    words = [str(photos / "a.png"), "-o", str(tmp_path / "out"), str(study), "--device", "cpu", str(photos / "b.jpg")]
+    assert main(["predict", *words]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("*-label.png")) == ["a-label.png", "b-label.png"]
+
+
+@pytest.mark.parametrize(
+    "words", [["{run}", "{photo}"], ["{photo}", "--checkpoint", "{run}"], ["--checkpoint={run}", "{photo}"]]
+)
+def test_old_option_names_the_network_too(words, trained, photos, tmp_path, capsys):
+    named = [word.format(run=trained, photo=photos / "a.png") for word in words]
+    assert main(["predict", *named, "-o", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert ("--checkpoint" in capsys.readouterr().err) == (len(words) > 2 or "=" in words[0])
+    assert (tmp_path / "out/a-label.png").exists()
+
+
+def test_unfinished_folder_among_photos_is_no_network(trained, photos, tmp_path):
+    with pytest.raises(ValueError, match="no model here"):
+        network_and_photos([photos])
+    assert network_and_photos([photos, trained]) == (trained, [photos])
 
 
 def test_result_folder_that_is_a_file_is_named(trained, photos, capsys):
@@ -65,7 +105,7 @@ def test_bad_file_is_named_and_the_others_are_labelled(trained, photos, tmp_path
     (photos / "b0.jpg").write_bytes(b"no photo")
     (photos / "z.png").write_bytes(b"")
     (photos / "clip.mp4").write_bytes(b"no video")
-    assert predict(trained, photos, "-o", tmp_path / "out", "--batch", 2) == 1
+    assert predict(trained, photos, "-o", tmp_path / "out", "--batch-size", 2) == 1
     shown = capsys.readouterr()
     assert "3 images labelled in" in shown.out
     for name in ("b0.jpg: unreadable image", "z.png: unreadable image (the file is empty)", "clip.mp4"):
@@ -88,7 +128,7 @@ def test_results_beside_the_photos_are_not_labelled_again(trained, photos, capsy
 
 
 def test_numbers_out_of_range_are_named(trained, photos, tmp_path, capsys):
-    assert predict(trained, photos, "-o", tmp_path, "--batch", 0) == 2
+    assert predict(trained, photos, "-o", tmp_path, "--batch-size", 0) == 2
     assert "batch 0 is not possible" in capsys.readouterr().err
     assert predict(trained, photos, "-o", tmp_path, "--opacity", "55") == 2
     assert "opacity 55.0 is a share between 0" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def test_report_command_writes_the_same_tables(study, tmp_path, capsys):
     [
         (["quik"], "unknown experiment 'quik'; did you mean quick"),
         (["quick", "--heads", "fcn", "ccnett"], "unknown head 'ccnett'; did you mean ccnet"),
-        (["quick", "--head", "danet"], "give --heads danet"),
+        (["quick", "--model.head", "danet"], "segattn study quick has no option --model.head"),
         (["--heads", "fcn", "fcn"], "fcn given more than once"),
         (["quick", "--seeds", "0"], "--seeds 0: at least 1"),
         (["camvid", "--data-root", "/nowhere"], "/nowhere"),

@@ -1,4 +1,4 @@
-"""`segattn flops`: what networks cost for one image, counted on the `meta` device."""
+"""`segattn flops`: the cost of networks for one image, counted on the `meta` device."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
 from rich.console import Console
 from rich.table import Table
 
-from segattn import heads
-from segattn.cli.arguments import parse, size
+from segattn.cli.arguments import head_names, parse
+from segattn.cli.values import size
+from segattn.heads import Mode
 from segattn.records import Cost, PartCost
 
 Convention = Literal["macs", "flops", "study"]
@@ -29,49 +31,50 @@ _OTHER = "other: element operations of norm, softmax, resize, pooling, activatio
 
 @dataclass(frozen=True)
 class FlopsArguments:
-    """Count mechanism, head and whole network for one image, on the `meta` device: nothing is computed or allocated.
+    """Count the cost of mechanism, head and whole network for one image, on the `meta` device: nothing is computed or allocated.
 
-    Every operator has a formula or is an error. Attention is counted as its equation says, whichever form computes it.
+    Every operator has a formula; an operator without one is an error. Attention is counted by its equation, whichever
+    implementation runs.
     """
 
-    head: tuple[str, ...] = ()
-    """Heads to count; all unless given."""
-    module: str | None = None
-    """Count a network of yours instead: dotted path of a class, or of a function that returns a module, called without
+    heads: tuple[str, ...] = ("all",)
+    """Heads to count: names of `segattn heads`, dotted module paths, or all."""
+    module: Annotated[str | None, tyro.conf.arg(metavar="MODULE.NAME")] = None
+    """Count a network of your own instead: dotted path of a class or of a function that returns a module, called without
     arguments, such as mypkg.nets.MyNet."""
-    input: tuple[str, ...] = ()
-    """Image sizes, HEIGHTxWIDTH in pixels; 769x769 and 520x520 unless given. With --module also whole shapes, batch first,
-    such as 1x50x256."""
+    input: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HEIGHTxWIDTH ...")] = ()
+    """Image sizes in pixels; by default 769x769 and 520x520. With --module also whole shapes, batch first, such as 1x50x256."""
     device: Literal["meta", "cpu"] = "meta"
-    """With --module: cpu runs it with real tensors, for what cannot run on meta."""
+    """With --module only: cpu runs the network with real tensors, if it cannot run on meta. Counting gains nothing from a GPU."""
     cross_check: bool = False
-    """Show what torch, fvcore, ptflops, thop and torchinfo count, and why they differ; at 257x257 unless --input is given."""
+    """Show what torch, fvcore, ptflops, thop and torchinfo count, and why they differ; by default at 257x257."""
     backbone: str = "resnet101"
+    """Backbone of the network."""
     output_stride: int = 8
+    """Input size divided by the size of the backbone's last feature map: 8, 16 or 32."""
     num_classes: int | None = None
-    """Classes; 150 for an input of 520x520 and 19 otherwise, as in the study, unless given."""
-    mode: heads.Mode = "faithful"
+    """Number of classes; by default, as in the study, 150 for an input of 520x520 and 19 otherwise."""
+    mode: Mode = "faithful"
     """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
     convention: Literal["macs", "flops", "study", "all"] = "flops"
-    """Which figures the table shows; the other formats have all."""
+    """Figures in the table; the formats csv and json have all."""
     operators: bool = False
-    """Show one head's operators, module by module."""
+    """Show the operators of one head, module by module."""
     depth: int = 3
-    """With --operators or --module: how many names of a module's path tell rows apart."""
+    """With --operators or --module: rows are grouped by this many parts of a module's path."""
     format: Literal["table", "csv", "json", "markdown"] = "table"
+    """Format of the output."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    chosen = parse(FlopsArguments, arguments, command="flops", description=FlopsArguments.__doc__ or "")
+    chosen = parse(FlopsArguments, arguments, command="flops")
     if chosen.module is not None:
         _user_module(chosen, chosen.module)
         return
     if chosen.device != "meta":
-        raise ValueError("--device is for --module; heads are counted on meta")
+        raise ValueError("--device is for --module; heads are always counted on meta")
     sizes = [size(text) for text in chosen.input or (("257x257",) if chosen.cross_check else ("769x769", "520x520"))]
-    names = chosen.head or tuple(sorted(heads.names(), key=lambda name: (name != "fcn", name)))
-    for name in names:
-        heads.module(name)
+    names = head_names(chosen.heads)
     if chosen.operators:
         if chosen.cross_check:
             raise ValueError("--operators and --cross-check are two tables: give one of them")
@@ -103,9 +106,9 @@ def _user_module(chosen: FlopsArguments, path: str) -> None:
     from segattn.profile.render import render
 
     default = FlopsArguments()
-    for name in ("head", "backbone", "output_stride", "num_classes", "mode", "operators"):
+    for name in ("heads", "backbone", "output_stride", "num_classes", "mode", "operators"):
         if getattr(chosen, name) != getattr(default, name):
-            raise ValueError(f"--{name.replace('_', '-')} is for our heads; with --module leave it out")
+            raise ValueError(f"--{name.replace('_', '-')} is for the heads of segattn; leave it out with --module")
     cases = []
     for text in chosen.input or ("769x769",):
         shape = module.shape(text)
@@ -154,7 +157,9 @@ def _classes(chosen: FlopsArguments, input_size: tuple[int, int]) -> int:
 
 def _operators(chosen: FlopsArguments, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> None:
     if len(names) != 1 or len(sizes) != 1:
-        raise ValueError("--operators shows one network: give one --head and one --input")
+        raise ValueError(
+            "--operators shows one network: give one head and one size, such as --heads ccnet --input 769x769"
+        )
     import torch
 
     from segattn.cost import ledger
@@ -179,18 +184,18 @@ def _conventions(convention: str) -> list[str]:
 
 def _headings(convention: str) -> list[str]:
     unit = {"macs": "GMACs", "flops": "GFLOPs", "study": "GFLOPs (study)"}
-    found = ["head"]
+    headings = ["head"]
     for shown in _conventions(convention):
-        found += [f"{unit[shown]} {_TITLES[part]}" for part in _PARTS]
-    return [*found, "other G", *(f"Mparams {_TITLES[part]}" for part in _PARTS)]
+        headings += [f"{unit[shown]} {_TITLES[part]}" for part in _PARTS]
+    return [*headings, "other G", *(f"Mparams {_TITLES[part]}" for part in _PARTS)]
 
 
 def _cells(cost: Cost, convention: str) -> list[str]:
-    found = [cost.head]
+    cells = [cost.head]
     for shown in _conventions(convention):
-        found += [f"{getattr(_part(cost, part), shown) / 1e9:.3f}" for part in _PARTS]
+        cells += [f"{getattr(_part(cost, part), shown) / 1e9:.3f}" for part in _PARTS]
     return [
-        *found,
+        *cells,
         f"{cost.network.other / 1e9:.2f}",
         *(f"{_part(cost, part).parameters / 1e6:.2f}" for part in _PARTS),
     ]

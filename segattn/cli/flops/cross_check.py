@@ -1,4 +1,4 @@
-"""`segattn flops --cross-check`: what other counters say, side by side, and why."""
+"""`segattn flops --cross-check`: what other counters report, side by side, and why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Check:
 
 
 def check(head: str, part: str, module: nn.Module, *inputs: Any) -> Check:
-    """Count with ours and with theirs."""
+    """Count with segattn and with every other counter that is installed."""
     macs = flops.count(module, *inputs).total().macs
     return Check(head, part, macs, peers.cross_check(module, *inputs))
 
@@ -50,18 +50,18 @@ def show(checks: Sequence[Check], format: str) -> None:
 
 
 def record(entry: Check) -> dict[str, Any]:
-    """A check as plain data: of the calls, those that make a difference."""
+    """A check as plain data, with only those calls that make a difference."""
     return {"head": entry.head, "part": entry.part, "macs": entry.macs, "readings": [_plain(r) for r in entry.readings]}
 
 
 def _plain(reading: peers.Reading) -> dict[str, Any]:
     differences = [list(pair) for pair in reading.differences()]
-    found = {name: value for name, value in asdict(reading).items() if name != "terms"}
-    return {**found, "unit": reading.unit, "differences": differences}
+    fields = {name: value for name, value in asdict(reading).items() if name != "terms"}
+    return {**fields, "unit": reading.unit, "differences": differences}
 
 
 def explain(unit: int, differences: Sequence[Sequence[Any]]) -> str:
-    """In words: what a figure has per multiply-add, and what it leaves out or adds, in G."""
+    """In words: what a counter counts per multiply-add, and what it leaves out or adds, in G."""
     shown = [f"{reason} ({amount / 1e9:+.3f} G)" for reason, amount in differences if abs(amount) >= 500_000]
     small = sum(amount for _, amount in differences if abs(amount) < 500_000)
     if small:

@@ -35,11 +35,11 @@ def build(path: str, device: str) -> nn.Module:
     Raises:
         ValueError: nothing there, or it gives no module; the message says what it is and what to give.
     """
-    found = _find(path)
-    made = found if isinstance(found, nn.Module) else _call(path, found, device)
-    if not isinstance(made, nn.Module):
-        raise ValueError(f"{path} gives {type(made).__name__}, no torch.nn.Module")
-    return made.to(device).eval()
+    target = _find(path)
+    network = target if isinstance(target, nn.Module) else _call(path, target, device)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"{path} gives {type(network).__name__}, no torch.nn.Module")
+    return network.to(device).eval()
 
 
 def count(net: nn.Module, size: tuple[int, ...], path: str, device: str) -> flops.Ledger:

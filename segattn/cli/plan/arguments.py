@@ -3,66 +3,75 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from segattn import heads
+from segattn.cli.values import Size
+from segattn.heads import Mode
 
 
 @dataclass(frozen=True)
 class PlanArguments:
-    """Predict the peak memory of training each head, what batch and crop fit, and the hours of a run from a measured step; or
-    list the networks within --budget, best first by recorded accuracy.
+    """Predict the peak memory of training each head, the largest batch and input that fit, and the hours of a run from a measured
+    step; or, with --budget, list the networks within it, best recorded accuracy first.
 
-    Memory is found by running the training step on fake tensors, watching every allocation: nothing is computed. How well that
-    agrees with measurements: docs/planner.md.
+        segattn plan --gpu-memory 24GiB --heads danet ccnet --precision bf16
+        segattn plan runs --budget 600GFLOPs
+
+    The training step runs on fake tensors while every allocation is recorded; nothing is computed. docs/planner.md compares
+    predictions with measurements.
     """
 
-    head: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--heads",))] = ("all",)
-    """Heads, or all."""
-    gpu_memory: str | None = None
-    """Memory to fit into: 24GB is 24 * 10^9 bytes, 24GiB is 24 * 2^30 (what cards sold as 24 GB have)."""
-    budget: str | None = None
-    """List what can be had within it instead: 600GFLOPs, 300GMACs, 50Mparameters, or 24GB of memory in training."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
+    """With --budget: folders of studies or runs of your own, for the recorded accuracies."""
+    heads: tuple[str, ...] = ("all",)
+    """Heads to predict: names of `segattn heads`, dotted module paths, or all."""
+    gpu_memory: Annotated[str | None, tyro.conf.arg(metavar="MEMORY")] = None
+    """Memory to fit into: 24GB is 24 * 10^9 bytes, 24GiB is 24 * 2^30 (the memory of cards sold as 24 GB)."""
+    budget: Annotated[str | None, tyro.conf.arg(metavar="AMOUNT")] = None
+    """List the networks within this budget: 600GFLOPs, 300GMACs, 50Mparameters, or 24GB of memory in training."""
     backbone: str = "resnet101"
+    """Backbone of the network."""
     output_stride: int = 8
-    mode: heads.Mode = "faithful"
+    """Input size divided by the size of the backbone's last feature map: 8, 16 or 32."""
+    mode: Mode = "faithful"
+    """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
     num_classes: int = 19
-    crop: str = "769x769"
-    """HEIGHTxWIDTH in pixels."""
-    batch: int = 8
-    """Images a step, on one GPU."""
-    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic; bf16 and fp16 by autocast, weights in fp32. `segattn train` takes bf16 on GPUs that have it."""
+    """Number of classes."""
+    input: Size = (769, 769)
+    """Size of the network's input in pixels; in training, the crop."""
+    batch_size: int = 8
+    """Images per step, on one GPU."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """bf16 and fp16 by autocast, weights in fp32. On GPUs with bf16, `segattn train` uses it by default."""
     accumulation: int = 1
-    """Parts that the batch passes through the network in."""
+    """Number of parts in which the batch passes through the network."""
     activation_checkpointing: bool = False
     """Recompute the backbone's blocks in the backward pass."""
     channels_last: bool = True
+    """Memory format of images and weights."""
     ohem: bool = False
     """Online hard example mining in the loss."""
     inference: bool = False
-    """An inference pass instead of a training step."""
+    """Predict an inference pass instead of a training step."""
     device: Literal["cuda", "cpu"] = "cuda"
-    """Which device's kernels and allocator to predict; none is needed."""
-    reserve: str | None = None
-    """Memory that the device's libraries take; 0.75GB for CUDA (context about 0.5, workspaces of cuBLAS and cuDNN about 0.25:
-    assumed, not measured), 0.12GB for the CPU (calibrated)."""
+    """Device whose kernels and allocator are predicted. It need not be present, so there is no auto."""
+    reserve: Annotated[str | None, tyro.conf.arg(metavar="MEMORY")] = None
+    """Memory of the device's libraries; by default 0.75GB on CUDA (context about 0.5, workspaces of cuBLAS and cuDNN about 0.25;
+    assumed, not measured) and 0.12GB on the CPU (calibrated)."""
     step_seconds: float | None = None
-    """Seconds of one step that you have measured, for the hours."""
-    bench: str | None = None
-    """Take the step's time from a record of `segattn bench`."""
+    """Time of one step in seconds, if you have measured it, for the hours."""
+    bench: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
+    """Take the time of a step from a record of `segattn bench`."""
     measure: bool = False
-    """Measure a step here and now, on the GPU if there is one, else on the CPU."""
+    """Measure a step now, on the GPU if there is one, else on the CPU."""
     iterations: int = 80_000
-    """Of the run whose hours are estimated."""
-    input: str = "769x769"
-    """With --budget: image size that FLOPs are counted at."""
+    """Iterations of the run whose hours are estimated."""
     convention: Literal["flops", "study", "macs"] = "flops"
-    """With --budget in FLOPs: 2 per multiply-add, the study's formula, or 1."""
-    runs: str | None = None
-    """With --budget: folder of run records of your own."""
+    """With --budget in FLOPs: 2 per multiply-add, the study's formula, or 1 per multiply-add."""
     dataset: str | None = None
-    """With --budget: data set whose accuracies rank; that of the runs, or cityscapes, unless given."""
+    """With --budget: data set whose accuracies rank the networks; by default that of the runs, or cityscapes."""
     format: Literal["table", "json"] = "table"
+    """Format of the output."""

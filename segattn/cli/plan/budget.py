@@ -1,4 +1,4 @@
-"""The list of `segattn plan --budget`: what can be had, best first by recorded accuracy."""
+"""The list of `segattn plan --budget`: the networks within it, best recorded accuracy first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from segattn.cli.arguments import size
 from segattn.cli.plan.arguments import PlanArguments
 from segattn.cli.plan.memory import case_of, reserve_of
 from segattn.planning import budget, peak
@@ -23,14 +22,14 @@ _UNITS |= {"parameters": ("Mparams", 1e6), "memory": ("GB", 1e9)}
 
 def show(chosen: PlanArguments, names: Sequence[str], what: str, limit: float) -> None:
     """Cost every network, look up its records and print those within the limit."""
-    runs = [] if chosen.runs is None else budget.run_records(chosen.runs)
+    runs = [record for folder in chosen.runs for record in budget.run_records(folder)]
     dataset = _dataset(chosen, sorted({run.dataset.lower() for run in runs}))
     counted = chosen.convention if what == "flops" else what
     unit, scale = _UNITS[counted]
     console = Console(stderr=True)
     with console.status("") as status:
         try:
-            found = budget.within(
+            networks = budget.within(
                 limit,
                 _cost(chosen, counted),
                 names,
@@ -46,9 +45,9 @@ def show(chosen: PlanArguments, names: Sequence[str], what: str, limit: float) -
             ) from None
     title = f"Within {limit / scale:g} {unit} {_where(chosen, what)}; accuracy on {dataset}"
     if chosen.format == "json":
-        print(json.dumps({"what": title, "networks": [_entry(network, counted) for network in found]}, indent=1))
+        print(json.dumps({"what": title, "networks": [_entry(network, counted) for network in networks]}, indent=1))
         return
-    _table(title, found, unit, scale, searched=chosen.runs)
+    _table(title, networks, unit, scale, searched=bool(chosen.runs))
 
 
 def _dataset(chosen: PlanArguments, of_runs: Sequence[str]) -> str:
@@ -63,13 +62,14 @@ def _dataset(chosen: PlanArguments, of_runs: Sequence[str]) -> str:
             raise ValueError(f"no accuracy on {chosen.dataset!r} is recorded; there are: {', '.join(known)}")
         return chosen.dataset.lower()
     if len(of_runs) > 1:
-        raise ValueError(f"{chosen.runs} has runs on {', '.join(of_runs)}: give one of them as --dataset")
+        folders = ", ".join(map(str, chosen.runs))
+        raise ValueError(f"{folders}: runs on {', '.join(of_runs)}; give one of these as --dataset")
     return of_runs[0] if of_runs else "cityscapes"
 
 
 def _cost(chosen: PlanArguments, counted: str) -> Callable[[str, str, int], float]:
     if counted != "memory":
-        return budget.counted(counted, size(chosen.input), chosen.num_classes, chosen.mode)
+        return budget.counted(counted, chosen.input, chosen.num_classes, chosen.mode)
 
     def needed(head: str, backbone: str, output_stride: int) -> float:
         case = case_of(replace(chosen, backbone=backbone, output_stride=output_stride), head)
@@ -83,24 +83,30 @@ def _where(chosen: PlanArguments, what: str) -> str:
         return f"({chosen.mode} heads, {chosen.num_classes} classes)"
     if what == "memory":
         step = "inference" if chosen.inference else "training"
-        return f"in {step} at {chosen.crop}, batch {chosen.batch}, {chosen.dtype}, on {chosen.device}"
-    return f"for one image of {chosen.input}"
+        return f"in {step} at {_pixels(chosen)}, batch {chosen.batch_size}, {chosen.precision}, on {chosen.device}"
+    return f"for one image of {_pixels(chosen)}"
 
 
-def _table(title: str, found: Sequence[Network], unit: str, scale: float, *, searched: str | None) -> None:
+def _pixels(chosen: PlanArguments) -> str:
+    return "x".join(map(str, chosen.input))
+
+
+def _table(title: str, networks: Sequence[Network], unit: str, scale: float, *, searched: bool) -> None:
     console = Console(width=max(_WIDTH, Console().width))
     console.print(title, style="italic", highlight=False)
     sections = {
-        "Recorded here": [network for network in found if network.recorded],
-        "Published by others, not measured here": [n for n in found if n.published and not n.recorded],
-        "Without any record of accuracy, least cost first": [n for n in found if not n.recorded and not n.published],
+        "Recorded here": [network for network in networks if network.recorded],
+        "Published by others, not measured here": [n for n in networks if n.published and not n.recorded],
+        "Without any record of accuracy, least cost first": [n for n in networks if not n.recorded and not n.published],
     }
-    for section, networks in sections.items():
+    for section, rows in sections.items():
         console.print(f"\n[bold]{section}[/bold]", highlight=False)
-        if networks:
-            console.print(_rows(networks, unit, scale))
+        if rows:
+            console.print(_rows(rows, unit, scale))
         else:
-            hint = "; give --runs DIR" if section == "Recorded here" and searched is None else ""
+            hint = (
+                "; give a folder of runs: segattn plan RUN ..." if section == "Recorded here" and not searched else ""
+            )
             console.print(f"  none within the budget{hint}", style="dim", highlight=False)
     console.print()
     console.print(

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from segattn import config
-from segattn.cli.arguments import size
 from segattn.cli.plan import quantities, time
 from segattn.cli.plan.arguments import PlanArguments
 from segattn.planning import peak
@@ -23,14 +22,14 @@ PARTS = ("weights", "gradients", "optimizer", "activations", "temporary")
 
 @dataclass
 class Line:
-    """What is found for one head; `problem` says why nothing is."""
+    """The prediction for one head, or the problem that prevents one."""
 
     head: str
     prediction: Prediction | None = None
     largest_batch: int | None = None
     largest_crop: int | None = None
     nearest: str = ""
-    """Where nothing fits: what comes nearest."""
+    """If nothing fits: the settings that come nearest."""
     step_seconds: float | None = None
     no_hours: str = ""
     problem: str = ""
@@ -55,14 +54,14 @@ def case_of(chosen: PlanArguments, head: str) -> Case:
     return Case(
         model=config.Model(head=head, mode=chosen.mode, backbone=chosen.backbone, output_stride=chosen.output_stride),
         optimization=config.Optimization(
-            batch_size=chosen.batch,
+            batch_size=chosen.batch_size,
             accumulation=chosen.accumulation,
             activation_checkpointing=chosen.activation_checkpointing,
             channels_last=chosen.channels_last,
             ohem=chosen.ohem,
-            precision=chosen.dtype,
+            precision=chosen.precision,
         ),
-        crop_size=size(chosen.crop),
+        crop_size=chosen.input,
         num_classes=chosen.num_classes,
         device=chosen.device,
         training=not chosen.inference,
@@ -70,7 +69,7 @@ def case_of(chosen: PlanArguments, head: str) -> Case:
 
 
 def reserve_of(chosen: PlanArguments) -> int | None:
-    """The reserve as given; None for the device's own."""
+    """The reserve in bytes; None for the default of the device."""
     if chosen.reserve is None:
         return None
     return 0 if chosen.reserve.strip() == "0" else quantities.memory_bytes(chosen.reserve)
@@ -98,9 +97,9 @@ def _line(chosen: PlanArguments, head: str, limit: int | None, step_time: Callab
 
 
 def _nearest(case: Case, limit: int, reserve: int | None) -> str:
-    """What the least demanding batch needs, and the crop at which it would fit."""
+    """The memory of the smallest batch, and the crop at which it would fit."""
     parts = case.optimization.accumulation
-    found, smallest = [], peak.with_batch(case, parts)
+    sentences, smallest = [], peak.with_batch(case, parts)
     recomputed = replace(smallest, optimization=replace(smallest.optimization, activation_checkpointing=True))
     for form, changed in (("", smallest), (" with --activation-checkpointing", recomputed)):
         if form and not (case.training and case.optimization.activation_checkpointing is False):
@@ -109,34 +108,34 @@ def _nearest(case: Case, limit: int, reserve: int | None) -> str:
             needed = peak.predict(changed, reserve=reserve)
             crop = peak.largest_crop(changed, limit, reserve=reserve, known=needed)
         except ValueError as error:
-            found.append(f"batch {parts}{form}: {error}")
+            sentences.append(f"batch {parts}{form}: {error}")
             continue
         at = f"fits up to crop {crop}" if crop else "does not fit at any crop either"
-        found.append(f"batch {parts}{form} needs {needed.total / 1e9:.2f} GB and {at}")
-    return "; ".join(found)
+        sentences.append(f"batch {parts}{form} needs {needed.total / 1e9:.2f} GB and {at}")
+    return "; ".join(sentences)
 
 
 # Output -------------------------------------------------------------------------------------------------------------------
 def parts_of(prediction: Prediction) -> dict[str, int]:
     """Bytes of each column; the batch itself is among the activations."""
-    found = dict.fromkeys(PARTS, 0)
+    columns = dict.fromkeys(PARTS, 0)
     for kind, size_bytes in prediction.peak.parts.items():
-        found["activations" if kind == "input" else kind] += size_bytes
-    return {**found, "reserve": prediction.reserve}
+        columns["activations" if kind == "input" else kind] += size_bytes
+    return {**columns, "reserve": prediction.reserve}
 
 
 def _title(chosen: PlanArguments, limit: int | None) -> str:
-    height, width = size(chosen.crop)
+    height, width = chosen.input
     what = "inference pass" if chosen.inference else "training step (SGD with momentum)"
-    options = [chosen.dtype, "channels-last" if chosen.channels_last else "contiguous"]
+    options = [chosen.precision, "channels-last" if chosen.channels_last else "contiguous"]
     options += ["activation checkpointing"] if chosen.activation_checkpointing else []
     options += [f"in {chosen.accumulation} parts"] if chosen.accumulation > 1 else []
     options += ["OHEM"] if chosen.ohem else []
     fit = f"; to fit into {chosen.gpu_memory} = {limit / 1e9:.2f} GB = {limit / 2**30:.2f} GiB" if limit else ""
     return (
         f"Predicted peak memory in GB (10^9 bytes) of one {what} on {chosen.device}: {chosen.backbone} at output stride "
-        f"{chosen.output_stride}, {chosen.mode} heads, {chosen.num_classes} classes, crop {height}x{width}, batch "
-        f"{chosen.batch}, {', '.join(options)}{fit}"
+        f"{chosen.output_stride}, {chosen.mode} heads, {chosen.num_classes} classes, input {height}x{width}, batch "
+        f"{chosen.batch_size}, {', '.join(options)}{fit}"
     )
 
 
@@ -165,11 +164,11 @@ def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> N
         notes.append(f"hours: from {time.source(chosen)}")
     if chosen.device == "cuda":
         notes.append(
-            "CUDA: the allocator's blocks are counted; what it loses to fragments is not, and the reserve is an assumption"
+            "CUDA: the blocks of the allocator are counted, fragmentation is not; the reserve is an assumption"
         )
     else:
         notes.append(
-            "CPU: as glibc gives freed memory back at once (MALLOC_MMAP_THRESHOLD_=65536); by default it keeps more, see "
+            "CPU: assumes that glibc returns freed memory at once (MALLOC_MMAP_THRESHOLD_=65536); by default it keeps more, see "
             "docs/planner.md"
         )
     for note in notes:
@@ -190,7 +189,7 @@ def _cells(chosen: PlanArguments, line: Line, limit: int | None) -> list[str]:
 
 
 def _json(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> None:
-    found = []
+    entries = []
     for line in lines:
         entry: dict[str, object] = {"head": line.head}
         if line.prediction is None:
@@ -204,5 +203,5 @@ def _json(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> No
             entry["step_seconds"] = seconds
             entry["hours"] = None if seconds is None else seconds * chosen.iterations / 3600
             entry["why_no_hours"] = line.no_hours or (time.NO_STEP if seconds is None else "")
-        found.append(entry)
-    print(json.dumps({"what": _title(chosen, limit), "limit_bytes": limit, "heads": found}, indent=1))
+        entries.append(entry)
+    print(json.dumps({"what": _title(chosen, limit), "limit_bytes": limit, "heads": entries}, indent=1))

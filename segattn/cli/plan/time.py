@@ -1,4 +1,4 @@
-"""The time of a step for `segattn plan`: as given, from a record, or measured here and now; never a guess."""
+"""The time of a step for `segattn plan`: an option, from a record, or measured now; never a guess."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from segattn.planning.peak import Case
 from segattn.profile import in_use
 from segattn.profile.liveness import Device
 
-NO_STEP = "no step was measured: give --measure (here, now), --bench FILE (a record of segattn bench) or --step-seconds"
+NO_STEP = (
+    "no step was measured; give --measure (measure it now), --bench FILE (a record of segattn bench) or --step-seconds"
+)
 
 
 def is_asked_for(chosen: PlanArguments) -> bool:
-    """Whether any way to a time was given."""
+    """Whether an option sets the time of a step."""
     return chosen.measure or chosen.bench is not None or chosen.step_seconds is not None
 
 
 def source(chosen: PlanArguments) -> str:
-    """Where the times are from, for the reader of the hours."""
+    """The source of the times, in words."""
     if chosen.bench is not None:
         where = records.read(chosen.bench).environment
         machine = where.processor if where.device == "cpu" else where.device
         return f"steps in {chosen.bench}, measured on {machine}"
     if chosen.measure:
-        return f"steps measured now on {device_at_hand()}, without loading of data and evaluation"
-    return f"a step of {chosen.step_seconds:g} s, as given"
+        return f"steps measured now on {device_at_hand()}, without data loading and evaluation"
+    return f"a step of {chosen.step_seconds:g} s (--step-seconds)"
 
 
 def step_time(chosen: PlanArguments) -> Callable[[Case], float] | None:
@@ -38,8 +40,8 @@ def step_time(chosen: PlanArguments) -> Callable[[Case], float] | None:
     if chosen.step_seconds is not None:
         if chosen.step_seconds <= 0:
             raise ValueError(f"--step-seconds {chosen.step_seconds} should be above 0")
-        given = chosen.step_seconds
-        return lambda case: given
+        seconds = chosen.step_seconds
+        return lambda case: seconds
     if chosen.bench is not None:
         record = records.read(chosen.bench)
         if not isinstance(record, records.BenchRecord):
@@ -101,7 +103,7 @@ def measure(case: Case, *, steps: int = 3) -> float:
     if needed > there:
         raise ValueError(
             f"not measured: a step needs {needed / 1e9:.1f} GB and {device} has {there / 1e9:.1f} GB free; give a smaller "
-            "--batch or --crop"
+            "--batch-size or --input"
         )
     step, seconds = peak.real_step(case), []
     for _ in range(2 + steps):

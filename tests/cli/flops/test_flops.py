@@ -25,14 +25,14 @@ def ccnet():
 
 
 def test_json_has_every_figure(ccnet, capsys):
-    (found,) = json.loads(flops(capsys, "--head", "ccnet", *SMALL, "--format", "json"))
+    (found,) = json.loads(flops(capsys, "--heads", "ccnet", *SMALL, "--format", "json"))
     assert found["mechanism"]["macs"] == ccnet.mechanism.macs
     assert found["network"]["parameters"] == ccnet.network.parameters
     assert (found["head"], found["input_size"], found["num_classes"]) == ("ccnet", [65, 97], 5)
 
 
 def test_csv_has_every_figure(ccnet, capsys):
-    (row,) = csv.DictReader(io.StringIO(flops(capsys, "--head", "ccnet", *SMALL, "--format", "csv")))
+    (row,) = csv.DictReader(io.StringIO(flops(capsys, "--heads", "ccnet", *SMALL, "--format", "csv")))
     assert (row["head"], row["height"], row["width"], row["output_stride"]) == ("ccnet", "65", "97", "8")
     for part, figures in (("mechanism", ccnet.mechanism), ("head", ccnet.head_total), ("network", ccnet.network)):
         for figure in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):
@@ -42,7 +42,7 @@ def test_csv_has_every_figure(ccnet, capsys):
 @pytest.mark.parametrize("convention", ["macs", "flops", "study"])
 @pytest.mark.parametrize("form", ["table", "markdown"])
 def test_table_has_the_convention_asked_for_and_its_meaning(form, convention, ccnet, capsys):
-    shown = flops(capsys, "--head", "ccnet", *SMALL, "--format", form, "--convention", convention)
+    shown = flops(capsys, "--heads", "ccnet", *SMALL, "--format", form, "--convention", convention)
     assert f"{getattr(ccnet.network, convention) / 1e9:.3f}" in shown
     assert f"{getattr(ccnet.mechanism, convention) / 1e9:.3f}" in shown
     assert f"{convention}: " in shown
@@ -53,7 +53,7 @@ def test_table_has_the_convention_asked_for_and_its_meaning(form, convention, cc
 
 
 def test_all_conventions_fit_into_one_table(ccnet, capsys):
-    shown = flops(capsys, "--head", "ccnet", *SMALL, "--convention", "all", "--format", "markdown")
+    shown = flops(capsys, "--heads", "ccnet", *SMALL, "--convention", "all", "--format", "markdown")
     row = next(line for line in shown.splitlines() if line.startswith("| ccnet"))
     for convention in ("macs", "flops", "study"):
         assert f" {getattr(ccnet.head_total, convention) / 1e9:.3f} " in row
@@ -71,14 +71,14 @@ def test_sizes_and_heads_are_all_shown_baseline_first(capsys):
 
 def test_classes_are_those_of_the_studys_data_sets(capsys):
     found = json.loads(
-        flops(capsys, "--head", "fcn", "--input", "520", "769", "--backbone", "resnet18", "--format", "json")
+        flops(capsys, "--heads", "fcn", "--input", "520", "769", "--backbone", "resnet18", "--format", "json")
     )
     assert [cost["num_classes"] for cost in found] == [150, 19]
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "markdown"])
 def test_operators_of_one_head(form, capsys):
-    shown = flops(capsys, "--head", "ccnet", *SMALL, "--operators", "--format", form)
+    shown = flops(capsys, "--heads", "ccnet", *SMALL, "--operators", "--format", form)
     assert "convolution" in shown
     assert "head.attention" in shown
 
@@ -86,13 +86,16 @@ def test_operators_of_one_head(form, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--head", "ccnett"], "unknown head 'ccnett'; did you mean ccnet"),
+        (["--heads", "ccnett"], "unknown head 'ccnett'; did you mean ccnet"),
         (["--backbone", "resnet81"], "unknown backbone 'resnet81'"),
         (["--input", "large"], "size 'large' should be HEIGHTxWIDTH in pixels, such as 769x769"),
         (["--input", "0x5"], "size '0x5' should be"),
         (["--output-stride", "4"], "output_stride=4 is not possible; use one of 8, 16, 32"),
         (["--num-classes", "0"], "num_classes=0 should be at least 1"),
-        (["--operators"], "--operators shows one network: give one --head and one --input"),
+        (
+            ["--operators"],
+            "--operators shows one network: give one head and one size, such as --heads ccnet --input 769x769",
+        ),
     ],
 )
 def test_mistake_is_named(arguments, message, capsys):

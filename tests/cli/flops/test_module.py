@@ -98,8 +98,8 @@ def test_module_that_reads_values_is_told_to_run_for_real(capsys):
         (["owner_nets.Odd", "--input", "5x7"], "has no formula"),
         (["owner_nets.Plain", "--input", "5by7"], "should be HEIGHTxWIDTH"),
         (["owner_nets.Plain", "--input", "1x5x9x9"], "cannot run on meta"),
-        (["owner_nets.Plain", "--head", "ccnet"], "--head is for our heads; with --module leave it out"),
-        (["owner_nets.Plain", "--num-classes", "5"], "--num-classes is for our heads"),
+        (["owner_nets.Plain", "--heads", "ccnet"], "--heads is for the heads of segattn; leave it out with --module"),
+        (["owner_nets.Plain", "--num-classes", "5"], "--num-classes is for the heads of segattn"),
     ],
     ids=str,
 )
@@ -124,7 +124,17 @@ def test_cross_check_of_a_users_module_has_every_counter(capsys):
 
 @pytest.mark.slow
 def test_cross_check_of_a_head_has_mechanism_head_and_network(capsys):
-    arguments = ["--head", "danet", "--backbone", "resnet18", "--input", "65x97", "--num-classes", "5", "--cross-check"]
+    arguments = [
+        "--heads",
+        "danet",
+        "--backbone",
+        "resnet18",
+        "--input",
+        "65x97",
+        "--num-classes",
+        "5",
+        "--cross-check",
+    ]
     found = json.loads(flops(capsys, *arguments, "--format", "json"))
     assert [entry["part"].split(",")[0] for entry in found] == ["mechanism", "head", "network"]
     for entry in found:

@@ -1,0 +1,161 @@
+"""How words of the command line become values: sizes, names and values, numbers, choices, several of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from tyro.constructors import PrimitiveConstructorSpec
+
+from segattn.catalogue import hint
+
+Device = Literal["auto", "cpu", "cuda"]
+"""auto: the GPU if there is one."""
+
+Size = tuple[int, int]
+"""Height and width in pixels, one word: HEIGHTxWIDTH."""
+
+_METAVARS = {
+    int: "INT",
+    float: "FLOAT",
+    str: "NAME",
+    Path: "PATH",
+    Size: "HEIGHTxWIDTH",
+    dict[str, Any]: "NAME=VALUE,...",
+}
+
+
+def constructor(kind: Any) -> PrimitiveConstructorSpec[Any]:
+    """What tyro needs for an option of the type `kind`: how many words, what --help shows, and both directions.
+
+    A type with None takes the word `None`.
+    """
+    several = get_origin(_plain(kind)) is tuple and _plain(kind) != Size
+    return PrimitiveConstructorSpec(
+        nargs=("*" if ... in get_args(_plain(kind)) else len(get_args(_plain(kind)))) if several else 1,
+        metavar=metavar(kind),
+        instance_from_str=lambda words: value(kind, words),
+        is_instance=lambda instance: True,
+        str_from_instance=lambda instance: text(kind, instance),
+    )
+
+
+def _plain(kind: Any) -> Any:
+    """The type without `| None`."""
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    (plain,) = (each for each in get_args(kind) if each is not type(None))
+    return plain
+
+
+def metavar(kind: Any) -> str:
+    """What stands for the value of an option in --help.
+
+    >>> metavar(tuple[int, int]), metavar(tuple[float, ...]), metavar(int | None)
+    ('HEIGHTxWIDTH', 'FLOAT ...', 'INT')
+    """
+    kind = _plain(kind)
+    if kind in _METAVARS:
+        return _METAVARS[kind]
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return "{" + ",".join(map(str, parts)) + "}"
+    return " ".join("..." if part is ... else metavar(part) for part in parts)
+
+
+def value(kind: Any, words: list[str]) -> Any:
+    """The value of the words that follow an option.
+
+    >>> value(tuple[float, ...] | None, ["0.5", "1"]), value(int | None, ["None"]), value(tuple[int, int], ["769"])
+    ((0.5, 1.0), None, (769, 769))
+
+    Raises:
+        ValueError: another form; what is allowed.
+    """
+    if kind != _plain(kind) and words == ["None"]:
+        return None
+    kind = _plain(kind)
+    if get_origin(kind) is Literal:
+        return _choice(words[0], get_args(kind))
+    if get_origin(kind) is tuple and kind != Size:
+        kinds = get_args(kind)
+        return tuple(value(kinds[0] if ... in kinds else kinds[number], [word]) for number, word in enumerate(words))
+    return _READERS[kind](words[0])
+
+
+def text(kind: Any, instance: Any) -> list[str]:
+    """The words for a value."""
+    kind = _plain(kind)
+    if instance is None:
+        return ["None"]
+    if kind == Size:
+        return ["x".join(map(str, instance))]
+    if kind == dict[str, Any]:
+        return [json.dumps(instance)]
+    if get_origin(kind) is tuple:
+        return [word for each in instance for word in text(get_args(kind)[0], each)]
+    return [str(instance)]
+
+
+def _choice(word: str, choices: tuple[str, ...]) -> str:
+    if word not in choices:
+        raise ValueError(f"unknown value {word!r}; {hint(word, choices, most=1)}Choices: {', '.join(choices)}")
+    return word
+
+
+def _number(kind: type, name: str) -> Callable[[str], Any]:
+    def read(word: str) -> Any:
+        try:
+            return kind(word)
+        except ValueError:
+            raise ValueError(f"{word!r} should be {name}") from None
+
+    return read
+
+
+def size(text: str) -> Size:
+    """`769x769` or `769` as (height, width).
+
+    Raises:
+        ValueError: not of that form, or below 1.
+    """
+    match = re.fullmatch(r"(\d+)(?:[x×,](\d+))?", text.strip())
+    if match is None or int(match[1]) < 1 or (match[2] is not None and int(match[2]) < 1):
+        raise ValueError(f"size {text!r} should be HEIGHTxWIDTH in pixels, such as 769x769")
+    height = int(match[1])
+    return height, int(match[2]) if match[2] else height
+
+
+def name_values(text: str) -> dict[str, Any]:
+    """`name=value,...` or `{name: value, ...}` as YAML.
+
+    >>> name_values("channels=16,stem=plain")
+    {'channels': 16, 'stem': 'plain'}
+
+    Raises:
+        ValueError: neither form.
+    """
+    plain = not text.strip().startswith("{")
+    try:
+        options = yaml.safe_load("{" + text.replace("=", ": ") + "}" if plain else text)
+    except yaml.YAMLError:
+        options = None
+    valueless = plain and (text.count("=") < len(options or ()) or re.search(r"=\s*(,|$)", text))
+    if not isinstance(options, dict) or valueless:
+        raise ValueError(f"{text!r} is not of the form name=value,name=value")
+    return options
+
+
+_READERS: dict[Any, Callable[[str], Any]] = {
+    int: _number(int, "a whole number"),
+    float: _number(float, "a number"),
+    str: str,
+    Path: Path,
+    Size: size,
+    dict[str, Any]: name_values,
+}
