@@ -15,24 +15,24 @@ COMMANDS = {
     "train": "train and evaluate one network",
     "evaluate": "score a trained network on a split",
     "predict": "label photos and videos with a trained network",
-    "maps": "draw where trained networks look from one pixel",
-    "demo": "open a page to click pixels and compare where networks look",
+    "maps": "draw the attention maps of one pixel for trained networks",
+    "demo": "open a page to click pixels and compare attention maps",
     "heads": "list the attention heads, or explain one",
-    "flops": "count what networks cost, without running them",
-    "bench": "time and memory on this machine, beside what it can do",
-    "plan": "what fits into a GPU's memory or a budget, before anything runs",
-    "report": "tables, figures and an HTML page from finished runs",
-    "compare": "two networks on the same images: is the difference real?",
-    "data": "get data sets, check them, make test data, pack them",
-    "convert": "checkpoints of mmsegmentation to ours and back",
+    "flops": "count the cost of networks without running them",
+    "bench": "measure time and memory on this machine, relative to its limits",
+    "plan": "predict what fits into a GPU's memory or a budget",
+    "report": "write tables, figures and an HTML page from finished runs",
+    "compare": "compare two networks on the same images: is the difference real?",
+    "data": "get data sets, generate test data, check both, pack them",
+    "convert": "convert checkpoints from mmsegmentation and to it",
 }
 
 _EPILOGUE = """\
 Start with:
-  segattn study quick                    all ten heads on generated street scenes, in minutes
-  segattn heads ccnet                    equation, cost and source of a mechanism
-  segattn flops --input 769x769          cost of every head with ResNet-101
-  segattn COMMAND --help                 options of a command"""
+  segattn study quick             all ten heads on generated scenes, in minutes
+  segattn heads ccnet             equation, cost and source of a mechanism
+  segattn flops --input 769x769   cost of every head with ResNet-101
+  segattn COMMAND --help          options of a command"""
 
 
 def usage() -> str:
@@ -40,13 +40,13 @@ def usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {text}" for name, text in COMMANDS.items()]
     return (
-        f"segattn {__version__}: attention networks for semantic segmentation, compared on equal terms\n\n"
+        f"segattn {__version__}: attention networks for semantic segmentation under one protocol\n\n"
         "usage: segattn COMMAND [options]\n\ncommands:\n" + "\n".join(lines) + f"\n\n{_EPILOGUE}\n"
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the process's exit code: 0 done, 2 a mistake in what was given, 130 interrupted."""
+    """Run a command. Returns the exit code: 0 success, 1 some files failed, 2 a mistake in the command, 130 interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage(), end="")
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command.run(rest) or 0
     except ValueError as error:
         return _fail(str(error))
-    except BrokenPipeError:  # the reader (head, less) has gone
+    except BrokenPipeError:  # the reading end (head, less) is closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:  # no space, no permission, a file where a folder should be

@@ -46,8 +46,11 @@ class ToMmseg:
 
 
 _USAGE = """\
-usage: segattn convert mmseg CHECKPOINT.pth -o FOLDER [options]     from mmsegmentation
-       segattn convert to-mmseg RUN -o CHECKPOINT.pth [options]     to mmsegmentation
+usage: segattn convert mmseg CHECKPOINT.pth -o FOLDER [options]
+       segattn convert to-mmseg RUN -o CHECKPOINT.pth [options]
+
+  mmseg     a checkpoint of mmsegmentation becomes the folder of a run
+  to-mmseg  a run becomes a checkpoint of mmsegmentation
 
 Options: segattn convert mmseg --help, segattn convert to-mmseg --help"""
 

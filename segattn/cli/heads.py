@@ -34,8 +34,9 @@ def run(arguments: Sequence[str]) -> None:
 
 def _list() -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("head", "paper", "venue"):
-        table.add_column(column, no_wrap=column != "paper")
+    table.add_column("head", no_wrap=True)
+    table.add_column("paper", ratio=3)
+    table.add_column("venue", ratio=2)
     for name in heads.names():
         title, venue = paper(inspect.getdoc(heads.module(name)) or "")
         table.add_row(name, title, venue)

@@ -220,17 +220,25 @@ def _table(costs: Sequence[Cost], convention: str) -> None:
     console = Console()
     for title, group in _by_size(costs).items():
         console.print(title, style="italic", highlight=False)
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 2))
-        for number, heading in enumerate(_headings(convention)):
-            what, _, part = heading.rpartition(" ")
-            table.add_column(f"{what}\n{part}", justify="left" if number == 0 else "right", no_wrap=True)
-        for cost in group:
-            table.add_row(*_cells(cost, convention))
-        console.print(table)
-        console.print()
+        tables = [_sheet(group, convention)]
+        if Console(width=1000).measure(tables[0]).maximum > console.width:  # a table each
+            tables = [_sheet(group, each) for each in _conventions(convention)]
+        for table in tables:
+            console.print(table)
+            console.print()
     for shown in _conventions(convention):
         console.print(_NOTES[shown], style="dim", highlight=False)
     console.print(_OTHER, style="dim", highlight=False)
+
+
+def _sheet(costs: Sequence[Cost], convention: str) -> Table:
+    """The costs at one input size."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 2))
+    for number, heading in enumerate(_headings(convention)):
+        table.add_column(heading.replace(" ", "\n"), justify="left" if number == 0 else "right", no_wrap=True)
+    for cost in costs:
+        table.add_row(*_cells(cost, convention))
+    return table
 
 
 def _markdown(costs: Sequence[Cost], convention: str) -> None:

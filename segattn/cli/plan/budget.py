@@ -15,7 +15,6 @@ from segattn.planning import budget, peak
 from segattn.planning.budget import Network, NothingFits
 from segattn.report.study import published
 
-_WIDTH = 100
 _UNITS = {"flops": ("GFLOPs", 1e9), "study": ("GFLOPs (study)", 1e9), "macs": ("GMACs", 1e9)}
 _UNITS |= {"parameters": ("Mparams", 1e6), "memory": ("GB", 1e9)}
 
@@ -92,7 +91,7 @@ def _pixels(chosen: PlanArguments) -> str:
 
 
 def _table(title: str, networks: Sequence[Network], unit: str, scale: float, *, searched: bool) -> None:
-    console = Console(width=max(_WIDTH, Console().width))
+    console = Console()
     console.print(title, style="italic", highlight=False)
     sections = {
         "Recorded here": [network for network in networks if network.recorded],

@@ -16,7 +16,6 @@ from segattn.planning import peak
 from segattn.planning.peak import Case, Prediction
 
 _HEADINGS = ("weights", "gradi-\nents", "opti-\nmizer", "activa-\ntions", "tempo-\nrary", "libra-\nries", "total")
-_WIDTH = 92  # of a table with all its columns
 PARTS = ("weights", "gradients", "optimizer", "activations", "temporary")
 
 
@@ -140,24 +139,29 @@ def _title(chosen: PlanArguments, limit: int | None) -> str:
 
 
 def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> None:
-    console = Console(width=max(_WIDTH, Console().width))
+    console = Console()
     console.print(_title(chosen, limit), style="italic", highlight=False)
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 1))
     headings = ["head", *_HEADINGS]
     headings += [] if limit is None else ["fits", "largest\nbatch", "largest\ncrop"]
     headings += [f"hours for\n{chosen.iterations:,}"] if time.is_asked_for(chosen) else []
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
-    notes = []
+    rows, notes = [], []
     for line in lines:
         if line.prediction is None:
-            table.add_row(line.head, *["-"] * (len(headings) - 1))
+            rows.append([line.head, *["-"] * (len(headings) - 1)])
             notes.append(f"{line.head}: refused ({line.problem})")
             continue
-        table.add_row(line.head, *_cells(chosen, line, limit))
+        rows.append([line.head, *_cells(chosen, line, limit)])
         notes += [f"{line.head}: nothing fits; {line.nearest}"] if line.nearest else []
         notes += [f"{line.head}: no hours ({line.no_hours})"] if line.no_hours else []
-    console.print(table)
+    tables = [_sheet(headings, rows)]
+    if Console(width=1000).measure(tables[0]).maximum > console.width:  # the memory, and then what follows from it
+        total = headings.index("total")
+        tables = [
+            _sheet([headings[column] for column in columns], [[row[column] for column in columns] for row in rows])
+            for columns in (range(total + 1), [0, *range(total, len(headings))])
+        ]
+    for table in tables:
+        console.print(table)
     if not chosen.inference and not time.is_asked_for(chosen):
         notes.append(f"hours: {time.NO_STEP}")
     if any(line.step_seconds for line in lines):
@@ -173,6 +177,15 @@ def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> N
         )
     for note in notes:
         console.print(note, style="dim", highlight=False)
+
+
+def _sheet(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 1))
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _cells(chosen: PlanArguments, line: Line, limit: int | None) -> list[str]:
