@@ -136,7 +136,7 @@ def _show(record: records.BenchRecord, chosen: BenchArguments) -> None:
 
 
 def _check(chosen: BenchArguments) -> None:
-    """Refuse what needs no torch to be refused.
+    """Check what can be checked without torch.
 
     Raises:
         ValueError: options that contradict one another, or numbers out of range.

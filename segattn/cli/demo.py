@@ -1,4 +1,4 @@
-"""`segattn demo`: a page on this computer to click pixels and compare where networks look."""
+"""`segattn demo`: a local page to click pixels and compare attention maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`segattn maps`: where trained networks look when they label one pixel."""
+"""`segattn maps`: the attention maps of one pixel, for trained networks."""
 
 from __future__ import annotations
 

@@ -102,22 +102,22 @@ def cases(*arguments):
 def test_by_itself_it_measures_every_mechanism_at_97x97():
     from segattn import heads
 
-    found = cases()
-    assert [case.head for case in found] == [name for name in heads.names() if name != "fcn"]
-    assert {(case.map_size, case.part, case.phase, case.dtype, case.implementation) for case in found} == {
+    selected = cases()
+    assert [case.head for case in selected] == [name for name in heads.names() if name != "fcn"]
+    assert {(case.map_size, case.part, case.phase, case.dtype, case.implementation) for case in selected} == {
         ((97, 97), "mechanism", "inference", "fp32", "auto")
     }
 
 
 def test_a_sweep_is_over_maps_and_of_the_written_out_form():
-    found = cases("--sweep", "size", "--heads", "ccnet", "--backbone", "resnet18")
-    assert [case.map_size[0] for case in found] == [int(side) for side in bench.SWEEP_MAPS]
-    assert {case.implementation for case in found} == {"reference"}
+    selected = cases("--sweep", "size", "--heads", "ccnet", "--backbone", "resnet18")
+    assert [case.map_size[0] for case in selected] == [int(side) for side in bench.SWEEP_MAPS]
+    assert {case.implementation for case in selected} == {"reference"}
 
 
 def test_both_is_off_and_on():
-    found = cases("--heads", "ccnet", "--channels-last", "both", "--compile", "both", "--map", "5")
-    assert [(case.channels_last, case.compile) for case in found] == [
+    selected = cases("--heads", "ccnet", "--channels-last", "both", "--compile", "both", "--map", "5")
+    assert [(case.channels_last, case.compile) for case in selected] == [
         (False, False), (False, True), (True, False), (True, True),
     ]  # fmt: skip
 
@@ -130,8 +130,8 @@ def test_scaled_features_are_a_table_of_their_own():
 
 
 def test_compare_orders_the_forms_of_a_head_side_by_side():
-    found = cases("--heads", "ccnet", "danet", "--compare", "reference,fast", "--map", "5")
-    assert [(case.head, case.implementation) for case in found] == [
+    selected = cases("--heads", "ccnet", "danet", "--compare", "reference,fast", "--map", "5")
+    assert [(case.head, case.implementation) for case in selected] == [
         (head, form) for head in ("ccnet", "danet") for form in ("reference", "fast")
     ]
 

@@ -54,8 +54,8 @@ def test_study_says_it_once_for_all_networks(command, tmp_path, capsys):
     study = ["study", command[1], "--out", str(tmp_path / "study"), "--device", "cpu", "--heads", "fcn", "emanet"]
     assert main(study) == 0
     assert capsys.readouterr().out.count("voc: training takes trainaug.txt") == 1
-    found = records.read(tmp_path / "study/fcn-faithful-s0/record.json")
-    assert found.config["data"]["options"] == {}
+    record = records.read(tmp_path / "study/fcn-faithful-s0/record.json")
+    assert record.config["data"]["options"] == {}
 
 
 def test_evaluation_opens_the_data_with_the_options_of_the_training_or_others(command, tmp_path, capsys):

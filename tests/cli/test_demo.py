@@ -12,8 +12,8 @@ pytestmark = pytest.mark.usefixtures("_gradio")
 @pytest.fixture
 def _gradio(monkeypatch):
     """Gradio seems to be there, and nothing is served."""
-    found = importlib.util.find_spec
-    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: name if name == "gradio" else found(name))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: name if name == "gradio" else find_spec(name))
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def served(monkeypatch):
 
     calls = []
     monkeypatch.setattr(
-        server, "serve", lambda explorer, listening, **given: calls.append((explorer, listening, given))
+        server, "serve", lambda explorer, listening, **options: calls.append((explorer, listening, options))
     )
     return calls
 
@@ -53,11 +53,11 @@ def test_mistakes_are_told(arguments, message, trained, served, capsys):
 
 def test_networks_of_a_study_are_served_to_this_computer_alone(trained, served, capsys):
     assert main(["demo", str(trained), "--port", "0", "--cache-mb", "3"]) == 0
-    ((explorer, _, given),) = served
+    ((explorer, _, options),) = served
     assert list(explorer.networks) == ["ccnet"]
     assert explorer.networks["ccnet"].trained
     assert explorer.looks.limit == 3 * 2**20
-    assert given["max_side"] == 512
+    assert options["max_side"] == 512
     assert "there is no password" not in capsys.readouterr().out
 
 

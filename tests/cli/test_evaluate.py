@@ -9,9 +9,9 @@ from segattn.cli import main
 def test_same_split_gives_the_recorded_scores(trained, tmp_path, capsys):
     assert main(["evaluate", str(trained), "--device", "cpu", "--out", str(tmp_path / "scores.json")]) == 0
     recorded = records.read(trained / "record.json").scores
-    found = json.loads((tmp_path / "scores.json").read_text())
-    assert found["confusion"] == recorded.confusion
-    assert found["mean_iou"] == recorded.mean_iou
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["confusion"] == recorded.confusion
+    assert scores["mean_iou"] == recorded.mean_iou
     shown = " ".join(capsys.readouterr().out.split())
     assert f"mIoU {100 * recorded.mean_iou:.2f} % " in shown
     assert "on 3 images of streets val" in shown
@@ -34,8 +34,8 @@ def test_strata_are_those_of_the_record(trained, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     strata = records.read(trained / "record.json").strata
     assert f"boundaries {100 * strata.boundary_mean_iou:.2f}" in shown
-    for what, found in (("segments", strata.sizes), ("places", strata.widths)):
-        for stratum in found:
+    for what, group in (("segments", strata.sizes), ("places", strata.widths)):
+        for stratum in group:
             score = "-" if stratum.mean_iou is None else f"{100 * stratum.mean_iou:.2f}"
             assert f"{stratum.name} {what} {100 * stratum.share:.2f} {score}" in shown
 
@@ -49,9 +49,9 @@ def test_arithmetic_is_that_of_training_or_the_one_asked_for(precision, trained,
     met = []
     forward = SegmentationModel.forward
 
-    def noted(*given, **named):
+    def noted(*arguments, **options):
         met.append(torch.is_autocast_enabled("cpu"))
-        return forward(*given, **named)
+        return forward(*arguments, **options)
 
     monkeypatch.setattr(SegmentationModel, "forward", noted)
     assert main(["evaluate", str(trained), "--device", "cpu", "--precision", precision]) == 0

@@ -40,9 +40,9 @@ def test_options_of_another_form_are_refused(text):
 
 
 def test_short_names_reach_their_section():
-    found = parse("--head", "ccnet", "--iterations", "9", "--data-root", "photos", "--lr", "0.5", "--seed", "3")
-    assert (found.model.head, found.optimization.iterations, found.data.root) == ("ccnet", 9, "photos")
-    assert (found.optimization.lr, found.seed) == (0.5, 3)
+    experiment = parse("--head", "ccnet", "--iterations", "9", "--data-root", "photos", "--lr", "0.5", "--seed", "3")
+    assert (experiment.model.head, experiment.optimization.iterations, experiment.data.root) == ("ccnet", 9, "photos")
+    assert (experiment.optimization.lr, experiment.seed) == (0.5, 3)
 
 
 def test_names_are_of_fields_that_exist():

@@ -25,14 +25,14 @@ def test_help_names_every_command(arguments, capsys):
 
 def test_help_imports_nothing_heavy():
     loaded = f"print(sorted(set(sys.modules) & set({HEAVY})), file=sys.stderr)"
-    found = python("-c", f"import sys, segattn.cli; segattn.cli.main(['--help']); {loaded}")
-    assert found.returncode == 0
-    assert found.stderr.strip() == "[]"
+    process = python("-c", f"import sys, segattn.cli; segattn.cli.main(['--help']); {loaded}")
+    assert process.returncode == 0
+    assert process.stderr.strip() == "[]"
 
 
 def test_import_of_the_package_is_light():
-    found = python("-c", f"import sys, segattn; print(segattn.__version__, sorted(set(sys.modules) & set({HEAVY})))")
-    assert found.stdout.strip() == f"{segattn.__version__} []"
+    process = python("-c", f"import sys, segattn; print(segattn.__version__, sorted(set(sys.modules) & set({HEAVY})))")
+    assert process.stdout.strip() == f"{segattn.__version__} []"
 
 
 def test_help_is_there_at_once():
@@ -82,11 +82,11 @@ def test_unknown_option_is_an_error(command, capsys):
 
 @pytest.mark.slow
 def test_exit_code_reaches_the_shell():
-    found = python("-m", "segattn", "heads", "ccnett")
-    assert found.returncode == 2
-    assert found.stdout == ""
-    assert found.stderr.startswith("segattn: error: unknown head 'ccnett'; did you mean ccnet")
-    assert "Traceback" not in found.stderr
+    process = python("-m", "segattn", "heads", "ccnett")
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr.startswith("segattn: error: unknown head 'ccnett'; did you mean ccnet")
+    assert "Traceback" not in process.stderr
 
 
 def test_ctrl_c_is_130_without_a_traceback(monkeypatch, capsys):

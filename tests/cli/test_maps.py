@@ -87,8 +87,8 @@ def test_networks_of_a_study_are_chosen_by_head_and_seed_and_single_runs_as_they
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_mistakes_are_named(arguments, message, study, photo, capsys):
-    given = [argument.format(study=study) for argument in arguments]
-    assert maps(photo, study, *given) == 2
+    words = [argument.format(study=study) for argument in arguments]
+    assert maps(photo, study, *words) == 2
     assert message.format(study=study) in capsys.readouterr().err
 
 

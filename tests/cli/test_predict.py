@@ -45,11 +45,11 @@ def test_single_files_can_be_given(trained, photos, tmp_path):
 def test_mistakes_are_named(trained, photos, tmp_path, capsys):
     out = tmp_path / "out"
     (tmp_path / "empty").mkdir()
-    for given, message in {
+    for path, message in {
         photos / "gone.png": "gone.png: no such file or folder",
         tmp_path / "empty": "has no images",
     }.items():
-        assert predict(trained, given, "--out", out) == 2
+        assert predict(trained, path, "--out", out) == 2
         assert message in capsys.readouterr().err
     assert predict(trained, photos / "a.png", "--out", out, "--crop-size", "32") == 2
     assert "mode='slide'" in capsys.readouterr().err

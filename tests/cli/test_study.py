@@ -18,10 +18,10 @@ def study(experiment_file, tmp_path_factory):
 
 
 def test_study_ends_with_records_tables_and_page(study):
-    found = records.read(study / "study.json")
-    assert found.runs == ["fcn-faithful-s0/record.json", "reconet-faithful-s0/record.json"]
-    assert found.command.startswith("segattn study ")
-    assert found.command.endswith("--device cpu --iterations 1")
+    record = records.read(study / "study.json")
+    assert record.runs == ["fcn-faithful-s0/record.json", "reconet-faithful-s0/record.json"]
+    assert record.command.startswith("segattn study ")
+    assert record.command.endswith("--device cpu --iterations 1")
     for name in ("report.html", "report.md", "table.csv", "table.tex"):
         assert (study / name).stat().st_size > 0
 
@@ -74,7 +74,7 @@ def test_interrupted_study_is_130(experiment_file, tmp_path, monkeypatch, capsys
     assert "stopped by SIGINT at iteration 3" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("given", [[], ["nowhere"]])
-def test_report_without_runs_is_an_error(given, capsys):
-    assert main(["report", *given]) == 2
+@pytest.mark.parametrize("words", [[], ["nowhere"]])
+def test_report_without_runs_is_an_error(words, capsys):
+    assert main(["report", *words]) == 2
     assert "nowhere" in (error := capsys.readouterr().err) or "needs the folder" in error

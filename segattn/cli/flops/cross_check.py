@@ -33,7 +33,7 @@ def check(head: str, part: str, module: nn.Module, *inputs: Any) -> Check:
 
 
 def show(checks: Sequence[Check], format: str) -> None:
-    """Print them in one of the formats of `segattn flops`."""
+    """Print the checks in one of the formats of `segattn flops`."""
     if format == "json":
         print(json.dumps([record(entry) for entry in checks], indent=1))
     elif format == "csv":
@@ -85,7 +85,7 @@ def _tables(checks: Sequence[Check]) -> None:
     for entry in checks:
         console.print(f"{entry.head} {entry.part}".strip(), style="italic", highlight=False)
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for heading in ("counter", "calls it", "G", "how it comes about"):
+        for heading in ("counter", "calls it", "G", "what it counts"):
             table.add_column(heading, justify="right" if heading == "G" else "left", overflow="fold")
         for row in _rows(entry):
             table.add_row(*row)
@@ -94,6 +94,6 @@ def _tables(checks: Sequence[Check]) -> None:
 
 
 def _markdown(entry: Check) -> str:
-    rows = [["counter", "calls it", "G", "how it comes about"], ["---", "---", "---:", "---"], *_rows(entry)]
+    rows = [["counter", "calls it", "G", "what it counts"], ["---", "---", "---:", "---"], *_rows(entry)]
     title = f"{entry.head} {entry.part}".strip()
     return "\n".join([f"**{title}**", "", *("| " + " | ".join(row) + " |" for row in rows)])

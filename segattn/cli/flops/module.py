@@ -1,4 +1,4 @@
-"""`segattn flops --module`: a network of the user's, by its dotted path."""
+"""`segattn flops --module`: the user's own network, by its dotted path."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def build(path: str, device: str) -> nn.Module:
     """The module at `path`: a class or a function called without arguments, or a module itself; on `device`, in eval mode.
 
     Raises:
-        ValueError: nothing there, or it gives no module; the message says what it is and what to give.
+        ValueError: there is nothing at `path`, or it gives no module.
     """
     target = _find(path)
     network = target if isinstance(target, nn.Module) else _call(path, target, device)
@@ -43,10 +43,10 @@ def build(path: str, device: str) -> nn.Module:
 
 
 def count(net: nn.Module, size: tuple[int, ...], path: str, device: str) -> flops.Ledger:
-    """Its ledger for one tensor of that shape.
+    """The ledger of a network for one tensor of that shape.
 
     Raises:
-        ValueError: it cannot run, on `meta` or at all.
+        ValueError: the network cannot run, on `meta` or at all.
     """
     try:
         return flops.count(net, torch.zeros(size, device=device))
@@ -63,7 +63,7 @@ def count(net: nn.Module, size: tuple[int, ...], path: str, device: str) -> flop
 
 
 def on_meta(net: nn.Module, size: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
-    """Module and input as the cross-check takes them."""
+    """The network and its input on `meta`, for the cross-check."""
     return net.to("meta"), torch.zeros(size, device="meta")
 
 

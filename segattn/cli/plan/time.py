@@ -54,7 +54,7 @@ def seconds_in(record: records.BenchRecord, case: Case) -> float:
     """Median seconds of the case's training step in a record.
 
     Raises:
-        ValueError: it is not in it.
+        ValueError: the record has no such step.
     """
     optimization, model = case.optimization, case.model
     wanted = {
@@ -92,10 +92,10 @@ def device_at_hand() -> Device:
 
 
 def measure(case: Case, *, steps: int = 3) -> float:
-    """Median seconds of `steps` steps on the device at hand, after two that do not count.
+    """Median seconds of `steps` steps on this machine, after two warm-up steps.
 
     Raises:
-        ValueError: it needs more memory than there is.
+        ValueError: a step needs more memory than is free.
     """
     device = device_at_hand()
     case = replace(case, device=device)

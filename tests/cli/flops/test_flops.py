@@ -25,10 +25,10 @@ def ccnet():
 
 
 def test_json_has_every_figure(ccnet, capsys):
-    (found,) = json.loads(flops(capsys, "--heads", "ccnet", *SMALL, "--format", "json"))
-    assert found["mechanism"]["macs"] == ccnet.mechanism.macs
-    assert found["network"]["parameters"] == ccnet.network.parameters
-    assert (found["head"], found["input_size"], found["num_classes"]) == ("ccnet", [65, 97], 5)
+    (cost,) = json.loads(flops(capsys, "--heads", "ccnet", *SMALL, "--format", "json"))
+    assert cost["mechanism"]["macs"] == ccnet.mechanism.macs
+    assert cost["network"]["parameters"] == ccnet.network.parameters
+    assert (cost["head"], cost["input_size"], cost["num_classes"]) == ("ccnet", [65, 97], 5)
 
 
 def test_csv_has_every_figure(ccnet, capsys):
@@ -62,18 +62,18 @@ def test_all_conventions_fit_into_one_table(ccnet, capsys):
 @pytest.mark.slow
 def test_sizes_and_heads_are_all_shown_baseline_first(capsys):
     arguments = ["--input", "65x97", "33", "--backbone", "resnet18", "--format", "json"]
-    found = json.loads(flops(capsys, *arguments))
+    costs = json.loads(flops(capsys, *arguments))
     names = ["fcn", *(name for name in heads.names() if name != "fcn")]
-    assert [(cost["input_size"], cost["head"]) for cost in found] == [
+    assert [(cost["input_size"], cost["head"]) for cost in costs] == [
         (size, name) for size in ([65, 97], [33, 33]) for name in names
     ]
 
 
 def test_classes_are_those_of_the_studys_data_sets(capsys):
-    found = json.loads(
+    costs = json.loads(
         flops(capsys, "--heads", "fcn", "--input", "520", "769", "--backbone", "resnet18", "--format", "json")
     )
-    assert [cost["num_classes"] for cost in found] == [150, 19]
+    assert [cost["num_classes"] for cost in costs] == [150, 19]
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "markdown"])
@@ -107,11 +107,11 @@ def test_mistake_is_named(arguments, message, capsys):
 def test_all_heads_at_769_take_under_twenty_seconds_and_two_gigabytes():
     command = [sys.executable, "-m", "segattn", "flops", "--input", "769x769", "--format", "json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    found = json.loads(process.stdout.read())
+    costs = json.loads(process.stdout.read())
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    assert {cost["head"] for cost in found} == set(heads.names())
+    assert {cost["head"] for cost in costs} == set(heads.names())
     # Processor time: the clock's, where nothing else runs.
     assert used.ru_utime + used.ru_stime < 20
     unit = 1 if sys.platform == "darwin" else 1024

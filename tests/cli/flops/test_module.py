@@ -58,10 +58,10 @@ def flops(capsys, *arguments, code=0):
 
 @pytest.mark.parametrize("name", ["Plain", "make", "ready"])
 def test_class_function_and_module_are_counted(name, capsys):
-    found = json.loads(
+    ledger = json.loads(
         flops(capsys, "--module", f"owner_nets.{name}", "--input", "17x19", "--format", "json", "--convention", "all")
     )
-    (total,) = [entry for entry in found["modules"] if entry["module"] == ""]
+    (total,) = [entry for entry in ledger["modules"] if entry["module"] == ""]
     assert total["macs"] == 11 * 13 * 5 * 3 * 49
     assert total["parameters"] == 5 * 3 * 49
 
@@ -113,10 +113,10 @@ def test_device_without_a_module_is_an_error(capsys):
 
 def test_cross_check_of_a_users_module_has_every_counter(capsys):
     arguments = ["--module", "owner_nets.Plain", "--input", "17x19", "--cross-check"]
-    (found,) = json.loads(flops(capsys, *arguments, "--format", "json"))
-    assert found["macs"] == 11 * 13 * 5 * 3 * 49
-    assert [reading["peer"] for reading in found["readings"]] == ["torch", "fvcore", "ptflops", "thop", "torchinfo"]
-    assert found["readings"][0]["figure"] == 2 * found["macs"]
+    (check,) = json.loads(flops(capsys, *arguments, "--format", "json"))
+    assert check["macs"] == 11 * 13 * 5 * 3 * 49
+    assert [reading["peer"] for reading in check["readings"]] == ["torch", "fvcore", "ptflops", "thop", "torchinfo"]
+    assert check["readings"][0]["figure"] == 2 * check["macs"]
     table = flops(capsys, *arguments)
     assert "2 per multiply-add" in table
     assert "0.000" in table
@@ -135,9 +135,9 @@ def test_cross_check_of_a_head_has_mechanism_head_and_network(capsys):
         "5",
         "--cross-check",
     ]
-    found = json.loads(flops(capsys, *arguments, "--format", "json"))
-    assert [entry["part"].split(",")[0] for entry in found] == ["mechanism", "head", "network"]
-    for entry in found:
+    checks = json.loads(flops(capsys, *arguments, "--format", "json"))
+    assert [entry["part"].split(",")[0] for entry in checks] == ["mechanism", "head", "network"]
+    for entry in checks:
         for reading in entry["readings"]:
             if reading["figure"] is not None:
                 amounts = sum(amount for _, amount in reading["differences"])
