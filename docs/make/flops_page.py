@@ -103,7 +103,7 @@ def _mechanisms() -> str:
 769 and 520 are the study's crops. 2 x GMACs is `flops`; the difference to `study` is the bias term. FLA's trailing 3x3
 convolution costs another {giga(_conv3x3(96), 1)} G at 96x96 and is not part of the mechanism here; neither are Denoised NL's
 stride-2 block and class logits. RecoNet's public code stores 64 outer products instead of the factored form and computes more.
-`segattn flops --head reconet` counts its default, `resample`."""
+`segattn flops --heads reconet` counts its default, `resample`."""
 
 
 def _totals(head: str, part: str, grid: int, options: dict[str, Any]) -> Any:

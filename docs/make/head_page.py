@@ -143,7 +143,7 @@ logits = model.eval()(images)  # (B, 3, H, W) -> (B, 19, H, W)
 ```
 
 The options above go into `head_options={{...}}`. `segattn study quick --heads fcn {name}` trains it beside the baseline;
-`segattn flops --head {name} --operators --input 769x769` lists its cost operator by operator; with `--cross-check` instead of
+`segattn flops --heads {name} --operators --input 769x769` lists its cost operator by operator; with `--cross-check` instead of
 `--operators`, what other counters say."""
 
 
