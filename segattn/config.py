@@ -217,7 +217,7 @@ def check(config: Experiment) -> None:
     if not 0 <= augmentation.flip <= 1:
         raise ValueError(f"augmentation.flip={augmentation.flip} is a probability between 0 and 1")
     if config.evaluation.mode == "slide" and config.evaluation.crop_size is None:
-        raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (height width)")
+        raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (HEIGHTxWIDTH)")
     _check_options(optimization)
 
 
