@@ -29,7 +29,7 @@ from segattn.benchmark.run import name as in_words
 from segattn.cli.arguments import size
 from segattn.convert.mmseg import from_mmseg
 from segattn.profile.worker import Task
-from segattn.records.measurements import Case
+from segattn.records.bench import Case
 from tests.convert.compare_mmseg import BASES
 
 THEIRS = "mmsegmentation"

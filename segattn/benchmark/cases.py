@@ -17,7 +17,7 @@ from segattn.cost import network_cost
 from segattn.model import SegmentationModel, create_model
 from segattn.profile import flops
 from segattn.profile.worker import first_line
-from segattn.records.measurements import Case, Work
+from segattn.records.bench import Case, Work
 
 PARTS = ("mechanism", "head", "network")
 PHASES = ("inference", "training")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from segattn.benchmark.cases import PARTS, TINY, Prepared, build_head, build_network, tensors
 from segattn.device import DTYPES, autocast, set_tf32
 from segattn.profile.worker import Task
-from segattn.records.measurements import Case
+from segattn.records.bench import Case
 
 Pass = Callable[[], Any]
 

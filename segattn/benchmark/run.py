@@ -24,7 +24,7 @@ from segattn.profile import in_use, machine, memory
 from segattn.profile.environment import environment
 from segattn.profile.latency import in_turns
 from segattn.profile.worker import OK, Outcome, Worker, first_line, kind_of
-from segattn.records.measurements import Case, Latency, MachineLimit, PeakMemory, Result
+from segattn.records.bench import Case, Latency, MachineLimit, PeakMemory, Result
 
 TARGET = "segattn.benchmark.piece:task"
 _PROCESS_BYTES = 400 * 2**20

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segattn.profile.latency import Timed, quantile
-from segattn.records.measurements import Latency, MachineLimit
+from segattn.records.bench import Latency, MachineLimit
 
 
 def latency(seconds: Sequence[float]) -> Latency | None:

@@ -17,7 +17,7 @@ from segattn import records
 from segattn.cli.arguments import head_names, parse
 from segattn.cli.values import Device, Size
 from segattn.heads import Mode
-from segattn.records.measurements import Case
+from segattn.records.bench import Case
 
 Switch = Literal["off", "on", "both"]
 Implementation = Literal["auto", "reference", "fast"]

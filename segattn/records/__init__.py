@@ -1,25 +1,21 @@
 """Typed, versioned records of what was measured: plain data, read and written without torch.
 
-`results` has the records of runs, studies and benchmarks, `measurements` what a benchmark's record is made of.
+run.py         one network trained and evaluated
+study.py       which runs belong together, and the cost of every head
+bench.py       time and memory of networks on one machine
+cost.py        multiply-adds, parameters and bytes of a network, three ways
+head_facts.py  what a head declares about its mechanism
+schema.py      the version of the schema, and where figures were measured
+files.py       reading and writing
 """
 
-from segattn.records.results import (
-    SCHEMA,
-    BenchRecord,
-    Cost,
-    CurvePoint,
-    Environment,
-    Example,
-    PartCost,
-    RunRecord,
-    Scores,
-    Strata,
-    Stratum,
-    StudyRecord,
-    read,
-    write,
-    write_bytes,
-)
+from segattn.records.bench import BenchRecord
+from segattn.records.cost import Cost, PartCost
+from segattn.records.files import read, write, write_bytes
+from segattn.records.head_facts import HeadFacts
+from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Strata, Stratum
+from segattn.records.schema import SCHEMA, Environment
+from segattn.records.study import StudyRecord
 
 __all__ = [
     "SCHEMA",
@@ -28,6 +24,7 @@ __all__ = [
     "CurvePoint",
     "Environment",
     "Example",
+    "HeadFacts",
     "PartCost",
     "RunRecord",
     "Scores",

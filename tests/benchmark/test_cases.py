@@ -7,7 +7,7 @@ import pytest
 from segattn import heads
 from segattn.benchmark import cases
 from segattn.cost import network_cost
-from segattn.records.measurements import Case
+from segattn.records.bench import Case
 
 
 def made(**changes):

@@ -7,7 +7,7 @@ import pytest
 from segattn import records
 from segattn.benchmark import run as benchmark
 from segattn.profile.worker import Outcome
-from segattn.records.measurements import Latency, PeakMemory
+from segattn.records.bench import Latency, PeakMemory
 from tests.benchmark.test_cases import made, one
 
 pytestmark = pytest.mark.slow

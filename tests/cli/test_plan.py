@@ -8,7 +8,7 @@ from segattn import records
 from segattn.cli import main
 from segattn.cli.plan.quantities import budget, memory_bytes
 from segattn.records import BenchRecord, Environment
-from segattn.records.measurements import Case, Latency, Result
+from segattn.records.bench import Case, Latency, Result
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from segattn.records import BenchRecord
-from segattn.records.measurements import Case, Latency, MachineLimit, PeakMemory, Result, Work
+from segattn.records.bench import Case, Latency, MachineLimit, PeakMemory, Result, Work
 from tests.report import fabricate
 
 MEBIBYTE = 2**20

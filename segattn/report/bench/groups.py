@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segattn import records
 from segattn.records import BenchRecord
-from segattn.records.measurements import Case, MachineLimit, Result
+from segattn.records.bench import Case, MachineLimit, Result
 
 ARITHMETIC, MEMORY = "arithmetic", "memory"
 TRAINING_NOTE = (

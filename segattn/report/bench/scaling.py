@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segattn.records import BenchRecord
-from segattn.records.measurements import Case, Result
+from segattn.records.bench import Case, Result
 from segattn.report.bench.groups import unusual
 
 LEADING: dict[str, tuple[float, float]] = {

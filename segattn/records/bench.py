@@ -1,11 +1,11 @@
-"""What `segattn bench` measures, as plain data: cases, their times, memory and work, and the machine's limits.
-
-Parts of the record `segattn.records.BenchRecord`, which documents the file.
-"""
+"""The record of a benchmark: cases, their times, memory and work, and the machine's limits; see benchmarks/README.md."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from segattn.records.head_facts import HeadFacts
+from segattn.records.schema import SCHEMA, Environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,3 +111,28 @@ class MachineLimit:
     bandwidth: float
     """Bytes read and written by the median time, per second."""
     bandwidth_best: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRecord:
+    """Time and memory of networks on one machine, as `segattn bench` measures them; see benchmarks/README.md."""
+
+    suite: str
+    """What was asked: `bench`, or `sweep size`."""
+    command: str
+    environment: Environment
+    results: list[Result]
+    limits: list[MachineLimit]
+    rounds: int
+    """Timed passes of each case, unless the budget of seconds ended them earlier."""
+    warmup: int
+    """Passes of each case before them."""
+    seed: int
+    """Of the weights, the inputs and the order within the rounds."""
+    seconds: float
+    created: str = ""
+    """UTC, ISO 8601."""
+    head_facts: dict[str, HeadFacts] = field(default_factory=dict)
+    """What each head declares, by its name; empty in records of version 0.1.0."""
+    kind: str = "bench"
+    schema: int = SCHEMA

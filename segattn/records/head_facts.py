@@ -1,0 +1,31 @@
+"""What a head declares about its mechanism, written into every record: a report is made without the head's code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFacts:
+    """Class attributes of a head, under their own names; a head that declares nothing has the defaults."""
+
+    family: str = "other"
+    """The kind of mechanism, as reports group heads. The heads of segattn use these terms:
+
+    - `baseline`: no attention; the other heads are compared with it.
+    - `pairwise`: every position attends to every position, one map of N x N weights.
+    - `sparse`: a position attends to some positions at a time, and a second step reaches the others.
+    - `channel`: channels attend to channels, in maps of C x C weights.
+    - `low-rank`: the feature map is rebuilt from a few bases or rank-1 terms.
+    """
+    baseline: bool = False
+    """Whether the other heads are compared with this one."""
+    gates: tuple[str, ...] = ()
+    """Names, within the mechanism, of the learnt scalars that scale its output and start at 0."""
+    map_kinds: dict[str, str] = field(default_factory=dict)
+    """Kind of each attention map that is not on the feature map's grid: `half_grid`, `channels` or `bases`."""
+    main_map: str = ""
+    """The attention map that shows the mechanism best; empty where the first one does."""
+    growth: tuple[float, float] | None = None
+    """Exponents of N = H W with which the mechanism's multiply-adds and its largest attention map grow on square maps;
+    None where the head does not declare them."""

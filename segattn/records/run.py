@@ -1,0 +1,121 @@
+"""The record of a run: one network trained with one seed and evaluated. Self-contained: it needs neither torch nor the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from segattn.records.cost import Cost
+from segattn.records.head_facts import HeadFacts
+from segattn.records.schema import SCHEMA, Environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Accuracy over one split, all from one confusion matrix over the whole data set."""
+
+    mean_iou: float
+    """In [0, 1]; the mean over classes that occur in labels or predictions."""
+    pixel_accuracy: float
+    mean_accuracy: float
+    """Mean over classes that occur in the labels of their recall."""
+    iou: list[float | None]
+    """Per class; None where the class occurs neither in labels nor in predictions."""
+    accuracy: list[float | None]
+    """Recall per class; None where the class does not occur in the labels."""
+    confusion: list[list[int]]
+    """Pixels, row = label, column = prediction."""
+    num_images: int
+    definition: str
+    """The definition in words."""
+    inference: str
+    """How predictions were made in words: whole or sliding, flip, scales."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stratum:
+    """IoU over the pixels of one stratum of the labels, such as those of small segments."""
+
+    name: str
+    share: float
+    """Of the labelled pixels."""
+    iou: list[float | None]
+    """Per class; None where the class has no pixels in the stratum."""
+    mean_iou: float | None
+    """Over the classes that have pixels in the stratum."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strata:
+    """Accuracy at boundaries and by the size and width of what is labelled."""
+
+    boundary_iou: list[float | None]
+    """Per class; None where the class occurs neither in labels nor in predictions."""
+    boundary_mean_iou: float | None
+    sizes: list[Stratum]
+    """Small, medium and large segments."""
+    widths: list[Stratum]
+    """Thin, medium and thick places."""
+    definition: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """One line of the training log."""
+
+    iteration: int
+    loss: float
+    lr: float
+    losses: dict[str, float] = field(default_factory=dict)
+    """Unweighted loss of each output."""
+    mean_iou: float | None = None
+    """On the validation split, where it was measured at this iteration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """Pictures of one validation image; paths relative to the record's folder."""
+
+    name: str
+    image: str
+    label: str | None
+    """Coloured label."""
+    prediction: str
+    """Coloured prediction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One network trained with one seed and evaluated."""
+
+    experiment: str
+    head: str
+    mode: str
+    """`faithful` or `controlled`."""
+    seed: int
+    dataset: str
+    split: str
+    class_names: list[str]
+    palette: list[tuple[int, int, int]]
+    ignore_index: int
+    config: dict[str, Any]
+    """The whole experiment as resolved."""
+    scores: Scores
+    curve: list[CurvePoint]
+    iterations: int
+    train_seconds: float
+    evaluate_seconds: float
+    environment: Environment
+    examples: list[Example] = field(default_factory=list)
+    cost: Cost | None = None
+    """Cost of the network that was trained, at its crop size."""
+    created: str = ""
+    """UTC, ISO 8601."""
+    per_image: str | None = None
+    """Path, relative to the record, of an .npz with `names`, `confusion` (image, label, prediction) and, with strata,
+    `boundary` (image, intersection and union, class) and `strata` (image, labelled and right, class, size, width)."""
+    strata: Strata | None = None
+    head_facts: HeadFacts | None = None
+    """What the head declares; None in records of version 0.1.0."""
+    kind: str = "run"
+    schema: int = SCHEMA
