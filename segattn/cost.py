@@ -1,13 +1,15 @@
-"""What our networks cost: the ledger of `segattn.profile` for mechanism, head and whole network."""
+"""What a record says of a network: its cost, from the ledger of `segattn.profile`, and what its head declares."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
-from segattn import records
+from segattn import heads, records
 from segattn.config import Experiment
 from segattn.model import SegmentationModel
 from segattn.profile import flops
@@ -133,6 +135,38 @@ def experiment_cost(config: Experiment, num_classes: int) -> records.Cost:
         head_options=model.head_options,
         backbone_options=model.backbone_options,
     )
+
+
+def head_facts(name: str, mode: str = "faithful") -> records.HeadFacts:
+    """What the head `name` declares about its mechanism, for records; nothing is built.
+
+    Both modes have one mechanism and so the same facts.
+
+    >>> head_facts("ccnet").family, head_facts("fcn").baseline
+    ('sparse', True)
+
+    Raises:
+        ValueError: unknown head or mode.
+    """
+    if mode not in get_args(heads.Mode):
+        raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(get_args(heads.Mode))}")
+    Head = heads.module(name).Head
+    declared = {
+        field.name: getattr(Head, field.name) for field in fields(records.HeadFacts) if hasattr(Head, field.name)
+    }
+    facts = records.HeadFacts(**declared)
+    return replace(
+        facts, gates=tuple(facts.gates), map_kinds=dict(facts.map_kinds), baseline=facts.family == "baseline"
+    )
+
+
+def baselines_first(names: Iterable[str]) -> list[str]:
+    """Heads in the order of tables: those that the others are compared with, then the others, each by name.
+
+    >>> baselines_first(["danet", "fcn", "ccnet"])
+    ['fcn', 'ccnet', 'danet']
+    """
+    return sorted(names, key=lambda name: (not head_facts(name).baseline, name))
 
 
 def _part(counted: flops.Ledger, prefix: str) -> records.PartCost:

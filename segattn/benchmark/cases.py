@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from segattn import backbones, heads
-from segattn.cost import network_cost
+from segattn.cost import head_facts, network_cost
 from segattn.model import SegmentationModel, create_model
 from segattn.profile import flops
 from segattn.profile.worker import first_line
@@ -62,22 +62,21 @@ def combinations(
     num_classes: int,
     feature_scales: Sequence[float] = (1.0,),
 ) -> list[Case]:
-    """Every combination as a case; FCN is left out where the part is the mechanism, of which it has none.
+    """Every combination as a case; a baseline among other heads is left out where the part is the mechanism: it has none.
 
     A network makes its features itself: it has no `feature_scale`.
 
     Raises:
         ValueError: unknown head, backbone or output stride.
     """
-    for name in names:
-        heads.module(name)
+    baselines = {name for name in names if head_facts(name, mode).baseline}
     cases = []
     for part, size, batch, phase, dtype, last, compile, scale, name, implementation in itertools.product(
         parts, sizes, batches, phases, dtypes, channels_last, compiled, feature_scales, names, implementations
     ):
         if part == "network" and scale != feature_scales[0]:
             continue
-        if part == "mechanism" and name == "fcn" and len(names) > 1:
+        if part == "mechanism" and name in baselines and len(names) > 1:
             continue
         cases.append(
             Case(

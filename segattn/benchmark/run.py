@@ -20,6 +20,7 @@ from typing import Any
 from segattn import __version__, records
 from segattn.benchmark.cases import Prepared, prepare
 from segattn.benchmark.summary import latency, limits
+from segattn.cost import head_facts
 from segattn.profile import in_use, machine, memory
 from segattn.profile.environment import environment
 from segattn.profile.latency import in_turns
@@ -30,7 +31,6 @@ TARGET = "segattn.benchmark.piece:task"
 _PROCESS_BYTES = 400 * 2**20
 """Python, torch and, on a GPU, its context, of a process that waits."""
 _MOST_PROCESSES = 32
-_COMPARED = ("ccnet", "flanet", "non_local")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +117,7 @@ def run(
             seed=settings.seed,
             seconds=time.monotonic() - begun,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            head_facts={case.head: head_facts(case.head, case.mode) for case in cases},
         )
 
     passes = settings.rounds + settings.warmup
@@ -196,7 +197,8 @@ def _memory(entry: _Entry, settings: Settings) -> None:
 def _groups(entries: Sequence[_Entry], device: str, *, sizes_together: bool = False) -> Iterator[list[_Entry]]:
     """Entries that are timed in the same rounds: of one part, phase, size and batch, as far as memory holds them together.
 
-    With all sizes together, those of one head stay together first, and heads that a sweep compares stand beside each other.
+    With all sizes together, those of one head stay together first; the heads keep their order, so that those named next to each
+    other are compared in the same rounds.
     """
 
     def key(entry: _Entry) -> Any:
@@ -204,7 +206,8 @@ def _groups(entries: Sequence[_Entry], device: str, *, sizes_together: bool = Fa
         return case.part, case.phase, case.batch, () if sizes_together else case.input_size
 
     if sizes_together:
-        entries = sorted(entries, key=lambda entry: (entry.case.head not in _COMPARED, entry.case.head))
+        order = list(dict.fromkeys(entry.case.head for entry in entries))
+        entries = sorted(entries, key=lambda entry: order.index(entry.case.head))
 
     for _, members in itertools.groupby(sorted(entries, key=key), key):
         room, group, held = 0.7 * in_use.available(device), list[_Entry](), 0.0

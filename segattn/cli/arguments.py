@@ -155,8 +155,9 @@ def head_names(chosen: Sequence[str]) -> tuple[str, ...]:
         ValueError: a head that does not exist.
     """
     from segattn import heads
+    from segattn.cost import baselines_first
 
-    every = sorted(heads.names(), key=lambda name: (name != "fcn", name))
+    every = baselines_first(heads.names())
     expanded = [name for each in chosen for name in (every if each == "all" else [each])]
     for name in expanded:
         heads.module(name)

@@ -135,6 +135,10 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     own_auxiliary = False
+    family = "sparse"
+    growth = (1.5, 1.5)
+    gates = ("gamma",)
+    main_map = CrissCross.main_map
 
     def __init__(
         self,

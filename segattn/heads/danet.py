@@ -160,6 +160,10 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "position": 1.0, "channel": 1.0}
     own_auxiliary = False
+    family = "pairwise"
+    growth = (2, 2)
+    gates = ("position.gamma", "channel.beta")
+    map_kinds = DualAttention.map_kinds
 
     def __init__(
         self,

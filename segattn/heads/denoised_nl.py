@@ -194,6 +194,11 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "aux1": 0.4, "aux2": 0.4}
     own_auxiliary = True
+    family = "pairwise"
+    growth = (2, 2)
+    gates = ("gamma",)
+    map_kinds = DenoisedNonLocal.map_kinds
+    main_map = DenoisedNonLocal.main_map
 
     def __init__(
         self,

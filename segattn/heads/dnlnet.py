@@ -156,6 +156,9 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     own_auxiliary = False
+    family = "pairwise"
+    growth = (2, 2)
+    gates = ("gamma",)
     no_weight_decay: ClassVar[tuple[str, ...]] = ("attention.query", "attention.key")
 
     def __init__(

@@ -154,6 +154,9 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     own_auxiliary = False
+    family = "low-rank"
+    growth = (1, 1)
+    map_kinds = EMAU.map_kinds
     frozen = ("attention.embed",)
 
     def __init__(

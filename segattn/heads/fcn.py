@@ -36,6 +36,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     own_auxiliary = False
+    family = "baseline"
 
     def __init__(
         self, in_channels: Sequence[int], num_classes: int, *, channels: int = 512, dropout: float = 0.1

@@ -113,6 +113,10 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "aux1": 0.4, "aux2": 0.4}
     own_auxiliary = True
+    family = "channel"
+    growth = (1, 0.5)
+    gates = ("gamma",)
+    map_kinds = FullyAttentional.map_kinds
 
     def __init__(
         self,

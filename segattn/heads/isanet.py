@@ -213,6 +213,9 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     own_auxiliary = False
+    family = "sparse"
+    growth = (2, 2)
+    main_map = InterlacedAttention.main_map
 
     def __init__(
         self,

@@ -121,6 +121,8 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     own_auxiliary = False
+    family = "pairwise"
+    growth = (2, 2)
 
     def __init__(
         self,

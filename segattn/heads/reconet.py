@@ -136,6 +136,8 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     own_auxiliary = False
+    family = "low-rank"
+    growth = (1, 1)
 
     def __init__(
         self,

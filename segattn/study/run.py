@@ -104,6 +104,7 @@ def run_study(
             costs=costs,
             environment=records.read(folder / "record.json").environment,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            head_facts={head: cost.head_facts(head, config.model.mode) for head in head_names},
         )
         if first:
             records.write(record, path)

@@ -14,6 +14,7 @@ import torch
 from segattn import __version__, checkpoint, records
 from segattn import config as configuration
 from segattn.config import Experiment
+from segattn.cost import head_facts
 from segattn.data import Dataset
 from segattn.evaluation.evaluate import Evaluated, inference_of, write_examples
 from segattn.model import SegmentationModel
@@ -55,6 +56,7 @@ def record_of(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         per_image="per_image.npz",
         strata=result.strata,
+        head_facts=head_facts(config.model.head, config.model.mode),
     )
 
 

@@ -106,9 +106,7 @@ def test_all_sizes_of_a_sweep_are_timed_together_head_by_head():
     sizes, names = [(33, 33), (41, 41)], ("danet", "non_local", "ccnet")
     entries = [entry(1, names=(name,), sizes=[size]) for size in sizes for name in names]
     (group,) = benchmark._groups(entries, "cpu", sizes_together=True)
-    assert [(e.case.head, e.case.input_size) for e in group] == [
-        (name, size) for name in ("ccnet", "non_local", "danet") for size in sizes
-    ]
+    assert [(e.case.head, e.case.input_size) for e in group] == [(name, size) for name in names for size in sizes]
 
 
 def test_a_group_is_split_where_memory_does_not_hold_it(monkeypatch):
