@@ -15,8 +15,8 @@ from pathlib import Path
 from segattn import records
 from segattn.report.comparison.compare import Comparison, compare, select
 from segattn.report.comparison.terminal import TerminalComparison
-from segattn.report.study.results import Source, Study, load
 from segattn.report.study.rows import Row
+from segattn.report.study.study import Source, Study, load
 from segattn.report.study.terminal import terminal_table
 
 __all__ = [

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from segattn import records
 from segattn.evaluation.evaluate import strata_scores
-from segattn.records import Cost, CurvePoint, Environment, Example, PartCost, RunRecord, Scores, StudyRecord
+from segattn.records import Cost, CurvePoint, Environment, Example, HeadFacts, PartCost, RunRecord, Scores, StudyRecord
 
 CLASSES = [
     ("road", (128, 64, 128), 0.97, 36), ("sidewalk", (244, 35, 232), 0.84, 6), ("building", (70, 70, 70), 0.91, 22),
@@ -32,6 +32,16 @@ HEADS = {
     "ccnet": (2.1, 16.6, 461.1, 1.5),
 }  # fmt: skip
 """Gain in points over FCN, GFLOPs of the mechanism and of the head, relative training time."""
+GROWTH = {"non_local": (2, 2), "ccnet": (1.5, 1.5), "flanet": (1, 0.5), "reconet": (1, 1), "danet": (2, 2)}
+"""Declared exponents of time and memory, of some."""
+
+
+def facts(head: str) -> HeadFacts:
+    """What a head declares: fcn is the baseline."""
+    baseline = head == "fcn"
+    return HeadFacts(family="baseline" if baseline else "invented", baseline=baseline, growth=GROWTH.get(head))
+
+
 ENVIRONMENT = Environment(
     segattn="0.1.0", commit="0123abc", python="3.11.2", torch="2.13.0", system="Linux 6.1 x86_64", processor="Synthetic CPU",
     device="cpu", threads=2, precision="fp32",
@@ -181,6 +191,7 @@ def run(head: str, seed: int, folder: Path, *, with_cost: bool = True, images: i
         curve=curve, iterations=400, train_seconds=31.0 * time + seed,
         evaluate_seconds=4.1, environment=ENVIRONMENT, examples=examples,
         cost=cost(head, (97, 193), "resnet18", 0.12) if with_cost else None, created="2026-01-02T03:04:05Z",
+        head_facts=facts(head),
     )  # fmt: skip
     record = dataclasses.replace(record, **changes)  # type: ignore[arg-type]
     records.write(record, folder / "record.json")
@@ -203,6 +214,7 @@ def study(folder: Path, heads: list[str] | None = None, seeds: int = 3, *, with_
         runs=names,
         costs=costs,
         environment=ENVIRONMENT,
+        head_facts={head: facts(head) for head in heads},
     )
     records.write(record, folder / "study.json")
     return folder

@@ -50,6 +50,7 @@ def record(results: list[Result], **changes: object) -> BenchRecord:
     made = BenchRecord(
         suite="bench", command="segattn bench", environment=fabricate.ENVIRONMENT, results=results, limits=limits, rounds=3,
         warmup=1, seed=0, seconds=17.0, created="2026-01-02T03:04:05+00:00",
+        head_facts={result.case.head: fabricate.facts(result.case.head) for result in results},
     )  # fmt: skip
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 

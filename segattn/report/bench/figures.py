@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from segattn.records import BenchRecord
 from segattn.report.bench.groups import MEMORY, Group, Line, groups
-from segattn.report.bench.scaling import Curve, crossings, curves, statements
+from segattn.report.bench.scaling import Curve, Pairs, compared, crossings, curves, statements
 from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, RULE, SECOND, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
 
@@ -34,10 +34,11 @@ def draw(record: BenchRecord) -> list[Drawn]:
             drawn.append(_bars(group, timed, number))
         if any(line.roof and line.flops_per_second for line in timed):
             drawn.append(_roofline(group, [line for line in timed if line.roof and line.flops_per_second], number))
-    found = curves(record)
-    settings = list(dict.fromkeys((curve.setting, curve.quantity) for curve in found))
+    every = curves(record)
+    settings = list(dict.fromkeys((curve.setting, curve.quantity) for curve in every))
     for number, which in enumerate(settings):
-        drawn.append(_scaling([curve for curve in found if (curve.setting, curve.quantity) == which], number))
+        own = [curve for curve in every if (curve.setting, curve.quantity) == which]
+        drawn.append(_scaling(own, number, compared(every)))
     return drawn
 
 
@@ -117,9 +118,9 @@ def _roofline(group: Group, lines: Sequence[Line], number: int) -> Drawn:
         return finish(figure, f"roofline_{number}", "How close to the machine", caption)
 
 
-def _scaling(own: Sequence[Curve], number: int) -> Drawn:
+def _scaling(own: Sequence[Curve], number: int, pairs: Pairs) -> Drawn:
     """One line a head over the number of positions, the crossings marked."""
-    quantity, crossed = own[0].quantity, crossings(own)
+    quantity, crossed = own[0].quantity, crossings(own, pairs)
     scale, unit = (1.0, "median time, ms") if quantity == "time" else (2**20, "extra memory, MiB")
     marked = {name for crossing in crossed for name in (crossing.first, crossing.second)}
     with mpl.rc_context(STYLE):
@@ -142,7 +143,7 @@ def _scaling(own: Sequence[Curve], number: int) -> Drawn:
             axes.axvline(x, color=SECOND, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
         _ends(figure, axes, own, scale)
         said = " ".join(
-            [*("Orange: where they cross." for _ in crossed[:1]), *(f"{text}." for text in statements(own))]
+            [*("Orange: where they cross." for _ in crossed[:1]), *(f"{text}." for text in statements(own, pairs))]
         )
         title = "Time against the size of the map" if quantity == "time" else "Memory against the size of the map"
         return finish(figure, f"scaling_{quantity}_{number}", title, f"{own[0].setting}. {said}")
@@ -167,14 +168,14 @@ def _ends(figure: Figure, axes: Any, own: Sequence[Curve], scale: float) -> None
 
 def _apart(heights: Sequence[float], gap: float) -> list[float]:
     """Heights in rising order moved `gap` apart at least, none above the upper edge."""
-    found: list[float] = []
+    moved: list[float] = []
     for height in heights:
-        found.append(max(height, found[-1] + gap) if found else height)
+        moved.append(max(height, moved[-1] + gap) if moved else height)
     ceiling = 0.97  # of the middle of a line of text
-    for index in reversed(range(len(found))):
-        found[index] = min(found[index], ceiling)
-        ceiling = found[index] - gap
-    return found
+    for index in reversed(range(len(moved))):
+        moved[index] = min(moved[index], ceiling)
+        ceiling = moved[index] - gap
+    return moved
 
 
 def _label(figure: Figure, axes: Any, spots: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:

@@ -160,7 +160,7 @@ def unusual(case: Case) -> list[str]:
     return ["channels-last"] * case.channels_last + ["compiled"] * case.compile + scaled
 
 
-def machine(record: BenchRecord) -> str:
+def machine_text(record: BenchRecord) -> str:
     """The machine in one line."""
     where = record.environment
     device = where.processor if where.device == "cpu" else where.device

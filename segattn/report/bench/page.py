@@ -8,7 +8,7 @@ from pathlib import Path
 from segattn import records
 from segattn.records import BenchRecord
 from segattn.report.bench import figures, tables
-from segattn.report.bench.groups import groups, machine
+from segattn.report.bench.groups import groups, machine_text
 from segattn.report.bench.scaling import curves, statements
 from segattn.report.shared import template
 from segattn.report.shared.drawing import Drawn
@@ -35,7 +35,7 @@ def page(record: BenchRecord, drawn: list[Drawn]) -> str:
     values = {
         "record": record,
         "title": f"{record.suite}: {where.processor if where.device == 'cpu' else where.device}",
-        "machine": machine(record),
+        "machine": machine_text(record),
         "version": where.segattn,
         "groups": [
             {

@@ -1,4 +1,4 @@
-"""How time and memory grow with the number of positions N = H W: fitted exponents, those of theory, and crossings."""
+"""How time and memory grow with the number of positions N = H W: fitted exponents, declared ones, and crossings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,8 @@ from segattn.records import BenchRecord
 from segattn.records.bench import Case, Result
 from segattn.report.bench.groups import unusual
 
-LEADING: dict[str, tuple[float, float]] = {
-    "non_local": (2, 2), "dnlnet": (2, 2), "danet": (2, 2), "denoised_nl": (2, 2), "isanet": (2, 2), "ccnet": (1.5, 1.5),
-    "emanet": (1, 1), "flanet": (1, 0.5), "reconet": (1, 1),
-}  # fmt: skip
-"""Exponents of N in the leading terms of multiply-adds, and of the maps in memory, of the equation on a square map, as in the
-heads' docstrings."""
-PAIRS = (("flanet", "non_local"), ("ccnet", "non_local"))
-"""FLANet's maps against Non-Local's, criss-cross against full attention."""
+SLOWER = 0.4
+"""How far apart fitted exponents are at least where one curve counts as growing more slowly than another."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +30,8 @@ class Curve:
     values: tuple[float, ...]
     flops: tuple[float, ...]
     """Of the equation, at each size; zeros where it was not counted."""
+    growth: tuple[float, float] | None = None
+    """Exponents of time and memory that the head declares."""
 
     @property
     def exponent(self) -> float | None:
@@ -49,8 +45,8 @@ class Curve:
 
     @property
     def leading(self) -> float | None:
-        """The exponent of the leading term, which large maps tend to; None for a head that is not ours."""
-        return LEADING[self.head][0 if self.quantity == "time" else 1] if self.head in LEADING else None
+        """The declared exponent, which large maps tend to; None where the head declares none."""
+        return None if self.growth is None else self.growth[0 if self.quantity == "time" else 1]
 
     @property
     def fitted_sizes(self) -> tuple[int, ...]:
@@ -88,7 +84,7 @@ def curves(record: BenchRecord) -> list[Curve]:
     for result in record.results:
         groups.setdefault(_but_size(result.case), []).append(result)
     several = len({result.case.implementation for result in record.results}) > 1
-    found = []
+    drawn = []
     for quantity, members in itertools.product(("time", "memory"), groups.values()):
         points = sorted({(_positions(result.case), value, result.work.flops if result.work else 0)
                          for result in members if (value := _value(result, quantity))})  # fmt: skip
@@ -96,9 +92,11 @@ def curves(record: BenchRecord) -> list[Curve]:
             continue
         case = members[0].case
         label = f"{case.head} {case.implementation}" if several else case.head
-        columns = list(zip(*points, strict=True))
-        found.append(Curve(label, case.head, _setting(case, several), quantity, *map(tuple, columns)))
-    return found
+        positions, values, flops = zip(*points, strict=True)
+        facts = record.head_facts.get(case.head)
+        growth = None if facts is None else facts.growth
+        drawn.append(Curve(label, case.head, _setting(case, several), quantity, positions, values, flops, growth))
+    return drawn
 
 
 def exponent(positions: Sequence[float], values: Sequence[float]) -> float | None:
@@ -115,16 +113,48 @@ def exponent(positions: Sequence[float], values: Sequence[float]) -> float | Non
     return products / math.fsum((x - mean_x) ** 2 for x in xs)
 
 
-def crossings(own: Sequence[Curve], pairs: Sequence[tuple[str, str]] = PAIRS) -> list[Crossing]:
-    """Where the curves of each pair cross: on the straight line between two sizes, both axes logarithmic."""
+Pairs = Sequence[tuple[str, str]]
+"""Heads whose curves are compared."""
+
+
+def compared(own: Sequence[Curve]) -> Pairs:
+    """The head whose time grows fastest, and each head that grows more slowly: where does the slower growth pay?
+
+    Growth is what both heads declare, or else what was fitted, with a margin of `SLOWER`.
+    """
+    fitted = [curve for curve in own if curve.exponent is not None]
+    times = [curve for curve in fitted if curve.quantity == "time"] or fitted
+    if not times:
+        return []
+    fastest = max(times, key=lambda curve: curve.exponent or 0.0)
+    rivals = {curve.quantity: curve for curve in fitted if curve.head == fastest.head}
+    pairs = {
+        (curve.head, fastest.head): None
+        for curve in fitted
+        if curve.quantity in rivals and _grows_slower(curve, rivals[curve.quantity])
+    }
+    return list(pairs)
+
+
+def _grows_slower(curve: Curve, other: Curve) -> bool:
+    if curve.leading is not None and other.leading is not None:
+        return curve.leading < other.leading
+    return (curve.exponent or 0.0) <= (other.exponent or 0.0) - SLOWER
+
+
+def crossings(own: Sequence[Curve], pairs: Pairs | None = None) -> list[Crossing]:
+    """Where the curves of each pair cross: on the straight line between two sizes, both axes logarithmic.
+
+    `pairs` are those of `compared` unless given.
+    """
     return [crossing for first, second in matched(own, pairs) for crossing in _between(first, second)]
 
 
-def matched(own: Sequence[Curve], pairs: Sequence[tuple[str, str]] = PAIRS) -> list[tuple[Curve, Curve]]:
-    """The curves of each pair of heads, of one setting, quantity and form."""
+def matched(own: Sequence[Curve], pairs: Pairs | None = None) -> list[tuple[Curve, Curve]]:
+    """The curves of each pair of heads, of one setting, quantity and form; pairs as in `crossings`."""
     return [
         (a, b)
-        for first, second in pairs
+        for first, second in (compared(own) if pairs is None else pairs)
         for a, b in itertools.product(own, own)
         if (a.head, b.head) == (first, second)
         and (a.setting, a.quantity) == (b.setting, b.quantity)
@@ -132,23 +162,25 @@ def matched(own: Sequence[Curve], pairs: Sequence[tuple[str, str]] = PAIRS) -> l
     ]
 
 
-def statements(own: Sequence[Curve], pairs: Sequence[tuple[str, str]] = PAIRS) -> list[str]:
-    """A sentence for each crossing, and for each pair that does not cross which one is lower throughout."""
-    found = []
+def statements(own: Sequence[Curve], pairs: Pairs | None = None) -> list[str]:
+    """A sentence for each crossing, and for each pair that does not cross which one is lower throughout; pairs as in
+    `crossings`."""
+    sentences = []
     for first, second in matched(own, pairs):
         crossed = _between(first, second)
-        found += [crossing.words for crossing in crossed]
+        sentences += [crossing.words for crossing in crossed]
         if not crossed:
             a, b = _common(first, second)
             low, high = (first.label, second.label) if a[-1][1] < b[-1][1] else (second.label, first.label)
             verb = "takes less time" if first.quantity == "time" else "needs less memory"
             sides = [round(math.sqrt(a[index][0])) for index in (0, -1)]
-            found.append(f"{low} {verb} than {high} at every size from {sides[0]}x{sides[0]} to {sides[1]}x{sides[1]}")
-    return found
+            span = f"from {sides[0]}x{sides[0]} to {sides[1]}x{sides[1]}"
+            sentences.append(f"{low} {verb} than {high} at every size {span}")
+    return sentences
 
 
 def _between(first: Curve, second: Curve) -> list[Crossing]:
-    found = []
+    crossed = []
     a, b = _common(first, second)
     for (n0, a0), (n1, a1), (_, b0), (_, b1) in zip(a, a[1:], b, b[1:], strict=False):
         before, after = math.log(a0 / b0), math.log(a1 / b1)
@@ -156,8 +188,8 @@ def _between(first: Curve, second: Curve) -> list[Crossing]:
             share = before / (before - after)
             positions = n0 * (n1 / n0) ** share
             value = a0 * (a1 / a0) ** share
-            found.append(Crossing(first.label, second.label, positions, value, first.quantity, after > 0))
-    return found
+            crossed.append(Crossing(first.label, second.label, positions, value, first.quantity, after > 0))
+    return crossed
 
 
 def _common(first: Curve, second: Curve) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segattn.records import BenchRecord
-from segattn.report.bench.groups import TRAINING_NOTE, Group, Line, groups, limits_text, lines, machine, unusual
+from segattn.report.bench.groups import TRAINING_NOTE, Group, Line, groups, limits_text, lines, machine_text, unusual
 from segattn.report.bench.scaling import curves, statements
 from segattn.report.shared.text import MISSING, csv_cell, markdown_line, markdown_text
 
@@ -112,7 +112,7 @@ def notes(record: BenchRecord) -> list[str]:
     if any(result.case.dtype in ("bf16", "fp16") for result in record.results):
         found.append("bf16 and fp16: autocast with weights in fp32, as training and evaluation have it.")
     found += schedules(record)
-    return [*found, *limits_text(record), f"Measured on {machine(record)}."]
+    return [*found, *limits_text(record), f"Measured on {machine_text(record)}."]
 
 
 def schedules(record: BenchRecord) -> list[str]:
@@ -186,7 +186,7 @@ def show(record: BenchRecord, console: Console) -> None:
 
 def markdown(record: BenchRecord) -> str:
     """The tables as Markdown."""
-    found = [f"# {markdown_text(record.suite)}: {markdown_text(machine(record))}", ""]
+    found = [f"# {markdown_text(record.suite)}: {markdown_text(machine_text(record))}", ""]
     for group in groups(record):
         names = [" ".join(heading.split()) for heading in headings(group)]
         left = 2 if _forms(group) else 1

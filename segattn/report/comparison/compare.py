@@ -13,8 +13,8 @@ import numpy as np
 from segattn.evaluation import strata
 from segattn.report.shared import bootstrap, images, student
 from segattn.report.shared.student import Difference
-from segattn.report.study.results import Source, Study, check, load
 from segattn.report.study.rows import Row, is_hard
+from segattn.report.study.study import Source, Study, check, load
 from segattn.report.study.verdict import LEVEL
 
 MOST_IMAGES = 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segattn.report.shared.student import mean
-from segattn.report.study.results import Study
 from segattn.report.study.rows import Row, is_hard
+from segattn.report.study.study import Study
 
 CONFUSIONS = 12
 """Most pairs listed, beside those of the hard classes."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from segattn.records import Strata
 from segattn.report.shared.student import mean
-from segattn.report.study.results import Study
 from segattn.report.study.rows import Row
+from segattn.report.study.study import Study
 
 
 @dataclass(frozen=True)

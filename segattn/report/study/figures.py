@@ -16,9 +16,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from segattn.records import Cost, CurvePoint
 from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, SECOND, SHADE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
-from segattn.report.study.measured import Measured
-from segattn.report.study.results import Study
-from segattn.report.study.rows import BASELINE, Row, is_hard
+from segattn.report.study.bench_columns import BenchColumns
+from segattn.report.study.rows import Row, is_hard
+from segattn.report.study.study import Study
 from segattn.report.study.tables import parts
 from segattn.report.study.words import size_text
 
@@ -35,8 +35,9 @@ def draw(study: Study) -> list[Drawn]:
             drawn += [_against_cost(study, part, trained=True) for part in ("network", "mechanism")]
         if study.cost_is_reference:
             drawn += [_against_cost(study, part, trained=False) for part in ("network", "mechanism")]
-        found = [_against_measured(study, study.measured, what) for what in ("latency", "memory") if study.measured]
-        drawn += [figure for figure in found if figure]
+        if (columns := study.bench_columns) is not None:
+            scatters = [_against_bench(study, columns, quantity) for quantity in ("latency", "memory")]
+            drawn += [figure for figure in scatters if figure]
     curves: list[tuple[str, str, Callable[[CurvePoint], float | None]]] = [
         ("loss", "Training loss", lambda point: point.loss),
         ("validation", "mIoU % while training", lambda point: point.mean_iou and 100 * point.mean_iou),
@@ -79,20 +80,20 @@ def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
     )
 
 
-def _against_measured(study: Study, measured: Measured, quantity: str) -> Drawn | None:
+def _against_bench(study: Study, columns: BenchColumns, quantity: str) -> Drawn | None:
     """Mean IoU over latency or memory; None below two points."""
     spots = []
     for row in study.rows:
         network = (row.head, row.mode)
-        memory = measured.extra_bytes(network)
-        value = measured.latency_ms(network) if quantity == "latency" else None if memory is None else memory / 2**20
+        memory = columns.extra_bytes(network)
+        value = columns.latency_ms(network) if quantity == "latency" else None if memory is None else memory / 2**20
         if value is not None:
             spots.append((row, value, 100 * row.mean_iou))
     if len(spots) < 2:
         return None
     words = "latency, ms" if quantity == "latency" else "memory above weights and inputs, MiB"
-    name, title = f"accuracy_{quantity}", f"Accuracy against {quantity} of the {measured.part}, inference"
-    return _scatter(spots, f"{measured.part} {words}", measured.part, name, title, measured.note)
+    name, title = f"accuracy_{quantity}", f"Accuracy against {quantity} of the {columns.part}, inference"
+    return _scatter(spots, f"{columns.part} {words}", columns.part, name, title, columns.note)
 
 
 def _scatter(
@@ -119,7 +120,7 @@ def _scatter(
         if max(ys) - min(ys) < _LEAST_RANGE:
             axes.set_ylim(min(ys) - _LEAST_RANGE / 2, max(ys) + _LEAST_RANGE / 2)
         for row, y in free:
-            colour = SECOND if row.head == BASELINE else QUIET
+            colour = SECOND if row.is_baseline else QUIET
             axes.axhline(y, color=colour, linewidth=1, linestyle=(0, (4, 3)))
             axes.text(1, y, f"{_short(row.label)} (no {part})", color=colour, fontsize=8, ha="right", va="bottom",
                       transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
@@ -135,13 +136,13 @@ def _spots(axes: Any, spots: list[tuple[Row, float, float]]) -> None:
         [x for _, x, _ in steps], [y for *_, y in steps], color=ACCENT, linewidth=1.2, drawstyle="steps-post", zorder=2
     )
     for index, (row, x, y) in enumerate(spots):
-        colour = SECOND if row.head == BASELINE else ACCENT if index in front else QUIET
+        colour = SECOND if row.is_baseline else ACCENT if index in front else QUIET
         if row.deviation is not None:
             axes.plot(
                 [x, x], [y - 100 * row.deviation, y + 100 * row.deviation], color=colour, linewidth=0.9, alpha=0.6
             )
-        marker = "s" if row.head == BASELINE else "o"
-        face = colour if index in front or row.head == BASELINE else PAPER
+        marker = "s" if row.is_baseline else "o"
+        face = colour if index in front or row.is_baseline else PAPER
         axes.plot([x], [y], marker, color=colour, markerfacecolor=face, markersize=6, markeredgewidth=1.3, zorder=3)
 
 
@@ -180,14 +181,14 @@ def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]
 
 def _series(row: Row, value: Callable[[CurvePoint], float | None]) -> list[list[tuple[int, float]]]:
     """One curve per seed that has any value: (iteration, value), at most 150 points, each the mean of its stretch."""
-    found = []
+    series = []
     for run in row.runs:
         curve = [(point.iteration, y) for point in run.record.curve if (y := value(point)) is not None]
         width = math.ceil(len(curve) / _CURVE_POINTS)
         chunks = [curve[start : start + width] for start in range(0, len(curve), width or 1)]
         if chunks:
-            found.append([(chunk[-1][0], sum(y for _, y in chunk) / len(chunk)) for chunk in chunks])
-    return found
+            series.append([(chunk[-1][0], sum(y for _, y in chunk) / len(chunk)) for chunk in chunks])
+    return series
 
 
 def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], float | None]) -> Drawn:

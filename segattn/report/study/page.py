@@ -13,8 +13,8 @@ from segattn.records import Cost
 from segattn.report.shared import template
 from segattn.report.shared.drawing import Drawn
 from segattn.report.study import classes, details, pictures, protocol, published, tables, words
-from segattn.report.study.results import Study
-from segattn.report.study.rows import BASELINE, Row
+from segattn.report.study.rows import Row
+from segattn.report.study.study import Study
 
 FILTERS: dict[str, Callable[..., str]] = {
     "percent": words.percent,
@@ -53,7 +53,9 @@ def context(study: Study, drawn: list[Drawn]) -> dict[str, Any]:
         "conventions": words.CONVENTIONS,
         "not_counted": words.NOT_COUNTED,
         "parts": words.PARTS,
-        "baseline": BASELINE,
+        "baseline": study.baseline_name,
+        "the_baseline": words.baseline_text(study),
+        "columns": study.bench_columns,
         "rows": [_row(study, row) for row in study.rows],
         "any_interval": any(row.interval for row in study.rows),
         "any_delta": any(study.delta(row) for row in study.rows),
@@ -127,12 +129,12 @@ def _details(study: Study) -> dict[str, Any]:
 
 def _costs(study: Study) -> list[dict[str, Any]]:
     """One cost table for each reference size, and one for the networks as trained."""
-    found: list[tuple[str, list[tuple[str, Cost]]]] = [
+    tables_: list[tuple[str, list[tuple[str, Cost]]]] = [
         (f"At {words.size_text(size)}", [(row.label, row.costs[size]) for row in study.rows if size in row.costs])
         for size in study.sizes
     ]
     trained = [(row.label, row.trained_cost) for row in study.rows if row.trained_cost]
-    found.append(("As trained here", [(label, cost) for label, cost in trained if cost]))
+    tables_.append(("As trained here", [(label, cost) for label, cost in trained if cost]))
     return [
         {
             "title": title,
@@ -140,6 +142,6 @@ def _costs(study: Study) -> list[dict[str, Any]]:
             "lines": [(label, cost, tables.parts(cost)) for label, cost in lines],
             "digits": 1 if max(cost.network.flops for _, cost in lines) > 1e11 else 3,
         }
-        for title, lines in found
+        for title, lines in tables_
         if lines
     ]

@@ -13,8 +13,8 @@ from PIL import Image
 
 from segattn.records import Example
 from segattn.report.shared import images
-from segattn.report.study.results import Study
 from segattn.report.study.rows import Run
+from segattn.report.study.study import Study
 
 EXAMPLES = 6
 """Most validation images shown."""

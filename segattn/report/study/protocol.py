@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from segattn.report.study.results import Study
 from segattn.report.study.rows import Run
+from segattn.report.study.study import Study
 
 BY_DESIGN = ("name", "seed", "model.head", "model.mode", "model.head_options")
 """Settings that are meant to differ between the runs of a comparison."""

@@ -10,7 +10,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from segattn.report.study.results import Study
+from segattn.report.study.study import Study
 
 SOURCES = {
     "mmsegmentation": "https://github.com/open-mmlab/mmsegmentation/tree/main/configs",

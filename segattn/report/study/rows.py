@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from segattn.records import Cost, RunRecord
+from segattn.records import Cost, HeadFacts, RunRecord
 from segattn.report.shared import images, student
 from segattn.report.shared.images import Images
 
-BASELINE = "fcn"
 HARD_CLASSES = ("pole", "fence", "wall", "train", "bus")
 
 
@@ -59,6 +58,8 @@ class Row:
     runs: list[Run]
     costs: dict[tuple[int, int], Cost] = field(default_factory=dict)
     """By input size, from the study record."""
+    facts: HeadFacts | None = None
+    """What the head declares; None in records of version 0.1.0."""
 
     @property
     def n(self) -> int:
@@ -123,6 +124,14 @@ class Row:
         for run in self.runs[1:]:
             images.check_same(self.runs[0].images, run.images, self.runs[0].name, run.name)
         return [run.images for run in self.runs]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether other rows are compared with this one: its head says so; without its facts, its mechanism costs nothing."""
+        if self.facts is not None:
+            return self.facts.baseline
+        costs = [*self.costs.values(), *([self.trained_cost] if self.trained_cost else [])]
+        return any(cost.mechanism.parameters == 0 and cost.mechanism.macs == 0 for cost in costs)
 
     @property
     def trained_cost(self) -> Cost | None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from segattn.records import Cost, PartCost
 from segattn.report.shared.text import MISSING, csv_cell, latex_text, markdown_line, markdown_text, one_line
 from segattn.report.study import details
-from segattn.report.study.results import Study
-from segattn.report.study.rows import BASELINE, Row
+from segattn.report.study.rows import Row
+from segattn.report.study.study import Study
 from segattn.report.study.words import PARTS, UNCLEAR, finding, footnotes, percent, points, size_text
 
 
@@ -41,7 +41,7 @@ def cells(study: Study, row: Row) -> list[str]:
             else [MISSING] * 3
         ),
         mega(cost.network.parameters) if cost else MISSING,
-        *_measured(study, row),
+        *_bench_cells(study, row),
         f"{row.train_seconds:,.0f}",
     ]
 
@@ -54,11 +54,15 @@ def headings(study: Study) -> list[str]:
         "Head",
         "mIoU %",
         "n",
-        f"Δ {BASELINE}",
+        f"Δ {study.baseline_name}",
         "Pixel acc. %",
         *(f"{part.capitalize()} GFLOPs (2 per MAC){at}" for part in PARTS),
         "Parameters M",
-        *(f"{study.measured.part.capitalize()} {what}" for what in ("latency ms", "memory MiB") if study.measured),
+        *(
+            f"{study.bench_columns.part.capitalize()} {what}"
+            for what in ("latency ms", "memory MiB")
+            if study.bench_columns
+        ),
         "Training s",
     ]
 
@@ -75,12 +79,12 @@ def memory_text(value_bytes: int | None) -> str:
     return f"{value_bytes / 2**20:,.{0 if value_bytes >= 10 * 2**20 else 1}f}"
 
 
-def _measured(study: Study, row: Row) -> list[str]:
+def _bench_cells(study: Study, row: Row) -> list[str]:
     """Latency and memory, where any row has them."""
-    if study.measured is None:
+    if (columns := study.bench_columns) is None:
         return []
     network = (row.head, row.mode)
-    return [latency_text(study.measured.latency_ms(network)), memory_text(study.measured.extra_bytes(network))]
+    return [latency_text(columns.latency_ms(network)), memory_text(columns.extra_bytes(network))]
 
 
 def markdown(study: Study) -> str:
@@ -128,6 +132,8 @@ def csv_text(study: Study) -> str:
 def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | None]]:
     record, delta = row.runs[0].record, study.delta(row)
     yield from [("experiment", csv_cell(row.experiment)), ("head", csv_cell(row.head)), ("mode", row.mode)]
+    if row.facts is not None:
+        yield "family", csv_cell(row.facts.family)
     yield from [("dataset", csv_cell(record.dataset)), ("split", csv_cell(record.split))]
     yield "n", row.n
     yield "seeds", " ".join(str(run.record.seed) for run in row.runs)
@@ -135,16 +141,17 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
     yield from [("mean_iou", row.mean_iou), ("mean_iou_std", row.deviation)]
     yield from [("mean_iou_low95", low), ("mean_iou_high95", high)]
     values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
-    yield from zip(("delta_fcn", "delta_fcn_low95", "delta_fcn_high95"), values, strict=True)
+    name = f"delta_{csv_cell(study.baseline_name)}"
+    yield from zip((name, f"{name}_low95", f"{name}_high95"), values, strict=True)
     yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
     if study.verdict is not None:
         yield "p_to_first", study.verdict.p.get(row.label)
         yield "p_to_first_test", study.verdict.test
     yield "train_seconds", row.train_seconds
-    if study.measured is not None:
-        yield "latency_ms", study.measured.latency_ms((row.head, row.mode))
-        yield "extra_memory_bytes", study.measured.extra_bytes((row.head, row.mode))
-        yield "measured", f"{study.measured.title}, {study.measured.machine}"
+    if (columns := study.bench_columns) is not None:
+        yield "latency_ms", columns.latency_ms((row.head, row.mode))
+        yield "extra_memory_bytes", columns.extra_bytes((row.head, row.mode))
+        yield "measured", f"{columns.title}, {columns.machine}"
     yield from _csv_details(study, row)
     for name, value in zip(record.class_names, row.iou, strict=True):
         yield f"iou_{csv_cell(name)}", value
@@ -186,7 +193,8 @@ def latex(study: Study) -> str:
             line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
     costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
     at = f" at {latex_text(size_text(costs[0].input_size))}" if costs else ""
-    measured = ("Lat. & Mem. & ", "ms & MiB & ") if study.measured else ("", "")
+    bench = ("Lat. & Mem. & ", "ms & MiB & ") if study.bench_columns else ("", "")
+    baseline = latex_text(study.baseline_name)
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
@@ -195,9 +203,9 @@ def latex(study: Study) -> str:
             rf"\caption{{{latex_text(_caption(study))}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
             r"\toprule",
-            rf"& & & & Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & {measured[0]}Train \\",
+            rf"& & & & Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & {bench[0]}Train \\",
             r"\cmidrule(lr){6-8}",
-            rf"Head & mIoU \% & $n$ & $\Delta$ {BASELINE} & acc.\ \% & mech. & head & network & M & {measured[1]}s \\",
+            rf"Head & mIoU \% & $n$ & $\Delta$ {baseline} & acc.\ \% & mech. & head & network & M & {bench[1]}s \\",
             r"\midrule",
             *(" & ".join(line) + r" \\" for line in lines),
             r"\bottomrule",

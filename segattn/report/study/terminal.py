@@ -11,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segattn.report.shared.text import MISSING
-from segattn.report.study.results import Study
-from segattn.report.study.rows import BASELINE
+from segattn.report.study.study import Study
 from segattn.report.study.tables import cells
 from segattn.report.study.words import finding, footnotes, percent, size_text
 
@@ -32,20 +31,6 @@ _ROOMY = 100
 """Columns from which on cells stand two apart."""
 _WIDE = 120
 """Columns from which on the interval of the mean is shown."""
-HEADINGS = [
-    "\nhead",
-    "mIoU\n%",
-    "\nn",
-    f"Δ\n{BASELINE}",
-    "pixel\nacc. %",
-    "mechanism\nGFLOPs",
-    "head\nGFLOPs",
-    "network\nGFLOPs",
-    "param.\nM",
-    "train\ns",
-]
-MEASURED = ["latency\nms", "memory\nMiB"]
-INTERVAL = "95 % interval\nof the mean"
 
 
 def plain(value: str, style: str = "", *, ascii_only: bool = False) -> Text:
@@ -54,6 +39,14 @@ def plain(value: str, style: str = "", *, ascii_only: bool = False) -> Text:
         value = "".join(_ASCII.get(symbol, symbol) for symbol in value)
         value = value.encode("ascii", "replace").decode()
     return Text(value, style=style)
+
+
+def headings(study: Study, *, interval: bool) -> list[str]:
+    """Headings of the table, a line break where the terminal breaks; `interval` adds that of the mean."""
+    scores = ["mIoU\n%", *(["95 % interval\nof the mean"] if interval else []), "\nn", f"Δ\n{study.baseline_name}"]
+    costs = ["mechanism\nGFLOPs", "head\nGFLOPs", "network\nGFLOPs", "param.\nM"]
+    bench = ["latency\nms", "memory\nMiB"] if study.bench_columns else []
+    return ["\nhead", *scores, "pixel\nacc. %", *costs, *bench, "train\ns"]
 
 
 def table_style(options: ConsoleOptions) -> Any:
@@ -86,9 +79,7 @@ class TerminalTable:
         yield text(f"{record.dataset} {record.split}, {record.scores.num_images} images{counted}", "bold")
         table = Table(**table_style(options))
         with_interval = options.max_width >= _WIDE and any(row.interval for row in self.study.rows)
-        measured = MEASURED if self.study.measured else []
-        headings = HEADINGS[:2] + [INTERVAL] * with_interval + HEADINGS[2:-1] + measured + HEADINGS[-1:]
-        for index, heading in enumerate(headings):
+        for index, heading in enumerate(headings(self.study, interval=with_interval)):
             first = index == 0
             table.add_column(
                 text(heading),
@@ -99,7 +90,7 @@ class TerminalTable:
                 min_width=4 if first else None,
             )
         for row in self.study.rows:
-            style = "bold" if row is self.study.rows[0] else "dim" if row.head == BASELINE else ""
+            style = "bold" if row is self.study.rows[0] else "dim" if row.is_baseline else ""
             line = cells(self.study, row)
             line[1] = line[1].replace(" ± ", " ±")
             if with_interval:

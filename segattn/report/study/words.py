@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from segattn.records import Cost
-from segattn.report.study.results import Study
-from segattn.report.study.rows import BASELINE, Row
+from segattn.report.study.rows import Row
+from segattn.report.study.study import Study
 from segattn.report.study.verdict import Verdict
 
 CONVENTIONS = {
@@ -59,6 +59,11 @@ def seeds_text(study: Study) -> str:
     return one if n == 1 else many
 
 
+def baseline_text(study: Study) -> str:
+    """The baseline in a sentence: `the fcn baseline`."""
+    return "the baseline" if study.baseline_name == "baseline" else f"the {study.baseline_name} baseline"
+
+
 def finding(study: Study) -> list[str]:
     """The summary, sentence by sentence: who leads, by how much, and whether the seeds suffice to tell."""
     leader = study.rows[0]
@@ -86,7 +91,7 @@ def _lead(study: Study, leader: Row, runner_up: Row, where: str) -> str:
     baseline = study.baseline(leader)
     if baseline is None or baseline in (leader, runner_up):
         return f"{text}{lead}."
-    return f"{text}{lead}, {percent(leader.mean_iou - baseline.mean_iou)} points above the {BASELINE} baseline."
+    return f"{text}{lead}, {percent(leader.mean_iou - baseline.mean_iou)} points above {baseline_text(study)}."
 
 
 def _distinguishable(verdict: Verdict) -> list[str]:
@@ -115,7 +120,7 @@ def _against_baseline(study: Study) -> list[str]:
     above = [row.label for row, delta in compared if round(delta.value, 4) > 0]  # as printed
     below = [row.label for row, _ in compared if row.label not in above]
     verb = "network is" if len(compared) == 1 else "networks are"
-    text = f"{len(above)} of {len(compared)} attention {verb} above the {BASELINE} baseline"
+    text = f"{len(above)} of {len(compared)} attention {verb} above {baseline_text(study)}"
     if below and len(below) <= 4:
         text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
     known = [delta for _, delta in compared if delta.low is not None and delta.low > 0]
@@ -155,8 +160,9 @@ def footnotes(study: Study) -> list[str]:
     )
     notes += mark_notes(study)
     if any(study.delta(row) for row in study.rows):
-        notes.append(f"Δ {BASELINE}: difference of the mean mIoU to the {BASELINE} baseline, in percentage points.")
-    return notes + cost_notes(study) + ([study.measured.note] if study.measured else [])
+        name, text = study.baseline_name, baseline_text(study)
+        notes.append(f"Δ {name}: difference of the mean mIoU to {text}, in percentage points.")
+    return notes + cost_notes(study) + ([study.bench_columns.note] if study.bench_columns else [])
 
 
 def cost_notes(study: Study) -> list[str]:

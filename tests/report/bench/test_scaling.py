@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
-import torch
 
-from segattn import heads
-from segattn.profile import flops
-from segattn.report.bench.scaling import LEADING, Curve, crossings, curves, exponent, statements
+from segattn.records import HeadFacts
+from segattn.report.bench.scaling import Curve, compared, crossings, curves, exponent, statements
 from tests.report import fabricate_bench
 
 
@@ -67,42 +66,46 @@ def test_pairs_that_do_not_cross_say_who_is_cheaper_throughout():
 
 def test_sizes_that_only_one_has_are_left_out():
     own = [curve("ccnet", (1, 1, 1)), curve("non_local", (2, 0.5), positions=(100, 400))]
-    (found,) = crossings(own)
-    assert found.positions == pytest.approx(200)
+    (crossing,) = crossings(own, [("ccnet", "non_local")])
+    assert crossing.positions == pytest.approx(200)
 
 
 def test_two_sizes_are_no_curve():
     assert curves(fabricate_bench.sweep((17, 33))) == []
 
 
-@pytest.fixture(scope="module")
-def ledgers():
-    """Each mechanism on maps of 8192 and 16384 squared, on meta."""
-    found = {}
-    for name in LEADING:
-        with torch.device("meta"):
-            module = heads.create(name, (64, 128, 256, 512), 3, mode="controlled").attention.eval()
-            for child in module.modules():
-                if hasattr(child, "implementation"):
-                    child.implementation = vars(type(child)).get("counted_as", "reference")
-            found[name] = [flops.count(module, torch.empty(1, 512, side, side)) for side in (2**13, 2**14)]
-    return found
+def test_heads_that_grow_more_slowly_are_compared_with_the_one_that_grows_fastest():
+    own = curves(fabricate_bench.sweep())
+    assert compared(own) == [("ccnet", "non_local"), ("flanet", "non_local")]
+    assert compared([]) == []
 
 
-@pytest.mark.parametrize("name", LEADING)
-def test_leading_exponent_is_what_the_ledger_tends_to(name, ledgers):
-    small, large = (ledger.total().macs for ledger in ledgers[name])
-    assert math.log(large / small, 4) == pytest.approx(LEADING[name][0], abs=0.03)
+def test_declared_growth_goes_before_what_was_fitted():
+    """Fitted 1, 1.5 and 2; the first declares 2 as the last does, the second declares nothing."""
+    values = {"a": (1, 2, 4), "b": (1, 2**1.5, 2**3), "c": (1, 4, 16)}
+    own = [curve(head, of_head) for head, of_head in values.items()]
+    assert compared(own) == [("a", "c"), ("b", "c")]
+    declared = {"a": (2, 2), "c": (2, 2)}
+    own = [dataclasses.replace(one, growth=declared.get(one.head)) for one in own]
+    assert compared(own) == [("b", "c")]
 
 
-@pytest.mark.parametrize("name", ["non_local", "dnlnet", "danet", "denoised_nl", "isanet", "ccnet", "flanet"])
-def test_leading_exponent_of_memory_is_that_of_the_largest_softmax(name, ledgers):
-    def maps(ledger):
-        return max(row.activation_bytes / row.calls for row in ledger.rows if row.operator == "_softmax")
-
-    small, large = map(maps, ledgers[name])
-    assert math.log(large / small, 4) == pytest.approx(LEADING[name][1], abs=0.03)
+def test_record_of_version_0_1_0_has_no_leading_exponents_and_still_its_crossings():
+    own = curves(dataclasses.replace(fabricate_bench.sweep(), head_facts={}))
+    assert {one.leading for one in own} == {None}
+    assert compared(own) == [("ccnet", "non_local"), ("flanet", "non_local")]
+    assert [crossing.quantity for crossing in crossings(own)] == ["time", "time", "memory"]
 
 
-def test_every_mechanism_has_a_leading_exponent():
-    assert sorted(LEADING) == [name for name in heads.names() if name != "fcn"]
+def test_a_head_of_ones_own_is_compared_by_what_it_declares():
+    record = fabricate_bench.sweep()
+    results = [
+        dataclasses.replace(result, case=dataclasses.replace(result.case, head="mylab.tenth"))
+        if result.case.head == "ccnet"
+        else result
+        for result in record.results
+    ]
+    facts = {**record.head_facts, "mylab.tenth": HeadFacts(family="spectral", growth=(1.5, 1.5))}
+    own = curves(dataclasses.replace(record, results=results, head_facts=facts))
+    assert {one.leading for one in own if one.head == "mylab.tenth"} == {1.5}
+    assert "non_local takes less time than mylab.tenth below a map of about 32x32, mylab.tenth above" in statements(own)

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 
 from segattn import records
-from segattn.records import BenchRecord, Cost, RunRecord, StudyRecord
+from segattn.records import BenchRecord, Cost, HeadFacts, RunRecord, StudyRecord
 from segattn.report.shared import student
 from segattn.report.shared.sources import record_files
-from segattn.report.study.measured import Measured, choose
-from segattn.report.study.rows import BASELINE, Row, Run
+from segattn.report.study.bench_columns import BenchColumns, choose
+from segattn.report.study.rows import Row, Run
 from segattn.report.study.verdict import Verdict, verdict
 
 Source = str | os.PathLike[str]
@@ -44,15 +44,21 @@ class Study:
         return min(row.n for row in self.rows)
 
     def baseline(self, row: Row) -> Row | None:
-        """The FCN that `row` is compared with: of its experiment, and of its mode where both modes have one."""
-        candidates = [other for other in self.rows if other.head == BASELINE and other.experiment == row.experiment]
+        """The row that `row` is compared with: of its experiment, and of its mode where both modes have one."""
+        candidates = [other for other in self.rows if other.is_baseline and other.experiment == row.experiment]
         same_mode = [other for other in candidates if other.mode == row.mode]
         return next(iter(same_mode or candidates), None)
+
+    @cached_property
+    def baseline_name(self) -> str:
+        """What columns call the baseline: the name of its head, or `baseline` where there are several or none."""
+        names = {row.head for row in self.rows if row.is_baseline}
+        return names.pop() if len(names) == 1 else "baseline"
 
     def delta(self, row: Row) -> student.Difference | None:
         """Mean IoU of `row` minus that of its baseline; None for the baseline itself or where there is none."""
         baseline = self.baseline(row)
-        return None if baseline is None or row.head == BASELINE else student.difference(row.values, baseline.values)
+        return None if baseline is None or row.is_baseline else student.difference(row.values, baseline.values)
 
     @cached_property
     def verdict(self) -> Verdict | None:
@@ -62,8 +68,8 @@ class Study:
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:
         """Input sizes of the cost figures, largest first."""
-        found = {cost.input_size for study in self.studies for cost in study.costs}
-        return sorted(found, key=lambda size: size[0] * size[1], reverse=True)
+        sizes = {cost.input_size for study in self.studies for cost in study.costs}
+        return sorted(sizes, key=lambda size: size[0] * size[1], reverse=True)
 
     @cached_property
     def cost_is_reference(self) -> bool:
@@ -75,7 +81,7 @@ class Study:
         return row.costs.get(self.sizes[0]) if self.cost_is_reference else row.trained_cost
 
     @cached_property
-    def measured(self) -> Measured | None:
+    def bench_columns(self) -> BenchColumns | None:
         """Latency and memory of the rows, of one setting; None where no bench record has any."""
         cost = next((cost for row in self.rows if (cost := self.cost(row))), None)
         return choose(self.benches, [(row.head, row.mode) for row in self.rows], cost)
@@ -100,11 +106,13 @@ def load(paths: Source | Iterable[Source]) -> Study:
             _read_into(file, runs, studies, benches)
     if not runs:
         raise ValueError(f"{', '.join(map(str, sources))}: the study has no finished run yet; run the study first")
-    found = list(runs.values())
-    for run in found:
-        check(run, found[0])
+    first = next(iter(runs.values()))
+    for run in runs.values():
+        check(run, first)
     return Study(
-        rows=_rows(found, list(studies.values())), studies=list(studies.values()), benches=list(benches.values())
+        rows=_rows(list(runs.values()), list(studies.values())),
+        studies=list(studies.values()),
+        benches=list(benches.values()),
     )
 
 
@@ -163,15 +171,22 @@ def _rows(runs: list[Run], studies: list[StudyRecord]) -> list[Row]:
                 )
         qualifiers = [mode] * several_modes + [experiment] * several_experiments
         label = f"{head} ({', '.join(qualifiers)})" if qualifiers else head
-        rows.append(Row(label, head, mode, experiment, members, _costs(experiment, head, mode, studies)))
+        costs, facts = _costs(experiment, head, mode, studies), _facts(head, members, studies)
+        rows.append(Row(label, head, mode, experiment, members, costs, facts))
     return sorted(rows, key=lambda row: (-row.mean_iou, row.label))
 
 
 def _costs(experiment: str, head: str, mode: str, studies: list[StudyRecord]) -> dict[tuple[int, int], Cost]:
     """Of the row's own study where it names the head, of any other study otherwise."""
-    found: dict[tuple[int, int], Cost] = {}
+    costs: dict[tuple[int, int], Cost] = {}
     for study in sorted(studies, key=lambda study: study.experiment != experiment):
         for cost in study.costs:
             if (cost.head, cost.mode) == (head, mode):
-                found.setdefault(cost.input_size, cost)
-    return found
+                costs.setdefault(cost.input_size, cost)
+    return costs
+
+
+def _facts(head: str, runs: list[Run], studies: list[StudyRecord]) -> HeadFacts | None:
+    """Of the first run that has them, of a study otherwise."""
+    recorded = [run.record.head_facts for run in runs] + [study.head_facts.get(head) for study in studies]
+    return next((facts for facts in recorded if facts is not None), None)

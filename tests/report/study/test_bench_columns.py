@@ -25,14 +25,14 @@ def folder(tmp_path_factory):
 
 
 def test_a_record_in_the_folder_is_taken_along(folder):
-    assert report.load(folder).measured.part == "network"
+    assert report.load(folder).bench_columns.part == "network"
 
 
 def test_a_record_can_be_named_beside_the_study(tmp_path):
     made = fabricate.study(tmp_path / "study", HEADS, seeds=1)
     bench = records.write(fabricate_bench.networks(HEADS), tmp_path / "mine.json")
-    assert report.load([made]).measured is None
-    assert report.load([made, bench]).measured.latency_ms(("danet", "faithful")) == 120
+    assert report.load([made]).bench_columns is None
+    assert report.load([made, bench]).bench_columns.latency_ms(("danet", "faithful")) == 120
 
 
 def test_columns_have_figures_and_dashes(folder):
@@ -90,17 +90,17 @@ def test_the_setting_that_says_more_is_chosen(tmp_path, changes):
     made = fabricate.study(tmp_path, ["ccnet", "fcn"], seeds=1)
     records.write(networks(changes), made / "bench-a.json")
     records.write(networks({}), made / "bench-b.json")
-    assert "network, inference, 769x769 pixels, batch 1, fp32" in report.load(made).measured.title
-    assert "resnet101" in report.load(made).measured.title
+    assert "network, inference, 769x769 pixels, batch 1, fp32" in report.load(made).bench_columns.title
+    assert "resnet101" in report.load(made).bench_columns.title
 
 
 def test_training_steps_are_not_latencies(tmp_path):
     made = fabricate.study(tmp_path, ["ccnet", "fcn"], seeds=1)
     records.write(networks({"phase": "training"}), made / "bench.json")
-    assert report.load(made).measured is None
+    assert report.load(made).bench_columns is None
 
 
 def test_the_fast_form_stands_before_the_reference(tmp_path):
     made = fabricate.study(tmp_path, ["ccnet", "reconet"], seeds=1)
     records.write(fabricate_bench.comparison(), made / "bench.json")
-    assert report.load(made).measured.latency_ms(("reconet", "faithful")) == 50
+    assert report.load(made).bench_columns.latency_ms(("reconet", "faithful")) == 50

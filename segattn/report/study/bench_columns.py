@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from segattn.records import BenchRecord, Cost
-from segattn.report.bench.groups import Group, Line, groups, machine
+from segattn.report.bench.groups import Group, Line, groups, machine_text
 
 _PARTS = ("mechanism", "head", "network")
 _FORMS = ("reference", "fast", "auto")
@@ -15,8 +15,8 @@ Network = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Figures of one setting on one machine."""
+class BenchColumns:
+    """The columns of one setting on one machine."""
 
     part: str
     title: str
@@ -42,35 +42,35 @@ class Measured:
         )
 
 
-def choose(records: Iterable[BenchRecord], networks: Sequence[Network], cost: Cost | None) -> Measured | None:
+def choose(records: Iterable[BenchRecord], networks: Sequence[Network], cost: Cost | None) -> BenchColumns | None:
     """The setting that says most about `networks`: inference, of the whole network before a part of it, at the size and with the
     backbone of the table's cost columns, of most networks, in fp32; the first of equals. None where no setting has any.
     """
-    best: tuple[tuple[object, ...], Measured] | None = None
+    best: tuple[tuple[object, ...], BenchColumns] | None = None
     for record in records:
         for group in groups(record):
-            found = _lines(group, networks)
+            lines = _lines(group, networks)
             case = group.lines[0].case
-            if not found or case.phase != "inference":
+            if not lines or case.phase != "inference":
                 continue
             rank = (
                 _PARTS.index(case.part),
                 cost is not None and case.input_size == cost.input_size,
                 cost is not None and case.backbone == cost.backbone,
-                len(found),
+                len(lines),
                 case.dtype == "fp32",
                 -case.batch,
             )
             if best is None or rank > best[0]:
-                best = rank, Measured(case.part, group.title, machine(record), record.rounds, found)
+                best = rank, BenchColumns(case.part, group.title, machine_text(record), record.rounds, lines)
     return best[1] if best else None
 
 
 def _lines(group: Group, networks: Sequence[Network]) -> dict[Network, Line]:
     """Of each network the form that is chosen by itself, else the fast one, else the equation written out."""
-    found: dict[Network, Line] = {}
+    chosen: dict[Network, Line] = {}
     for line in sorted(group.lines, key=lambda line: _FORMS.index(line.case.implementation)):
         network = (line.case.head, line.case.mode)
         if network in networks and (line.median_ms is not None or line.extra_bytes is not None):
-            found[network] = line
-    return found
+            chosen[network] = line
+    return chosen
