@@ -21,7 +21,8 @@ from segattn import __version__, records
 from segattn.benchmark.cases import Prepared, prepare
 from segattn.benchmark.summary import latency, limits
 from segattn.cost import head_facts
-from segattn.profile import in_use, machine, memory
+from segattn.profile import in_use, memory
+from segattn.profile import limits as machine_limits
 from segattn.profile.environment import environment
 from segattn.profile.latency import in_turns
 from segattn.profile.worker import OK, Outcome, Worker, first_line, kind_of
@@ -237,8 +238,8 @@ def _time(
 ) -> list[MachineLimit]:
     """Fill in the latency of a group's entries; the machine's limits in the same rounds."""
     dtypes = list(dict.fromkeys(entry.case.dtype for entry in group))
-    sizes = {dtype: settings.product_size or machine.product_size(dtype, settings.device) for dtype in dtypes}
-    copied = settings.copy_size or machine.copy_size(settings.device)
+    sizes = {dtype: settings.product_size or machine_limits.product_size(dtype, settings.device) for dtype in dtypes}
+    copied = settings.copy_size or machine_limits.copy_size(settings.device)
     with ExitStack() as stack:
         workers: dict[Any, Worker] = {
             index: stack.enter_context(_worker(settings.target, _arguments(entry, settings), settings))
@@ -246,9 +247,9 @@ def _time(
         }
         for dtype, size in sizes.items():
             arguments = {"size": size, "dtype": dtype, "device": settings.device}
-            workers[dtype] = stack.enter_context(_worker("segattn.profile.machine:product", arguments, settings))
+            workers[dtype] = stack.enter_context(_worker("segattn.profile.limits:product", arguments, settings))
         arguments = {"size": copied, "device": settings.device}
-        workers["copy"] = stack.enter_context(_worker("segattn.profile.machine:copy", arguments, settings))
+        workers["copy"] = stack.enter_context(_worker("segattn.profile.limits:copy", arguments, settings))
         for key, worker in list(workers.items()):
             told(0.0, f"building {name(group[key].case) if isinstance(key, int) else 'the machine limits'}")
             outcome = worker.build()

@@ -10,6 +10,6 @@ worker.py       a piece of work in a process of its own, which is told when to r
 memory.py       peak memory of a piece of work
 latency.py      times of several pieces of work, taken in turns
 liveness.py     bytes held at once, found on fake tensors; scratch.py and fused_attention.py: what kernels hold
-machine.py      products and copies: what the machine can do
+limits.py       products and copies: what the machine can do
 environment.py  where a figure was measured
 """
