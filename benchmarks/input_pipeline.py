@@ -196,6 +196,7 @@ def main() -> None:
     import torch
 
     from segattn.data.tools import pack
+    from segattn.profile.markdown import markdown_table
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -223,10 +224,12 @@ def main() -> None:
         f"PNG of {megabytes:.1f} MB, {options.rounds} rounds, Python {platform.python_version()}, torch {torch.__version__}, "
     )
     print(f"Pillow {PIL.__version__}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print("| pipeline | ms an image (quartiles) | images a second and core | times the faster of the others |")
-    print("|---|---|---|---|")
-    for name, (low, middle, high) in quartiles.items():
-        print(f"| {name} | {middle:.0f} ({low:.0f} to {high:.0f}) | {1e3 / middle:.1f} | {min(others) / middle:.2f} |")
+    headings = ["pipeline", "ms an image (quartiles)", "images a second and core", "times the faster of the others"]
+    rows = [
+        [name, f"{middle:.0f} ({low:.0f} to {high:.0f})", f"{1e3 / middle:.1f}", f"{min(others) / middle:.2f}"]
+        for name, (low, middle, high) in quartiles.items()
+    ]
+    print(markdown_table(headings, rows, align="l"))
     if options.out:
         record = {"png_mb": megabytes, "ms": {name: list(map(float, took)) for name, took in quartiles.items()}}
         options.out.write_text(json.dumps(record, indent=1))

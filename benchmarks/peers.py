@@ -28,6 +28,7 @@ from segattn.benchmark.run import Settings, run
 from segattn.benchmark.run import name as in_words
 from segattn.cli.arguments import size
 from segattn.convert.mmseg import from_mmseg
+from segattn.profile.markdown import markdown_table
 from segattn.profile.worker import Task
 from segattn.records.bench import Case
 from tests.convert.compare_mmseg import BASES
@@ -147,24 +148,22 @@ def main() -> int:
 
 def table(record: records.BenchRecord) -> str:
     """Both sides of every case in Markdown, with the ratios."""
-    lines = [
-        "| head | pass | arithmetic | mmsegmentation ms | ours ms | times faster | mmsegmentation MiB | ours MiB | memory |",
-        "|---|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    headings = ["head", "pass", "arithmetic", "mmsegmentation ms", "ours ms", "times faster"]
+    headings += ["mmsegmentation MiB", "ours MiB", "memory"]
+    lines = []
     ours = {_key(result.case): result for result in record.results if result.case.implementation != THEIRS}
     for theirs in (result for result in record.results if result.case.implementation == THEIRS):
         own, case = ours[_key(theirs.case)], theirs.case
         bad = [f"{in_words(one.case)}: {one.outcome} {one.message}" for one in (theirs, own) if one.outcome != "ok"]
         if bad or not (own.latency and theirs.latency and own.memory and theirs.memory):
-            lines.append(f"| {case.head} | {case.phase} | {case.dtype} | {'; '.join(bad)} |")
+            lines.append([case.head, case.phase, case.dtype, "; ".join(bad)])
             continue
         times = (theirs.latency.median_ms, own.latency.median_ms)
         bytes_ = (theirs.memory.extra_bytes / 2**20, own.memory.extra_bytes / 2**20)
-        lines.append(
-            f"| {case.head} | {case.phase} | {case.dtype} | {times[0]:,.0f} | {times[1]:,.0f} | {times[0] / times[1]:.2f} "
-            f"| {bytes_[0]:,.0f} | {bytes_[1]:,.0f} | {bytes_[1] / bytes_[0]:.2f} |"
-        )
-    return "\n".join(lines)
+        figures = [f"{times[0]:,.0f}", f"{times[1]:,.0f}", f"{times[0] / times[1]:.2f}"]
+        figures += [f"{bytes_[0]:,.0f}", f"{bytes_[1]:,.0f}", f"{bytes_[1] / bytes_[0]:.2f}"]
+        lines.append([case.head, case.phase, case.dtype, *figures])
+    return markdown_table(headings, lines, align="lllr")
 
 
 def _key(case: Case) -> Any:

@@ -28,6 +28,7 @@ from segattn.config import Model, Optimization
 from segattn.planning import peak
 from segattn.profile import memory
 from segattn.profile.environment import environment
+from segattn.profile.markdown import markdown_table
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,7 @@ def show(rows: list[dict], device: str) -> None:
     extra = [row["measured"] - row["simulated"] for row in ran if row["calibration"]]
     constant = statistics.median(extra) if extra and device == "cpu" else 0
     print(f"constant: {constant / 1e6:.0f} MB\n")
-    print("| head | backbone | crop | batch | | simulated MB | predicted MB | measured MB | error % |")
-    print("|---|---|---:|---:|---|---:|---:|---:|---:|")
-    errors = []
+    lines, errors = [], []
     for row in rows:
         names = [name for name in ("checkpointing", "calibration") if row[name]]
         names += [] if row["mode"] == "faithful" else [row["mode"]]
@@ -173,7 +172,9 @@ def show(rows: list[dict], device: str) -> None:
             cells += [f"{row['measured'] / 1e6:.0f}", f"{error:+.1f}"]
             if not row["calibration"]:
                 errors.append(abs(error))
-        print("| " + " | ".join(map(str, cells)) + " |")
+        lines.append(cells)
+    headings = ["head", "backbone", "crop", "batch", "", "simulated MB", "predicted MB", "measured MB", "error %"]
+    print(markdown_table(headings, lines, align="llrrlr"))
     print(
         f"\n{len(errors)} configurations apart from calibration: median error {statistics.median(errors):.1f} %, largest "
         f"{max(errors):.1f} %, {sum(error <= 15 for error in errors)} within 15 %"

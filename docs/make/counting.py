@@ -42,9 +42,3 @@ def mechanism_path(name: str, ledger: Ledger) -> str:
 
 def giga(value: float, digits: int = 3) -> str:
     return f"{value / 1e9:.{digits}f}"
-
-
-def table(heading: list[str], rows: list[list[str]], left: int = 1) -> str:
-    """A Markdown table; all but the first `left` columns are figures."""
-    rule = ["---" if index < left else "---:" for index in range(len(heading))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heading, rule, *rows))

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from docs.make.claims import CLAIMS, LABELS
-from docs.make.counting import GRIDS, backbone_totals, giga, head_ledger, mechanism_path, table
+from docs.make.counting import GRIDS, backbone_totals, giga, head_ledger, mechanism_path
 from docs.make.maps import MAPS, mebibytes
 from segattn import heads
 from segattn.cli.flops.cross_check import explain
+from segattn.profile.markdown import markdown_table
 from segattn.profile.render import CONVENTIONS
 
 CROSS_CHECK = Path(__file__).with_name("cross_check.json")
@@ -73,7 +74,7 @@ Every figure here is counted by `segattn flops` on the `meta` device, operator b
 
 def _conventions() -> str:
     rows = [[f"`{name}`", meaning] for name, meaning in CONVENTIONS.items()]
-    return f"""{table(["column", "counts"], rows, left=2)}
+    return f"""{markdown_table(["column", "counts"], rows, align="l")}
 
 The convolution formula of `study` is the one stated by the study, arXiv 2309.10217. H and W are those of the output, and the
 +1 is always counted, with or without a bias. We do not know how the study counts matrix products, softmax, norm and resizing, at
@@ -98,7 +99,7 @@ def _mechanisms() -> str:
     ]
     return f"""GFLOPs in the convention `study`. The grid is the feature map at output stride 8; the image size is in brackets.
 
-{table(heading, rows)}
+{markdown_table(heading, rows)}
 
 769 and 520 are the study's crops. 2 x GMACs is `flops`; the difference to `study` is the bias term. FLA's trailing 3x3
 convolution costs another {giga(_conv3x3(96), 1)} G at 96x96 and is not part of the mechanism here; neither are Denoised NL's
@@ -136,7 +137,7 @@ def _memory() -> str:
     crossover = next(n for n in range(1, 200) if (n * n) ** 2 > 2 * n * 512**2)
     return f"""MiB in float32 for one image and one set of maps, C = 512.
 
-{table(["head", "elements", "65x65", "96x96", "97x97", "note"], [row[:5] + row[5:] for row in rows], left=2)}
+{markdown_table(["head", "elements", "65x65", "96x96", "97x97", "note"], rows, align="llr")}
 
 FLANet's maps scale with H + W, those of Non-Local with (HW)^2: on square maps below {crossover} x {crossover}, FLANet's are
 larger. With fused products (`implementation="fast"`), most of these maps are never stored."""
@@ -157,7 +158,9 @@ def _networks() -> str:
                 + [f"{value / 1e6:.2f}" for value in (total.parameters, total.parameters + backbone.parameters)]
             )
         heading = ["head", "mechanism", "head", "network", "network, `study`", "Mparams head", "Mparams network"]
-        parts.append(f"**{size}x{size}, {num_classes} classes**, GFLOPs (2 per multiply-add)\n\n{table(heading, rows)}")
+        parts.append(
+            f"**{size}x{size}, {num_classes} classes**, GFLOPs (2 per multiply-add)\n\n{markdown_table(heading, rows)}"
+        )
     narrow, wide = (backbone_totals("resnet101", 769, **options).flops for options in ({}, {"stem_channels": 128}))
     return (
         "ResNet-101 at output stride 8, faithful heads, inference (without auxiliary head).\n\n"
@@ -176,7 +179,7 @@ def _claims() -> str:
 
 {labels}
 
-{table(["quantity", "stated", "source", "ours, G", "what explains the difference"], rows, left=5)}
+{markdown_table(["quantity", "stated", "source", "ours, G", "what explains the difference"], rows, align="l")}
 
 We do not have the study's own table of FLOPs and memory, and do not reconstruct it here."""
 
@@ -223,7 +226,7 @@ def _side_by_side(checks: list[dict[str, Any]], peers: list[str]) -> str:
         + ["fails" if r["figure"] is None else f"{r['figure'] / 1e9:.2f}" for r in check["readings"]]
         for check in checks
     ]
-    return table(["G", "ours, MACs", *peers], rows) + "\n"
+    return markdown_table(["G", "ours, MACs", *peers], rows) + "\n"
 
 
 def _one(checks: list[dict[str, Any]], head: str, part: str) -> dict[str, Any]:

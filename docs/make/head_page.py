@@ -8,8 +8,9 @@ import inspect
 from types import ModuleType
 
 from docs.make import docstring, maps, reach
-from docs.make.counting import GRIDS, giga, head_ledger, mechanism_path, table
+from docs.make.counting import GRIDS, giga, head_ledger, mechanism_path
 from segattn import heads
+from segattn.profile.markdown import markdown_table
 
 _SHARED = {
     "channels": "width of the map that the mechanism works on",
@@ -74,7 +75,7 @@ def _where(name: str) -> str:
             "changes more with the input at that position (Frobenius norm of the Jacobian, relative to the pixel's own, "
             f"logarithmic; white: not at all). Above, the attention weights are held constant{constant}; below, they vary "
             "with the input.",
-            table(["", f"gathers from, of {size**2}", "depends on"], counts),
+            markdown_table(["", f"gathers from, of {size**2}", "depends on"], counts),
         ]
     )
 
@@ -100,7 +101,7 @@ def _figures(name: str) -> str:
         entry = maps.MAPS[name]
         note = f"; {entry.note}" if entry.note else ""
         notes += f" Maps: `{entry.formula}` in float32{note}."
-    return f"{table(heading, rows)}\n\n{notes}"
+    return f"{markdown_table(heading, rows)}\n\n{notes}"
 
 
 def _without_heading(paragraphs: tuple[str, ...]) -> tuple[str, ...]:
@@ -130,7 +131,10 @@ def _options(module: ModuleType) -> str:
         rows.append([f"`{option.name}`", f"`{option.default!r}`", allowed, both])
     known = [f"`{name}`: {meaning}" for name, meaning in _SHARED.items() if any(row[0] == f"`{name}`" for row in rows)]
     return "\n\n".join(
-        [table(["option", "default", "values", 'also in `mode="controlled"`'], rows, left=4), "; ".join(known) + "."]
+        [
+            markdown_table(["option", "default", "values", 'also in `mode="controlled"`'], rows, align="l"),
+            "; ".join(known) + ".",
+        ]
     )
 
 
@@ -174,6 +178,6 @@ def _published(name: str) -> str:
         for line in found
     ]
     heading = ["data set", "backbone", "crop", "iterations", "source", "mIoU", "several scales, mirrored"]
-    return table(heading, rows, left=5) + (
+    return markdown_table(heading, rows, align="lllllr") + (
         "\n\nPer cent, as published. Other people's networks and schedules: references, not our results."
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from docs.make import docstring
-from docs.make.counting import giga, head_ledger, mechanism_path, table
+from docs.make.counting import giga, head_ledger, mechanism_path
 from segattn import heads
+from segattn.profile.markdown import markdown_table
 
 DOCS = Path(__file__).parents[1]
 # The other pages, written by hand or by other commands; the first line of each is its title.
@@ -36,7 +37,7 @@ Start with the [README](../README.md): what segattn is, the two commands, the co
 Each head has a page, generated from its own file: equation, where it acts, cost, differences from the paper and from public
 code, options.
 
-{table(heading, rows, left=3)}
+{markdown_table(heading, rows, align="lllr")}
 
 ## Cost
 

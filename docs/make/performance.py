@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from docs.make.counting import table
 from segattn.cost import head_facts
+from segattn.profile.markdown import markdown_table
 from segattn.report.bench import figures, groups
 from segattn.report.bench.groups import Line
 from segattn.report.bench.scaling import curves, statements
@@ -98,7 +98,7 @@ def _against_reference(suite: str) -> str:
         f"share of memory{aimed}",
         "% of product",
     ]
-    return f"{table(heading, rows, left=1)}\n\n{_made(found)}"
+    return f"{markdown_table(heading, rows)}\n\n{_made(found)}"
 
 
 def _sizes() -> str:
@@ -110,7 +110,7 @@ def _sizes() -> str:
             ratios.setdefault(line.case.head, {})[line.case.map_size[0]] = line.time_ratio
     sizes = sorted({size for row in ratios.values() for size in row})
     rows = [[head, *(f"{row[size]:.2f}" if size in row else "" for size in sizes)] for head, row in ratios.items()]
-    return f"{table(['mechanism', *(f'{size}x{size}' for size in sizes)], rows, left=1)}\n\n{_made(found)}"
+    return f"{markdown_table(['mechanism', *(f'{size}x{size}' for size in sizes)], rows)}\n\n{_made(found)}"
 
 
 def _scaled() -> str:
@@ -124,7 +124,7 @@ def _scaled() -> str:
     columns.sort(key=lambda column: (column[0] != "reference", column[1]))
     heading = [f"{'reference' if form == 'reference' else 'fast'} x{scale:g}" for form, scale in columns]
     rows = [[*case, *(_milliseconds(own[column]) for column in columns)] for case, own in times.items()]
-    return f"{table(['mechanism', 'pass', *heading], rows, left=2)}\n\n{_made(found)}"
+    return f"{markdown_table(['mechanism', 'pass', *heading], rows, align='llr')}\n\n{_made(found)}"
 
 
 def _whole_image() -> str:
@@ -141,7 +141,8 @@ def _whole_image() -> str:
         for line in groups.lines(found)
         if line.median_ms is not None
     ]
-    return f"{table(['head', 'part', 'layout', 'ms', 'extra MiB', '% of product'], rows, left=3)}\n\n{_made(found)}"
+    heading = ["head", "part", "layout", "ms", "extra MiB", "% of product"]
+    return f"{markdown_table(heading, rows, align='lllr')}\n\n{_made(found)}"
 
 
 def _networks() -> str:
@@ -175,7 +176,7 @@ def _networks() -> str:
         "% of fp32 product",
         "% of bf16 product",
     ]
-    return f"{table(heading, rows, left=1)}\n\n{_made(found)}"
+    return f"{markdown_table(heading, rows)}\n\n{_made(found)}"
 
 
 def _peers() -> str:
@@ -213,13 +214,15 @@ def _peers() -> str:
         "ours MiB",
         "share of memory",
     ]
-    return f"{table(heading, rows, left=2)}\n\n{_made(found)}"
+    return f"{markdown_table(heading, rows, align='llr')}\n\n{_made(found)}"
 
 
 def _sweep() -> str:
     found = record("sweep-size")
     crossed = "\n".join(f"* {sentence}." for sentence in statements(curves(found)))
-    return f"{table(list(EXPONENT_HEADINGS), exponent_rows(found), left=2)}\n\n{crossed}\n\n{_made(found)}"
+    return (
+        f"{markdown_table(list(EXPONENT_HEADINGS), exponent_rows(found), align='llr')}\n\n{crossed}\n\n{_made(found)}"
+    )
 
 
 def _made(found: groups.BenchRecord) -> str:

@@ -3,7 +3,7 @@
 flops.py        count(module, *inputs) -> Ledger: every operator, attributed to its module, on `meta` or for real
 formulas.py     one formula per operator, and the rules; register() adds one
 ledger.py       the rows and their totals
-render.py       a ledger as table, CSV, JSON or Markdown
+render.py       a ledger as table, CSV, JSON or Markdown; markdown.py: the one writer of Markdown tables
 recording.py    the distinct calls of a forward pass, each to be run again alone
 peers.py        what other counters say of a module, and for which calls and why they differ
 worker.py       a piece of work in a process of its own, which is told when to run

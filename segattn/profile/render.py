@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Literal, get_args
 
 from segattn.profile.ledger import Ledger, Row, Totals
+from segattn.profile.markdown import markdown_table
 
 Format = Literal["table", "csv", "json", "markdown"]
 Convention = Literal["macs", "flops", "study", "all"]
@@ -112,14 +113,11 @@ def _table(ledger: Ledger, depth: int | None, columns: list[str]) -> str:
 def _markdown(ledger: Ledger, depth: int | None, columns: list[str]) -> str:
     module_head, module_lines = _module_lines(ledger, depth, columns)
     head, lines, free = _operator_lines(ledger, columns)
-    parts = [_markdown_table(module_head, module_lines, 2), _markdown_table(head, lines, 1)]
+    parts = [
+        markdown_table(heading, [[f"`{name}`", *cells] for name, *cells in body], align=align)
+        for heading, body, align in ((module_head, module_lines, "llr"), (head, lines, "lr"))
+    ]
     return "\n\n".join([*parts, "\n".join(f"* {note}" for note in _notes(columns, free))]) + "\n"
-
-
-def _markdown_table(head: list[str], lines: list[list[str]], left: int) -> str:
-    rule = ["---" if index < left else "---:" for index in range(len(head))]
-    marked = [["`" + line[0] + "`", *line[1:]] for line in lines]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *marked))
 
 
 def _csv(ledger: Ledger, depth: int | None, columns: list[str]) -> str:

@@ -16,6 +16,7 @@ from rich.table import Table
 from segattn.cli.arguments import head_names, parse
 from segattn.cli.values import size
 from segattn.heads import Mode
+from segattn.profile.markdown import markdown_table
 from segattn.records import Cost, PartCost
 
 Convention = Literal["macs", "flops", "study"]
@@ -244,12 +245,8 @@ def _sheet(costs: Sequence[Cost], convention: str) -> Table:
 def _markdown(costs: Sequence[Cost], convention: str) -> None:
     headings = _headings(convention)
     for title, group in _by_size(costs).items():
-        print(f"**{title}**\n")
-        print("| " + " | ".join(headings) + " |")
-        print("|" + "|".join(["---"] + ["---:"] * (len(headings) - 1)) + "|")
-        for cost in group:
-            print("| " + " | ".join(_cells(cost, convention)) + " |")
-        print()
+        table = markdown_table(headings, [_cells(cost, convention) for cost in group])
+        print(f"**{title}**\n\n{table}\n")
     for shown in _conventions(convention):
         print(f"* {_NOTES[shown]}")
     print(f"* {_OTHER}")

@@ -14,6 +14,9 @@ from rich.table import Table
 from torch import nn
 
 from segattn.profile import flops, peers
+from segattn.profile.markdown import markdown_table
+
+_HEADINGS = ("counter", "calls it", "G", "how it comes about")
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _tables(checks: Sequence[Check]) -> None:
     for entry in checks:
         console.print(f"{entry.head} {entry.part}".strip(), style="italic", highlight=False)
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for heading in ("counter", "calls it", "G", "what it counts"):
+        for heading in _HEADINGS:
             table.add_column(heading, justify="right" if heading == "G" else "left", overflow="fold")
         for row in _rows(entry):
             table.add_row(*row)
@@ -94,6 +97,5 @@ def _tables(checks: Sequence[Check]) -> None:
 
 
 def _markdown(entry: Check) -> str:
-    rows = [["counter", "calls it", "G", "what it counts"], ["---", "---", "---:", "---"], *_rows(entry)]
     title = f"{entry.head} {entry.part}".strip()
-    return "\n".join([f"**{title}**", "", *("| " + " | ".join(row) + " |" for row in rows)])
+    return f"**{title}**\n\n{markdown_table(_HEADINGS, _rows(entry), align='llrl')}"

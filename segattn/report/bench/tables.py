@@ -15,7 +15,7 @@ from rich.text import Text
 from segattn.records import BenchRecord
 from segattn.report.bench.groups import TRAINING_NOTE, Group, Line, groups, limits_text, lines, machine_text, unusual
 from segattn.report.bench.scaling import curves, statements
-from segattn.report.shared.text import MISSING, csv_cell, markdown_line, markdown_text
+from segattn.report.shared.text import MISSING, csv_cell, escaped_table, markdown_text
 
 MEBIBYTE = 2**20
 _WIDE = 110
@@ -189,15 +189,14 @@ def markdown(record: BenchRecord) -> str:
     found = [f"# {markdown_text(record.suite)}: {markdown_text(machine_text(record))}", ""]
     for group in groups(record):
         names = [" ".join(heading.split()) for heading in headings(group)]
-        left = 2 if _forms(group) else 1
-        found += [f"**{markdown_text(group.title)}**", "", markdown_line(names)]
-        found.append("|" + "|".join([":--"] * left + ["--:"] * (len(names) - left)) + "|")
-        found += [markdown_line(cells(group, line)) for line in group.lines]
+        table = escaped_table(
+            names, [cells(group, line) for line in group.lines], align="llr" if _forms(group) else "lr"
+        )
+        found += [f"**{markdown_text(group.title)}**", "", table]
         found += ["", *(f"- {markdown_text(sentence)}" for sentence in trouble(group)), ""]
     rows = exponent_rows(record)
     if rows:
-        found += ["**Exponents of N = H W**", "", markdown_line(list(EXPONENT_HEADINGS)), "|:--|:--|--:|--:|--:|--:|"]
-        found += [markdown_line(row) for row in rows]
+        found += ["**Exponents of N = H W**", "", escaped_table(EXPONENT_HEADINGS, rows, align="llr")]
         found += ["", *(f"- {markdown_text(sentence)}." for sentence in statements(curves(record))), ""]
     found += [f"- {markdown_text(note)}" for note in notes(record)]
     made = f"Made by `{record.command.replace('`', chr(39))}`, {record.created[:10]}."

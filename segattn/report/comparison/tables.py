@@ -7,7 +7,7 @@ import io
 
 from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
 from segattn.report.shared import bootstrap
-from segattn.report.shared.text import MISSING, csv_cell, latex_text, markdown_line, markdown_text
+from segattn.report.shared.text import MISSING, csv_cell, escaped_table, latex_text, markdown_text
 from segattn.report.study.words import UNCLEAR, listing, percent, points
 
 FEW = "few"
@@ -118,13 +118,12 @@ def markdown(comparison: Comparison) -> str:
     lines += [" ".join(markdown_text(text) for text in finding(comparison)), ""]
     lines += [f"A is {markdown_text(comparison.a.label)}, B is {markdown_text(comparison.b.label)}.", ""]
     for name, group in (("score", [comparison.total, *comparison.details]), ("class", comparison.classes)):
-        lines += [markdown_line([name, *HEADINGS]), "|:--" + "|--:" * (len(HEADINGS) - 1) + "|:--|"]
-        lines += [*(markdown_line([line.name, *cells(line)]) for line in group), ""]
+        align = "l" + "r" * (len(HEADINGS) - 1) + "l"
+        lines += [escaped_table([name, *HEADINGS], [[line.name, *cells(line)] for line in group], align=align), ""]
     lines += ["Images on which the networks differ most (mean IoU over the classes labelled in the image):", ""]
-    lines += [markdown_line(["image", "A %", "B %", "A − B"]), "|:--|--:|--:|--:|"]
-    for image in comparison.images[:MOST_IMAGES]:
-        values = [percent(image.a), percent(image.b), points(image.a - image.b)]
-        lines.append(markdown_line([image.name, *values]))
+    images = comparison.images[:MOST_IMAGES]
+    rows = [[image.name, percent(image.a), percent(image.b), points(image.a - image.b)] for image in images]
+    lines.append(escaped_table(["image", "A %", "B %", "A − B"], rows))
     lines += ["", *(f"- {markdown_text(note)}" for note in notes(comparison))]
     return "\n".join(lines) + "\n"
 

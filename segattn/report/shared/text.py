@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
+
+from segattn.profile.markdown import markdown_table
 
 MISSING = "–"
 _LATEX = {
@@ -48,6 +51,6 @@ def markdown_text(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def markdown_line(texts: list[str]) -> str:
-    """One line of a table."""
-    return f"| {' | '.join(markdown_text(text) for text in texts)} |"
+def escaped_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, align: str = "lr") -> str:
+    """`markdown_table` of plain texts."""
+    return markdown_table([*map(markdown_text, headings)], ([*map(markdown_text, row)] for row in rows), align=align)

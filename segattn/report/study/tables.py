@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 
 from segattn.records import Cost, PartCost
-from segattn.report.shared.text import MISSING, csv_cell, latex_text, markdown_line, markdown_text, one_line
+from segattn.report.shared.text import MISSING, csv_cell, escaped_table, latex_text, markdown_text, one_line
 from segattn.report.study import details
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
@@ -90,9 +90,7 @@ def _bench_cells(study: Study, row: Row) -> list[str]:
 def markdown(study: Study) -> str:
     """The summary, the main table and its definitions, as Markdown."""
     lines = [f"# {markdown_text(title(study))}", "", " ".join(markdown_text(text) for text in finding(study)), ""]
-    lines.append(markdown_line(headings(study)))
-    lines.append("|:--" + "|--:" * (len(headings(study)) - 1) + "|")
-    lines += [markdown_line(cells(study, row)) for row in study.rows]
+    lines.append(escaped_table(headings(study), [cells(study, row) for row in study.rows]))
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
     lines += _markdown_details(study)
     lines += ["", *(f"Made by `{one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
@@ -104,12 +102,12 @@ def _markdown_details(study: Study) -> list[str]:
     if not columns:
         return []
     names = [f"{column.name} ({column.group.split()[0]}) %" for column in columns]
-    lines = ["", "## Boundaries, small and thin objects", "", markdown_line(["Head", "Boundary mIoU %", *names])]
-    lines.append("|:--" + "|--:" * (1 + len(names)) + "|")
-    for line in details.lines(study):
-        values = [MISSING if value is None else percent(value) for value in (line.boundary, *line.strata)]
-        lines.append(markdown_line([line.row.label, *values]))
-    return [*lines, "", markdown_text(details.definition(study))]
+    rows = [
+        [line.row.label, *(MISSING if value is None else percent(value) for value in (line.boundary, *line.strata))]
+        for line in details.lines(study)
+    ]
+    table = escaped_table(["Head", "Boundary mIoU %", *names], rows)
+    return ["", "## Boundaries, small and thin objects", "", table, "", markdown_text(details.definition(study))]
 
 
 def title(study: Study) -> str:
