@@ -16,6 +16,7 @@ from segattn import checkpoint, records
 from segattn import config as configuration
 from segattn.convert import mmseg_config
 from segattn.convert.mmseg import Converted, from_mmseg, to_mmseg
+from segattn.data.files.palette import voc_palette
 
 Color = tuple[int, int, int]
 
@@ -89,7 +90,7 @@ def import_file(
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     names = file.class_names or [f"class {index}" for index in range(converted.num_classes)]
-    palette = file.palette or [generic_color(index) for index in range(converted.num_classes)]
+    palette = file.palette or voc_palette(converted.num_classes)
     for what, given in (("class names", names), ("colours", palette)):
         if len(given) != converted.num_classes:
             raise ValueError(
@@ -123,18 +124,6 @@ def export_file(folder: str | Path, path: str | Path, *, old_keys: bool = False)
     torch.save({"meta": meta, "state_dict": state}, buffer)
     records.write_bytes(buffer.getvalue(), path)
     return text
-
-
-def generic_color(index: int) -> Color:
-    """A colour for class `index` where none is known: bits of the index spread over the channels, as in PASCAL VOC.
-
-    >>> [generic_color(index) for index in (0, 1, 2, 3)]
-    [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)]
-    """
-    red, green, blue = (
-        sum((index >> (3 * place + channel) & 1) << (7 - place) for place in range(8)) for channel in range(3)
-    )
-    return red, green, blue
 
 
 def _class_names(given: object) -> list[str] | None:

@@ -24,6 +24,7 @@ from PIL import Image
 from segattn.data._dataset import Dataset, checked_split
 from segattn.data.files import matlab
 from segattn.data.files.pairs import Pair, PairReader, find_pairs, read_list
+from segattn.data.files.palette import flat_voc_palette, voc_palette
 from segattn.data.tools.recipe import Archive, Recipe
 
 CLASS_NAMES = (
@@ -32,21 +33,6 @@ CLASS_NAMES = (
 )
 LISTS = "ImageSets/Segmentation"
 _FOLDERS = ("VOCdevkit/VOC2012", "VOC2012", "")
-
-
-def colour(index: int) -> tuple[int, int, int]:
-    """Colour of an index in VOC's masks: its bits, three by three, from the highest of red, green and blue down.
-
-    >>> colour(1), colour(15), colour(255)
-    ((128, 0, 0), (192, 128, 128), (224, 224, 192))
-    """
-    red = green = blue = 0
-    for step in range(8):
-        bits = index >> 3 * step
-        red |= (bits & 1) << 7 - step
-        green |= (bits >> 1 & 1) << 7 - step
-        blue |= (bits >> 2 & 1) << 7 - step
-    return red, green, blue
 
 
 def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: bool | None = None) -> Dataset:
@@ -75,7 +61,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: b
         name="voc",
         split=split,
         class_names=CLASS_NAMES,
-        palette=[colour(index) for index in range(len(CLASS_NAMES))],
+        palette=voc_palette(len(CLASS_NAMES)),
         image_names=[pair.name for pair in pairs],
         read=PairReader(pairs, len(CLASS_NAMES)),
         from_files=True,
@@ -128,7 +114,7 @@ def convert(root: Path, on_progress: Callable[[int, int], object]) -> str:
         if not target.is_file():
             mask = matlab.read(file)["GTcls"]["Segmentation"]
             picture = Image.fromarray(np.ascontiguousarray(mask, np.uint8))
-            picture.putpalette([channel for index in range(256) for channel in colour(index)])
+            picture.putpalette(flat_voc_palette())
             picture.save(target.with_suffix(".part"), "PNG")
             target.with_suffix(".part").rename(target)
         on_progress(done + 1, len(files))

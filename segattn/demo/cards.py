@@ -134,7 +134,7 @@ def _map(result: AttentionMaps, found: AttentionMap, norm: Normalize) -> dict[st
         return {**described, "bars": [round(float(100 * share / top), 2) for share in found.values]}
     described["src"] = drawing.data_uri(drawing.coloured(found.values, norm))
     if found.kind != "channels":
-        sides = zip(("left", "top", "width", "height"), drawing.extent(result, found), strict=True)
+        sides = zip(("left", "top", "width", "height"), drawing.placed(result, found), strict=True)
         described["place"] = ";".join(f"{side}:{100 * share:.4f}%" for side, share in sides)
     return described
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from segattn.maps.look import AttentionMaps
 from segattn.maps.panels import COLOURS, relative, scale
+from segattn.maps.placement import extent
 from segattn.maps.types import AttentionMap
 
 MARKS = ("#d4002a", "#0067c0")
@@ -75,30 +76,20 @@ def labelled(result: AttentionMaps) -> np.ndarray:
     return np.asarray(result.palette, np.uint8)[result.prediction]
 
 
-def extent(result: AttentionMaps, found: AttentionMap) -> tuple[float, float, float, float]:
-    """Left, top, width and height of a map over the picture, as shares of the picture: where upsampling brings its cells.
-
-    With `align_corners` the outer cells' centres lie on the outer pixels' centres, so that the map is larger than the picture.
-    """
-    aligned = result.align_corners or found.kind == "half_grid"  # Denoised NL resizes its half grid so
-    sides = []
-    for pixels, cells in zip(result.image.shape[:2], found.values.shape, strict=True):
-        if aligned and cells > 1:
-            step = (pixels - 1) / (cells - 1)
-            sides.append(((0.5 - step / 2) / pixels, cells * step / pixels))
-        else:
-            sides.append((0.0, 1.0))
-    (top, height), (left, width) = sides
-    return left, top, width, height
+def placed(result: AttentionMaps, drawn: AttentionMap) -> tuple[float, float, float, float]:
+    """Left, top, width and height of a map over the picture, as shares of the picture."""
+    (height, width), edges = result.image.shape[:2], extent(result, drawn)
+    left, top = (edges.left + 0.5) / width, (edges.top + 0.5) / height
+    return left, top, (edges.right - edges.left) / width, (edges.bottom - edges.top) / height
 
 
-def over_picture(result: AttentionMaps, found: AttentionMap, norm: Normalize) -> np.ndarray:
+def over_picture(result: AttentionMaps, drawn: AttentionMap, norm: Normalize) -> np.ndarray:
     """A map of positions at the picture's size, uint8 (H, W, 3): each pixel has its cell's colour, nothing is smoothed."""
-    left, top, width, height = extent(result, found)
-    (H, W), (rows, columns) = result.image.shape[:2], found.values.shape
+    left, top, width, height = placed(result, drawn)
+    (H, W), (rows, columns) = result.image.shape[:2], drawn.values.shape
     row = np.clip(((np.arange(H) + 0.5) / H - top) / height * rows, 0, rows - 1).astype(int)
     column = np.clip(((np.arange(W) + 0.5) / W - left) / width * columns, 0, columns - 1).astype(int)
-    return coloured(found.values, norm)[row[:, None], column]
+    return coloured(drawn.values, norm)[row[:, None], column]
 
 
 def data_uri(image: np.ndarray, *, photo: bool = False) -> str:

@@ -8,7 +8,6 @@ Maps are drawn as they are, a cell a position, over the pixels that the cell sta
 
 from __future__ import annotations
 
-import colorsys
 import io
 import math
 from collections.abc import Sequence
@@ -83,15 +82,6 @@ def png(figure: Figure, dpi: int = 144) -> tuple[bytes, dict[str, Any]]:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
     return stream.getvalue(), {"width": round(figure.get_figwidth() * 96), "height": round(figure.get_figheight() * 96)}
-
-
-def wheel(count: int) -> tuple[tuple[int, int, int], ...]:
-    """Colours for classes that have none: around the circle, each third darker."""
-    found = []
-    for index in range(count):
-        rgb = colorsys.hls_to_rgb(index * 0.618034 % 1, (0.55, 0.42, 0.68)[index % 3], 0.6)
-        found.append((round(255 * rgb[0]), round(255 * rgb[1]), round(255 * rgb[2])))
-    return tuple(found)
 
 
 def _check(results: Sequence[PixelMaps]) -> None:

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.data.files.decode import read_image
+from segattn.data.files.palette import voc_palette
 from segattn.data.transforms import to_image, to_tensor
 from segattn.maps import figure
+from segattn.maps.placement import position_under
 from segattn.maps.types import AttentionMap, Kind, PixelMaps
 from segattn.model import SegmentationModel
 
@@ -145,23 +147,6 @@ def attention_maps(
     return found
 
 
-def position_under(
-    spot: tuple[int, int], size: tuple[int, int], grid: tuple[int, int], *, align_corners: bool
-) -> tuple[int, int]:
-    """(row, column) of the feature whose logits count most at `spot` = (x, y) when they are brought to the image's size.
-
-    >>> position_under((300, 200), (360, 480), (45, 60), align_corners=False)
-    (25, 37)
-    """
-    found = []
-    for at, extent, cells in zip(reversed(spot), size, grid, strict=True):
-        if align_corners:
-            found.append(round(at * (cells - 1) / max(extent - 1, 1)))
-        else:
-            found.append(min(int((at + 0.5) * cells / extent), cells - 1))
-    return found[0], found[1]
-
-
 def _read(image: Picture, max_side: int | None) -> tuple[Tensor, tuple[int, int]]:
     """The image normalised (3, H, W), scaled down where asked, and its size before that."""
     if isinstance(image, Tensor):
@@ -246,8 +231,8 @@ def _head_name(head: nn.Module) -> str:
 
 
 def _classes(model: SegmentationModel) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
-    """Names and colours that the model was saved with, or numbers and a colour wheel."""
+    """Names and colours that the model was saved with, or else numbers and the colours of PASCAL VOC."""
     K = model.num_classes
     names = getattr(model, "class_names", None) or tuple(f"class {index}" for index in range(K))
-    palette = getattr(model, "palette", None) or figure.wheel(K)
+    palette = getattr(model, "palette", None) or voc_palette(K)
     return tuple(names), tuple(palette)

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 from PIL import Image, ImageFilter
 
+from segattn.maps.placement import extent
 from segattn.maps.types import AttentionMap, PixelMaps
 
 INK, QUIET, RULE, PAPER, MARK = "#1b2126", "#66707a", "#c9cfd4", "#ffffff", "#d4002a"
@@ -151,7 +152,7 @@ def _map(sheet: Sheet, left: float, top: float, result: PixelMaps, found: Attent
     axes = sheet.axes(left, top, across, across * height / width)
     axes.imshow(
         relative(found.values),
-        extent=_extent(result, found),
+        extent=extent(result, found),
         norm=norm,
         cmap=COLOURS,
         aspect="auto",
@@ -172,20 +173,6 @@ def _edges(image: np.ndarray) -> np.ndarray:
     lines = np.full((*image.shape[:2], 4), 255, np.uint8)
     lines[:, :, 3] = 120 * np.clip(strength / highest - 0.15, 0, 1)
     return lines
-
-
-def _extent(result: PixelMaps, found: AttentionMap) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of the map in pixels of the image: where its cells are brought to by the upsampling."""
-    aligned = result.align_corners or found.kind == "half_grid"  # Denoised NL resizes its half grid so
-    sides = []
-    for pixels, cells in zip(result.image.shape[:2], found.values.shape, strict=True):
-        if aligned and cells > 1:
-            step = (pixels - 1) / (cells - 1)
-            sides.append((-step / 2, pixels - 1 + step / 2))
-        else:
-            sides.append((-0.5, pixels - 0.5))
-    (first_row, last_row), (first_column, last_column) = sides
-    return first_column, last_column, last_row, first_row
 
 
 def mark(axes: Any, spot: tuple[int, int]) -> None:

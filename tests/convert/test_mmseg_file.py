@@ -8,7 +8,7 @@ import torch
 import segattn
 from segattn import cli
 from segattn.convert.mmseg import from_mmseg
-from segattn.convert.mmseg_file import export_file, generic_color, import_file, read
+from segattn.convert.mmseg_file import export_file, import_file, read
 from tests.convert.fabricate_mmseg import CLASSES, HEAD_NAMES, segmentor
 
 NAMES = ["road", "sky", "tree", "car", "person"]
@@ -68,10 +68,6 @@ def test_bare_state_dict_gets_generic_names(tmp_path):
     model = segattn.load_model(tmp_path / "out")
     assert model.class_names == ("class 0", "class 1", "class 2", "class 3", "class 4")
     assert len(set(model.palette)) == CLASSES
-
-
-def test_generic_colours_differ_for_256_classes():
-    assert len({generic_color(index) for index in range(256)}) == 256
 
 
 def test_a_configuration_file_stands_in_for_the_missing_text(tmp_path):

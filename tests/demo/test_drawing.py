@@ -49,7 +49,7 @@ def test_a_cell_is_drawn_over_the_pixels_it_stands_for(explorer):
     result = replace(each.at[0], align_corners=False)
     found = replace(result.maps["cross"], values=np.arange(60, dtype=np.float32).reshape(6, 10) + 1)
     norm = drawing.scale_of([result])
-    assert drawing.extent(result, found) == (0, 0, 1, 1)
+    assert drawing.placed(result, found) == (0, 0, 1, 1)
     drawn = drawing.over_picture(result, found, norm)
     np.testing.assert_array_equal(drawn, np.kron(drawing.coloured(found.values, norm), np.ones((8, 8, 1), np.uint8)))
 
@@ -58,7 +58,7 @@ def test_outer_cells_lie_on_outer_pixels_where_corners_are_aligned(explorer):
     (each,) = explorer.see(PICTURE, Points((60, 30)), ["ccnet"])
     result = replace(each.at[0], align_corners=True)
     found = replace(result.maps["cross"], values=np.ones((6, 10), np.float32))
-    left, top, width, height = drawing.extent(result, found)
+    left, top, width, height = drawing.placed(result, found)
     assert (left + 0.5 * width / 10) * 80 == pytest.approx(0.5)  # centre of the first cell, in pixels
     assert (left + 9.5 * width / 10) * 80 == pytest.approx(79.5)
     assert (top + 0.5 * height / 6) * 48 == pytest.approx(0.5)

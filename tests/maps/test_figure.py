@@ -9,7 +9,7 @@ from PIL import Image
 
 from segattn.maps import figure
 from segattn.maps.look import AttentionMaps
-from segattn.maps.panels import _extent, concentration, relative, scale
+from segattn.maps.panels import concentration, relative, scale
 from segattn.maps.types import AttentionMap
 
 
@@ -58,13 +58,6 @@ def test_concentration_is_the_share_of_cells_that_hold_half():
     sharp = np.zeros((10, 10))
     sharp[3, 7] = 5
     assert concentration(sharp) == 0.01
-
-
-def test_cells_lie_where_the_upsampling_brings_them():
-    found = AttentionMap("a", "positions", np.zeros((3, 5), np.float32))
-    assert _extent(fabricated(), found) == (-0.5, 39.5, 23.5, -0.5)
-    # corners aligned: 39/4 pixels from centre to centre, the first on pixel 0, the last on pixel 39
-    assert _extent(fabricated(align_corners=True), found) == (-4.875, 43.875, 28.75, -5.75)
 
 
 def test_figure_names_networks_maps_classes_and_numbers():
@@ -121,10 +114,6 @@ def test_size_on_the_page_is_that_of_the_picture():
     data, size = figure.png(figure.draw([fabricated()]))
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.size == pytest.approx((size["width"] * 1.5, size["height"] * 1.5), abs=2)  # 144 dots for 96
-
-
-def test_colours_for_classes_without_any_are_distinct():
-    assert len(set(figure.wheel(60))) == 60
 
 
 def test_what_does_not_belong_together_is_refused():

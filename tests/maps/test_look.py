@@ -1,4 +1,4 @@
-"""Attention maps of a pixel: which position it is, what kind each map is, and that nothing of the size N x N is made."""
+"""Attention maps of a pixel: what kind each map is, and that nothing of the size N x N is made."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 import segattn
 from segattn import heads
 from segattn.data.transforms import to_tensor
-from segattn.maps.look import look, position_under
+from segattn.maps.look import look
 
 ATTENDING = [name for name in heads.names() if name != "fcn"]
 
@@ -30,28 +30,6 @@ def network(head="ccnet", *, align_corners=False, mode="faithful", classes=5):
 
 def street(height=72, width=104):
     return segattn.datasets.load("streets", "val", height=height, width=width)[1].image
-
-
-@pytest.mark.parametrize(
-    ("at", "align_corners", "expected"),
-    [
-        ((0, 0), False, (0, 0)), ((7, 7), False, (0, 0)), ((8, 8), False, (1, 1)), ((103, 71), False, (8, 12)),
-        # 72 rows of pixels over 9 positions that lie 71/8 pixels apart: position 1 from row 4.4 on
-        ((0, 4), True, (0, 0)), ((0, 5), True, (1, 0)), ((103, 71), True, (8, 12)),
-    ],
-)  # fmt: skip
-def test_position_is_the_feature_that_the_upsampling_brings_to_the_pixel(at, align_corners, expected):
-    assert position_under(at, (72, 104), (9, 13), align_corners=align_corners) == expected
-
-
-@pytest.mark.parametrize("align_corners", [True, False])
-def test_position_is_the_one_that_moves_the_pixels_logits_most(align_corners):
-    logits = torch.zeros(9 * 13, 1, 9, 13)
-    logits.view(117, 117).fill_diagonal_(1.0)
-    moved = torch.nn.functional.interpolate(logits, (72, 104), mode="bilinear", align_corners=align_corners)[:, 0]
-    for x, y in [(0, 0), (103, 71), (41, 22), (7, 63), (52, 36)]:
-        row, column = position_under((x, y), (72, 104), (9, 13), align_corners=align_corners)
-        assert moved[row * 13 + column, y, x] == moved[:, y, x].max()
 
 
 @pytest.mark.parametrize("mode", ["faithful", "controlled"])

@@ -22,6 +22,7 @@ from PIL import Image
 
 from segattn.data import ade20k, camvid, cityscapes, coco_stuff, streets, voc
 from segattn.data._dataset import IGNORE, SPLITS, Sample
+from segattn.data.files.palette import flat_voc_palette
 
 _STREETS = streets.load("train", num_images=1)
 _RENAMED = {
@@ -215,6 +216,6 @@ def _write(form: Layout, root: Path, split: str, sample: Sample) -> None:
         stored[index] = value
     picture = Image.fromarray(stored[form.class_of()[sample.label]])
     if form.coloured:
-        picture.putpalette([channel for index in range(256) for channel in voc.colour(index)])
+        picture.putpalette(flat_voc_palette())
     (root / mask).parent.mkdir(parents=True, exist_ok=True)
     picture.save(root / mask)
