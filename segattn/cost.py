@@ -138,7 +138,7 @@ def experiment_cost(config: Experiment, num_classes: int) -> records.Cost:
 
 
 def head_facts(name: str, mode: str = "faithful") -> records.HeadFacts:
-    """What the head `name` declares about its mechanism, for records; nothing is built.
+    """What the head `name` declares, on itself or on its mechanism, for records; nothing is built.
 
     Both modes have one mechanism and so the same facts.
 
@@ -151,10 +151,10 @@ def head_facts(name: str, mode: str = "faithful") -> records.HeadFacts:
     if mode not in get_args(heads.Mode):
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(get_args(heads.Mode))}")
     Head = heads.module(name).Head
-    declared = {
-        field.name: getattr(Head, field.name) for field in fields(records.HeadFacts) if hasattr(Head, field.name)
-    }
-    facts = records.HeadFacts(**declared)
+    facts = records.HeadFacts()
+    for owner in (getattr(Head, "Mechanism", None), Head):  # what the head itself says goes before
+        declared = {field.name: getattr(owner, field.name) for field in fields(facts) if hasattr(owner, field.name)}
+        facts = replace(facts, **declared)
     return replace(
         facts, gates=tuple(facts.gates), map_kinds=dict(facts.map_kinds), baseline=facts.family == "baseline"
     )

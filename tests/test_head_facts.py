@@ -15,11 +15,16 @@ ATTENDING = [name for name in heads.names() if not head_facts(name).baseline]
 TENTH = """
 from torch import nn
 
-class Head(nn.Module):
-    loss_weights = {"out": 1.0}
-    family = "frequency"
+class Spectral(nn.Module):
     gates = ["scale"]
     map_kinds = {"spectrum": "half_grid"}
+    main_map = "magnitude"
+
+class Head(nn.Module):
+    loss_weights = {"out": 1.0}
+    Mechanism = Spectral
+    family = "frequency"
+    main_map = "spectrum"
 """
 
 
@@ -97,9 +102,9 @@ def tenth(tmp_path, monkeypatch):
     return "laboratory.spectral"
 
 
-def test_a_head_of_ones_own_declares_what_it_wants_and_has_defaults_for_the_rest(tenth):
+def test_a_head_of_ones_own_declares_on_itself_or_its_mechanism_and_has_defaults_for_the_rest(tenth):
     assert head_facts(tenth) == records.HeadFacts(
-        family="frequency", gates=("scale",), map_kinds={"spectrum": "half_grid"}
+        family="frequency", gates=("scale",), map_kinds={"spectrum": "half_grid"}, main_map="spectrum"
     )
 
 

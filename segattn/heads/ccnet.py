@@ -138,7 +138,6 @@ class Head(nn.Module):
     family = "sparse"
     growth = (1.5, 1.5)
     gates = ("gamma",)
-    main_map = CrissCross.main_map
 
     def __init__(
         self,

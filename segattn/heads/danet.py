@@ -163,7 +163,6 @@ class Head(nn.Module):
     family = "pairwise"
     growth = (2, 2)
     gates = ("position.gamma", "channel.beta")
-    map_kinds = DualAttention.map_kinds
 
     def __init__(
         self,

@@ -197,8 +197,6 @@ class Head(nn.Module):
     family = "pairwise"
     growth = (2, 2)
     gates = ("gamma",)
-    map_kinds = DenoisedNonLocal.map_kinds
-    main_map = DenoisedNonLocal.main_map
 
     def __init__(
         self,

@@ -156,7 +156,6 @@ class Head(nn.Module):
     own_auxiliary = False
     family = "low-rank"
     growth = (1, 1)
-    map_kinds = EMAU.map_kinds
     frozen = ("attention.embed",)
 
     def __init__(

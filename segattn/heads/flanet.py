@@ -116,7 +116,6 @@ class Head(nn.Module):
     family = "channel"
     growth = (1, 0.5)
     gates = ("gamma",)
-    map_kinds = FullyAttentional.map_kinds
 
     def __init__(
         self,

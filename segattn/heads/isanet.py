@@ -215,7 +215,6 @@ class Head(nn.Module):
     own_auxiliary = False
     family = "sparse"
     growth = (2, 2)
-    main_map = InterlacedAttention.main_map
 
     def __init__(
         self,
