@@ -152,7 +152,7 @@ The options above go into `head_options={{...}}`. `segattn study quick --heads f
 
 
 def _published(name: str) -> str:
-    text = importlib.resources.files("segattn.report.study").joinpath("published.csv").read_text(encoding="utf-8")
+    text = importlib.resources.files("segattn.records").joinpath("published.csv").read_text(encoding="utf-8")
     wanted = {("cityscapes", "769x769"), ("ade20k", "512x512"), ("ade20k", "520x520")}
     found = [
         line

@@ -1,7 +1,7 @@
 """Which networks can be had within a budget, best first by the accuracy that there is a record of.
 
 A network is a head on a backbone at an output stride. Two kinds of record, never mixed: run records of one's own, and rows that
-others have published (`report/study/published.csv`), each with its source. Only records of one data set can be ranked.
+others have published (`records/published.csv`), each with its source. Only records of one data set can be ranked.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from segattn import records
 from segattn.cost import network_cost
-from segattn.report.study import published
-from segattn.report.study.published import Published
+from segattn.records import published
+from segattn.records.published import Published
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 OUTPUT_STRIDES = (8, 16)

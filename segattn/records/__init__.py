@@ -7,6 +7,7 @@ cost.py        multiply-adds, parameters and bytes of a network, three ways
 head_facts.py  what a head declares about its mechanism
 schema.py      the version of the schema, and where figures were measured
 files.py       reading and writing
+published.py   what others report for the same heads, from published.csv
 """
 
 from segattn.records.bench import BenchRecord

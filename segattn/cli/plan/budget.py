@@ -13,7 +13,7 @@ from segattn.cli.plan.arguments import PlanArguments
 from segattn.cli.plan.memory import case_of, reserve_of
 from segattn.planning import budget, peak
 from segattn.planning.budget import Network, NothingFits
-from segattn.report.study import published
+from segattn.records import published
 
 _UNITS = {"flops": ("GFLOPs", 1e9), "study": ("GFLOPs (study)", 1e9), "macs": ("GMACs", 1e9)}
 _UNITS |= {"parameters": ("Mparams", 1e6), "memory": ("GB", 1e9)}

@@ -1,8 +1,5 @@
 """Published rows stand beside ours where the data set is theirs, and nowhere else."""
 
-import csv
-from pathlib import Path
-
 import pytest
 
 from segattn import report
@@ -38,18 +35,6 @@ def test_cityscapes_has_those_of_the_heads_at_hand(tmp_path):
         if (row.head, row.backbone, row.crop, row.iterations) == ("emanet", "R-101-D8", "769×769", 80_000)
     ]
     assert (row.mean_iou, row.mean_iou_multi_scale) == (pytest.approx(0.7962), pytest.approx(0.81))
-
-
-def test_every_row_is_plausible():
-    with (Path(published.__file__).parent / "published.csv").open() as file:
-        lines = list(csv.DictReader(file))
-    assert {line["dataset"] for line in lines} == {"cityscapes", "ade20k", "voc"}
-    assert {line["source"] for line in lines} == set(published.SOURCES)
-    for line in lines:
-        row = published._row(line)
-        assert 0.3 < row.mean_iou < 0.83
-        assert row.mean_iou_multi_scale is None or 0 < row.mean_iou_multi_scale - row.mean_iou < 0.05
-    assert len({tuple(line.values()) for line in lines}) == len(lines)
 
 
 def test_the_page_sets_them_apart(tmp_path):
