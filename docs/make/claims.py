@@ -96,10 +96,10 @@ def _upsampled() -> str:
     classifier, head = twice.total("classify").flops, twice.total().flops
     auxiliary = sum(_conv3x3(192, width, 64) + 2 * 192 * 192 * 64 * 19 for width in (512, 1024))
     own = backbone_totals("resnet101", 768).flops
-    theirs = _wide_stem().flops + head + auxiliary
+    authors = _wide_stem().flops + head + auxiliary
     return (
         f"{giga(own + head, 1)} with `upsample_classifier=True`, {giga(classifier, 1)} of it there; with the authors' wider stem "
-        f"({giga(_wide_stem().flops - own, 1)} more) and auxiliary classifiers ({giga(auxiliary, 1)}): {giga(theirs, 1)}. "
+        f"({giga(_wide_stem().flops - own, 1)} more) and auxiliary classifiers ({giga(auxiliary, 1)}): {giga(authors, 1)}. "
         f"By default {giga(own + plain.flops, 1)}"
     )
 
@@ -108,11 +108,11 @@ def _denoised() -> str:
     head = head_ledger("denoised_nl", 96)
     own = backbone_totals("resnet101", 768).flops
     auxiliary = _conv3x3(96, 512, 64) + 2 * 96 * 96 * 64 * 19
-    theirs = _wide_stem().flops + head.total().flops + auxiliary
+    authors = _wide_stem().flops + head.total().flops + auxiliary
     prior, mechanism = head.total("context.prior"), head.total("context.attention")
     return (
         f"{giga(own + head.total().flops, 1)}, class logits {giga(prior.flops, 1)}, mechanism {giga(mechanism.flops, 1)}; "
-        f"with the authors' wider stem and auxiliary classifier: {giga(theirs, 1)}"
+        f"with the authors' wider stem and auxiliary classifier: {giga(authors, 1)}"
     )
 
 

@@ -154,17 +154,17 @@ The options above go into `head_options={{...}}`. `segattn study quick --heads f
 def _published(name: str) -> str:
     text = importlib.resources.files("segattn.records").joinpath("published.csv").read_text(encoding="utf-8")
     wanted = {("cityscapes", "769x769"), ("ade20k", "512x512"), ("ade20k", "520x520")}
-    found = [
+    results = [
         line
         for line in csv.DictReader(text.splitlines())
         if line["head"] == name
         and (line["dataset"], line["crop"]) in wanted
         and (line["iterations"] == "80000" or line["dataset"] == "ade20k")
     ]
-    if not found:
+    if not results:
         return "None in the model zoos of mmsegmentation and PaddleSeg at these crops."
     names = {"cityscapes": "Cityscapes val", "ade20k": "ADE20K val"}
-    found.sort(key=lambda line: (line["dataset"] != "cityscapes", line["backbone"], line["iterations"]))
+    results.sort(key=lambda line: (line["dataset"] != "cityscapes", line["backbone"], line["iterations"]))
     rows = [
         [
             names[line["dataset"]],
@@ -175,7 +175,7 @@ def _published(name: str) -> str:
             line["mean_iou"],
             line["mean_iou_multi_scale"],
         ]
-        for line in found
+        for line in results
     ]
     heading = ["data set", "backbone", "crop", "iterations", "source", "mIoU", "several scales, mirrored"]
     return markdown_table(heading, rows, align="lllllr") + (

@@ -18,8 +18,8 @@ COLUMNS, GAP, CAPTION = 4, 8, 22
 
 def main(study: Path, number: int = 0) -> None:
     """Write the picture from the examples that the runs of `study` recorded."""
-    found = records.read(study / "study.json")
-    folders = [study / Path(run).parent for run in found.runs]
+    record = records.read(study / "study.json")
+    folders = [study / Path(run).parent for run in record.runs]
     runs = [(folder, records.read(folder / "record.json")) for folder in folders]
     folder, first = runs[0]
     example = first.examples[number]

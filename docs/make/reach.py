@@ -145,8 +145,8 @@ def _drawn(module: nn.Module) -> nn.Module:
 
 
 def _constant(weights: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    found = weights(*args, **kwargs)
-    return found.detach() if isinstance(found, Tensor) else tuple(part.detach() for part in found)
+    attention = weights(*args, **kwargs)
+    return attention.detach() if isinstance(attention, Tensor) else tuple(part.detach() for part in attention)
 
 
 def _backwards(module: nn.Module, x: Tensor) -> Tensor:

@@ -91,14 +91,14 @@ def cost_rows(cost: Cost) -> list[tuple[str, str, str, str]]:
     return [("GFLOPs", *flops), ("M parameters", *parameters)]  # type: ignore[list-item]
 
 
-def caption(found: AttentionMap) -> tuple[str, str]:
+def caption(attention: AttentionMap) -> tuple[str, str]:
     """What stands below a map, and the grid that it lies on: empty if it lies on none."""
-    shape = "×".join(map(str, found.values.shape))
-    if found.kind == "bases":
+    shape = "×".join(map(str, attention.values.shape))
+    if attention.kind == "bases":
         return f"shares of {shape} bases", ""
-    if found.kind == "channels":
+    if attention.kind == "channels":
         return f"{shape} channels", ""
-    share = 100 * concentration(found.values)
+    share = 100 * concentration(attention.values)
     return (f"half on {share:.0f} %" if share >= 9.5 else f"half on {share:.1g} %"), shape
 
 
@@ -119,22 +119,22 @@ def _view(number: int, result: AttentionMaps, norm: Normalize) -> dict[str, Any]
     return {
         "number": number,
         "spot": _percent(result.spot, result.image.shape[:2]),
-        "maps": [_map(result, found, norm) for found in result.maps.values()],
+        "maps": [_map(result, attention, norm) for attention in result.maps.values()],
         "class_name": result.class_name,
         "colour": tuple(result.palette[result.class_index]),
         "confidence": f"{100 * result.confidence:.0f}",
     }
 
 
-def _map(result: AttentionMaps, found: AttentionMap, norm: Normalize) -> dict[str, Any]:
-    text, grid = caption(found)
-    described: dict[str, Any] = {"name": found.name, "kind": found.kind, "caption": text, "grid": grid}
-    if found.kind == "bases":
-        top = max(float(found.values.max()), 1e-12)
-        return {**described, "bars": [round(float(100 * share / top), 2) for share in found.values]}
-    described["src"] = drawing.data_uri(drawing.coloured(found.values, norm))
-    if found.kind != "channels":
-        sides = zip(("left", "top", "width", "height"), drawing.placed(result, found), strict=True)
+def _map(result: AttentionMaps, attention: AttentionMap, norm: Normalize) -> dict[str, Any]:
+    text, grid = caption(attention)
+    described: dict[str, Any] = {"name": attention.name, "kind": attention.kind, "caption": text, "grid": grid}
+    if attention.kind == "bases":
+        top = max(float(attention.values.max()), 1e-12)
+        return {**described, "bars": [round(float(100 * share / top), 2) for share in attention.values]}
+    described["src"] = drawing.data_uri(drawing.coloured(attention.values, norm))
+    if attention.kind != "channels":
+        sides = zip(("left", "top", "width", "height"), drawing.placed(result, attention), strict=True)
         described["place"] = ";".join(f"{side}:{100 * share:.4f}%" for side, share in sides)
     return described
 

@@ -32,9 +32,9 @@ def scale_of(results: Iterable[AttentionMaps]) -> Normalize:
     """
     peak = 10.0
     for result in results:
-        found = result.maps.get(result.main)
-        if found is not None and found.kind != "bases":
-            peak = max(peak, float(relative(found.values).max(initial=0)))
+        main = result.maps.get(result.main)
+        if main is not None and main.kind != "bases":
+            peak = max(peak, float(relative(main.values).max(initial=0)))
     decade = 10.0 ** math.floor(math.log10(peak) + 1e-9)
     return scale(next(step * decade for step in (1, 2, 5, 10) if step * decade >= peak * (1 - 1e-9)))
 
@@ -76,20 +76,20 @@ def labelled(result: AttentionMaps) -> np.ndarray:
     return np.asarray(result.palette, np.uint8)[result.prediction]
 
 
-def placed(result: AttentionMaps, drawn: AttentionMap) -> tuple[float, float, float, float]:
+def placed(result: AttentionMaps, attention: AttentionMap) -> tuple[float, float, float, float]:
     """Left, top, width and height of a map over the picture, as shares of the picture."""
-    (height, width), edges = result.image.shape[:2], extent(result, drawn)
+    (height, width), edges = result.image.shape[:2], extent(result, attention)
     left, top = (edges.left + 0.5) / width, (edges.top + 0.5) / height
     return left, top, (edges.right - edges.left) / width, (edges.bottom - edges.top) / height
 
 
-def over_picture(result: AttentionMaps, drawn: AttentionMap, norm: Normalize) -> np.ndarray:
+def over_picture(result: AttentionMaps, attention: AttentionMap, norm: Normalize) -> np.ndarray:
     """A map of positions at the picture's size, uint8 (H, W, 3): each pixel has its cell's colour, nothing is smoothed."""
-    left, top, width, height = placed(result, drawn)
-    (H, W), (rows, columns) = result.image.shape[:2], drawn.values.shape
+    left, top, width, height = placed(result, attention)
+    (H, W), (rows, columns) = result.image.shape[:2], attention.values.shape
     row = np.clip(((np.arange(H) + 0.5) / H - top) / height * rows, 0, rows - 1).astype(int)
     column = np.clip(((np.arange(W) + 0.5) / W - left) / width * columns, 0, columns - 1).astype(int)
-    return coloured(drawn.values, norm)[row[:, None], column]
+    return coloured(attention.values, norm)[row[:, None], column]
 
 
 def data_uri(image: np.ndarray, *, photo: bool = False) -> str:

@@ -72,12 +72,12 @@ class Explorer:
         """
         for point in points:
             check_point(point, picture)
-        found = []
+        answers = []
         for name in self._chosen(names):
             seen, cost = self._look(picture, name)
             with self._lock:
-                found.append(Seen(self.networks[name], cost, tuple(seen.at(point) for point in points)))
-        return found
+                answers.append(Seen(self.networks[name], cost, tuple(seen.at(point) for point in points)))
+        return answers
 
     def _look(self, picture: Picture, name: str) -> tuple[Look, Cost]:
         network = self.networks[name]
@@ -113,8 +113,8 @@ def read_points(raw: Any, picture: Picture) -> Points:
     Raises:
         ValueError: of another form, or outside of the picture.
     """
-    given = raw if isinstance(raw, dict) else {}
-    first, second = _point(given.get("first")), _point(given.get("second"))
+    sent = raw if isinstance(raw, dict) else {}
+    first, second = _point(sent.get("first")), _point(sent.get("second"))
     if first is None:
         raise ValueError("Click a pixel of the picture.")
     points = Points(first, second)

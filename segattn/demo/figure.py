@@ -92,23 +92,23 @@ def _map(
     number: int,
 ) -> str:
     """Draw one map; what stands below it."""
-    found = result.maps.get(name)
-    if found is None:
+    attention = result.maps.get(name)
+    if attention is None:
         _mark(_picture(sheet, left, top, result.image), result.spot, number)
         return f"{number + 1}  no map"
-    if found.kind == "bases":
+    if attention.kind == "bases":
         axes = sheet.axes(left, top, sheet.panel, sheet.tall)
-        axes.bar(range(len(found.values)), found.values, color=mpl.colormaps[COLOURS](0.35), width=0.84)
+        axes.bar(range(len(attention.values)), attention.values, color=mpl.colormaps[COLOURS](0.35), width=0.84)
         axes.set(xticks=[], yticks=[])
-    elif found.kind == "channels":
+    elif attention.kind == "channels":
         side = min(sheet.panel, sheet.tall)
         axes = sheet.axes(left + (sheet.panel - side) / 2, top, side, side)
-        axes.imshow(drawing.coloured(found.values, norm), interpolation="nearest", aspect="auto")
+        axes.imshow(drawing.coloured(attention.values, norm), interpolation="nearest", aspect="auto")
         axes.set(xticks=[], yticks=[])
     else:
-        colours = drawing.over_picture(result, found, norm)
+        colours = drawing.over_picture(result, attention, norm)
         _mark(_picture(sheet, left, top, drawing.blend(result.image, colours, opacity)), result.spot, number)
-    return f"{number + 1}  " + " of ".join(filter(None, caption(found)))
+    return f"{number + 1}  " + " of ".join(filter(None, caption(attention)))
 
 
 def _picture(sheet: Sheet, left: float, top: float, image: np.ndarray, tall: float | None = None) -> Any:

@@ -51,14 +51,14 @@ class Network:
 
 def newest_study(runs: Path) -> Path | None:
     """The folder in `runs` whose trained network is the newest, None where there is none."""
-    found: dict[Path, float] = {}
+    trained_at: dict[Path, float] = {}
     for study in sorted(runs.iterdir()) if runs.is_dir() else ():
         try:
             models = checkpoint.find_models(study)
         except ValueError:
             continue
-        found[study] = max((model / "model.safetensors").stat().st_mtime for model in models)
-    return max(found, key=lambda study: found[study]) if found else None
+        trained_at[study] = max((model / "model.safetensors").stat().st_mtime for model in models)
+    return max(trained_at, key=lambda study: trained_at[study]) if trained_at else None
 
 
 def load(name: str, folder: Path, device: str | torch.device) -> Network:
@@ -76,14 +76,14 @@ def untrained(device: str | torch.device) -> list[Network]:
     """Every head of the quick study with random weights: enough to see the page, not to see anything of a mechanism's worth."""
     plain = experiments.load("quick").model
     scenes = streets.load("val", height=32, width=32)
-    made = []
+    networks = []
     for name in heads.names():
         torch.manual_seed(0)
         described = replace(plain, head=name)
         model = build_model(described, scenes.num_classes).to(device).eval()
         model.class_names, model.palette = scenes.class_names, scenes.palette  # type: ignore[assignment]
-        made.append(Network(name, model, described, trained=False))
-    return made
+        networks.append(Network(name, model, described, trained=False))
+    return networks
 
 
 def checked(networks: Sequence[Network]) -> list[Network]:

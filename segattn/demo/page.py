@@ -51,11 +51,11 @@ class Page:
 
     def point(self, view: View | None, names: list[str], event: gr.EventData) -> Iterator[list[Any]]:
         yield from self._again(
-            view, names, lambda found: replace(found, points=read_points(_data(event), found.picture))
+            view, names, lambda current: replace(current, points=read_points(_data(event), current.picture))
         )
 
     def networks(self, view: View | None, names: list[str]) -> Iterator[list[Any]]:
-        yield from self._again(view, names, lambda found: found)
+        yield from self._again(view, names, lambda current: current)
 
     def download(self, view: View | None, names: list[str], opacity: float, shown: str) -> Iterator[tuple[str, str]]:
         """The figure as a data URI, and a message."""

@@ -108,7 +108,7 @@ def _rows(results: Sequence[PixelMaps], every_map: bool) -> tuple[list[list[Pane
     blocks = []
     for result in results:
         shown = list(result.maps.values()) if every_map else [result.maps[result.main]]
-        blocks.append([*(Panel(result, found) for found in shown), Panel(result, None)])
+        blocks.append([*(Panel(result, attention) for attention in shown), Panel(result, None)])
     height, width = results[0].image.shape[:2]
     usual = 6 if height > 1.2 * width else 4
     columns = min(max(usual, *map(len, blocks)), 6) if every_map else usual

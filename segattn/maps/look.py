@@ -2,8 +2,8 @@
 
 >>> import numpy as np, segattn
 >>> model = segattn.create_model("ccnet", num_classes=19, backbone="resnet18").eval()
->>> found = segattn.attention_maps(model, np.zeros((64, 96, 3), np.uint8), pixel=(40, 20))  # 40 to the right, 20 down
->>> found.position, {name: map.values.shape for name, map in found.maps.items()}
+>>> result = segattn.attention_maps(model, np.zeros((64, 96, 3), np.uint8), pixel=(40, 20))  # 40 to the right, 20 down
+>>> result.position, {name: map.values.shape for name, map in result.maps.items()}
 ((2, 5), {'cross': (8, 12), 'composed': (8, 12)})
 """
 
@@ -114,7 +114,7 @@ def look(model: SegmentationModel, image: Picture, *, name: str | None = None, m
     features = list(model.backbone(tensor[None].to(next(model.parameters()).device)))
     logits = model.head(features)["out"].float()
     probabilities = F.interpolate(logits, (H, W), mode="bilinear", align_corners=model.align_corners)[0].softmax(0)
-    confidence, prediction = (found.cpu().numpy() for found in probabilities.max(0))
+    confidence, prediction = (values.cpu().numpy() for values in probabilities.max(0))
     return Look(name or _head_name(model.head), model, to_image(tensor), size, features, prediction, confidence)
 
 
@@ -141,10 +141,10 @@ def attention_maps(
         NoMapsError: a ValueError; nothing in the head attends.
         ValueError: no such image, a pixel outside of it, or a model in training mode.
     """
-    found = look(model, image, name=name, max_side=max_side).at(pixel)
-    if not found.maps:
-        raise NoMapsError(f"head {found.name} has no attention maps: nothing in it attends")
-    return found
+    result = look(model, image, name=name, max_side=max_side).at(pixel)
+    if not result.maps:
+        raise NoMapsError(f"head {result.name} has no attention maps: nothing in it attends")
+    return result
 
 
 def _read(image: Picture, max_side: int | None) -> tuple[Tensor, tuple[int, int]]:
@@ -206,10 +206,12 @@ def _declared(head: nn.Module, attribute: str, default: Any) -> Any:
     return default
 
 
-def _named(found: Mapping[str, Tensor], head: nn.Module, grid: tuple[int, int], owner: str) -> dict[str, AttentionMap]:
+def _named(
+    tensors: Mapping[str, Tensor], head: nn.Module, grid: tuple[int, int], owner: str
+) -> dict[str, AttentionMap]:
     kinds = _declared(head, "map_kinds", {})
     maps = {}
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         kind = kinds.get(name, "positions")
         values = (tensor[0, 0] if kind == "bases" else tensor[0]).float().cpu().numpy()
         expected = {"positions": grid, "half_grid": tuple((n + 1) // 2 for n in grid)}.get(kind, values.shape)

@@ -103,29 +103,29 @@ class Sheet:
 
 def draw_panel(sheet: Sheet, panel: Panel, left: float, top: float, norm: Normalize) -> None:
     """Heading on the line at `top`, the picture, and a line of numbers below it."""
-    result, found = panel.result, panel.map
+    result, attention = panel.result, panel.map
     limit = round(sheet.panel * 12)
     end = sheet.text(left, top, short(result.name, limit - 6), size=LABEL, weight="bold")
-    what = "prediction" if found is None else short(found.name.replace("_", " "), limit)
+    what = "prediction" if attention is None else short(attention.name.replace("_", " "), limit)
     sheet.text(end + 0.05, top, what, size=LABEL, color=QUIET)
     note, top = top + sheet.tall + 0.22, top + 0.08
-    if found is None:
+    if attention is None:
         table = np.asarray(result.palette, np.uint8)
         mark(picture(sheet, left, top, table[result.prediction]), result.spot)
         sheet.swatch(left, note - 0.01, result.palette[result.class_index])
         sure = f"{100 * result.confidence:.0f} % at the pixel"
         sheet.text(left + 0.16, note, f"{short(result.class_name, limit - 6)} {sure}", size=SMALL)
         return
-    if found.kind == "bases":
-        _bases(sheet, left, top, found.values)
-        caption = f"shares of {found.values.size} bases in the pixel"
-    elif found.kind == "channels":
-        _matrix(sheet, left, top, found.values, norm)
-        caption = " × ".join(map(str, found.values.shape)) + " channels, rows take"
+    if attention.kind == "bases":
+        _bases(sheet, left, top, attention.values)
+        caption = f"shares of {attention.values.size} bases in the pixel"
+    elif attention.kind == "channels":
+        _matrix(sheet, left, top, attention.values, norm)
+        caption = " × ".join(map(str, attention.values.shape)) + " channels, rows take"
     else:
-        _map(sheet, left, top, result, found, norm)
-        grid = " × ".join(map(str, found.values.shape))
-        caption = f"half of it on {_percent(concentration(found.values))} of {grid}"
+        _map(sheet, left, top, result, attention, norm)
+        grid = " × ".join(map(str, attention.values.shape))
+        caption = f"half of it on {_percent(concentration(attention.values))} of {grid}"
     sheet.text(left, note, caption, size=SMALL, color=QUIET)
 
 
@@ -146,13 +146,13 @@ def _frame(axes: Any, width: int, height: int) -> None:
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
 
 
-def _map(sheet: Sheet, left: float, top: float, result: PixelMaps, found: AttentionMap, norm: Normalize) -> None:
+def _map(sheet: Sheet, left: float, top: float, result: PixelMaps, attention: AttentionMap, norm: Normalize) -> None:
     height, width = result.image.shape[:2]
     across = min(sheet.panel, sheet.tall * width / height)
     axes = sheet.axes(left, top, across, across * height / width)
     axes.imshow(
-        relative(found.values),
-        extent=extent(result, found),
+        relative(attention.values),
+        extent=extent(result, attention),
         norm=norm,
         cmap=COLOURS,
         aspect="auto",

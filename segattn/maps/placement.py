@@ -17,14 +17,14 @@ class Extent(NamedTuple):
     top: float
 
 
-def extent(result: PixelMaps, drawn: AttentionMap) -> Extent:
+def extent(result: PixelMaps, attention: AttentionMap) -> Extent:
     """Where a map of positions lies over its image.
 
     With `align_corners` the centres of the outer cells lie on the centres of the outer pixels, so that the map is larger than
     the image. Half grids are always resized with corners aligned.
     """
-    aligned = result.align_corners or drawn.kind == "half_grid"
-    (height, width), (rows, columns) = result.image.shape[:2], drawn.values.shape
+    aligned = result.align_corners or attention.kind == "half_grid"
+    (height, width), (rows, columns) = result.image.shape[:2], attention.values.shape
     top, bottom = _edges(height, rows, aligned)
     left, right = _edges(width, columns, aligned)
     return Extent(left, right, bottom, top)

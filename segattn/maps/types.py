@@ -56,5 +56,7 @@ class PixelMaps:
         return self.class_names[self.class_index]
 
     def __repr__(self) -> str:
-        maps = ", ".join(f"{name} {'x'.join(map(str, found.values.shape))}" for name, found in self.maps.items())
+        maps = ", ".join(
+            f"{name} {'x'.join(map(str, attention.values.shape))}" for name, attention in self.maps.items()
+        )
         return f"<{self.name} at {self.pixel}: {self.class_name} {100 * self.confidence:.0f} %; maps {maps}>"

@@ -129,20 +129,20 @@ def lines(record: BenchRecord) -> list[Line]:
     references = {
         _but_form(result.case): result for result in record.results if result.case.implementation == "reference"
     }
-    found = []
+    gathered = []
     for result in record.results:
         reference = references.get(_but_form(result.case))
         limit = limits.get((result.group, result.case.dtype)) if result.latency else None
-        found.append(Line(result, limit, None if reference is result else reference))
-    return found
+        gathered.append(Line(result, limit, None if reference is result else reference))
+    return gathered
 
 
 def groups(record: BenchRecord) -> list[Group]:
     """Lines by setting, in the order of the record."""
-    found: dict[str, list[Line]] = {}
+    members_by_title: dict[str, list[Line]] = {}
     for line in lines(record):
-        found.setdefault(setting(line.case), []).append(line)
-    return [Group(title, tuple(members)) for title, members in found.items()]
+        members_by_title.setdefault(setting(line.case), []).append(line)
+    return [Group(title, tuple(members)) for title, members in members_by_title.items()]
 
 
 def setting(case: Case) -> str:
@@ -172,20 +172,20 @@ def machine_text(record: BenchRecord) -> str:
 
 def limits_text(record: BenchRecord) -> list[str]:
     """What the machine reached, a line for each dtype: medians over the groups' rounds, the range where they differ."""
-    found = []
+    sentences = []
     for dtype in dict.fromkeys(limit.dtype for limit in record.limits):
         own = [limit for limit in record.limits if limit.dtype == dtype]
         best = max(limit.product_flops_best for limit in own)
         size = own[0].product_size
-        found.append(
+        sentences.append(
             f"{dtype}: {_range([limit.product_flops / 1e9 for limit in own])} GFLOP/s for products of {size} x {size}"
             f" (best {best / 1e9:,.0f})"
         )
     if record.limits:
         rates = _range([limit.bandwidth / 1e9 for limit in record.limits])
         copied = record.limits[0].copy_bytes / 2**20
-        found.append(f"memory: {rates} GB/s read and written for a copy of {copied:,.0f} MiB")
-    return found
+        sentences.append(f"memory: {rates} GB/s read and written for a copy of {copied:,.0f} MiB")
+    return sentences
 
 
 def _range(values: Sequence[float]) -> str:
@@ -199,8 +199,8 @@ def _but_form(case: Case) -> tuple[object, ...]:
 
 def is_bench(paths: Iterable[str | os.PathLike[str]]) -> bool:
     """Whether all of the paths are bench records."""
-    found = [Path(path) for path in paths]
-    return bool(found) and all(path.is_file() and _kind(path) == "bench" for path in found)
+    files = [Path(path) for path in paths]
+    return bool(files) and all(path.is_file() and _kind(path) == "bench" for path in files)
 
 
 def _kind(path: Path) -> object:

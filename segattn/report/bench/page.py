@@ -31,7 +31,6 @@ def build(record: BenchRecord, out: str | os.PathLike[str]) -> dict[str, Path]:
 def page(record: BenchRecord, drawn: list[Drawn]) -> str:
     """The whole page."""
     where = record.environment
-    found = groups(record)
     values = {
         "record": record,
         "title": f"{record.suite}: {where.processor if where.device == 'cpu' else where.device}",
@@ -45,7 +44,7 @@ def page(record: BenchRecord, drawn: list[Drawn]) -> str:
                 "words": tables.word_columns(group),
                 "trouble": tables.trouble(group),
             }
-            for group in found
+            for group in groups(record)
         ],
         "figures": [template.inline(figure) for figure in drawn],
         "exponents": tables.exponent_rows(record),

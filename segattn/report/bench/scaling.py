@@ -84,7 +84,7 @@ def curves(record: BenchRecord) -> list[Curve]:
     for result in record.results:
         groups.setdefault(_but_size(result.case), []).append(result)
     several = len({result.case.implementation for result in record.results}) > 1
-    drawn = []
+    gathered = []
     for quantity, members in itertools.product(("time", "memory"), groups.values()):
         points = sorted({(_positions(result.case), value, result.work.flops if result.work else 0)
                          for result in members if (value := _value(result, quantity))})  # fmt: skip
@@ -95,8 +95,8 @@ def curves(record: BenchRecord) -> list[Curve]:
         positions, values, flops = zip(*points, strict=True)
         facts = record.head_facts.get(case.head)
         growth = None if facts is None else facts.growth
-        drawn.append(Curve(label, case.head, _setting(case, several), quantity, positions, values, flops, growth))
-    return drawn
+        gathered.append(Curve(label, case.head, _setting(case, several), quantity, positions, values, flops, growth))
+    return gathered
 
 
 def exponent(positions: Sequence[float], values: Sequence[float]) -> float | None:

@@ -27,22 +27,22 @@ _WORDS = ("head", "form", "bound\nby")
 
 def headings(group: Group) -> list[str]:
     """Headings of a group's table, a line break where the terminal breaks."""
-    found = ["head"]
+    columns = ["head"]
     if _forms(group):
-        found.append("form")
-    found += ["median\nms", "quartiles\nms", "p95\nms", "images\n/s", "extra\nMiB"]
+        columns.append("form")
+    columns += ["median\nms", "quartiles\nms", "p95\nms", "images\n/s", "extra\nMiB"]
     if group.compares:
-        found += ["times\nfaster", "of its\nmemory"]
-    return [*found, "\nGFLOPs", "GFLOP\n/s", "% of\nproduct", "FLOP\n/byte", "bound\nby"]
+        columns += ["times\nfaster", "of its\nmemory"]
+    return [*columns, "\nGFLOPs", "GFLOP\n/s", "% of\nproduct", "FLOP\n/byte", "bound\nby"]
 
 
 def cells(group: Group, line: Line) -> list[str]:
     """One line of a group's table, under `headings`."""
     latency, work = line.result.latency, line.result.work
-    found = [line.case.head]
+    texts = [line.case.head]
     if _forms(group):
-        found.append(line.case.implementation)
-    found += [
+        texts.append(line.case.implementation)
+    texts += [
         number(line.median_ms),
         MISSING if latency is None else f"{number(latency.lower_quartile_ms)}-{number(latency.upper_quartile_ms)}",
         number(None if latency is None else latency.p95_ms),
@@ -50,12 +50,12 @@ def cells(group: Group, line: Line) -> list[str]:
         number(None if line.extra_bytes is None else line.extra_bytes / MEBIBYTE),
     ]
     if group.compares:
-        found += [
+        texts += [
             MISSING if line.time_ratio is None else f"{line.time_ratio:.2f}",
             MISSING if line.memory_ratio is None else f"{line.memory_ratio:.3f}",
         ]
     return [
-        *found,
+        *texts,
         number(None if work is None else work.flops / 1e9),
         number(None if line.flops_per_second is None else line.flops_per_second / 1e9),
         MISSING if line.share is None else f"{100 * line.share:.0f}",
@@ -71,12 +71,12 @@ def word_columns(group: Group) -> list[str]:
 
 def exponent_rows(record: BenchRecord) -> list[list[str]]:
     """A line for each curve of the record's sweep, under `EXPONENT_HEADINGS`; none without a sweep."""
-    found = []
+    rows = []
     every = curves(record)
     several = len({curve.setting for curve in every}) > 1
     for curve in every:
         figures = (curve.exponent, curve.counted if curve.quantity == "time" else None)
-        found.append(
+        rows.append(
             [
                 f"{curve.label} ({curve.setting})" if several else curve.label,
                 curve.quantity,
@@ -85,7 +85,7 @@ def exponent_rows(record: BenchRecord) -> list[list[str]]:
                 f"{len(curve.fitted_sizes)} of {len(curve.positions)}",
             ]
         )
-    return found
+    return rows
 
 
 def trouble(group: Group) -> list[str]:
@@ -100,7 +100,7 @@ def trouble(group: Group) -> list[str]:
 def notes(record: BenchRecord) -> list[str]:
     """What the columns mean, and where they were measured."""
     methods = dict.fromkeys(result.memory.method for result in record.results if result.memory)
-    found = [
+    sentences = [
         f"{record.rounds} rounds in turns after {record.warmup} to warm up (fewer where the budget of seconds ended them);"
         " median, quartiles and 95th percentile over the rounds.",
         f"Extra: peak memory above module and inputs, in a process of its own ({', '.join(methods) or 'not measured'}).",
@@ -108,16 +108,16 @@ def notes(record: BenchRecord) -> list[str]:
         " product in that dtype, timed in the same rounds. FLOP/byte: by the bytes that the operators read and write.",
     ]
     if any(result.case.phase == "training" for result in record.results):
-        found.append(TRAINING_NOTE)
+        sentences.append(TRAINING_NOTE)
     if any(result.case.dtype in ("bf16", "fp16") for result in record.results):
-        found.append("bf16 and fp16: autocast with weights in fp32, as training and evaluation have it.")
-    found += schedules(record)
-    return [*found, *limits_text(record), f"Measured on {machine_text(record)}."]
+        sentences.append("bf16 and fp16: autocast with weights in fp32, as training and evaluation have it.")
+    sentences += schedules(record)
+    return [*sentences, *limits_text(record), f"Measured on {machine_text(record)}."]
 
 
 def schedules(record: BenchRecord) -> list[str]:
     """How long the study's 80,000 steps would take by the measured ones, a sentence for each setting with networks' training."""
-    found = []
+    sentences = []
     for group in groups(record):
         times = [
             f"{_label(line, group)} {number(line.median_ms * 80_000 / 3.6e6)}"
@@ -127,8 +127,8 @@ def schedules(record: BenchRecord) -> list[str]:
         if times:
             case = group.lines[0].case
             what = ", ".join([f"batch {case.batch}", case.dtype, *unusual(case)])
-            found.append(f"80,000 such steps ({what}), without loading data, in hours: {', '.join(times)}.")
-    return found
+            sentences.append(f"80,000 such steps ({what}), without loading data, in hours: {', '.join(times)}.")
+    return sentences
 
 
 def _label(line: Line, group: Group) -> str:
@@ -186,21 +186,21 @@ def show(record: BenchRecord, console: Console) -> None:
 
 def markdown(record: BenchRecord) -> str:
     """The tables as Markdown."""
-    found = [f"# {markdown_text(record.suite)}: {markdown_text(machine_text(record))}", ""]
+    parts = [f"# {markdown_text(record.suite)}: {markdown_text(machine_text(record))}", ""]
     for group in groups(record):
         names = [" ".join(heading.split()) for heading in headings(group)]
         table = escaped_table(
             names, [cells(group, line) for line in group.lines], align="llr" if _forms(group) else "lr"
         )
-        found += [f"**{markdown_text(group.title)}**", "", table]
-        found += ["", *(f"- {markdown_text(sentence)}" for sentence in trouble(group)), ""]
+        parts += [f"**{markdown_text(group.title)}**", "", table]
+        parts += ["", *(f"- {markdown_text(sentence)}" for sentence in trouble(group)), ""]
     rows = exponent_rows(record)
     if rows:
-        found += ["**Exponents of N = H W**", "", escaped_table(EXPONENT_HEADINGS, rows, align="llr")]
-        found += ["", *(f"- {markdown_text(sentence)}." for sentence in statements(curves(record))), ""]
-    found += [f"- {markdown_text(note)}" for note in notes(record)]
-    made = f"Made by `{record.command.replace('`', chr(39))}`, {record.created[:10]}."
-    return "\n".join([*found, "", made]).replace("\n\n\n", "\n\n") + "\n"
+        parts += ["**Exponents of N = H W**", "", escaped_table(EXPONENT_HEADINGS, rows, align="llr")]
+        parts += ["", *(f"- {markdown_text(sentence)}." for sentence in statements(curves(record))), ""]
+    parts += [f"- {markdown_text(note)}" for note in notes(record)]
+    origin = f"Made by `{record.command.replace('`', chr(39))}`, {record.created[:10]}."
+    return "\n".join([*parts, "", origin]).replace("\n\n\n", "\n\n") + "\n"
 
 
 def csv_text(record: BenchRecord) -> str:

@@ -137,7 +137,7 @@ def compare(a: Study, b: Study, *, resamples: int = bootstrap.RESAMPLES, seed: i
 def _details(row_a: Row, row_b: Row, differences) -> list[Line]:  # type: ignore[no-untyped-def]
     """Means over classes at boundaries and in each stratum."""
     of_a, of_b = row_a.images, row_b.images
-    labelled, found = of_a[0].labelled, []
+    labelled, details = of_a[0].labelled, []
     sources = [("boundary mIoU", [images.boundary_counts(runs) for runs in (of_a, of_b)], labelled > 0, 1.0)]
     for kind, names, axis in (("size", strata.SIZES, 4), ("width", strata.WIDTHS, 3)):
         for index, name in enumerate(names):
@@ -153,8 +153,8 @@ def _details(row_a: Row, row_b: Row, differences) -> list[Line]:  # type: ignore
             difference = differences(a, b, occurs)[0]
             if count < bootstrap.FEWEST_IMAGES:
                 difference = Difference(difference.value, None, None, None)
-            found.append(Line(name, *score, difference, difference.p, count, share))
-    return found
+            details.append(Line(name, *score, difference, difference.p, count, share))
+    return details
 
 
 def _corrected(lines: list[Line]) -> list[Line]:
@@ -165,8 +165,8 @@ def _corrected(lines: list[Line]) -> list[Line]:
 
 def _images(row_a: Row, row_b: Row) -> list[ImageLine]:
     values = [np.mean([run.mean_iou() for run in row.images], axis=0) for row in (row_a, row_b)]
-    found = [ImageLine(name, float(a), float(b)) for name, a, b in zip(row_a.images[0].names, *values, strict=True)]
-    return sorted((line for line in found if not math.isnan(line.a)), key=lambda line: -abs(line.a - line.b))
+    by_image = [ImageLine(name, float(a), float(b)) for name, a, b in zip(row_a.images[0].names, *values, strict=True)]
+    return sorted((line for line in by_image if not math.isnan(line.a)), key=lambda line: -abs(line.a - line.b))
 
 
 def _defined(values: tuple[float, float]) -> tuple[float | None, float | None]:

@@ -47,11 +47,11 @@ def _plotted(lines: list[Line]) -> list[dict[str, Any]]:
     def across(value: float) -> float:
         return round(_WIDTH / 2 + value / scale * (_WIDTH / 2 - 6), 1)
 
-    found = []
+    entries = []
     for line in lines:
         both = line.a is not None and line.b is not None
         low, high = line.difference.low, line.difference.high
-        found.append(
+        entries.append(
             {
                 "line": line,
                 "p": texts.p_text(line.p),
@@ -62,4 +62,4 @@ def _plotted(lines: list[Line]) -> list[dict[str, Any]]:
                 "width": _WIDTH,
             }
         )
-    return found
+    return entries

@@ -85,22 +85,22 @@ def notes(comparison: Comparison) -> list[str]:
     a, b = comparison.a, comparison.b
     several = max(a.n, b.n) > 1
     seeds = f" and seeds ({a.n} of {a.label}, {b.n} of {b.label})" if several else ""
-    found = [
+    sentences = [
         f"A − B in percentage points. Interval and p: paired bootstrap over images{seeds}, {bootstrap.RESAMPLES:,} resamples,"
         " percentile interval, two-sided (Efron and Tibshirani 1993; Koehn 2004"
         + ("; images and seeds crossed as in Owen 2007)." if several else ").")
     ]
     if several:
-        found.append(
+        sentences.append(
             "With a few seeds the noise between them is known roughly; a network with one seed contributes none of its own."
         )
     else:
-        found.append(
+        sentences.append(
             "One seed each: the interval says how much depends on which images are in the split, not on training."
             " The same network trained with another seed may differ by more."
         )
-    found.append("Images that depend on each other, as frames of one drive do, make intervals too narrow.")
-    found.append(
+    sentences.append("Images that depend on each other, as frames of one drive do, make intervals too narrow.")
+    sentences.append(
         f"{UNCLEAR}: not distinguishable, p ≥ 0.05; p values of classes are Holm-corrected for {comparison.num_compared}"
         f" comparisons, those of boundaries and strata for {sum(line.p is not None for line in comparison.details)};"
         f" intervals are not, and may leave out zero where the mark stands."
@@ -108,8 +108,8 @@ def notes(comparison: Comparison) -> list[str]:
     )
     definition = next((run.record.strata.definition for run in comparison.study.runs if run.record.strata), None)
     scores = comparison.study.first.scores
-    found.append(f"Accuracy: {scores.definition.rstrip('. ')}. Inference: {scores.inference.rstrip('. ')}.")
-    return [*found, definition] if definition and comparison.details else found
+    sentences.append(f"Accuracy: {scores.definition.rstrip('. ')}. Inference: {scores.inference.rstrip('. ')}.")
+    return [*sentences, definition] if definition and comparison.details else sentences
 
 
 def markdown(comparison: Comparison) -> str:
@@ -136,11 +136,11 @@ def csv_text(comparison: Comparison) -> str:
     groups = {"score": [comparison.total], "detail": comparison.details, "class": comparison.classes}
     for kind, lines in groups.items():
         for line in lines:
-            found = line.difference
-            value = None if line.a is None or line.b is None else found.value
+            difference = line.difference
+            value = None if line.a is None or line.b is None else difference.value
             writer.writerow(
-                [kind, csv_cell(line.name), line.num_images, line.share, line.a, line.b, value, found.low,
-                 found.high, found.p, line.p]
+                [kind, csv_cell(line.name), line.num_images, line.share, line.a, line.b, value, difference.low,
+                 difference.high, difference.p, line.p]
             )  # fmt: skip
     for image in comparison.images:
         writer.writerow(["image", csv_cell(image.name), 1, None, image.a, image.b, image.a - image.b])

@@ -102,8 +102,8 @@ def _seed_weights(num_seeds: int, resamples: int, rng: np.random.Generator) -> n
 def _scores(counts: Counts, weights: np.ndarray) -> np.ndarray:
     """IoU of the resampled sums, (seeds, resamples, 1 + classes), the mean over classes first; nan where undefined."""
     tops, bottoms = (weights @ values.astype(np.float64) for values in (counts.top, counts.bottom))
-    found = np.divide(tops, bottoms, out=np.full_like(tops, np.nan), where=bottoms > 0)
-    return np.concatenate([_known_mean(found, np.ones_like(found), -1)[..., None], found], axis=-1)
+    by_class = np.divide(tops, bottoms, out=np.full_like(tops, np.nan), where=bottoms > 0)
+    return np.concatenate([_known_mean(by_class, np.ones_like(by_class), -1)[..., None], by_class], axis=-1)
 
 
 def _over_seeds(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ def overlap(a: Box, b: Box) -> float:
 def _candidates(point: Point, size: Point) -> list[Placement]:
     x, y = point
     width, height = size
-    found = []
+    placements = []
     for radius in _RADII:
         for step in range(16):
             angle = math.tau * step / 16
@@ -71,8 +71,8 @@ def _candidates(point: Point, size: Point) -> list[Placement]:
             bottom = y + radius * up - height * (1 - up) / 2
             box = (left, bottom, left + width, bottom + height)
             end = (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3]))
-            found.append(Placement(box, (point, end) if math.dist(point, end) > _LEADER_FROM else None))
-    return found
+            placements.append(Placement(box, (point, end) if math.dist(point, end) > _LEADER_FROM else None))
+    return placements
 
 
 def _distance(box: Box, point: Point) -> float:

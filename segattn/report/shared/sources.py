@@ -19,10 +19,10 @@ def record_files(source: Path) -> list[Path]:
     for name in ("study.json", "record.json"):
         if (source / name).is_file():
             return [source / name, *benches]
-    found = sorted(source.glob("*/record.json"))
-    if not found:
+    runs = sorted(source.glob("*/record.json"))
+    if not runs:
         raise ValueError(
             f"{source}: no records found; expected study.json, record.json or <run>/record.json in it"
             " (`segattn study` and `segattn train` write them)"
         )
-    return [*found, *benches]
+    return [*runs, *benches]

@@ -98,13 +98,13 @@ def confusions(study: Study) -> list[Confusion]:
         if is_hard(name):
             chosen += [pair for pair in order if pair[0] == index][:1]
     baseline = study.baseline(study.rows[0])
-    found = []
+    pairs = []
     for label, prediction in sorted(set(chosen), key=lambda pair: (-averages[pair], pair)):
         values = [(share[label][prediction], row.label) for share, row in zip(shares, study.rows, strict=True)]
         of_baseline = next((v for (v, _), row in zip(values, study.rows, strict=True) if row is baseline), None)
         average, hard = averages[label, prediction], is_hard(names[label])
-        found.append(Confusion(names[label], names[prediction], hard, average, of_baseline, min(values), max(values)))
-    return found
+        pairs.append(Confusion(names[label], names[prediction], hard, average, of_baseline, min(values), max(values)))
+    return pairs
 
 
 def _shares(row: Row) -> list[list[float]]:

@@ -54,13 +54,13 @@ def lines(study: Study) -> list[DetailLine]:
 
 
 def _line(row: Row, names: list[tuple[str, str]]) -> DetailLine:
-    found = [run.record.strata for run in row.runs if run.record.strata is not None]
+    recorded = [run.record.strata for run in row.runs if run.record.strata is not None]
     K = len(row.runs[0].record.class_names)
     return DetailLine(
         row=row,
-        boundary=_mean([strata.boundary_mean_iou for strata in found]),
-        strata=[_mean([_values(strata)[name] for strata in found if name in _values(strata)]) for name in names],
-        boundary_iou=[_mean([strata.boundary_iou[index] for strata in found]) for index in range(K)],
+        boundary=_mean([strata.boundary_mean_iou for strata in recorded]),
+        strata=[_mean([_values(strata)[name] for strata in recorded if name in _values(strata)]) for name in names],
+        boundary_iou=[_mean([strata.boundary_iou[index] for strata in recorded]) for index in range(K)],
     )
 
 

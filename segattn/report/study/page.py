@@ -129,12 +129,12 @@ def _details(study: Study) -> dict[str, Any]:
 
 def _costs(study: Study) -> list[dict[str, Any]]:
     """One cost table for each reference size, and one for the networks as trained."""
-    tables_: list[tuple[str, list[tuple[str, Cost]]]] = [
+    sections: list[tuple[str, list[tuple[str, Cost]]]] = [
         (f"At {words.size_text(size)}", [(row.label, row.costs[size]) for row in study.rows if size in row.costs])
         for size in study.sizes
     ]
     trained = [(row.label, row.trained_cost) for row in study.rows if row.trained_cost]
-    tables_.append(("As trained here", [(label, cost) for label, cost in trained if cost]))
+    sections.append(("As trained here", [(label, cost) for label, cost in trained if cost]))
     return [
         {
             "title": title,
@@ -142,6 +142,6 @@ def _costs(study: Study) -> list[dict[str, Any]]:
             "lines": [(label, cost, tables.parts(cost)) for label, cost in lines],
             "digits": 1 if max(cost.network.flops for _, cost in lines) > 1e11 else 3,
         }
-        for title, lines in tables_
+        for title, lines in sections
         if lines
     ]

@@ -82,13 +82,13 @@ def strips(study: Study) -> tuple[list[Strip], int]:
 
 
 def _strip(name: str, shown: list[tuple[str, Run]], disagreement: float | None) -> Strip:
-    found = [(label, run, next(e for e in run.record.examples if e.name == name)) for label, run in shown]
-    _, run, example = found[0]
+    examples = [(label, run, next(e for e in run.record.examples if e.name == name)) for label, run in shown]
+    _, run, example = examples[0]
     tiles = [_tile("image", run, example.image, photograph=True)]
-    with_label = [(run, example.label) for _, run, example in found if example.label is not None]
+    with_label = [(run, example.label) for _, run, example in examples if example.label is not None]
     if with_label:
         tiles.append(_tile("label", *with_label[0], photograph=False))
-    for label, run, example in found:
+    for label, run, example in examples:
         tile = _tile(label, run, example.prediction, photograph=False)
         error, wrong = _error(run, example) if tile.uri else (None, None)
         tiles.append(dataclasses.replace(tile, error=error, wrong=wrong))

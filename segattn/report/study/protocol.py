@@ -34,28 +34,28 @@ def settings(study: Study) -> list[Setting]:
 
 def environments(study: Study) -> list[Setting]:
     """Versions and machines."""
-    found = []
+    by_run = []
     for run in study.runs:
         values = dataclasses.asdict(run.record.environment)
-        found.append((run, {key: _text(value) for key, value in values.items()}))
-    return _merge(found, ())
+        by_run.append((run, {key: _text(value) for key, value in values.items()}))
+    return _merge(by_run, ())
 
 
 def measures(study: Study) -> list[Setting]:
     """How the runs were scored: definition of the metric, inference, images, iterations."""
-    found = []
+    by_run = []
     for run in study.runs:
         record = run.record
         values = {"mIoU": record.scores.definition, "inference": record.scores.inference}
         values |= {"images": str(record.scores.num_images), "iterations": f"{record.iterations:,}"}
         values |= {"ignored label": str(record.ignore_index), "split": f"{record.dataset} {record.split}"}
-        found.append((run, values))
-    return _merge(found, ())
+        by_run.append((run, values))
+    return _merge(by_run, ())
 
 
 def warnings(study: Study) -> list[str]:
     """What makes the rows of the table not quite comparable, in one sentence each."""
-    found = []
+    sentences = []
     for kind, group in [
         ("settings", settings(study)),
         ("scoring", measures(study)),
@@ -63,10 +63,10 @@ def warnings(study: Study) -> list[str]:
     ]:
         keys = [setting.key for setting in group if setting.flagged]
         if keys:
-            found.append(f"The runs differ in {kind}: {', '.join(keys)}. See Protocol.")
+            sentences.append(f"The runs differ in {kind}: {', '.join(keys)}. See Protocol.")
     if len({row.n for row in study.rows}) > 1:
-        found.append("The rows have different numbers of seeds; see column n.")
-    return found
+        sentences.append("The rows have different numbers of seeds; see column n.")
+    return sentences
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -75,22 +75,22 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     >>> flatten({"optimizer": {"lr": 0.01}, "crop": [97, 193]})
     {'optimizer.lr': '0.01', 'crop': '[97, 193]'}
     """
-    found: dict[str, str] = {}
+    flat: dict[str, str] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            found |= flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = _text(value)
-    return found
+            flat[f"{prefix}{key}"] = _text(value)
+    return flat
 
 
 def _merge(values: list[tuple[Run, dict[str, str]]], by_design: tuple[str, ...]) -> list[Setting]:
-    keys = dict.fromkeys(key for _, found in values for key in found)
+    keys = dict.fromkeys(key for _, of_run in values for key in of_run)
     merged = []
     for key in keys:
         holders: dict[str, list[Run]] = {}
-        for run, found in values:
-            holders.setdefault(found.get(key, "(not set)"), []).append(run)
+        for run, of_run in values:
+            holders.setdefault(of_run.get(key, "(not set)"), []).append(run)
         differs = len(holders) > 1
         pairs = [(value, _runs_text(runs) if differs else "") for value, runs in holders.items()]
         merged.append(Setting(key, pairs, differs and not _is_under(key, by_design)))
