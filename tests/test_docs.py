@@ -105,13 +105,13 @@ def test_interlaced_attention_reaches_a_grid_a_block_and_through_both_everything
 
 @pytest.mark.parametrize(("name", "panel"), [("danet", 1), ("flanet", 0), ("reconet", 0), ("emanet", 0)])
 def test_channel_attentions_gather_from_the_pixel_alone_and_depend_on_all(name, panel):
-    found = reach.reach(name)[panel]
-    assert reach.positions(found.gathers) == 1
-    assert reach.positions(found.depends) == SIZE**2
+    part = reach.reach(name)[panel]
+    assert reach.positions(part.gathers) == 1
+    assert reach.positions(part.depends) == SIZE**2
 
 
 def test_reach_agrees_with_differences():
-    found = reach.reach("flanet")[0]
+    part = reach.reach("flanet")[0]
     (panel,) = reach.PANELS["flanet"]
     torch.manual_seed(0)
     module = reach._drawn(panel.make().double().eval())
@@ -123,7 +123,7 @@ def test_reach_agrees_with_differences():
         change = (module(x + moved) - module(x - moved))[:, :, reach.PIXEL[0], reach.PIXEL[1]] / 2e-5
         return change.square().sum().sqrt()
 
-    assert found.depends[3, 11].item() == pytest.approx((norm(3, 11) / norm(*reach.PIXEL)).item(), rel=1e-5)
+    assert part.depends[3, 11].item() == pytest.approx((norm(3, 11) / norm(*reach.PIXEL)).item(), rel=1e-5)
 
 
 # What the figures rest on ----------------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from segattn.demo.explorer import Explorer
 @contextmanager
 def serving(explorer: Explorer, uploads: str, **options: object) -> Iterator[str]:
     """Address of the page; uploads are written into a folder within `uploads`."""
-    given = {"max_side": 128, "source": "Networks of tiny.", **options}
+    arguments = {"max_side": 128, "source": "Networks of tiny.", **options}
     with server.bind("127.0.0.1", 0) as listening:
-        app = server.application(explorer, host="127.0.0.1", uploads=uploads, **given)  # type: ignore[arg-type]
+        app = server.application(explorer, host="127.0.0.1", uploads=uploads, **arguments)  # type: ignore[arg-type]
         running = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

@@ -33,8 +33,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def address(loaded, tmp_path_factory):
-    with serving(Explorer(loaded), str(tmp_path_factory.mktemp("uploads"))) as found:
-        yield found
+    with serving(Explorer(loaded), str(tmp_path_factory.mktemp("uploads"))) as url:
+        yield url
 
 
 @pytest.fixture

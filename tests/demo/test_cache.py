@@ -11,10 +11,10 @@ def kept_after(limit, words):
 
 
 def test_a_value_is_made_once():
-    cache, made = ByteCache(10, size=len), []
+    cache, calls = ByteCache(10, size=len), []
     for _ in range(3):
-        assert cache.get("key", lambda: made.append(1) or "value") == "value"
-    assert made == [1]
+        assert cache.get("key", lambda: calls.append(1) or "value") == "value"
+    assert calls == [1]
 
 
 @pytest.mark.parametrize(

@@ -47,18 +47,18 @@ def test_scale_reaches_every_main_map_and_does_not_change_with_the_chosen_one(ex
 def test_a_cell_is_drawn_over_the_pixels_it_stands_for(explorer):
     (each,) = explorer.see(PICTURE, Points((60, 30)), ["ccnet"])
     result = replace(each.at[0], align_corners=False)
-    found = replace(result.maps["cross"], values=np.arange(60, dtype=np.float32).reshape(6, 10) + 1)
+    cross = replace(result.maps["cross"], values=np.arange(60, dtype=np.float32).reshape(6, 10) + 1)
     norm = drawing.scale_of([result])
-    assert drawing.placed(result, found) == (0, 0, 1, 1)
-    drawn = drawing.over_picture(result, found, norm)
-    np.testing.assert_array_equal(drawn, np.kron(drawing.coloured(found.values, norm), np.ones((8, 8, 1), np.uint8)))
+    assert drawing.placed(result, cross) == (0, 0, 1, 1)
+    drawn = drawing.over_picture(result, cross, norm)
+    np.testing.assert_array_equal(drawn, np.kron(drawing.coloured(cross.values, norm), np.ones((8, 8, 1), np.uint8)))
 
 
 def test_outer_cells_lie_on_outer_pixels_where_corners_are_aligned(explorer):
     (each,) = explorer.see(PICTURE, Points((60, 30)), ["ccnet"])
     result = replace(each.at[0], align_corners=True)
-    found = replace(result.maps["cross"], values=np.ones((6, 10), np.float32))
-    left, top, width, height = drawing.placed(result, found)
+    cross = replace(result.maps["cross"], values=np.ones((6, 10), np.float32))
+    left, top, width, height = drawing.placed(result, cross)
     assert (left + 0.5 * width / 10) * 80 == pytest.approx(0.5)  # centre of the first cell, in pixels
     assert (left + 9.5 * width / 10) * 80 == pytest.approx(79.5)
     assert (top + 0.5 * height / 6) * 48 == pytest.approx(0.5)
@@ -84,9 +84,9 @@ def test_pictures_of_the_page_are_the_maps_colours(explorer):
     (each,) = explorer.see(PICTURE, Points((60, 30)), ["ccnet"])
     page = cards.results([each], PICTURE)
     encoded = re.search(r'src="data:image/png;base64,([^"]+)"[^>]*alt="ccnet, cross, pixel 1"', page)[1]
-    found, norm = each.at[0].maps["cross"], drawing.scale_of(each.at)
+    cross, norm = each.at[0].maps["cross"], drawing.scale_of(each.at)
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
-        np.testing.assert_array_equal(np.asarray(image), drawing.coloured(found.values, norm))
+        np.testing.assert_array_equal(np.asarray(image), drawing.coloured(cross.values, norm))
     encoded = re.search(r'src="data:image/png;base64,([^"]+)" alt="ccnet, prediction"', page)[1]
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), drawing.labelled(each.at[0]))

@@ -18,8 +18,8 @@ def test_what_is_seen_is_what_attention_maps_says(explorer):
         for at, pixel in zip(each.at, [(60, 30), (7, 5)], strict=True):
             alone = segattn.attention_maps(each.network.model, PICTURE.image, pixel)
             assert (at.class_name, at.confidence, at.main) == (alone.class_name, alone.confidence, alone.main)
-            for name, found in alone.maps.items():
-                np.testing.assert_array_equal(at.maps[name].values, found.values)
+            for name, expected in alone.maps.items():
+                np.testing.assert_array_equal(at.maps[name].values, expected.values)
 
 
 def test_a_network_without_maps_still_answers(explorer):
@@ -111,9 +111,9 @@ def test_choice_of_networks_is_checked(explorer, names, message):
 def test_maps_of_a_click_come_from_features_that_are_kept(explorer, monkeypatch):
     list(explorer.prepare(PICTURE, ["ccnet"]))
     (kept,) = [explorer.looks.get(key, list) for key in explorer.looks]
-    given = []
-    monkeypatch.setattr(Head, "attention_maps", lambda self, features, pixel: given.append(features) or {})
+    received = []
+    monkeypatch.setattr(Head, "attention_maps", lambda self, features, pixel: received.append(features) or {})
     explorer.see(PICTURE, Points((0, 0)), ["ccnet"])
-    assert all(a is b for a, b in zip(given[0], kept.features, strict=True))
+    assert all(a is b for a, b in zip(received[0], kept.features, strict=True))
     assert not any(feature.requires_grad for feature in kept.features)
     assert torch.is_grad_enabled()

@@ -27,11 +27,11 @@ def test_without_a_study_every_head_is_there_and_untrained(monkeypatch):
     quick = experiments.load("quick")
     small = replace(quick, model=replace(quick.model, head_options={"channels": 8}, backbone_options={"width": 8}))
     monkeypatch.setattr(networks.experiments, "load", lambda name: {"quick": small}[name])
-    found = networks.untrained("cpu")
-    assert [network.name for network in found] == heads.names()
-    assert not any(network.trained or network.model.training for network in found)
-    assert {len(network.class_names) for network in found} == {19}
-    assert all(isinstance(network.described, Model) for network in found)
+    every_head = networks.untrained("cpu")
+    assert [network.name for network in every_head] == heads.names()
+    assert not any(network.trained or network.model.training for network in every_head)
+    assert {len(network.class_names) for network in every_head} == {19}
+    assert all(isinstance(network.described, Model) for network in every_head)
 
 
 def test_trained_networks_say_what_they_are(loaded):

@@ -75,8 +75,8 @@ def said(page, body):
 
 
 def event(config, name):
-    (found,) = [each for each in config["dependencies"] if any(at[1] == name for at in each["targets"])]
-    return found
+    (dependency,) = [each for each in config["dependencies"] if any(at[1] == name for at in each["targets"])]
+    return dependency
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def event(config, name):
 def test_no_file_of_this_computer_is_read_as_an_upload(page, uploads, path, tmp_path_factory):
     photo = uploads.parent / "photo.png"
     Image.new("RGB", (64, 64)).save(photo)
-    given = path.format(photo=photo, uploads=uploads) if isinstance(path, str) else path
-    heard = said(page, {"event_data": {"taken": given, "name": "a.png"}})
+    taken = path.format(photo=photo, uploads=uploads) if isinstance(path, str) else path
+    heard = said(page, {"event_data": {"taken": taken, "name": "a.png"}})
     assert "a.png: was not uploaded" in heard
     assert photo.exists()
     assert "Traceback" not in heard

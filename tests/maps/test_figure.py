@@ -16,7 +16,7 @@ from segattn.maps.types import AttentionMap
 def fabricated(name="ccnet", size=(24, 40), grid=(3, 5), maps=None, **changes):
     rng = np.random.default_rng(0)
     maps = maps or {"affinity": AttentionMap("affinity", "positions", rng.random(grid, np.float32))}
-    made = AttentionMaps(
+    plain = AttentionMaps(
         name=name,
         image=np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8),
         pixel=(11, 7),
@@ -32,7 +32,7 @@ def fabricated(name="ccnet", size=(24, 40), grid=(3, 5), maps=None, **changes):
         palette=((128, 64, 128), (70, 130, 180), (220, 20, 60)),
         align_corners=False,
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(plain, **changes)
 
 
 def words(figure):

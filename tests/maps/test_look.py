@@ -35,19 +35,19 @@ def street(height=72, width=104):
 @pytest.mark.parametrize("mode", ["faithful", "controlled"])
 @pytest.mark.parametrize("head", ATTENDING)
 def test_every_head_gives_maps_of_the_shapes_of_their_kinds(head, mode):
-    found = segattn.attention_maps(network(head, mode=mode), street(), (60, 30))
-    assert found.name == head
-    assert found.main in found.maps
+    result = segattn.attention_maps(network(head, mode=mode), street(), (60, 30))
+    assert result.name == head
+    assert result.main in result.maps
     shapes = {"positions": (9, 13), "half_grid": (5, 7), "channels": (16, 16), "bases": (64,)}
-    for each in found.maps.values():
+    for each in result.maps.values():
         assert each.values.shape == shapes[each.kind]
         assert each.values.dtype == np.float32
 
 
 def test_kinds_are_told_apart_where_the_shapes_are_alike():
     """16 x 16 positions and 16 channels: only the head knows which is which."""
-    found = segattn.attention_maps(network("danet"), street(128, 128), (60, 30))
-    assert {name: each.kind for name, each in found.maps.items()} == {
+    result = segattn.attention_maps(network("danet"), street(128, 128), (60, 30))
+    assert {name: each.kind for name, each in result.maps.items()} == {
         "position": "positions", "channel": "positions", "channel_affinity": "channels",
     }  # fmt: skip
 
@@ -56,13 +56,13 @@ def test_maps_are_those_of_the_head_at_the_position_and_the_backbone_runs_once()
     model, image = network(), street()
     runs = []
     model.backbone.register_forward_hook(lambda *_: runs.append(1))
-    found = segattn.attention_maps(model, image, pixel=(60, 30))  # column 60 // 8, row 30 // 8
+    result = segattn.attention_maps(model, image, pixel=(60, 30))  # column 60 // 8, row 30 // 8
     assert len(runs) == 1
-    assert found.position == (3, 7)
+    assert result.position == (3, 7)
     with torch.no_grad():
         expected = model.head.attention_maps(model.backbone(to_tensor(image)[None]), (3, 7))
     for name, map in expected.items():
-        np.testing.assert_allclose(found.maps[name].values, map[0], rtol=1e-6)
+        np.testing.assert_allclose(result.maps[name].values, map[0], rtol=1e-6)
 
 
 def test_prediction_and_confidence_are_the_models_own():
@@ -70,12 +70,12 @@ def test_prediction_and_confidence_are_the_models_own():
     with torch.no_grad():
         torch.nn.init.normal_(model.head.sandwich.classify.conv.weight)  # several classes
         probabilities = model(to_tensor(image)[None])[0].softmax(0)
-    found = segattn.attention_maps(model, image, (60, 30))
-    assert np.array_equal(found.prediction, probabilities.argmax(0))
-    assert len(np.unique(found.prediction)) > 1
-    assert found.class_index == probabilities[:, 30, 60].argmax()
-    assert found.confidence == pytest.approx(float(probabilities[:, 30, 60].max()), rel=1e-6)
-    assert found.class_name == f"class {found.class_index}"
+    result = segattn.attention_maps(model, image, (60, 30))
+    assert np.array_equal(result.prediction, probabilities.argmax(0))
+    assert len(np.unique(result.prediction)) > 1
+    assert result.class_index == probabilities[:, 30, 60].argmax()
+    assert result.confidence == pytest.approx(float(probabilities[:, 30, 60].max()), rel=1e-6)
+    assert result.class_name == f"class {result.class_index}"
 
 
 class Largest(TorchDispatchMode):
@@ -84,11 +84,11 @@ class Largest(TorchDispatchMode):
     bytes = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(made):
+        outputs = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(outputs):
             if isinstance(leaf, torch.Tensor):
                 self.bytes = max(self.bytes, leaf.untyped_storage().nbytes())
-        return made
+        return outputs
 
 
 @pytest.mark.parametrize("mode", ["faithful", "controlled"])
@@ -106,7 +106,7 @@ def test_no_tensor_of_all_pairs_is_made_for_one_pixel(head, mode):
 def test_image_may_be_a_file_a_picture_an_array_or_a_tensor(kind, tmp_path):
     image = street()
     Image.fromarray(image).save(tmp_path / "street.png")
-    given = {
+    picture = {
         "path": tmp_path / "street.png",
         "string": str(tmp_path / "street.png"),
         "pil": Image.fromarray(image),
@@ -114,22 +114,22 @@ def test_image_may_be_a_file_a_picture_an_array_or_a_tensor(kind, tmp_path):
         "tensor": to_tensor(image),
         "batch of one": to_tensor(image)[None],
     }[kind]
-    found = segattn.attention_maps(network(), given, (60, 30))
-    assert np.array_equal(found.image, image)
+    result = segattn.attention_maps(network(), picture, (60, 30))
+    assert np.array_equal(result.image, image)
 
 
 def test_orientation_of_a_photo_is_respected(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter to the right
     Image.fromarray(street()).save(tmp_path / "turned.jpg", exif=exif, quality=95)
-    for given in (tmp_path / "turned.jpg", Image.open(tmp_path / "turned.jpg")):
-        assert segattn.attention_maps(network(), given, (60, 90)).image.shape == (104, 72, 3)
+    for picture in (tmp_path / "turned.jpg", Image.open(tmp_path / "turned.jpg")):
+        assert segattn.attention_maps(network(), picture, (60, 90)).image.shape == (104, 72, 3)
 
 
 def test_max_side_scales_the_image_and_the_pixel_with_it():
-    found = segattn.attention_maps(network(), street(), (103, 35), max_side=52)
-    assert found.image.shape == (36, 52, 3)
-    assert (found.pixel, found.spot) == ((103, 35), (51, 17))
+    result = segattn.attention_maps(network(), street(), (103, 35), max_side=52)
+    assert result.image.shape == (36, 52, 3)
+    assert (result.pixel, result.spot) == ((103, 35), (51, 17))
     assert segattn.attention_maps(network(), street(), (103, 35), max_side=104).spot == (103, 35)
 
 
@@ -185,12 +185,12 @@ def test_map_of_an_undeclared_shape_is_refused_with_advice():
 
 
 def test_it_draws_itself_in_a_notebook():
-    found = segattn.attention_maps(network(), street(), (60, 30))
-    data, size = found._repr_png_()
+    result = segattn.attention_maps(network(), street(), (60, 30))
+    data, size = result._repr_png_()
     assert data.startswith(b"\x89PNG")
     assert set(size) == {"width", "height"}
-    assert repr(found).startswith("<ccnet at (60, 30): class ")
-    assert "cross 9x13, composed 9x13" in repr(found)
+    assert repr(result).startswith("<ccnet at (60, 30): class ")
+    assert "cross 9x13, composed 9x13" in repr(result)
 
 
 def test_public_names_stay_what_they_are_after_their_modules_are_imported():
@@ -205,14 +205,14 @@ def test_one_look_serves_every_pixel_as_a_pass_for_each_would(head, monkeypatch)
     seen = look(model, street(), max_side=80)
     assert seen.num_bytes > 4 * sum(feature.numel() for feature in seen.features)
     monkeypatch.setattr(model.backbone, "forward", None)  # it has run
-    found = [seen.at(pixel) for pixel in [(0, 0), (103, 71), (60, 30)]]
+    results = [seen.at(pixel) for pixel in [(0, 0), (103, 71), (60, 30)]]
     monkeypatch.undo()
     if head == "fcn":
-        assert [each.maps for each in found] == [{}, {}, {}]
+        assert [each.maps for each in results] == [{}, {}, {}]
         with pytest.raises(ValueError, match="fcn has no attention maps to draw"):
-            found[0].figure()
+            results[0].figure()
         return
-    for each in found:
+    for each in results:
         alone = segattn.attention_maps(model, street(), each.pixel, max_side=80)
         assert (each.spot, each.position, each.main) == (alone.spot, alone.position, alone.main)
         assert (each.class_index, each.confidence) == (alone.class_index, alone.confidence)

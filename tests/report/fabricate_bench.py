@@ -13,12 +13,12 @@ MEBIBYTE = 2**20
 
 def case(head: str = "ccnet", **changes: object) -> Case:
     """A mechanism on 97x97."""
-    made = Case(
+    plain = Case(
         head=head, mode="faithful", part="mechanism", phase="inference", implementation="auto", backbone="resnet101",
         output_stride=8, num_classes=19, input_size=(769, 769), map_size=(97, 97), batch=1, dtype="fp32", channels_last=False,
         compile=False,
     )  # fmt: skip
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
 def result(
@@ -47,12 +47,12 @@ def record(results: list[Result], **changes: object) -> BenchRecord:
             bandwidth=2e10, bandwidth_best=2.2e10,
         )
     ]  # fmt: skip
-    made = BenchRecord(
+    plain = BenchRecord(
         suite="bench", command="segattn bench", environment=fabricate.ENVIRONMENT, results=results, limits=limits, rounds=3,
         warmup=1, seed=0, seconds=17.0, created="2026-01-02T03:04:05+00:00",
         head_facts={result.case.head: fabricate.facts(result.case.head) for result in results},
     )  # fmt: skip
-    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
 
 
 def comparison() -> BenchRecord:

@@ -32,12 +32,12 @@ def test_left_of_the_ridge_the_bandwidth_is_the_roof():
 
 
 def test_ratios_are_to_the_reference_of_the_same_case():
-    found = lines(fabricate_bench.comparison())
-    assert found["ccnet", "fast"].time_ratio == pytest.approx(2)
-    assert found["ccnet", "fast"].memory_ratio == pytest.approx(1 / 4)
-    assert found["reconet", "fast"].time_ratio == pytest.approx(8)
-    assert found["ccnet", "reference"].time_ratio is None
-    assert found["danet", "fast"].time_ratio is None
+    by_case = lines(fabricate_bench.comparison())
+    assert by_case["ccnet", "fast"].time_ratio == pytest.approx(2)
+    assert by_case["ccnet", "fast"].memory_ratio == pytest.approx(1 / 4)
+    assert by_case["reconet", "fast"].time_ratio == pytest.approx(8)
+    assert by_case["ccnet", "reference"].time_ratio is None
+    assert by_case["danet", "fast"].time_ratio is None
 
 
 def test_a_reference_in_another_arithmetic_is_not_compared_with():
@@ -50,9 +50,9 @@ def test_a_reference_in_another_arithmetic_is_not_compared_with():
 
 def test_groups_are_what_can_be_compared():
     results = [fabricate_bench.result(head, batch=batch) for batch in (1, 2) for head in ("ccnet", "danet")]
-    found = groups.groups(fabricate_bench.record(results))
-    assert [[line.case.head for line in group.lines] for group in found] == [["ccnet", "danet"]] * 2
-    assert found[1].title.startswith("mechanism, inference, map 97x97 (769x769 pixels), batch 2, fp32")
+    both = groups.groups(fabricate_bench.record(results))
+    assert [[line.case.head for line in group.lines] for group in both] == [["ccnet", "danet"]] * 2
+    assert both[1].title.startswith("mechanism, inference, map 97x97 (769x769 pixels), batch 2, fp32")
 
 
 def test_hours_of_the_studys_schedule():
@@ -60,9 +60,9 @@ def test_hours_of_the_studys_schedule():
     step = {"part": "network", "phase": "training", "batch": 8}
     results = [fabricate_bench.result(head, ms=ms, **step) for head, ms in (("fcn", 450), ("danet", 900))]
     results += [fabricate_bench.result(part="network"), fabricate_bench.result(phase="training")]
-    found = tables.schedules(fabricate_bench.record(results))
-    assert found == ["80,000 such steps (batch 8, fp32), without loading data, in hours: fcn 10.0, danet 20.0."]
-    assert found[0] in tables.notes(fabricate_bench.record(results))
+    sentences = tables.schedules(fabricate_bench.record(results))
+    assert sentences == ["80,000 such steps (batch 8, fp32), without loading data, in hours: fcn 10.0, danet 20.0."]
+    assert sentences[0] in tables.notes(fabricate_bench.record(results))
 
 
 def test_only_bench_records_are_bench_records(tmp_path):

@@ -17,19 +17,19 @@ def curve(head, values, quantity="time", positions=(100, 200, 400)):
 
 
 def test_exponents_are_those_of_the_powers():
-    found = {(one.head, one.quantity): one for one in curves(fabricate_bench.sweep())}
+    curve_of = {(one.head, one.quantity): one for one in curves(fabricate_bench.sweep())}
     expected = {"non_local": (2, 2), "ccnet": (1.5, 1.5), "flanet": (1, 0.5)}
     for head, (time, memory) in expected.items():
-        assert found[head, "time"].exponent == pytest.approx(time)
-        assert found[head, "memory"].exponent == pytest.approx(memory, rel=1e-5)  # whole bytes
-        assert found[head, "time"].counted == pytest.approx(time, rel=1e-4)
-        assert (found[head, "time"].leading, found[head, "memory"].leading) == expected[head]
+        assert curve_of[head, "time"].exponent == pytest.approx(time)
+        assert curve_of[head, "memory"].exponent == pytest.approx(memory, rel=1e-5)  # whole bytes
+        assert curve_of[head, "time"].counted == pytest.approx(time, rel=1e-4)
+        assert (curve_of[head, "time"].leading, curve_of[head, "memory"].leading) == expected[head]
 
 
 def test_exponent_is_fitted_over_the_larger_half_only():
     sides = (3, 5, 7, 9, 17, 33, 65, 129)
-    (found,) = [c for c in curves(fabricate_bench.sweep(sides)) if (c.head, c.quantity) == ("non_local", "time")]
-    flat_start = Curve("a", "a", "", "time", found.positions, (1.0,) * 4 + found.values[4:], found.flops)
+    (time,) = [c for c in curves(fabricate_bench.sweep(sides)) if (c.head, c.quantity) == ("non_local", "time")]
+    flat_start = Curve("a", "a", "", "time", time.positions, (1.0,) * 4 + time.values[4:], time.flops)
     assert flat_start.fitted_sizes == tuple(side**2 for side in sides[4:])
     assert flat_start.exponent == pytest.approx(2)
 
@@ -41,21 +41,23 @@ def test_slope_of_least_squares_by_hand():
 
 
 def test_crossings_are_where_the_powers_cross():
-    found = {(c.first, c.quantity): c for q in ("time", "memory") for c in crossings(
+    crossing_of = {(c.first, c.quantity): c for q in ("time", "memory") for c in crossings(
         [one for one in curves(fabricate_bench.sweep()) if one.quantity == q])}  # fmt: skip
-    assert found["ccnet", "time"].positions == pytest.approx(1000)
-    assert found["ccnet", "time"].value == pytest.approx(1)
-    assert found["flanet", "memory"].positions == pytest.approx(4000, rel=1e-5)  # 8 sqrt(n) = n^2 at n = 4 thousand
-    assert found["flanet", "time"].positions == pytest.approx(3000)
+    assert crossing_of["ccnet", "time"].positions == pytest.approx(1000)
+    assert crossing_of["ccnet", "time"].value == pytest.approx(1)
+    assert crossing_of["flanet", "memory"].positions == pytest.approx(
+        4000, rel=1e-5
+    )  # 8 sqrt(n) = n^2 at n = 4 thousand
+    assert crossing_of["flanet", "time"].positions == pytest.approx(3000)
 
 
 def test_a_crossing_says_who_is_cheaper_on_which_side():
-    (found,) = crossings([curve("ccnet", (2, 4, 8)), curve("non_local", (1, 4.5, 16))])
+    (crossing,) = crossings([curve("ccnet", (2, 4, 8)), curve("non_local", (1, 4.5, 16))])
     assert (
-        found.words
-        == f"non_local takes less time than ccnet below a map of about {found.side}x{found.side}, ccnet above"
+        crossing.words
+        == f"non_local takes less time than ccnet below a map of about {crossing.side}x{crossing.side}, ccnet above"
     )
-    assert 10 < found.side < math.sqrt(200)
+    assert 10 < crossing.side < math.sqrt(200)
 
 
 def test_pairs_that_do_not_cross_say_who_is_cheaper_throughout():

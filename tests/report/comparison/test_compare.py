@@ -120,9 +120,9 @@ def test_a_class_of_few_images_gets_no_interval(tmp_path):
         fabricate.run(head, seed, tmp_path / head)
         path = tmp_path / head / "per_image.npz"
         with np.load(path) as arrays:
-            found = dict(arrays)
-        found["confusion"][9:, 16] = 0
-        np.savez(path, **found)
+            counts = dict(arrays)
+        counts["confusion"][9:, 16] = 0
+        np.savez(path, **counts)
     train = compared(tmp_path, "ccnet", "fcn", resamples=200).classes[16]
     assert (train.num_images, train.p, tables.mark(train)) == (9, None, "few")
     assert tables.cells(train)[4] == "–"

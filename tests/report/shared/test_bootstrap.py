@@ -13,12 +13,12 @@ def simulated(rng, quality, images, classes=3, pixels=400):
     """Label counts and right predictions of networks on the same images: images differ, networks share what is hard."""
     labelled = rng.integers(1, pixels, (images, classes))
     hardness = rng.normal(0, 0.1, (images, classes))
-    found = []
+    networks = []
     for mean in quality:
         rate = np.clip(mean + hardness + rng.normal(0, 0.05, hardness.shape), 0, 1)
         right = rng.binomial(labelled, rate)
-        found.append(Counts(right[None], (labelled + rng.poisson(3, labelled.shape))[None]))
-    return found
+        networks.append(Counts(right[None], (labelled + rng.poisson(3, labelled.shape))[None]))
+    return networks
 
 
 def everywhere(counts):
@@ -30,7 +30,7 @@ def difference_by_loop(a, b, resamples, seed):
     rng = np.random.default_rng(seed)
     n, K = a.top.shape[1:]
     draws = rng.integers(0, n, (resamples, n))
-    found = []
+    differences = []
     for draw in draws:
         means = []
         for counts in (a, b):
@@ -39,8 +39,8 @@ def difference_by_loop(a, b, resamples, seed):
                 top += counts.top[0, image]
                 bottom += counts.bottom[0, image]
             means.append(np.mean([t / u for t, u in zip(top, bottom, strict=True) if u > 0]))
-        found.append(means[0] - means[1])
-    return np.percentile(found, [2.5, 97.5])
+        differences.append(means[0] - means[1])
+    return np.percentile(differences, [2.5, 97.5])
 
 
 def test_interval_is_that_of_a_slow_loop():
@@ -61,8 +61,8 @@ def test_value_is_the_difference_of_the_data_sets_scores():
 
 def test_a_network_does_not_differ_from_itself():
     (a,) = simulated(np.random.default_rng(3), [0.7], images=17)
-    for found in bootstrap.difference(a, a, everywhere(a)):
-        assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+    for difference in bootstrap.difference(a, a, everywhere(a)):
+        assert (difference.value, difference.low, difference.high, difference.p) == (0, 0, 0, 1)
 
 
 def test_a_known_shift_is_found_and_its_sign_turns():
@@ -80,8 +80,8 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     covered = rejected = 0
     for trial in range(300):
         a, b = simulated(np.random.default_rng([6, trial]), [0.72, 0.70], images=50)
-        found = bootstrap.difference(a, b, everywhere(a), resamples=500)[0]
-        covered += found.low <= shift <= found.high
+        difference = bootstrap.difference(a, b, everywhere(a), resamples=500)[0]
+        covered += difference.low <= shift <= difference.high
         a, b = simulated(np.random.default_rng([7, trial]), [0.7, 0.7], images=50)
         rejected += bootstrap.difference(a, b, everywhere(a), resamples=500)[0].p < 0.05
     assert 0.90 <= covered / 300 <= 0.98  # 95 % up to three standard errors of 300 trials, and a little for few images
@@ -119,13 +119,13 @@ def test_seed_noise_has_the_variance_of_a_mean_over_seeds():
 
 def test_too_few_images_give_a_value_only():
     a, b = simulated(np.random.default_rng(12), [0.7, 0.6], images=9)
-    assert {found.p for found in bootstrap.difference(a, b, everywhere(a))} == {None}
+    assert {difference.p for difference in bootstrap.difference(a, b, everywhere(a))} == {None}
     a, b = simulated(np.random.default_rng(12), [0.7, 0.6], images=20)
     occurs = everywhere(a)
     occurs[9:, 1] = False
     mean, *classes = bootstrap.difference(a, b, occurs)
     assert mean.p is not None
-    assert [found.low is None for found in classes] == [False, True, False]
+    assert [difference.low is None for difference in classes] == [False, True, False]
 
 
 def test_a_class_without_a_score_has_no_difference():
@@ -149,17 +149,17 @@ def test_ten_thousand_resamples_of_500_images_take_seconds_at_most():
 def test_with_seeds_the_interval_covers_the_truth_where_one_seed_does_not():
     def networks(rng):
         """Two networks, three seeds each, of which none is as good as the next."""
-        found = simulated(rng, np.concatenate([0.70 + rng.normal(0, 0.015, 3), 0.70 + rng.normal(0, 0.015, 3)]), 50)
-        for group in (found[:3], found[3:]):
+        seeds = simulated(rng, np.concatenate([0.70 + rng.normal(0, 0.015, 3), 0.70 + rng.normal(0, 0.015, 3)]), 50)
+        for group in (seeds[:3], seeds[3:]):
             yield Counts(np.concatenate([c.top for c in group]), np.concatenate([c.bottom for c in group]))
 
     with_seeds = with_one = 0
     for trial in range(200):
         a, b = networks(np.random.default_rng([15, trial]))
-        found = bootstrap.difference(a, b, everywhere(a), resamples=400)[0]
-        with_seeds += found.low <= 0 <= found.high
+        difference = bootstrap.difference(a, b, everywhere(a), resamples=400)[0]
+        with_seeds += difference.low <= 0 <= difference.high
         first = [Counts(counts.top[:1], counts.bottom[:1]) for counts in (a, b)]
-        found = bootstrap.difference(*first, everywhere(a), resamples=400)[0]
-        with_one += found.low <= 0 <= found.high
+        difference = bootstrap.difference(*first, everywhere(a), resamples=400)[0]
+        with_one += difference.low <= 0 <= difference.high
     assert 0.90 <= with_seeds / 200 <= 1
     assert with_one / 200 < 0.7

@@ -17,17 +17,17 @@ def counts_of(confusion):
 
 
 def test_mean_iou_of_an_image_is_over_the_classes_labelled_in_it():
-    found = counts_of([[[6, 2], [0, 0]], [[3, 1], [2, 4]], [[0, 0], [0, 0]]]).mean_iou()
-    np.testing.assert_allclose(found, [6 / 8, (3 / 6 + 4 / 7) / 2, np.nan])
+    values = counts_of([[[6, 2], [0, 0]], [[3, 1], [2, 4]], [[0, 0], [0, 0]]]).mean_iou()
+    np.testing.assert_allclose(values, [6 / 8, (3 / 6 + 4 / 7) / 2, np.nan])
 
 
 def test_recorded_counts_add_up_to_the_recorded_scores(tmp_path):
     record = fabricate.run("ccnet", 0, tmp_path)
-    found = images.read(tmp_path, "per_image.npz", 19)
-    assert len(found.names) == 53
-    assert found.right.sum(0).tolist() == np.diagonal(record.scores.confusion).tolist()
-    assert found.labelled.sum(0).tolist() == np.sum(record.scores.confusion, 1).tolist()
-    assert found.predicted.sum(0).tolist() == np.sum(record.scores.confusion, 0).tolist()
+    counts = images.read(tmp_path, "per_image.npz", 19)
+    assert len(counts.names) == 53
+    assert counts.right.sum(0).tolist() == np.diagonal(record.scores.confusion).tolist()
+    assert counts.labelled.sum(0).tolist() == np.sum(record.scores.confusion, 1).tolist()
+    assert counts.predicted.sum(0).tolist() == np.sum(record.scores.confusion, 0).tolist()
 
 
 @pytest.mark.parametrize(

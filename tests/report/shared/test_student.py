@@ -30,11 +30,11 @@ def test_one_value_has_neither_spread_nor_interval():
 
 def test_welch_by_hand():
     # means 3 and 6, variances 1 and 4 over 3: error^2 = 5/3, t = -3 / 1.29099, df = (5/3)^2 / ((1/9 + 16/9) / 2) = 2.9412
-    found = student.difference([2, 3, 4], [4, 6, 8])
-    assert found.value == -3
-    assert found.high - found.low == pytest.approx(2 * student.quantile(0.975, 50 / 17) * math.sqrt(5 / 3))
-    assert found.p == pytest.approx(2 * student.distribution(-3 / math.sqrt(5 / 3), 50 / 17))
-    assert 0.10 < found.p < 0.11  # t tables: 2.353 at 0.10 for df = 3
+    difference = student.difference([2, 3, 4], [4, 6, 8])
+    assert difference.value == -3
+    assert difference.high - difference.low == pytest.approx(2 * student.quantile(0.975, 50 / 17) * math.sqrt(5 / 3))
+    assert difference.p == pytest.approx(2 * student.distribution(-3 / math.sqrt(5 / 3), 50 / 17))
+    assert 0.10 < difference.p < 0.11  # t tables: 2.353 at 0.10 for df = 3
 
 
 def test_equal_runs_do_not_divide_by_zero():

@@ -19,9 +19,9 @@ HEADS = ["fcn", "ccnet", "danet"]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A study of three heads with a bench record of two of them in its folder."""
-    made = fabricate.study(tmp_path_factory.mktemp("measured"), HEADS, seeds=1)
-    records.write(fabricate_bench.networks(["ccnet", "danet"]), made / "bench.json")
-    return made
+    study = fabricate.study(tmp_path_factory.mktemp("measured"), HEADS, seeds=1)
+    records.write(fabricate_bench.networks(["ccnet", "danet"]), study / "bench.json")
+    return study
 
 
 def test_a_record_in_the_folder_is_taken_along(folder):
@@ -29,17 +29,17 @@ def test_a_record_in_the_folder_is_taken_along(folder):
 
 
 def test_a_record_can_be_named_beside_the_study(tmp_path):
-    made = fabricate.study(tmp_path / "study", HEADS, seeds=1)
+    study = fabricate.study(tmp_path / "study", HEADS, seeds=1)
     bench = records.write(fabricate_bench.networks(HEADS), tmp_path / "mine.json")
-    assert report.load([made]).bench_columns is None
-    assert report.load([made, bench]).bench_columns.latency_ms(("danet", "faithful")) == 120
+    assert report.load([study]).bench_columns is None
+    assert report.load([study, bench]).bench_columns.latency_ms(("danet", "faithful")) == 120
 
 
 def test_columns_have_figures_and_dashes(folder):
     study = report.load(folder)
     column = tables.headings(study).index("Network latency ms")
-    found = {row.label: tables.cells(study, row)[column : column + 2] for row in study.rows}
-    assert found == {"ccnet": ["100", "1,000"], "danet": ["110", "990"], "fcn": ["–", "–"]}
+    columns = {row.label: tables.cells(study, row)[column : column + 2] for row in study.rows}
+    assert columns == {"ccnet": ["100", "1,000"], "danet": ["110", "990"], "fcn": ["–", "–"]}
 
 
 def test_without_measurements_there_are_no_columns(tmp_path):
@@ -72,9 +72,9 @@ def test_accuracy_against_latency_names_only_what_was_measured(folder):
 
 
 def test_one_measured_network_is_no_figure(tmp_path):
-    made = fabricate.study(tmp_path, HEADS, seeds=1)
-    records.write(fabricate_bench.networks(["danet"]), made / "bench.json")
-    assert "accuracy_latency" not in {figure.name for figure in figures.draw(report.load(made))}
+    study = fabricate.study(tmp_path, HEADS, seeds=1)
+    records.write(fabricate_bench.networks(["danet"]), study / "bench.json")
+    assert "accuracy_latency" not in {figure.name for figure in figures.draw(report.load(study))}
 
 
 def networks(changes, **more):
@@ -87,20 +87,20 @@ def networks(changes, **more):
     "changes", [{"part": "head"}, {"input_size": (513, 513)}, {"backbone": "resnet18"}, {"batch": 8}, {"dtype": "bf16"}]
 )
 def test_the_setting_that_says_more_is_chosen(tmp_path, changes):
-    made = fabricate.study(tmp_path, ["ccnet", "fcn"], seeds=1)
-    records.write(networks(changes), made / "bench-a.json")
-    records.write(networks({}), made / "bench-b.json")
-    assert "network, inference, 769x769 pixels, batch 1, fp32" in report.load(made).bench_columns.title
-    assert "resnet101" in report.load(made).bench_columns.title
+    study = fabricate.study(tmp_path, ["ccnet", "fcn"], seeds=1)
+    records.write(networks(changes), study / "bench-a.json")
+    records.write(networks({}), study / "bench-b.json")
+    assert "network, inference, 769x769 pixels, batch 1, fp32" in report.load(study).bench_columns.title
+    assert "resnet101" in report.load(study).bench_columns.title
 
 
 def test_training_steps_are_not_latencies(tmp_path):
-    made = fabricate.study(tmp_path, ["ccnet", "fcn"], seeds=1)
-    records.write(networks({"phase": "training"}), made / "bench.json")
-    assert report.load(made).bench_columns is None
+    study = fabricate.study(tmp_path, ["ccnet", "fcn"], seeds=1)
+    records.write(networks({"phase": "training"}), study / "bench.json")
+    assert report.load(study).bench_columns is None
 
 
 def test_the_fast_form_stands_before_the_reference(tmp_path):
-    made = fabricate.study(tmp_path, ["ccnet", "reconet"], seeds=1)
-    records.write(fabricate_bench.comparison(), made / "bench.json")
-    assert report.load(made).bench_columns.latency_ms(("reconet", "faithful")) == 50
+    study = fabricate.study(tmp_path, ["ccnet", "reconet"], seeds=1)
+    records.write(fabricate_bench.comparison(), study / "bench.json")
+    assert report.load(study).bench_columns.latency_ms(("reconet", "faithful")) == 50
