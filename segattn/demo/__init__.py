@@ -1,5 +1,10 @@
 """The explorer of `segattn demo`: click a pixel, see where every network looks.
 
-`networks` finds and loads them, `pictures` reads what is uploaded, `explorer` computes and remembers, `drawing` makes colours,
-`cards` and `figure` the page's results and their PNG, `page` the layout (Gradio), `server` what is bound and what is let in.
+networks.py   finds and loads the networks
+pictures.py   reads examples and uploads
+explorer.py   runs the networks and keeps their features, in cache.py
+drawing.py    colours
+cards.py      the page's results, and figure.py the same as a PNG
+page.py       the layout, in Gradio
+server.py     the address that is served, and guard.py which requests are answered
 """

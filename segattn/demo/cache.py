@@ -1,4 +1,4 @@
-"""A cache bounded by bytes that forgets what was used longest ago."""
+"""A least-recently-used cache that is bounded by bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 class ByteCache(Generic[Value]):
-    """Values by key, together at most `limit` bytes large; a larger one is made each time and not kept.
+    """Values by key, together at most `limit` bytes; a value that is larger is computed each time and not kept.
 
     >>> cache = ByteCache(10, size=len)
     >>> [cache.get(word, word.upper) for word in ("seven77", "two", "seven77", "four")]
@@ -30,7 +30,7 @@ class ByteCache(Generic[Value]):
         return key in self._kept
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value under `key`, made if it is not there."""
+        """The value under `key`, computed if it is not there."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]

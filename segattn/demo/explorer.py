@@ -1,4 +1,5 @@
-"""What the page shows, without the page: points checked, networks run once a picture, maps of a point from what is remembered."""
+"""What the page shows, without the page: it checks points, runs each network once per picture, and keeps the features for more
+points."""
 
 from __future__ import annotations
 
@@ -68,7 +69,7 @@ class Explorer:
         """What the named networks do at the points.
 
         Raises:
-            ValueError: no network is named, none of that name exists, or a point is outside of the picture.
+            ValueError: no network is named, none of that name exists, or a point is outside the picture.
         """
         for point in points:
             check_point(point, picture)
@@ -90,28 +91,28 @@ class Explorer:
         if unknown:
             raise ValueError(f"no network {', '.join(map(str, unknown))}; there are {', '.join(self.networks)}")
         if not names:
-            raise ValueError("No network is chosen. Tick at least one.")
+            raise ValueError("No network is selected. Select at least one.")
         return [name for name in self.networks if name in names]
 
 
 def default_points(picture: Picture) -> Points:
-    """A point low in the middle, where streets have something."""
+    """A point low in the middle, where street scenes usually show an object."""
     height, width = picture.size
     return Points((round(width * 0.55), round(height * 0.62)))
 
 
 def check_point(point: Point, picture: Picture) -> None:
-    """Raise ValueError for a point outside of the picture."""
+    """Raise ValueError for a point outside the picture."""
     (x, y), (height, width) = point, picture.size
     if not (0 <= x < width and 0 <= y < height):
-        raise ValueError(f"Pixel ({x}, {y}) is outside of the picture of {width} x {height} pixels.")
+        raise ValueError(f"Pixel ({x}, {y}) is outside the picture of {width} x {height} pixels.")
 
 
 def read_points(raw: Any, picture: Picture) -> Points:
     """Points as the page sends them: {"first": [x, y], "second": [x, y] or null}.
 
     Raises:
-        ValueError: of another form, or outside of the picture.
+        ValueError: another form, or a point outside the picture.
     """
     sent = raw if isinstance(raw, dict) else {}
     first, second = _point(sent.get("first")), _point(sent.get("second"))

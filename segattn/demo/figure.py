@@ -1,4 +1,4 @@
-"""The page as one picture to take along: the same pixels, maps, opacity and networks, drawn to be printed."""
+"""The page as one picture to download: the same pixels, maps, opacity and networks, drawn for print."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _map(
     opacity: float,
     number: int,
 ) -> str:
-    """Draw one map; what stands below it."""
+    """Draw one map; returns the text below it."""
     attention = result.maps.get(name)
     if attention is None:
         _mark(_picture(sheet, left, top, result.image), result.spot, number)
@@ -142,9 +142,9 @@ def _header(sheet: Sheet, picture: Picture, points: Points, norm: Normalize, opa
     bar.set_yticks([])
     bar.tick_params(length=2, width=0.6)
     notes = (
-        f"Over the picture with an opacity of {100 * opacity:.0f} %. GFLOPs (2 operations",
-        "per multiply-add, one pass over this picture) and parameters",
-        "are those of mechanism / head / network.",
+        f"Drawn over the picture with an opacity of {100 * opacity:.0f} %. GFLOPs (2",
+        "operations per multiply-add, one pass over this picture) and parameters",
+        "are given for mechanism / head / network.",
     )
     for number, note in enumerate(notes):
         sheet.text(left, MARGIN + 1.08 + 0.155 * number, note, size=SMALL, color=QUIET)

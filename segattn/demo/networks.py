@@ -1,4 +1,4 @@
-"""The networks that the explorer shows: those that a study has trained, or, where there are none, untrained ones that say so."""
+"""The networks that the explorer shows: those that a study trained, or else untrained ones, marked as such."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def load(name: str, folder: Path, device: str | torch.device) -> Network:
 
 
 def untrained(device: str | torch.device) -> list[Network]:
-    """Every head of the quick study with random weights: enough to see the page, not to see anything of a mechanism's worth."""
+    """Every head of the quick study with random weights: enough to show the page; the maps say nothing about the mechanisms."""
     plain = experiments.load("quick").model
     scenes = streets.load("val", height=32, width=32)
     networks = []

@@ -35,7 +35,7 @@ class View:
 
 
 class Page:
-    """What the controls do. Each gives the picture's HTML, the results' HTML, a message and the new view; None leaves as is."""
+    """What the controls do. Each yields the HTML of picture and results, a message and the new view; `gr.skip()` changes nothing."""
 
     def __init__(self, explorer: Explorer, *, max_side: int, uploads: Path) -> None:
         self.explorer, self.max_side, self.uploads = explorer, max_side, uploads.resolve()
@@ -69,7 +69,7 @@ class Page:
             yield "", message(str(error), bad=True)
             return
         picture = base64.b64encode(drawn).decode()
-        yield f"data:image/png;base64,{picture}", message("The figure is among your downloads.")
+        yield f"data:image/png;base64,{picture}", message("The figure has been downloaded.")
 
     def _example(self, index: Any) -> View:
         picture = pictures.example(index, self.max_side)
@@ -79,7 +79,7 @@ class Page:
         """`taken` is the path that the server gave when it took the file; None if it did not."""
         name = Path(str(name or "")).name[:80] or "the file"
         if taken is None:
-            raise ValueError(f"{name}: not taken; at most {pictures.MAX_FILE_BYTES // 2**20} MB are")
+            raise ValueError(f"{name}: not accepted; a file may have at most {pictures.MAX_FILE_BYTES // 2**20} MB")
         file = Path(str(taken)).resolve()
         if not file.is_relative_to(self.uploads) or not file.is_file():
             raise ValueError(f"{name}: was not uploaded")
@@ -90,7 +90,7 @@ class Page:
         return View(picture, default_points(picture))
 
     def _show(self, load: Any, names: list[str]) -> Iterator[list[Any]]:
-        """A new picture at once, then the networks one by one, then what they see."""
+        """The new picture at once, then the networks one by one, then their results."""
         try:
             view: View = load()
         except ValueError as error:
@@ -112,7 +112,7 @@ class Page:
     def _results(self, view: View, names: list[str]) -> Iterator[list[Any]]:
         try:
             for name in self.explorer.prepare(view.picture, names):
-                yield [gr.skip(), gr.skip(), message(f"Looking at the picture with {name} …"), gr.skip()]
+                yield [gr.skip(), gr.skip(), message(f"Running {name} on the picture …"), gr.skip()]
             seen = self.explorer.see(view.picture, view.points, names)
         except ValueError as error:
             yield [gr.skip(), gr.skip(), message(str(error), bad=True), view]
@@ -121,7 +121,7 @@ class Page:
 
 
 def message(text: str, *, bad: bool = False) -> str:
-    """A line of the page; what is wrong is announced to screen readers too."""
+    """A line of the page; errors are announced to screen readers too."""
     if not text:
         return ""
     kind = 'class="bad" role="alert"' if bad else 'role="status"'
@@ -129,12 +129,12 @@ def message(text: str, *, bad: bool = False) -> str:
 
 
 def _data(event: gr.EventData) -> dict[str, Any]:
-    """What the page's script sent: anything at all, if it was not our script."""
+    """What the page's script sent; untrusted, since any script can send it."""
     return event._data if isinstance(event._data, dict) else {}
 
 
 def _shown(text: str) -> dict[str, str]:
-    """The maps that are chosen in the page, by network; whatever else is sent chooses none."""
+    """The maps that are selected in the page, by network; anything else that is sent selects none."""
     try:
         raw = json.loads(text)
     except ValueError:
@@ -150,8 +150,8 @@ def build(explorer: Explorer, *, max_side: int, source: str, uploads: Path) -> g
     with gr.Blocks(title="segattn explorer", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
         view = gr.State(None)
         gr.HTML(
-            "<h1>Where does a network look?</h1><p>Click a pixel: each network’s attention from there, what it takes the pixel "
-            f"for, and what that costs. <span class='quiet'>{html.escape(source)}</span></p>",
+            "<h1>Where does a network look?</h1><p>Click a pixel to see each network’s attention from there, the class that it "
+            f"predicts, and what the network costs. <span class='quiet'>{html.escape(source)}</span></p>",
             elem_id="title",
         )
         if not trained:

@@ -1,4 +1,4 @@
-"""Pictures of the explorer: generated street scenes, and what is uploaded, which nobody has looked at before."""
+"""Pictures of the explorer: generated street scenes, and uploads, which are untrusted."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
 
 
 def _check_pixels(path: Path) -> None:
-    """Refuse by what the file's header says. Whatever else is wrong with it `read_image` finds, and says better."""
+    """Refuse a file by the size in its header. `read_image` reports everything else that is wrong with it."""
     try:
         with Image.open(path) as image:
             width, height = image.size

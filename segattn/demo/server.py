@@ -1,4 +1,4 @@
-"""Serving the page: to this computer unless told otherwise, from this computer alone, and until Ctrl-C."""
+"""Serves the page until Ctrl-C, to this computer only unless told otherwise; nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from segattn.demo.guard import Guard
 from segattn.demo.pictures import MAX_FILE_BYTES
 
 MAX_VISITORS = 50
-"""Whose view is remembered; the oldest are forgotten."""
+"""Sessions whose view is kept; the oldest are dropped."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this computer can reach the address.
+    """Whether only this computer can reach the address.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "192.168.0.7")]
     [True, True, True, False, False]
@@ -77,16 +77,16 @@ def serve(
                 app, log_level="warning", timeout_graceful_shutdown=1, limit_concurrency=200, server_header=False
             )
         )
-        # Of a page that is still open when it ends uvicorn has much to say; of everything before that it may.
+        # uvicorn logs errors about pages that are still open when it stops; only what it logs before that matters.
         logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: uploads are removed
-        ready(f"http://{shown}:{port}/")  # who connects before the next line has done waits for it
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as on Ctrl-C, so that uploads are removed
+        ready(f"http://{shown}:{port}/")  # connections made before the next line wait in the queue
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has closed everything
             server.run(sockets=[listening])
 
 
 def application(explorer: Explorer, *, max_side: int, source: str, host: str, uploads: str) -> Any:
-    """The page as an ASGI application that answers to its own names only. Uploads lie in `uploads` until they are read."""
+    """The page as an ASGI application that answers only under its own host names. Uploads are in `uploads` until they are read."""
     quiet(uploads)
     import gradio as gr
     from fastapi import FastAPI
@@ -97,9 +97,9 @@ def application(explorer: Explorer, *, max_side: int, source: str, host: str, up
 
     blocks = build(explorer, max_side=max_side, source=source, uploads=Path(uploads))
     blocks.state_session_capacity = MAX_VISITORS
-    blocks.has_launched = True  # else Gradio takes any path of this computer for an upload
+    blocks.has_launched = True  # otherwise Gradio accepts any path of this computer as an upload
     own = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else ["*"]
-    # A page of another site whose name resolves to this computer is refused by the name that it asks for.
+    # A page of another site whose name resolves to this computer is refused because of the host name in its request.
     guards = [Middleware(TrustedHostMiddleware, allowed_hosts=own), Middleware(Guard)]
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, middleware=guards)
     fonts = ("ui-sans-serif", "system-ui", "sans-serif"), ("ui-monospace", "monospace")
@@ -126,7 +126,7 @@ def application(explorer: Explorer, *, max_side: int, source: str, host: str, up
 
 
 def quiet(folder: str) -> None:
-    """Keep Gradio, and what it brings, from telling anybody anything, and its files in `folder`.
+    """Keep Gradio and its dependencies from sending anything anywhere, and keep their files in `folder`.
 
     Raises:
         ValueError: Gradio is not installed, or parts of it are missing.

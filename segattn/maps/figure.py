@@ -154,9 +154,9 @@ def _header(sheet: Sheet, first: PixelMaps, norm: Normalize, title: str, tall: f
     bar.set_yticks([])
     bar.tick_params(length=2, width=0.6)
     notes = (
-        "Logarithmic, stretched around 1×. For attention weights 1× is a place's",
-        "share if all had the same. A cell is a position of the feature map; white",
-        "lines are the image's edges, rings the pixel.",
+        "Logarithmic, stretched around 1×. For attention weights, 1× is the share",
+        "of each position if all were equal. A cell is a position of the feature",
+        "map; white lines are edges of the image, rings mark the pixel.",
     )
     for number, note in enumerate(notes):
         sheet.text(left, top + 0.70 + 0.155 * number, note, size=SMALL, color=QUIET)

@@ -36,7 +36,7 @@ Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
 
 class NoMapsError(ValueError):
-    """The head has no attention maps, as the FCN baseline."""
+    """The head has no attention maps, like a baseline without attention."""
 
 
 class AttentionMaps(PixelMaps):
@@ -74,10 +74,10 @@ class Look:
 
     @torch.no_grad()
     def at(self, pixel: tuple[int, int]) -> AttentionMaps:
-        """The maps of the pixel (x, y); without any map where nothing in the head attends.
+        """The maps of the pixel (x, y); no maps where nothing in the head attends.
 
         Raises:
-            ValueError: the pixel is outside of the image.
+            ValueError: the pixel is outside the image.
         """
         x, y = _checked(pixel, *self.size)
         (H, W), head = self.image.shape[:2], self.model.head
@@ -139,7 +139,7 @@ def attention_maps(
 
     Raises:
         NoMapsError: a ValueError; nothing in the head attends.
-        ValueError: no such image, a pixel outside of it, or a model in training mode.
+        ValueError: no such image, a pixel outside it, or a model in training mode.
     """
     result = look(model, image, name=name, max_side=max_side).at(pixel)
     if not result.maps:
@@ -181,7 +181,7 @@ def _tensor(image: Tensor, max_side: int | None) -> tuple[Tensor, tuple[int, int
             f"tensor of shape {tuple(image.shape)} and type {image.dtype}; expected one normalised image, float (3, H, W)"
         )
     if max_side is not None:
-        raise ValueError("max_side is for pictures; scale a tensor before it is given, and its pixel with it")
+        raise ValueError("max_side is for pictures; scale a tensor, and its pixel with it, before the call")
     return image.float(), (image.shape[1], image.shape[2])
 
 

@@ -164,7 +164,7 @@ def _map(sheet: Sheet, left: float, top: float, result: PixelMaps, attention: At
 
 
 def _edges(image: np.ndarray) -> np.ndarray:
-    """The image's edges in white, as transparent as they are weak: uint8 (H, W, 4)."""
+    """The image's edges in white, the weaker the more transparent: uint8 (H, W, 4)."""
     grey = Image.fromarray(image).convert("L").filter(ImageFilter.GaussianBlur(max(image.shape) / 500))
     strength = np.zeros(image.shape[:2])
     if min(image.shape[:2]) > 1:
@@ -206,5 +206,5 @@ def _percent(share: float) -> str:
 
 
 def short(text: str, limit: int) -> str:
-    """The text, cut where it is longer."""
+    """The text, cut at `limit`."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -31,7 +31,7 @@ class Case:
     """Height and width of the backbone's last map."""
     batch: int
     dtype: str
-    """`fp32`, `tf32`, or autocast to `bf16` or `fp16` with weights in fp32, as training and evaluation have it."""
+    """`fp32`, `tf32`, or autocast to `bf16` or `fp16` with weights in fp32, as in training and evaluation."""
     channels_last: bool
     compile: bool
     feature_scale: float = 1.0
@@ -61,7 +61,7 @@ class PeakMemory:
     method: str
     """How it was measured."""
     reserved_bytes: int | None = None
-    """CUDA: what the allocator had taken from the device."""
+    """CUDA: what the allocator had reserved on the device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +76,12 @@ class Work:
     """Element operations of norm, softmax, resize and the like."""
     bytes: int
     """Read and written by the operators, each operand once, as if there were no cache: of the form that ran, or of the equation
-    where that is less (a form that works in blocks counts what it finds in the cache)."""
+    where that is less (a form that works in blocks also counts what it rereads from the cache)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came of a case."""
+    """The outcome of a case."""
 
     case: Case
     outcome: str
@@ -97,7 +97,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineLimit:
-    """What the machine can do, timed in the same rounds as the cases of a group."""
+    """The limits of the machine, timed in the same rounds as the cases of a group."""
 
     group: int
     dtype: str
@@ -118,7 +118,7 @@ class BenchRecord:
     """Time and memory of networks on one machine, as `segattn bench` measures them; see benchmarks/README.md."""
 
     suite: str
-    """What was asked: `bench`, or `sweep size`."""
+    """What was requested: `bench`, or `sweep size`."""
     command: str
     environment: Environment
     results: list[Result]

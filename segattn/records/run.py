@@ -47,7 +47,7 @@ class Stratum:
 
 @dataclass(frozen=True, kw_only=True)
 class Strata:
-    """Accuracy at boundaries and by the size and width of what is labelled."""
+    """Accuracy at boundaries, and by the size and width of labelled segments."""
 
     boundary_iou: list[float | None]
     """Per class; None where the class occurs neither in labels nor in predictions."""

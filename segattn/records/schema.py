@@ -26,8 +26,8 @@ class Environment:
     cores: int | None = None
     """Logical processors that the process may use."""
     clock_mhz: float | None = None
-    """Of the processor, when it was asked; None where the system does not say."""
+    """Of the processor, at the time of measurement; None where the system does not report it."""
     governor: str | None = None
-    """How the system sets the processor's clock; None where it does not say."""
+    """The governor of the processor's clock; None where the system does not report it."""
     settings: dict[str, str] = field(default_factory=dict)
-    """Of torch, OpenMP and the device, as far as they move times: instruction set, thread binding, driver, power limit."""
+    """Of torch, OpenMP and the device, where they affect times: instruction set, thread binding, driver, power limit."""

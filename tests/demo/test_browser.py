@@ -178,7 +178,7 @@ def test_networks_are_chosen(page):
     page.wait_for_function("document.querySelectorAll('.card').length === 1")
     page.locator("#networks label", has_text="ccnet").click()
     page.wait_for_selector("#status .bad")
-    assert "No network is chosen" in page.locator("#status").inner_text()
+    assert "No network is selected" in page.locator("#status").inner_text()
     assert before
 
 

@@ -67,7 +67,7 @@ def test_cost_is_that_of_the_picture(explorer):
 
 @pytest.mark.parametrize("at", [(80, 0), (0, 48), (-1, 0), (0, -1)])
 def test_a_click_outside_of_the_picture_is_refused(explorer, at):
-    message = rf"Pixel \({at[0]}, {at[1]}\) is outside of the picture of 80 x 48 pixels"
+    message = rf"Pixel \({at[0]}, {at[1]}\) is outside the picture of 80 x 48 pixels"
     with pytest.raises(ValueError, match=message):
         read_points({"first": list(at), "second": None}, PICTURE)
     with pytest.raises(ValueError, match=message):
@@ -99,7 +99,7 @@ def test_first_point_lies_in_pictures_of_any_shape_and_all_networks_take_them(ex
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [([], "No network is chosen"), (["ccnet", "nonsense"], "no network nonsense; there are ccnet")],
+    [([], "No network is selected"), (["ccnet", "nonsense"], "no network nonsense; there are ccnet")],
 )
 def test_choice_of_networks_is_checked(explorer, names, message):
     with pytest.raises(ValueError, match=message):

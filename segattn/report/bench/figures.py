@@ -19,7 +19,7 @@ from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, RULE, SECON
 from segattn.report.shared.labels import place
 
 _MARKS = "os^DvPX*<>"
-"""One for each head, so that colour is not all that tells them apart."""
+"""One per head, so that curves do not differ by colour alone."""
 
 
 def draw(record: BenchRecord) -> list[Drawn]:
@@ -29,7 +29,7 @@ def draw(record: BenchRecord) -> list[Drawn]:
     for number, group in enumerate(groups(record)):
         timed = [line for line in group.lines if line.median_ms is not None]
         if sweep:
-            continue  # the curves say it better
+            continue  # its curves show the same
         if len(timed) > 1:
             drawn.append(_bars(group, timed, number))
         if any(line.roof and line.flops_per_second for line in timed):
@@ -43,7 +43,7 @@ def draw(record: BenchRecord) -> list[Drawn]:
 
 
 def _bars(group: Group, lines: Sequence[Line], number: int) -> Drawn:
-    """Time and extra memory side by side, a bar a case, quartiles as whiskers."""
+    """Time and extra memory side by side, one bar per case, quartiles as whiskers."""
     several = any(line.case.implementation != "auto" for line in lines)
     names = [f"{line.case.head} {line.case.implementation}" if several else line.case.head for line in lines]
     with mpl.rc_context({**STYLE, "axes.grid.axis": "x"}):
@@ -77,7 +77,7 @@ def _bars(group: Group, lines: Sequence[Line], number: int) -> Drawn:
         left.invert_yaxis()
         for tick in left.get_yticklabels():
             tick.set(color=INK, parse_math=False)
-        caption = f"{group.title}." + (" Orange: the equation written out." if SECOND in colours else "")
+        caption = f"{group.title}." + (" Orange: the reference form." if SECOND in colours else "")
         return finish(figure, f"times_{number}", "Time and memory", caption)
 
 
@@ -113,13 +113,13 @@ def _roofline(group: Group, lines: Sequence[Line], number: int) -> Drawn:
         shown = [f"{line.case.head} {line.case.implementation}" if several else line.case.head for line in lines]
         _label(figure, axes, spots, shown)
         caption = f"{group.title}. Filled: bound by arithmetic; hollow: by memory." + (
-            " Orange: the equation written out." if several else ""
+            " Orange: the reference form." if several else ""
         )
-        return finish(figure, f"roofline_{number}", "How close to the machine", caption)
+        return finish(figure, f"roofline_{number}", "Roofline: how close to the machine's limits", caption)
 
 
 def _scaling(own: Sequence[Curve], number: int, pairs: Pairs) -> Drawn:
-    """One line a head over the number of positions, the crossings marked."""
+    """One line per head over the number of positions, with the crossings marked."""
     quantity, crossed = own[0].quantity, crossings(own, pairs)
     scale, unit = (1.0, "median time, ms") if quantity == "time" else (2**20, "extra memory, MiB")
     marked = {name for crossing in crossed for name in (crossing.first, crossing.second)}
@@ -143,9 +143,9 @@ def _scaling(own: Sequence[Curve], number: int, pairs: Pairs) -> Drawn:
             axes.axvline(x, color=SECOND, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
         _ends(figure, axes, own, scale)
         said = " ".join(
-            [*("Orange: where they cross." for _ in crossed[:1]), *(f"{text}." for text in statements(own, pairs))]
+            [*("Orange: crossings." for _ in crossed[:1]), *(f"{text}." for text in statements(own, pairs))]
         )
-        title = "Time against the size of the map" if quantity == "time" else "Memory against the size of the map"
+        title = "Time against map size" if quantity == "time" else "Memory against map size"
         return finish(figure, f"scaling_{quantity}_{number}", title, f"{own[0].setting}. {said}")
 
 

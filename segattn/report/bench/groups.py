@@ -1,4 +1,4 @@
-"""Bench records made readable: what each case reached of the machine's limits, and against the reference form."""
+"""Bench records made readable: each case beside the machine's limits and beside its reference form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from segattn.records.bench import Case, MachineLimit, Result
 
 ARITHMETIC, MEMORY = "arithmetic", "memory"
 TRAINING_NOTE = (
-    "Training counts as three times the forward pass: a product's backward pass is two products of its size."
+    "Training counts as three forward passes: the backward pass of a product is two products of the same size."
 )
 
 
@@ -71,14 +71,14 @@ class Line:
 
     @property
     def roof_share(self) -> float | None:
-        """Of the roof; above 1 where the caches hold what the count has moved."""
+        """Of the roof; above 1 where caches serve reads and writes that are counted as memory traffic."""
         if self.flops_per_second is None or not self.roof:
             return None
         return self.flops_per_second / self.roof
 
     @property
     def bound(self) -> str | None:
-        """By what the roof bounds it."""
+        """Which of the two limits the roof is."""
         if self.roof is None or self.limit is None:
             return None
         return ARITHMETIC if self.roof == self.limit.product_flops else MEMORY
@@ -155,7 +155,7 @@ def setting(case: Case) -> str:
 
 
 def unusual(case: Case) -> list[str]:
-    """What is not as in most cases, in words."""
+    """Settings that are not the usual ones, in words."""
     scaled = [f"features times {case.feature_scale:g}"] * (case.feature_scale != 1)
     return ["channels-last"] * case.channels_last + ["compiled"] * case.compile + scaled
 
@@ -171,7 +171,7 @@ def machine_text(record: BenchRecord) -> str:
 
 
 def limits_text(record: BenchRecord) -> list[str]:
-    """What the machine reached, a line for each dtype: medians over the groups' rounds, the range where they differ."""
+    """The machine's measured limits, one line per dtype: medians over the groups' rounds, as a range where they differ."""
     sentences = []
     for dtype in dict.fromkeys(limit.dtype for limit in record.limits):
         own = [limit for limit in record.limits if limit.dtype == dtype]

@@ -22,7 +22,7 @@ class Curve:
     label: str
     head: str
     setting: str
-    """What the curves of one figure agree in."""
+    """What the curves of one figure have in common."""
     quantity: str
     """`time` in ms, or `memory` in bytes."""
     positions: tuple[int, ...]
@@ -56,7 +56,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where one curve overtakes another, between two sizes that were measured."""
+    """Where one curve overtakes another, between two measured sizes."""
 
     first: str
     second: str
@@ -75,7 +75,7 @@ class Crossing:
         """In a sentence without its full stop."""
         verb, less = ("takes", "less time") if self.quantity == "time" else ("needs", "less memory")
         low, high = (self.first, self.second) if self.first_is_higher_above else (self.second, self.first)
-        return f"{low} {verb} {less} than {high} below a map of about {self.side}x{self.side}, {high} above"
+        return f"{low} {verb} {less} than {high} on maps below about {self.side}x{self.side}; above, {high} does"
 
 
 def curves(record: BenchRecord) -> list[Curve]:
@@ -203,7 +203,7 @@ def _common(first: Curve, second: Curve) -> tuple[list[tuple[int, float]], list[
 
 
 def _largest(positions: Sequence[int], values: Sequence[float]) -> tuple[Sequence[int], Sequence[float]]:
-    """The larger half of the sizes, four at least: small maps pay for starting, not for work."""
+    """The larger half of the sizes, at least four: small maps measure overhead, not work."""
     count = max(4, math.ceil(len(positions) / 2))
     return positions[-count:], values[-count:]
 

@@ -19,7 +19,7 @@ from segattn.report.shared.text import MISSING, csv_cell, escaped_table, markdow
 
 MEBIBYTE = 2**20
 _WIDE = 110
-"""Columns from which on the terminal has the whole table."""
+"""From this width on, the terminal shows the whole table."""
 _SPARE = ("p95\nms", "images\n/s", "\nGFLOPs", "FLOP\n/byte")
 EXPONENT_HEADINGS = ("head", "of", "measured", "ledger's FLOPs", "leading term", "sizes fitted")
 _WORDS = ("head", "form", "bound\nby")
@@ -89,7 +89,7 @@ def exponent_rows(record: BenchRecord) -> list[list[str]]:
 
 
 def trouble(group: Group) -> list[str]:
-    """A sentence for each case that has no figures, or is lacking some."""
+    """A sentence for each case that has no figures, or lacks some."""
     return [
         f"{_label(line, group)}: {line.result.outcome}" + (f": {line.result.message}" if line.result.message else "")
         for line in group.lines
@@ -101,22 +101,22 @@ def notes(record: BenchRecord) -> list[str]:
     """What the columns mean, and where they were measured."""
     methods = dict.fromkeys(result.memory.method for result in record.results if result.memory)
     sentences = [
-        f"{record.rounds} rounds in turns after {record.warmup} to warm up (fewer where the budget of seconds ended them);"
-        " median, quartiles and 95th percentile over the rounds.",
-        f"Extra: peak memory above module and inputs, in a process of its own ({', '.join(methods) or 'not measured'}).",
-        "GFLOPs: 2 per multiply-add of the equation, whichever form computes it. % of product: of the rate of a matrix"
-        " product in that dtype, timed in the same rounds. FLOP/byte: by the bytes that the operators read and write.",
+        f"{record.rounds} interleaved rounds after {record.warmup} for warm-up (fewer where the time budget ran out); median,"
+        " quartiles and 95th percentile over the rounds.",
+        f"Extra: peak memory above module and inputs, in a separate process ({', '.join(methods) or 'not measured'}).",
+        "GFLOPs: 2 per multiply-add of the equation, whichever form computes it. % of product: share of the rate of a matrix"
+        " product in that dtype, timed in the same rounds. FLOP/byte: FLOPs over the bytes that the operators read and write.",
     ]
     if any(result.case.phase == "training" for result in record.results):
         sentences.append(TRAINING_NOTE)
     if any(result.case.dtype in ("bf16", "fp16") for result in record.results):
-        sentences.append("bf16 and fp16: autocast with weights in fp32, as training and evaluation have it.")
+        sentences.append("bf16 and fp16: autocast with weights in fp32, as in training and evaluation.")
     sentences += schedules(record)
     return [*sentences, *limits_text(record), f"Measured on {machine_text(record)}."]
 
 
 def schedules(record: BenchRecord) -> list[str]:
-    """How long the study's 80,000 steps would take by the measured ones, a sentence for each setting with networks' training."""
+    """How long the study's 80,000 steps would take at the measured speed, one sentence per setting that trains networks."""
     sentences = []
     for group in groups(record):
         times = [
@@ -127,7 +127,7 @@ def schedules(record: BenchRecord) -> list[str]:
         if times:
             case = group.lines[0].case
             what = ", ".join([f"batch {case.batch}", case.dtype, *unusual(case)])
-            sentences.append(f"80,000 such steps ({what}), without loading data, in hours: {', '.join(times)}.")
+            sentences.append(f"80,000 such steps ({what}), without data loading, in hours: {', '.join(times)}.")
     return sentences
 
 
@@ -152,7 +152,7 @@ def number(value: float | None) -> str:
 
 
 def show(record: BenchRecord, console: Console) -> None:
-    """Print the tables, what went wrong, and what they mean."""
+    """Print the tables, what failed, and what the columns mean."""
     for group in groups(record):
         console.print(Text(group.title, style="italic"))
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
@@ -204,7 +204,7 @@ def markdown(record: BenchRecord) -> str:
 
 
 def csv_text(record: BenchRecord) -> str:
-    """One line a case, every digit; an empty field where there is no figure."""
+    """One line per case, every digit; an empty field where there is no figure."""
     rows = [_fields(line) for line in lines(record)]
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
@@ -252,6 +252,6 @@ def _forms(group: Group) -> bool:
 
 
 def _best(group: Group) -> Line | None:
-    """The fastest, where there is anything to be faster than."""
+    """The fastest of at least two."""
     timed: Sequence[Line] = [line for line in group.lines if line.median_ms is not None]
     return min(timed, key=lambda line: line.median_ms or 0.0) if len(timed) > 1 else None

@@ -1,4 +1,4 @@
-"""Two networks on the same images: what differs, by how much, and whether the images suffice to tell."""
+"""Two networks on the same images: what differs, by how much, and whether there are enough images to be sure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Line:
 
     @property
     def clear(self) -> bool:
-        """Whether the images suffice to tell the networks apart."""
+        """Whether the networks are distinguishable in this score."""
         return self.p is not None and self.p < LEVEL
 
 
@@ -175,7 +175,7 @@ def _defined(values: tuple[float, float]) -> tuple[float | None, float | None]:
 
 
 def _told_apart(a: Row, b: Row) -> tuple[Row, Row]:
-    """Labels that differ: by mode, experiment, or else the folder."""
+    """The rows with different labels: by mode, experiment, or else the folder."""
     heads = (a.head, b.head)
     if heads[0] != heads[1]:
         labels = heads

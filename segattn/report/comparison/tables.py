@@ -35,12 +35,12 @@ def interval_text(low: float | None, high: float | None) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """A p value as far as 10,000 resamples tell it."""
+    """A p value, as precisely as 10,000 resamples give it."""
     return MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def mark(line: Line) -> str:
-    """What the reader should not read a difference into."""
+    """Empty where the networks differ; else why that is not shown."""
     return "" if line.clear else UNCLEAR if line.p is not None else FEW if line.a is not None else ""
 
 
@@ -54,7 +54,7 @@ def cells(line: Line) -> list[str]:
 
 
 def finding(comparison: Comparison) -> list[str]:
-    """The summary: who is ahead and whether the images tell; then the classes that they tell apart."""
+    """The summary: which network is ahead and whether that is significant; then the classes in which they differ."""
     a, b, total = comparison.a.label, comparison.b.label, comparison.total
     record = comparison.study.first
     where = f"{record.dataset} {record.split} ({total.num_images} images)"
@@ -64,16 +64,19 @@ def finding(comparison: Comparison) -> list[str]:
         ahead = "above" if total.difference.value > 0 else "below"
         verdict = f"{a} is {ahead} {b} on {where}: {headline(comparison)}, p {_equals(total.p)}."
     else:
-        verdict = f"The images of {where} do not tell {a} from {b}: {headline(comparison)}, p {_equals(total.p)}."
+        verdict = f"{a} and {b} are not distinguishable on {where}: {headline(comparison)}, p {_equals(total.p)}."
     if not comparison.num_compared:
         return [verdict]
     clear = sorted((line for line in comparison.classes if line.clear), key=lambda line: -abs(line.difference.value))
     if not clear:
-        return [verdict, f"No class is distinguishable (Holm-corrected for {comparison.num_compared} classes)."]
+        return [
+            verdict,
+            f"They are distinguishable in no class (Holm-corrected for {comparison.num_compared} classes).",
+        ]
     named = listing([f"{line.name} ({points(line.difference.value, 1)})" for line in clear[:6]])
     more = f", and {len(clear) - 6} more" if len(clear) > 6 else ""
     count = f"{len(clear)} of {comparison.num_compared} classes"
-    return [verdict, f"{count} are distinguishable, Holm-corrected: {named}{more}."]
+    return [verdict, f"They are distinguishable in {count}, Holm-corrected: {named}{more}."]
 
 
 def _equals(p: float) -> str:
@@ -81,7 +84,7 @@ def _equals(p: float) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What intervals, p values and marks are, and what they cannot tell."""
+    """What intervals, p values and marks are, and what they do not cover."""
     a, b = comparison.a, comparison.b
     several = max(a.n, b.n) > 1
     seeds = f" and seeds ({a.n} of {a.label}, {b.n} of {b.label})" if several else ""
@@ -92,19 +95,19 @@ def notes(comparison: Comparison) -> list[str]:
     ]
     if several:
         sentences.append(
-            "With a few seeds the noise between them is known roughly; a network with one seed contributes none of its own."
+            "A few seeds give a rough estimate of seed-to-seed variation; a network with one seed contributes none."
         )
     else:
         sentences.append(
-            "One seed each: the interval says how much depends on which images are in the split, not on training."
+            "One seed each: the interval reflects the choice of images, not that of the seed."
             " The same network trained with another seed may differ by more."
         )
-    sentences.append("Images that depend on each other, as frames of one drive do, make intervals too narrow.")
+    sentences.append("Intervals are too narrow where images depend on each other, such as frames of one drive.")
     sentences.append(
         f"{UNCLEAR}: not distinguishable, p ≥ 0.05; p values of classes are Holm-corrected for {comparison.num_compared}"
         f" comparisons, those of boundaries and strata for {sum(line.p is not None for line in comparison.details)};"
-        f" intervals are not, and may leave out zero where the mark stands."
-        f" {FEW}: labelled in fewer than {bootstrap.FEWEST_IMAGES} images, which tell nothing about others."
+        f" intervals are not corrected, and may exclude zero where the mark is shown."
+        f" {FEW}: labelled in fewer than {bootstrap.FEWEST_IMAGES} images, too few for a test."
     )
     definition = next((run.record.strata.definition for run in comparison.study.runs if run.record.strata), None)
     scores = comparison.study.first.scores
@@ -129,7 +132,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def csv_text(comparison: Comparison) -> str:
-    """One line a score, class and image, every digit: fractions in [0, 1]; an empty field where unknown."""
+    """One line per score, class and image, every digit: fractions in [0, 1]; an empty field where unknown."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["kind", "name", "images", "share", "a", "b", "difference", "low95", "high95", "p_alone", "p_holm"])

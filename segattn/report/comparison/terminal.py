@@ -18,7 +18,7 @@ SHOWN = 5
 
 
 class TerminalComparison:
-    """A rich renderable: the difference, classes, images, and what to beware of."""
+    """A rich renderable: the difference, classes, images, and caveats."""
 
     def __init__(self, comparison: Comparison) -> None:
         self.comparison = comparison

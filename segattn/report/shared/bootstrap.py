@@ -1,4 +1,4 @@
-"""Paired bootstrap over images: how far the difference of two networks could have been another with other images.
+"""Paired bootstrap over images: how much the difference between two networks would vary with other images.
 
 Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 13 (percentile interval) and 15; Koehn, *Statistical
 Significance Tests for Machine Translation Evaluation*, EMNLP 2004 (pairing of two systems on one test set).
@@ -25,7 +25,7 @@ from segattn.report.shared.student import Difference
 RESAMPLES = 10_000
 SEED = 0
 FEWEST_IMAGES = 10
-"""With fewer images there is no interval: what they are like is then not known from them."""
+"""With fewer images there is no interval: they are too few to represent the data set."""
 _BLOCK = 2_000_000
 """Image draws in memory at once."""
 

@@ -1,4 +1,4 @@
-"""The counts of single images that a run recorded beside its record: what comparisons image by image are made of."""
+"""The counts of each image that a run wrote beside its record: the basis of comparisons image by image."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ Point = tuple[float, float]
 
 _RADII = (9.0, 13.0, 19.0, 27.0, 37.0, 49.0, 63.0, 80.0)
 _LEADER_FROM = 16.0
-"""A label further from its point than this is tied to it by a line."""
+"""A label further from its point than this is connected to it by a line."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ def place(
 ) -> list[Placement]:
     """Put a label of each size (width, height) near its point, inside the frame.
 
-    Greedy: the most crowded point first, and for each the cheapest of 16 directions at growing distance, where overlap with
-    labels, points, leaders and the frame costs more than distance, and overlap with `obstacles` (error bars) or a place
-    as close to another point a little.
+    Greedy: the most crowded point comes first, and each takes the cheapest of 16 directions at growing distance. Overlap with
+    labels, points, leaders and the frame costs more than distance; overlap with `obstacles` (error bars), or a position as
+    close to another point, costs a little.
     All lengths in the same unit, for instance pixels at 72 per inch.
     """
     discs = [(x - 7, y - 7, x + 7, y + 7) for x, y in points]
@@ -82,7 +82,7 @@ def _distance(box: Box, point: Point) -> float:
 
 
 def _penalty(option: Placement, frame: Box, hard: Sequence[Box], soft: Sequence[Box]) -> float:
-    """For leaving the frame and for covering what is there."""
+    """The cost of leaving the frame and of covering something."""
     box = option.box
     area = (box[2] - box[0]) * (box[3] - box[1])
     outside = area - overlap(box, frame)
@@ -93,7 +93,7 @@ def _penalty(option: Placement, frame: Box, hard: Sequence[Box], soft: Sequence[
 
 
 def _doubt(option: Placement, index: int, points: Sequence[Point]) -> float:
-    """For standing about as close to another point as to its own."""
+    """The cost of being about as close to another point as to its own."""
     own = _distance(option.box, points[index])
     others = [_distance(option.box, point) for i, point in enumerate(points) if i != index and point != points[index]]
     return 14.0 * sum(other < own + 5 for other in others)

@@ -8,7 +8,7 @@ from pathlib import Path
 def record_files(source: Path) -> list[Path]:
     """The record files that a path stands for.
 
-    A folder without study.json stands for its runs. Bench records in it (bench*.json) are taken along: latency and memory.
+    A folder without study.json stands for its runs. Bench records in it (bench*.json) are read too, for latency and memory.
 
     Raises:
         ValueError: a folder without records.

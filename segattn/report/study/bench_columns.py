@@ -37,14 +37,14 @@ class BenchColumns:
     def note(self) -> str:
         """What the figures are, in a sentence or two."""
         return (
-            f"Latency: median of {self.rounds} passes or fewer; memory: peak above weights and inputs. Of the {self.title}, on"
+            f"Latency: median of at most {self.rounds} passes. Memory: peak above weights and inputs. Measured: {self.title}; on"
             f" {self.machine}."
         )
 
 
 def choose(records: Iterable[BenchRecord], networks: Sequence[Network], cost: Cost | None) -> BenchColumns | None:
-    """The setting that says most about `networks`: inference, of the whole network before a part of it, at the size and with the
-    backbone of the table's cost columns, of most networks, in fp32; the first of equals. None where no setting has any.
+    """The setting that tells most about `networks`: inference, the whole network before a part of it, the size and backbone of
+    the table's cost columns, the most networks, fp32; the first among equals. None where no setting has any of them.
     """
     best: tuple[tuple[object, ...], BenchColumns] | None = None
     for record in records:
@@ -67,7 +67,7 @@ def choose(records: Iterable[BenchRecord], networks: Sequence[Network], cost: Co
 
 
 def _lines(group: Group, networks: Sequence[Network]) -> dict[Network, Line]:
-    """Of each network the form that is chosen by itself, else the fast one, else the equation written out."""
+    """For each network the form `auto`, or else the fast one, or else the reference."""
     chosen: dict[Network, Line] = {}
     for line in sorted(group.lines, key=lambda line: _FORMS.index(line.case.implementation)):
         network = (line.case.head, line.case.mode)

@@ -1,4 +1,4 @@
-"""Accuracy class by class: heat maps, the hard classes, and what is taken for what."""
+"""Accuracy class by class: heat maps, the hard classes, and the most frequent confusions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from segattn.report.study.rows import Row, is_hard
 from segattn.report.study.study import Study
 
 CONFUSIONS = 12
-"""Most pairs listed, beside those of the hard classes."""
+"""Most pairs that are listed, besides those of the hard classes."""
 RARE = 1e-5
-"""Classes with a smaller share of the labelled pixels are left out of the confusions: a few pixels tell nothing."""
+"""Classes with a smaller share of the labelled pixels are left out of the confusions: a few pixels are not informative."""
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
         f"Accuracy against GFLOPs of the {part}, {'as trained' if trained else 'reference size'}",
         f"Cost of the network as trained here ({where})."
         if trained
-        else f"Accuracy of the networks trained here, cost of the same head at the reference size ({where}).",
+        else f"Accuracy of the networks trained here; cost of the same head at the reference size ({where}).",
     )
 
 
@@ -99,7 +99,7 @@ def _against_bench(study: Study, columns: BenchColumns, quantity: str) -> Drawn 
 def _scatter(
     spots: list[tuple[Row, float, float]], label: str, part: str, name: str, title: str, caption: str
 ) -> Drawn:
-    """Mean IoU over a cost; what costs nothing (a head without a mechanism) is a line across instead of a point."""
+    """Mean IoU over a cost; a head without a mechanism, which costs nothing, is a horizontal line instead of a point."""
     free = [(row, y) for row, x, y in spots if x == 0]
     spots = [spot for spot in spots if spot[1] > 0]
     with mpl.rc_context(STYLE):
@@ -192,7 +192,7 @@ def _series(row: Row, value: Callable[[CurvePoint], float | None]) -> list[list[
 
 
 def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], float | None]) -> Drawn:
-    """Small multiples: one panel a head, its seeds in blue, every other head behind in grey."""
+    """Small multiples: one panel per head, its seeds in blue, every other head behind it in grey."""
     series = {row.label: _series(row, value) for row in study.rows}
     columns = min(5, len(study.rows))
     lines = math.ceil(len(study.rows) / columns)
@@ -213,7 +213,12 @@ def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], f
                     )
                     axes.plot([x for x, _ in curve], [y for _, y in curve], **style)
         figure.supxlabel("iteration", fontsize=8, color=QUIET)
-        return finish(figure, name, title, "Each network in blue, one line a seed; the others' first seeds in grey.")
+        return finish(
+            figure,
+            name,
+            title,
+            "One line per seed: this network in blue, the first seed of every other network in grey.",
+        )
 
 
 def _classes(study: Study) -> Drawn:

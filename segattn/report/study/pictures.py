@@ -33,7 +33,7 @@ class Tile:
     problem: str = ""
     """Why there is no picture."""
     error: str | None = None
-    """Where the prediction is wrong, as a picture of its size; None where that cannot be told from the pictures."""
+    """Where the prediction is wrong, as a picture of its size; None where the pictures do not show it."""
     wrong: float | None = None
     """Share of the counted pixels that are wrong."""
 
@@ -59,7 +59,7 @@ def disagreements(study: Study) -> dict[str, float]:
         for row in study.rows[1:]:
             images.check_same(study.rows[0].images[0], row.images[0], study.rows[0].label, row.label)
         values = np.array([np.mean([run.mean_iou() for run in row.images], axis=0) for row in study.rows])
-    except ValueError:  # an order to show pictures in is all that is lost
+    except ValueError:  # only the order of the pictures depends on it
         return {}
     spread = values.std(axis=0, ddof=1)
     names = study.rows[0].images[0].names
@@ -67,7 +67,7 @@ def disagreements(study: Study) -> dict[str, float]:
 
 
 def strips(study: Study) -> tuple[list[Strip], int]:
-    """The six images on which the networks disagree most of those that the records show, and how many these are in all."""
+    """Of the images that the records show, the six on which the networks disagree most, and how many images there are."""
     chosen: dict[str, list[tuple[str, Run]]] = {}
     for row in study.rows:
         seen = set()
@@ -99,7 +99,7 @@ def _error(run: Run, example: Example) -> tuple[str | None, float | None]:
     """Where coloured label and prediction differ, and on which share of the pixels; ignored pixels are black in the label."""
     palette = run.record.palette
     if example.label is None or (0, 0, 0) in palette or len(set(palette)) < len(palette):
-        return None, None  # black is a class, or classes share a colour: the pictures do not tell
+        return None, None  # black is a class, or classes share a colour: ambiguous
     try:
         with (
             Image.open(_inside(run, example.label)) as label,

@@ -54,7 +54,7 @@ def measures(study: Study) -> list[Setting]:
 
 
 def warnings(study: Study) -> list[str]:
-    """What makes the rows of the table not quite comparable, in one sentence each."""
+    """Why the rows of the table are not fully comparable, one sentence for each reason."""
     sentences = []
     for kind, group in [
         ("settings", settings(study)),

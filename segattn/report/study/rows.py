@@ -1,4 +1,4 @@
-"""A run, and the row of the table that the runs of one head in one mode make."""
+"""A run, and the row of the table that the runs of one head in one mode form."""
 
 from __future__ import annotations
 

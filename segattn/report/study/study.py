@@ -22,7 +22,7 @@ Source = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Study:
-    """Everything a report is made of: rows in falling order of mean IoU, and the study records they came with."""
+    """Everything that a report is written from: rows in falling order of mean IoU, and the study records that name them."""
 
     rows: list[Row]
     studies: list[StudyRecord]
@@ -62,7 +62,7 @@ class Study:
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """Which rows are not distinguishable from the first; None where that cannot be told."""
+        """Which rows are not distinguishable from the first; None where that cannot be tested."""
         return verdict(self.rows)
 
     @cached_property

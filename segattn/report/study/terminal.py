@@ -28,13 +28,13 @@ _ASCII = {
     "”": '"',
 }
 _ROOMY = 100
-"""Columns from which on cells stand two apart."""
+"""From this width on, cells stand two columns apart."""
 _WIDE = 120
-"""Columns from which on the interval of the mean is shown."""
+"""From this width on, the interval of the mean is shown."""
 
 
 def plain(value: str, style: str = "", *, ascii_only: bool = False) -> Text:
-    """A text whose symbols the terminal has; markup in it is text."""
+    """A text in symbols that the terminal can show; markup in it stays text."""
     if ascii_only:
         value = "".join(_ASCII.get(symbol, symbol) for symbol in value)
         value = value.encode("ascii", "replace").decode()

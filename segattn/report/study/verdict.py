@@ -1,4 +1,4 @@
-"""Which rows of the table are not distinguishable from the first, and what that was told from."""
+"""Which rows of the table are not distinguishable from the first, and by which test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Verdict:
 
 
 def verdict(rows: list[Row]) -> Verdict | None:
-    """None where there is nothing to tell it from: fewer than two seeds, and no counts of the same images."""
+    """None where nothing can be tested: fewer than two seeds, and no counts of the same images."""
     leader, others = rows[0], rows[1:]
     if not others:
         return None
@@ -43,6 +43,6 @@ def _over_images(a: Row, b: Row) -> float | None:
     try:
         of_a, of_b = a.images, b.images
         images.check_same(of_a[0], of_b[0], a.label, b.label)
-    except ValueError:  # the table does without; `segattn compare` says what is wrong
+    except ValueError:  # the table then has no mark; `segattn compare` reports the error
         return None
     return bootstrap.difference(images.counts(of_a), images.counts(of_b), of_a[0].labelled > 0)[0].p

@@ -1,4 +1,4 @@
-"""What the report says in words: the finding, what the columns mean, what to beware of. All made from the records."""
+"""The words of the report: the finding, what the columns mean, and caveats. All of it is written from the records."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from segattn.report.study.study import Study
 from segattn.report.study.verdict import Verdict
 
 CONVENTIONS = {
-    "macs": "GMACs: multiply-adds of convolutions, linear layers and matrix products; no bias.",
-    "flops": "GFLOPs: 2 operations per multiply-add; no bias.",
-    "study": "Study's GFLOPs: 2HW(C_in K² + 1)C_out for a convolution (the + 1 is the bias), 2mkn for a matrix product.",
+    "macs": "GMACs: multiply-adds of convolutions, linear layers and matrix products, without bias.",
+    "flops": "GFLOPs: 2 operations per multiply-add, without bias.",
+    "study": "Study's GFLOPs: 2HW(C_in K² + 1)C_out for a convolution, 2mkn for a matrix product; the +1 is always counted, with"
+    " or without a bias.",
 }
 NOT_COUNTED = (
-    "Softmax, normalisation, resizing, pooling and activations are in none of the three; "
-    "they are element operations, counted apart."
+    "Softmax, normalisation, resizing, pooling and activations are not included; they are element operations and counted"
+    " separately."
 )
 TESTS = {"seeds": "Welch's t over seeds", "images": "paired bootstrap over images"}
 UNCLEAR = "≈"
@@ -65,7 +66,7 @@ def baseline_text(study: Study) -> str:
 
 
 def finding(study: Study) -> list[str]:
-    """The summary, sentence by sentence: who leads, by how much, and whether the seeds suffice to tell."""
+    """The summary, sentence by sentence: which network leads, by how much, and whether the seeds support it."""
     leader = study.rows[0]
     record = study.first
     where = f"on {record.dataset} {record.split} ({record.scores.num_images} images)"
@@ -76,8 +77,8 @@ def finding(study: Study) -> list[str]:
     sentences = [_lead(study, leader, runner_up, where)]
     if study.verdict is None:
         sentences.append(
-            "Differences below the noise between seeds cannot be told from these runs, and that noise is not measured"
-            " with one seed: take the order as an observation, not as a ranking."
+            "Differences smaller than seed-to-seed variation cannot be detected, and one seed does not show that variation:"
+            " treat the order as an observation, not as a ranking."
         )
     else:
         sentences += _distinguishable(study.verdict)
@@ -99,16 +100,16 @@ def _distinguishable(verdict: Verdict) -> list[str]:
     test = f"({TESTS[verdict.test]}, Holm-corrected for {_times(len(verdict.p))})"
     what = "seeds" if over_seeds else "images"
     if not verdict.unclear:
-        noise = "between seeds" if over_seeds else "of which images are in the split"
-        sentences = [f"The lead over every other network is larger than the noise {noise} {test}."]
+        variation = "seed-to-seed variation" if over_seeds else "the variation between choices of images"
+        sentences = [f"Its lead over every other network is larger than {variation} {test}."]
     elif len(verdict.unclear) == len(verdict.p):
-        sentences = [f"The {what} do not suffice to tell it from any other network {test}."]
+        sentences = [f"There are too few {what} to distinguish it from any other network {test}."]
     else:
         names = listing(verdict.unclear)
-        sentences = [f"The {what} do not suffice to tell it from {names}; it is above the others {test}."]
+        sentences = [f"There are too few {what} to distinguish it from {names}; it is above the others {test}."]
     if not over_seeds:
         sentences.append(
-            "Noise between seeds is not measured with one seed: take the order as an observation, not as a ranking."
+            "One seed does not show seed-to-seed variation: treat the order as an observation, not as a ranking."
         )
     return sentences
 
@@ -125,25 +126,26 @@ def _against_baseline(study: Study) -> list[str]:
         text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
     known = [delta for _, delta in compared if delta.low is not None and delta.low > 0]
     if any(delta.low is not None for _, delta in compared):
-        text += f"; for {len(known)} of them the 95 % interval of the difference excludes zero (each taken alone)"
+        interval = "the 95 % interval of the difference excludes zero (not corrected for several comparisons)"
+        text += f"; for {len(known)} of them {interval}"
     return [f"{text}."]
 
 
 def mark_notes(study: Study) -> list[str]:
-    """What the mark ≈ in the main table means, and what it cannot tell."""
+    """What the mark ≈ in the main table means, and what it does not cover."""
     if study.verdict is None or not study.verdict.unclear:
         return []
     covers = {
-        "seeds": "It covers the noise between seeds only, neither the choice of images nor of settings.",
-        "images": "It covers which images happen to be in the split only: not the noise between seeds, and too little where"
-        " images depend on each other, as frames of one drive do.",
+        "seeds": "The test covers seed-to-seed variation only, not the choice of images or settings.",
+        "images": "The test covers the choice of images only, not seed-to-seed variation; it is too confident where images depend"
+        " on each other, such as frames of one drive.",
     }
     test = study.verdict.test
     note = (
         f"{UNCLEAR}: not distinguishable from the first row ({TESTS[test]}, Holm-corrected, p ≥ 0.05). {covers[test]}"
     )
     if len(study.rows) > 2:
-        note += " The first row is the best of several on the same images, which flatters it a little."
+        note += " The first row was selected as the best on these images, which favours it slightly."
     return [note]
 
 
@@ -154,14 +156,14 @@ def footnotes(study: Study) -> list[str]:
     notes.append(
         "± is the sample standard deviation over n seeds."
         if study.seeds > 1
-        else "One seed: differences below the noise between seeds cannot be told."
+        else "One seed: differences smaller than seed-to-seed variation cannot be detected."
         if all(row.n == 1 for row in study.rows)
         else "± is the sample standard deviation over n seeds; no ± means one seed."
     )
     notes += mark_notes(study)
     if any(study.delta(row) for row in study.rows):
         name, text = study.baseline_name, baseline_text(study)
-        notes.append(f"Δ {name}: difference of the mean mIoU to {text}, in percentage points.")
+        notes.append(f"Δ {name}: mean mIoU minus that of {text}, in percentage points.")
     return notes + cost_notes(study) + ([study.bench_columns.note] if study.bench_columns else [])
 
 
@@ -173,7 +175,7 @@ def cost_notes(study: Study) -> list[str]:
     trained = next((row.trained_cost for row in study.rows if row.trained_cost), None)
     notes = [f"Cost of one image: {network_text(costs[0])}."]
     if study.cost_is_reference and trained and network_text(trained) != network_text(costs[0]):
-        notes[0] += f" The accuracy is of the networks trained here: {network_text(trained)}."
+        notes[0] += f" The accuracy is that of the networks trained here: {network_text(trained)}."
     return [
         *notes,
         f"{CONVENTIONS['flops']} {NOT_COUNTED}",

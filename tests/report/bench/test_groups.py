@@ -61,7 +61,7 @@ def test_hours_of_the_studys_schedule():
     results = [fabricate_bench.result(head, ms=ms, **step) for head, ms in (("fcn", 450), ("danet", 900))]
     results += [fabricate_bench.result(part="network"), fabricate_bench.result(phase="training")]
     sentences = tables.schedules(fabricate_bench.record(results))
-    assert sentences == ["80,000 such steps (batch 8, fp32), without loading data, in hours: fcn 10.0, danet 20.0."]
+    assert sentences == ["80,000 such steps (batch 8, fp32), without data loading, in hours: fcn 10.0, danet 20.0."]
     assert sentences[0] in tables.notes(fabricate_bench.record(results))
 
 

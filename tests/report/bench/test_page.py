@@ -36,7 +36,7 @@ def test_terminal_shows_exponents_and_crossings_of_a_sweep():
     out = io.StringIO()
     tables.show(fabricate_bench.sweep(), Console(file=out, width=120))
     assert re.search(r"ccnet +time +1.50 +1.50 +1.5 ", out.getvalue())
-    assert "non_local takes less time than ccnet below a map of about 32x32, ccnet above." in out.getvalue()
+    assert "non_local takes less time than ccnet on maps below about 32x32; above, ccnet does." in out.getvalue()
 
 
 def test_csv_has_every_digit_and_an_empty_field_for_what_there_is_not(built):

@@ -55,7 +55,7 @@ def test_a_crossing_says_who_is_cheaper_on_which_side():
     (crossing,) = crossings([curve("ccnet", (2, 4, 8)), curve("non_local", (1, 4.5, 16))])
     assert (
         crossing.words
-        == f"non_local takes less time than ccnet below a map of about {crossing.side}x{crossing.side}, ccnet above"
+        == f"non_local takes less time than ccnet on maps below about {crossing.side}x{crossing.side}; above, ccnet does"
     )
     assert 10 < crossing.side < math.sqrt(200)
 
@@ -110,4 +110,7 @@ def test_a_head_of_ones_own_is_compared_by_what_it_declares():
     facts = {**record.head_facts, "mylab.tenth": HeadFacts(family="spectral", growth=(1.5, 1.5))}
     own = curves(dataclasses.replace(record, results=results, head_facts=facts))
     assert {one.leading for one in own if one.head == "mylab.tenth"} == {1.5}
-    assert "non_local takes less time than mylab.tenth below a map of about 32x32, mylab.tenth above" in statements(own)
+    assert (
+        "non_local takes less time than mylab.tenth on maps below about 32x32; above, mylab.tenth does"
+        in statements(own)
+    )

@@ -64,7 +64,7 @@ def test_the_same_predictions_differ_by_nothing(tmp_path):
     total = pair.total.difference
     assert (total.value, total.low, total.high, total.p) == (0, 0, 0, 1)
     assert {tables.mark(line) for line in pair.classes} == {"≈"}
-    assert "do not tell ccnet" in tables.finding(pair)[0]
+    assert "are not distinguishable on streets val" in tables.finding(pair)[0]
     assert pair.a.label != pair.b.label
 
 

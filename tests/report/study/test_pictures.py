@@ -47,7 +47,7 @@ def test_an_image_outside_the_examples_is_named(tmp_path):
         fabricate.run(head, 0, tmp_path / head, images=2)
         with_counts(tmp_path / head, right)
     page = report.build(tmp_path, tmp_path / "out")["report.html"].read_text(encoding="utf-8")
-    assert "They disagree even more on street_002, of which no pictures were recorded" in page
+    assert "They disagree even more on street_002, for which no pictures were recorded" in page
 
 
 def test_errors_are_painted_and_counted(tmp_path):

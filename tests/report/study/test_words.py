@@ -35,13 +35,13 @@ def test_one_seed_is_called_an_observation(tmp_path):
 
 def test_seeds_that_overlap_do_not_tell(tmp_path):
     text = " ".join(words.finding(study_of(tmp_path, danet=[0.40, 0.46], ccnet=[0.41, 0.47])))
-    assert "do not suffice to tell it from any other network" in text
+    assert "too few seeds to distinguish it from any other network" in text
 
 
 def test_seeds_that_agree_tell(tmp_path):
     study = study_of(tmp_path, fcn=[0.30, 0.301, 0.302], danet=[0.40, 0.401, 0.402], ccnet=[0.47, 0.471, 0.472])
     text = " ".join(words.finding(study))
-    assert "larger than the noise between seeds" in text
+    assert "larger than seed-to-seed variation" in text
     assert "2 of 2 attention networks are above the fcn baseline; for 2 of them" in text
 
 
