@@ -1,4 +1,4 @@
-"""Figures that others state, each with where it is from, what ours is, and the convention that leads from one to the other.
+"""Figures that others state, each with its source, our figure, and the convention that leads from one to the other.
 
 A claim that was only recalled, never retrieved, is a hint: it is printed with that label and never as what a paper says.
 """

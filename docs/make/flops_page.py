@@ -1,4 +1,4 @@
-"""docs/flops.md: the conventions, our figures under them, what others state, and what other counters say."""
+"""docs/flops.md: the conventions, our figures under them, figures that others state, and other counters."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def _one(checks: list[dict[str, Any]], head: str, part: str) -> dict[str, Any]:
 
 
 def _order(checks: list[dict[str, Any]], peers: list[str]) -> str:
-    """Which counters take DANet's mechanism for cheaper than Non-Local's, which it is not."""
+    """Which counters report DANet's mechanism as cheaper than Non-Local's, which is wrong."""
     pairs = zip(*(_one(checks, head, "mechanism")["readings"] for head in ("non_local", "danet")), strict=True)
     swapped = [
         a["peer"] for a, b in pairs if a["figure"] is not None and b["figure"] is not None and b["figure"] < a["figure"]

@@ -1,4 +1,4 @@
-"""docs/heads/NAME.md: everything there is to say about a head, from its file, its module and the ledger."""
+"""docs/heads/NAME.md: the page of a head, from its file, its module and the ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segattn.profile.markdown import markdown_table
 _SHARED = {
     "channels": "width of the map that the mechanism works on",
     "dropout": "channel dropout before the classifier",
-    "implementation": "`reference` is the equation written out, `fast` the same function lean, `auto` never the slower",
+    "implementation": "`reference` is the equation written out, `fast` the same function in less memory, `auto` the faster one",
 }
 _ZOOS = {
     "mmsegmentation": "https://github.com/open-mmlab/mmsegmentation/tree/main/configs",

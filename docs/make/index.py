@@ -1,4 +1,4 @@
-"""docs/README.md: what is where."""
+"""docs/README.md: the index of the documentation."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class View:
 
 
 class Page:
-    """What the controls do. Each yields the HTML of picture and results, a message and the new view; `gr.skip()` changes nothing."""
+    """What the controls do. Each yields the HTML of picture and results, a message and the new view."""
 
     def __init__(self, explorer: Explorer, *, max_side: int, uploads: Path) -> None:
         self.explorer, self.max_side, self.uploads = explorer, max_side, uploads.resolve()
@@ -96,7 +96,7 @@ class Page:
         except ValueError as error:
             yield [gr.skip(), gr.skip(), message(str(error), bad=True), gr.skip()]
             return
-        yield [cards.stage(view.picture, view.points), gr.skip(), message("Looking …"), view]
+        yield [cards.stage(view.picture, view.points), gr.skip(), message("Running the networks …"), view]
         yield from self._results(view, names)
 
     def _again(self, view: View | None, names: list[str], change: Any) -> Iterator[list[Any]]:

@@ -86,7 +86,7 @@ def serve(
 
 
 def application(explorer: Explorer, *, max_side: int, source: str, host: str, uploads: str) -> Any:
-    """The page as an ASGI application that answers only under its own host names. Uploads are in `uploads` until they are read."""
+    """The page as an ASGI application that answers only under its own host names; uploads wait in `uploads` to be read."""
     quiet(uploads)
     import gradio as gr
     from fastapi import FastAPI

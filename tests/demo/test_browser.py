@@ -167,7 +167,7 @@ def test_a_bad_upload_gives_a_message_and_a_good_one_its_maps(page, tmp_path):
     changed(page, before)
     (tmp_path / "large.png").write_bytes(bytes(MAX_FILE_BYTES + 1))
     chooser.set_input_files(tmp_path / "large.png")
-    page.wait_for_selector("text=large.png: not taken; at most 20 MB are")
+    page.wait_for_selector("text=large.png: not accepted; a file may have at most 20 MB")
     assert page.locator(".card").count() == len(HEADS)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from segattn.profile import flops, peers
 from segattn.profile.markdown import markdown_table
 
-_HEADINGS = ("counter", "calls it", "G", "how it comes about")
+_HEADINGS = ("counter", "calls it", "G", "what it counts")
 
 
 @dataclass(frozen=True)
