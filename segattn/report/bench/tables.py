@@ -199,7 +199,7 @@ def markdown(record: BenchRecord) -> str:
         parts += ["**Exponents of N = H W**", "", escaped_table(EXPONENT_HEADINGS, rows, align="llr")]
         parts += ["", *(f"- {markdown_text(sentence)}." for sentence in statements(curves(record))), ""]
     parts += [f"- {markdown_text(note)}" for note in notes(record)]
-    origin = f"Made by `{record.command.replace('`', chr(39))}`, {record.created[:10]}."
+    origin = f"Produced by `{record.command.replace('`', chr(39))}`, {record.created[:10]}."
     return "\n".join([*parts, "", origin]).replace("\n\n\n", "\n\n") + "\n"
 
 

@@ -93,7 +93,7 @@ def markdown(study: Study) -> str:
     lines.append(escaped_table(headings(study), [cells(study, row) for row in study.rows]))
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
     lines += _markdown_details(study)
-    lines += ["", *(f"Made by `{one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
+    lines += ["", *(f"Produced by `{one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
     return "\n".join(lines).rstrip() + "\n"
 
 
