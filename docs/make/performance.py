@@ -11,6 +11,7 @@ from segattn.report.bench import figures, groups
 from segattn.report.bench.groups import Line
 from segattn.report.bench.scaling import curves, statements
 from segattn.report.bench.tables import EXPONENT_HEADINGS, exponent_rows
+from segattn.report.bench.words import limits_text, machine_text
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
 MACHINE = "xeon-amx-2c--cpu"
@@ -227,8 +228,8 @@ def _sweep() -> str:
 
 def _origin(bench: groups.BenchRecord) -> str:
     """The command, the limits and the machine."""
-    limits = " ".join(f"{sentence}." for sentence in groups.limits_text(bench))
-    return f"`{bench.command}`, {bench.created[:10]}, {groups.machine_text(bench)}. {limits}"
+    limits = " ".join(f"{sentence}." for sentence in limits_text(bench))
+    return f"`{bench.command}`, {bench.created[:10]}, {machine_text(bench)}. {limits}"
 
 
 def _layout(line: Line) -> str:

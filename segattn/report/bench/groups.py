@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,6 @@ from segattn.records import BenchRecord
 from segattn.records.bench import Case, MachineLimit, Result
 
 ARITHMETIC, MEMORY = "arithmetic", "memory"
-TRAINING_NOTE = (
-    "Training counts as three forward passes: the backward pass of a product is two products of the same size."
-)
 
 
 @dataclass(frozen=True)
@@ -110,6 +107,11 @@ class Group:
         """Whether any line has a reference form beside it."""
         return any(line.reference is not None for line in self.lines)
 
+    @property
+    def has_forms(self) -> bool:
+        """Whether the table names the form of each line."""
+        return any(line.case.implementation != "auto" for line in self.lines)
+
 
 def read(path: str | os.PathLike[str]) -> BenchRecord:
     """Read a bench record.
@@ -158,39 +160,6 @@ def unusual(case: Case) -> list[str]:
     """Settings that are not the usual ones, in words."""
     scaled = [f"features times {case.feature_scale:g}"] * (case.feature_scale != 1)
     return ["channels-last"] * case.channels_last + ["compiled"] * case.compile + scaled
-
-
-def machine_text(record: BenchRecord) -> str:
-    """The machine in one line."""
-    where = record.environment
-    device = where.processor if where.device == "cpu" else where.device
-    threads = f"{where.threads} thread{'s' * (where.threads != 1)}"
-    clock = f", {where.clock_mhz:,.0f} MHz" if where.clock_mhz else ""
-    governor = f" ({where.governor})" if where.governor else ""
-    return f"{device}, {threads}{clock}{governor}, torch {where.torch}, {where.system}"
-
-
-def limits_text(record: BenchRecord) -> list[str]:
-    """The machine's measured limits, one line per dtype: medians over the groups' rounds, as a range where they differ."""
-    sentences = []
-    for dtype in dict.fromkeys(limit.dtype for limit in record.limits):
-        own = [limit for limit in record.limits if limit.dtype == dtype]
-        best = max(limit.product_flops_best for limit in own)
-        size = own[0].product_size
-        sentences.append(
-            f"{dtype}: {_range([limit.product_flops / 1e9 for limit in own])} GFLOP/s for products of {size} x {size}"
-            f" (best {best / 1e9:,.0f})"
-        )
-    if record.limits:
-        rates = _range([limit.bandwidth / 1e9 for limit in record.limits])
-        copied = record.limits[0].copy_bytes / 2**20
-        sentences.append(f"memory: {rates} GB/s read and written for a copy of {copied:,.0f} MiB")
-    return sentences
-
-
-def _range(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
-    return f"{low:,.0f}" if f"{low:,.0f}" == f"{high:,.0f}" else f"{low:,.0f} to {high:,.0f}"
 
 
 def _but_form(case: Case) -> tuple[object, ...]:

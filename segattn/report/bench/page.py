@@ -7,8 +7,8 @@ from pathlib import Path
 
 from segattn import records
 from segattn.records import BenchRecord
-from segattn.report.bench import figures, tables
-from segattn.report.bench.groups import groups, machine_text
+from segattn.report.bench import figures, tables, words
+from segattn.report.bench.groups import groups
 from segattn.report.bench.scaling import curves, statements
 from segattn.report.shared import template
 from segattn.report.shared.drawing import Drawn
@@ -34,7 +34,7 @@ def page(record: BenchRecord, drawn: list[Drawn]) -> str:
     values = {
         "record": record,
         "title": f"{record.suite}: {where.processor if where.device == 'cpu' else where.device}",
-        "machine": machine_text(record),
+        "machine": words.machine_text(record),
         "version": where.segattn,
         "groups": [
             {
@@ -42,7 +42,7 @@ def page(record: BenchRecord, drawn: list[Drawn]) -> str:
                 "headings": [" ".join(heading.split()) for heading in tables.headings(group)],
                 "rows": [tables.cells(group, line) for line in group.lines],
                 "words": tables.word_columns(group),
-                "trouble": tables.trouble(group),
+                "trouble": words.trouble(group),
             }
             for group in groups(record)
         ],
@@ -50,7 +50,7 @@ def page(record: BenchRecord, drawn: list[Drawn]) -> str:
         "exponents": tables.exponent_rows(record),
         "exponent_headings": tables.EXPONENT_HEADINGS,
         "statements": statements(curves(record)),
-        "notes": tables.notes(record),
+        "notes": words.notes(record),
         "settings": {**where.settings, "cores": str(where.cores or "unknown"), "governor": where.governor or "unknown"},
     }
     return template.render("bench.html", values)

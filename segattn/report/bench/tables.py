@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from segattn.records import BenchRecord
-from segattn.report.bench.groups import TRAINING_NOTE, Group, Line, groups, limits_text, lines, machine_text, unusual
+from segattn.report.bench.groups import Group, Line, groups, lines
 from segattn.report.bench.scaling import curves, statements
+from segattn.report.bench.words import machine_text, notes, number, trouble
 from segattn.report.shared.text import MISSING, csv_cell, escaped_table, markdown_text
 
 MEBIBYTE = 2**20
@@ -28,7 +29,7 @@ _WORDS = ("head", "form", "bound\nby")
 def headings(group: Group) -> list[str]:
     """Headings of a group's table, a line break where the terminal breaks."""
     columns = ["head"]
-    if _forms(group):
+    if group.has_forms:
         columns.append("form")
     columns += ["median\nms", "quartiles\nms", "p95\nms", "images\n/s", "extra\nMiB"]
     if group.compares:
@@ -40,7 +41,7 @@ def cells(group: Group, line: Line) -> list[str]:
     """One line of a group's table, under `headings`."""
     latency, work = line.result.latency, line.result.work
     texts = [line.case.head]
-    if _forms(group):
+    if group.has_forms:
         texts.append(line.case.implementation)
     texts += [
         number(line.median_ms),
@@ -88,69 +89,6 @@ def exponent_rows(record: BenchRecord) -> list[list[str]]:
     return rows
 
 
-def trouble(group: Group) -> list[str]:
-    """A sentence for each case that has no figures, or lacks some."""
-    return [
-        f"{_label(line, group)}: {line.result.outcome}" + (f": {line.result.message}" if line.result.message else "")
-        for line in group.lines
-        if line.result.outcome != "ok" or line.result.message
-    ]
-
-
-def notes(record: BenchRecord) -> list[str]:
-    """What the columns mean, and where they were measured."""
-    methods = dict.fromkeys(result.memory.method for result in record.results if result.memory)
-    sentences = [
-        f"{record.rounds} interleaved rounds after {record.warmup} for warm-up (fewer where the time budget ran out); median,"
-        " quartiles and 95th percentile over the rounds.",
-        f"Extra: peak memory above module and inputs, in a separate process ({', '.join(methods) or 'not measured'}).",
-        "GFLOPs: 2 per multiply-add of the equation, whichever form computes it. % of product: share of the rate of a matrix"
-        " product in that dtype, timed in the same rounds. FLOP/byte: FLOPs over the bytes that the operators read and write.",
-    ]
-    if any(result.case.phase == "training" for result in record.results):
-        sentences.append(TRAINING_NOTE)
-    if any(result.case.dtype in ("bf16", "fp16") for result in record.results):
-        sentences.append("bf16 and fp16: autocast with weights in fp32, as in training and evaluation.")
-    sentences += schedules(record)
-    return [*sentences, *limits_text(record), f"Measured on {machine_text(record)}."]
-
-
-def schedules(record: BenchRecord) -> list[str]:
-    """How long the study's 80,000 steps would take at the measured speed, one sentence per setting that trains networks."""
-    sentences = []
-    for group in groups(record):
-        times = [
-            f"{_label(line, group)} {number(line.median_ms * 80_000 / 3.6e6)}"
-            for line in group.lines
-            if line.median_ms is not None and (line.case.part, line.case.phase) == ("network", "training")
-        ]
-        if times:
-            case = group.lines[0].case
-            what = ", ".join([f"batch {case.batch}", case.dtype, *unusual(case)])
-            sentences.append(f"80,000 such steps ({what}), without data loading, in hours: {', '.join(times)}.")
-    return sentences
-
-
-def _label(line: Line, group: Group) -> str:
-    """Head, and form where the group has several."""
-    return f"{line.case.head} ({line.case.implementation})" if _forms(group) else line.case.head
-
-
-def number(value: float | None) -> str:
-    """Three significant digits, without an exponent.
-
-    >>> number(1234.5), number(12.345), number(0.01234)
-    ('1,234', '12.3', '0.0123')
-    """
-    if value is None:
-        return MISSING
-    if value >= 100:
-        return f"{value:,.0f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 1 or value == 0 else f"{value:.3g}"
-
-
 def show(record: BenchRecord, console: Console) -> None:
     """Print the tables, what failed, and what the columns mean."""
     for group in groups(record):
@@ -190,7 +128,7 @@ def markdown(record: BenchRecord) -> str:
     for group in groups(record):
         names = [" ".join(heading.split()) for heading in headings(group)]
         table = escaped_table(
-            names, [cells(group, line) for line in group.lines], align="llr" if _forms(group) else "lr"
+            names, [cells(group, line) for line in group.lines], align="llr" if group.has_forms else "lr"
         )
         parts += [f"**{markdown_text(group.title)}**", "", table]
         parts += ["", *(f"- {markdown_text(sentence)}" for sentence in trouble(group)), ""]
@@ -245,10 +183,6 @@ def _fields(line: Line) -> dict[str, object]:
         "times_faster_than_reference": line.time_ratio,
         "memory_of_reference": line.memory_ratio,
     }
-
-
-def _forms(group: Group) -> bool:
-    return any(line.case.implementation != "auto" for line in group.lines)
 
 
 def _best(group: Group) -> Line | None:

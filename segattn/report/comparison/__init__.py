@@ -1,1 +1,7 @@
-"""The comparison of two networks."""
+"""The comparison of two networks.
+
+compare.py   the differences and their tests
+words.py     the summary, what columns mean, caveats
+tables.py    Markdown, CSV and LaTeX; terminal.py: the same in the terminal
+page.py      the HTML page, of the same pieces as the study's
+"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from segattn.report.comparison import tables as texts
+from segattn.report.comparison import words
 from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
 from segattn.report.shared import template
 from segattn.report.study.page import FILTERS, context
@@ -19,17 +19,17 @@ def page(comparison: Comparison) -> str:
     """The whole page."""
     values = context(comparison.study, [])
     values |= {
-        "title": texts.title(comparison),
-        "finding": texts.finding(comparison),
-        "headline": texts.headline(comparison),
-        "notes": texts.notes(comparison),
+        "title": words.title(comparison),
+        "finding": words.finding(comparison),
+        "headline": words.headline(comparison),
+        "notes": words.notes(comparison),
         "a": comparison.a,
         "b": comparison.b,
         "scores": _plotted([comparison.total, *comparison.details]),
         "class_lines": _plotted(comparison.classes),
         "image_lines": comparison.images[:MOST_IMAGES],
         "num_images": len(comparison.images),
-        "few": texts.FEW,
+        "few": words.FEW,
     }
     return template.render("compare.html", values, FILTERS)
 
@@ -54,9 +54,9 @@ def _plotted(lines: list[Line]) -> list[dict[str, Any]]:
         entries.append(
             {
                 "line": line,
-                "p": texts.p_text(line.p),
-                "mark": texts.mark(line),
-                "interval": texts.interval_text(low, high),
+                "p": words.p_text(line.p),
+                "mark": words.mark(line),
+                "interval": words.interval_text(low, high),
                 "x": across(line.difference.value) if both else None,
                 "ends": [across(low), across(high)] if low is not None and high is not None else None,
                 "width": _WIDTH,

@@ -1,4 +1,4 @@
-"""A comparison of two networks in words, as Markdown, CSV and LaTeX."""
+"""A comparison of two networks as Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -6,42 +6,11 @@ import csv
 import io
 
 from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
-from segattn.report.shared import bootstrap
+from segattn.report.comparison.words import finding, interval_text, mark, notes, p_text, title
 from segattn.report.shared.text import MISSING, csv_cell, escaped_table, latex_text, markdown_text
-from segattn.report.study.words import UNCLEAR, listing, percent, points
+from segattn.report.study.words import percent, points
 
-FEW = "few"
-"""Mark of a class that is in too few images."""
 HEADINGS = ("images", "A %", "B %", "A − B", "95 % interval", "p", "")
-
-
-def title(comparison: Comparison) -> str:
-    """Both networks and the data set."""
-    return f"{comparison.a.label} against {comparison.b.label} on {comparison.study.first.dataset}"
-
-
-def headline(comparison: Comparison) -> str:
-    """The difference in one line: +0.90 mIoU [0.20, 1.60]."""
-    total = comparison.total.difference
-    interval = "" if total.low is None else f" [{interval_text(total.low, total.high)}]"
-    return f"{points(total.value)} mIoU{interval}"
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """Both ends in percentage points: 0.20, 1.60."""
-    if low is None or high is None:
-        return MISSING
-    return ", ".join(points(end).removeprefix("+") for end in (low, high))
-
-
-def p_text(p: float | None) -> str:
-    """A p value, as precisely as 10,000 resamples give it."""
-    return MISSING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def mark(line: Line) -> str:
-    """Empty where the networks differ; else why that is not shown."""
-    return "" if line.clear else UNCLEAR if line.p is not None else FEW if line.a is not None else ""
 
 
 def cells(line: Line) -> list[str]:
@@ -51,68 +20,6 @@ def cells(line: Line) -> list[str]:
     value = points(line.difference.value) if both else MISSING
     interval = interval_text(line.difference.low, line.difference.high)
     return [str(line.num_images), a, b, value, interval, p_text(line.p), mark(line)]
-
-
-def finding(comparison: Comparison) -> list[str]:
-    """The summary: which network is ahead and whether that is significant; then the classes in which they differ."""
-    a, b, total = comparison.a.label, comparison.b.label, comparison.total
-    record = comparison.study.first
-    where = f"{record.dataset} {record.split} ({total.num_images} images)"
-    if total.p is None:
-        verdict = f"{a} against {b} on {where}: {headline(comparison)}; too few images for an interval."
-    elif total.clear:
-        ahead = "above" if total.difference.value > 0 else "below"
-        verdict = f"{a} is {ahead} {b} on {where}: {headline(comparison)}, p {_equals(total.p)}."
-    else:
-        verdict = f"{a} and {b} are not distinguishable on {where}: {headline(comparison)}, p {_equals(total.p)}."
-    if not comparison.num_compared:
-        return [verdict]
-    clear = sorted((line for line in comparison.classes if line.clear), key=lambda line: -abs(line.difference.value))
-    if not clear:
-        return [
-            verdict,
-            f"They are distinguishable in no class (Holm-corrected for {comparison.num_compared} classes).",
-        ]
-    named = listing([f"{line.name} ({points(line.difference.value, 1)})" for line in clear[:6]])
-    more = f", and {len(clear) - 6} more" if len(clear) > 6 else ""
-    count = f"{len(clear)} of {comparison.num_compared} classes"
-    return [verdict, f"They are distinguishable in {count}, Holm-corrected: {named}{more}."]
-
-
-def _equals(p: float) -> str:
-    return p_text(p) if p < 0.001 else f"= {p_text(p)}"
-
-
-def notes(comparison: Comparison) -> list[str]:
-    """What intervals, p values and marks are, and what they do not cover."""
-    a, b = comparison.a, comparison.b
-    several = max(a.n, b.n) > 1
-    seeds = f" and seeds ({a.n} of {a.label}, {b.n} of {b.label})" if several else ""
-    sentences = [
-        f"A − B in percentage points. Interval and p: paired bootstrap over images{seeds}, {bootstrap.RESAMPLES:,} resamples,"
-        " percentile interval, two-sided (Efron and Tibshirani 1993; Koehn 2004"
-        + ("; images and seeds crossed as in Owen 2007)." if several else ").")
-    ]
-    if several:
-        sentences.append(
-            "A few seeds give a rough estimate of seed-to-seed variation; a network with one seed contributes none."
-        )
-    else:
-        sentences.append(
-            "One seed each: the interval reflects the choice of images, not that of the seed."
-            " The same network trained with another seed may differ by more."
-        )
-    sentences.append("Intervals are too narrow where images depend on each other, such as frames of one drive.")
-    sentences.append(
-        f"{UNCLEAR}: not distinguishable, p ≥ 0.05; p values of classes are Holm-corrected for {comparison.num_compared}"
-        f" comparisons, those of boundaries and strata for {sum(line.p is not None for line in comparison.details)};"
-        f" intervals are not corrected, and may exclude zero where the mark is shown."
-        f" {FEW}: labelled in fewer than {bootstrap.FEWEST_IMAGES} images, too few for a test."
-    )
-    definition = next((run.record.strata.definition for run in comparison.study.runs if run.record.strata), None)
-    scores = comparison.study.first.scores
-    sentences.append(f"Accuracy: {scores.definition.rstrip('. ')}. Inference: {scores.inference.rstrip('. ')}.")
-    return [*sentences, definition] if definition and comparison.details else sentences
 
 
 def markdown(comparison: Comparison) -> str:

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from segattn.report.comparison.compare import Comparison, Line
-from segattn.report.comparison.tables import HEADINGS, cells, finding, headline, notes, title
-from segattn.report.study.terminal import plain, table_style
+from segattn.report.comparison.tables import HEADINGS, cells
+from segattn.report.comparison.words import finding, headline, notes, title
+from segattn.report.shared.terminal import plain, table_style
 from segattn.report.study.words import percent, points
 
 SHOWN = 5

@@ -1,1 +1,8 @@
-"""What the pages and tables of a study, a comparison and a benchmark share."""
+"""What study, comparison and bench share; nothing here imports them.
+
+sources.py    which record files a path stands for; images.py: the counts of each image
+student.py    t intervals and tests; bootstrap.py: the paired bootstrap over images
+text.py       cells for Markdown, CSV and LaTeX; terminal.py: tables in the terminal
+drawing.py    how figures look; labels.py: places their labels
+template.py   pages from templates/
+"""

@@ -1,1 +1,12 @@
-"""The report of a study."""
+"""The report of a study.
+
+study.py          records read and gathered into rows; rows.py: a run, and the row of one head in one mode
+verdict.py        which rows are not distinguishable from the first
+words.py          the finding, what columns mean, caveats; protocol.py: what was run and where
+classes.py        accuracy class by class; details.py: boundaries, sizes and widths
+bench_columns.py  latency and memory, from bench records
+published.py      rows of others beside ours
+tables.py         Markdown, CSV and LaTeX; terminal.py: the same table in the terminal
+figures.py        accuracy against cost, curves, classes; pictures.py: example predictions
+page.py           the HTML page
+"""

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from segattn.records import BenchRecord, Cost
-from segattn.report.bench.groups import Group, Line, groups, machine_text
+from segattn.report.bench.groups import Group, Line, groups
+from segattn.report.bench.words import machine_text
 
 _PARTS = ("mechanism", "head", "network")
 _FORMS = ("reference", "fast", "auto")

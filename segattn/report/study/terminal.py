@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from segattn.report.shared.terminal import plain, table_style
 from segattn.report.shared.text import MISSING
 from segattn.report.study.study import Study
 from segattn.report.study.tables import cells
 from segattn.report.study.words import finding, footnotes, percent, size_text
 
-_ASCII = {
-    "±": "+-",
-    "Δ": "diff",
-    "×": "x",
-    "²": "^2",
-    "–": "-",
-    "≈": "~",
-    "≥": ">=",
-    "\N{MINUS SIGN}": "-",
-    "“": '"',
-    "”": '"',
-}
-_ROOMY = 100
-"""From this width on, cells stand two columns apart."""
 _WIDE = 120
 """From this width on, the interval of the mean is shown."""
-
-
-def plain(value: str, style: str = "", *, ascii_only: bool = False) -> Text:
-    """A text in symbols that the terminal can show; markup in it stays text."""
-    if ascii_only:
-        value = "".join(_ASCII.get(symbol, symbol) for symbol in value)
-        value = value.encode("ascii", "replace").decode()
-    return Text(value, style=style)
 
 
 def headings(study: Study, *, interval: bool) -> list[str]:
@@ -47,18 +24,6 @@ def headings(study: Study, *, interval: bool) -> list[str]:
     costs = ["mechanism\nGFLOPs", "head\nGFLOPs", "network\nGFLOPs", "param.\nM"]
     bench = ["latency\nms", "memory\nMiB"] if study.bench_columns else []
     return ["\nhead", *scores, "pixel\nacc. %", *costs, *bench, "train\ns"]
-
-
-def table_style(options: ConsoleOptions) -> Any:
-    """How tables look, for the width and encoding at hand."""
-    return {
-        "box": box.ASCII2 if options.ascii_only else box.SIMPLE_HEAD,
-        "padding": (0, 1 if options.max_width >= _ROOMY else 0, 0, 0),
-        "pad_edge": False,
-        "collapse_padding": False,
-        "show_edge": False,
-        "header_style": "bold",
-    }
 
 
 class TerminalTable:

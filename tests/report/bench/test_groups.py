@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segattn import records
-from segattn.report.bench import groups, tables
+from segattn.report.bench import groups, words
 from tests.report import fabricate_bench
 
 
@@ -60,9 +60,9 @@ def test_hours_of_the_studys_schedule():
     step = {"part": "network", "phase": "training", "batch": 8}
     results = [fabricate_bench.result(head, ms=ms, **step) for head, ms in (("fcn", 450), ("danet", 900))]
     results += [fabricate_bench.result(part="network"), fabricate_bench.result(phase="training")]
-    sentences = tables.schedules(fabricate_bench.record(results))
+    sentences = words.schedules(fabricate_bench.record(results))
     assert sentences == ["80,000 such steps (batch 8, fp32), without data loading, in hours: fcn 10.0, danet 20.0."]
-    assert sentences[0] in tables.notes(fabricate_bench.record(results))
+    assert sentences[0] in words.notes(fabricate_bench.record(results))
 
 
 def test_only_bench_records_are_bench_records(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from segattn import records, report
-from segattn.report.comparison import tables as tables
+from segattn.report.comparison import tables, words
 from segattn.report.study.words import percent
 from tests.report import fabricate
 from tests.report.study.test_page import Outline
@@ -44,11 +44,11 @@ def test_the_difference_is_that_of_the_records(pair):
 def test_a_large_difference_is_told(pair):
     low, high = pair.total.difference.low, pair.total.difference.high
     assert 0 < low < pair.total.difference.value < high
-    text = " ".join(tables.finding(pair))
+    text = " ".join(words.finding(pair))
     assert text.startswith(
         f"flanet is above fcn on streets val (53 images): +{percent(pair.total.difference.value)} mIoU ["
     )
-    assert "the same network trained with another seed may differ by more" in " ".join(tables.notes(pair)).lower()
+    assert "the same network trained with another seed may differ by more" in " ".join(words.notes(pair)).lower()
 
 
 def test_p_values_of_classes_are_corrected_for_their_number(pair):
@@ -64,7 +64,7 @@ def test_the_same_predictions_differ_by_nothing(tmp_path):
     total = pair.total.difference
     assert (total.value, total.low, total.high, total.p) == (0, 0, 0, 1)
     assert {tables.mark(line) for line in pair.classes} == {"≈"}
-    assert "are not distinguishable on streets val" in tables.finding(pair)[0]
+    assert "are not distinguishable on streets val" in words.finding(pair)[0]
     assert pair.a.label != pair.b.label
 
 
@@ -72,7 +72,7 @@ def test_seeds_are_part_of_the_noise(ten_by_three):
     three = compared(ten_by_three, "ccnet", "reconet", resamples=2000)
     assert three.a.n == three.b.n == 3
     assert three.total.difference.value == pytest.approx(three.a.mean_iou - three.b.mean_iou)
-    assert "3 of ccnet, 3 of reconet" in " ".join(tables.notes(three))
+    assert "3 of ccnet, 3 of reconet" in " ".join(words.notes(three))
 
 
 def test_images_come_in_order_of_difference(pair):
@@ -98,7 +98,7 @@ def test_the_terminal_shows_it_whole(pair, width, encoding):
     Console(file=stream, width=width).print(report.TerminalComparison(pair))
     stream.flush()
     text = stream.buffer.getvalue().decode(encoding).replace("|", " ")  # the rules of an ASCII table
-    assert tables.headline(pair) in text
+    assert words.headline(pair) in text
     assert max(map(len, text.splitlines())) <= width
     (line,) = [line for line in text.splitlines() if line.startswith("motorcycle ") and line.split()[1].isdigit()]
     assert len(line.split()) >= 7
@@ -110,9 +110,9 @@ def test_the_page_is_whole_and_alone(pair, tmp_path):
     outline = Outline(written["compare.html"].read_text(encoding="utf-8"))
     assert len(outline.ids) == len(set(outline.ids))
     assert all(address.startswith(("#", "data:")) for address in outline.addresses)
-    words = " ".join(outline.words)
-    for text in (tables.headline(pair), "Images on which they differ most", "Efron and Tibshirani", "street_0"):
-        assert text in words
+    shown = " ".join(outline.words)
+    for text in (words.headline(pair), "Images on which they differ most", "Efron and Tibshirani", "street_0"):
+        assert text in shown
 
 
 def test_a_class_of_few_images_gets_no_interval(tmp_path):
