@@ -6,6 +6,7 @@ import pytest
 
 from segattn import records
 from segattn.benchmark import run as benchmark
+from segattn.cost import head_facts
 from segattn.profile.worker import Outcome
 from segattn.records.bench import Latency, PeakMemory
 from tests.benchmark.test_cases import made, one
@@ -58,6 +59,10 @@ def test_limits_are_of_the_group(record):
     assert (limit.group, limit.dtype, limit.product_size, limit.copy_bytes) == (0, "fp32", 64, 2**20)
     assert 0 < limit.product_flops <= limit.product_flops_best
     assert 0 < limit.bandwidth <= limit.bandwidth_best
+
+
+def test_record_holds_what_its_heads_declare(record):
+    assert record.head_facts == {name: head_facts(name) for name in ("ccnet", "reconet")}
 
 
 def test_record_comes_back_from_disk(record, tmp_path):

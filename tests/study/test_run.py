@@ -7,6 +7,7 @@ import pytest
 from segattn import config as configuration
 from segattn import heads, records, report
 from segattn.cli import main
+from segattn.cost import head_facts
 from segattn.study import run as study_module
 from segattn.study.run import Position, plan, reference_costs, run_name, run_study
 from segattn.training.interruption import Interrupted
@@ -70,6 +71,13 @@ def test_every_head_has_its_cost_at_the_studys_crops(finished):
         for size, num_classes in (((769, 769), 19), ((520, 520), 150))
     ]
     assert costs == reference_costs(HEADS)
+
+
+def test_study_and_runs_hold_what_their_heads_declare(finished):
+    facts = {head: head_facts(head) for head in HEADS}
+    record = records.read(finished[0] / "study.json")
+    assert record.head_facts == facts
+    assert {run.head: run.head_facts for run in (records.read(finished[0] / path) for path in record.runs)} == facts
 
 
 def test_positions_lead_through_all_runs(finished):
