@@ -61,12 +61,15 @@ def write_scenes(root: Path, count: int) -> float:
 
 def ours(name: str, root: Path, share: float, *, fast: bool = True) -> Callable[[int], object]:
     from segattn import data
+    from segattn.config import Augmentation
     from segattn.data.files import png
     from segattn.data.loader import TrainingStream
-    from segattn.data.transforms import Augment
 
     stream = TrainingStream(
-        data.load(name, "train", root=root), Augment((CROP, CROP), SCALES, max_class_share=share), batch_size=1, seed=1
+        data.load(name, "train", root=root),
+        Augmentation(crop_size=(CROP, CROP), scale_range=SCALES, max_class_share=share),
+        batch_size=1,
+        seed=1,
     )
     decoder = png.pyspng
     if fast and name != "packed" and decoder is None:

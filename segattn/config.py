@@ -7,7 +7,9 @@ here and is written into the record; where the run happens (device, workers, out
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -37,18 +39,34 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Joint transforms of image and label in training."""
+    """Joint transforms of image and label in training.
+
+    Raises:
+        ValueError: a size, range or share that makes no sense; the message names it.
+    """
 
     crop_size: tuple[int, int] = (769, 769)
     """Height and width in pixels; smaller images are padded (mean colour, label 255)."""
     scale_range: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest factor on height and width."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     photometric: bool = True
     max_class_share: float = 1.0
-    """Crops are drawn again (up to 10 times) while one class covers more than this share."""
+    """Crops are drawn again (up to 10 times) while one class covers more than this share of the counted pixels."""
     short_side: int | None = None
     """Images are first brought to this short side (long side at most 4 times that), then scaled by `scale_range`."""
+
+    def __post_init__(self) -> None:
+        if len(self.crop_size) != 2 or min(self.crop_size) < 1:
+            raise ValueError(f"augmentation.crop_size should be above 0, not {self.crop_size}; give height and width")
+        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise ValueError(f"augmentation.scale_range {self.scale_range} should be (smallest, largest), both above 0")
+        if not 0 <= self.flip <= 1:
+            raise ValueError(f"augmentation.flip={self.flip} is a probability between 0 and 1")
+        if not 0 < self.max_class_share <= 1:
+            raise ValueError(f"augmentation.max_class_share={self.max_class_share} is a share above 0, at most 1")
+        _check_short_side("augmentation", self.short_side)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,19 +131,75 @@ class Optimization:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How predictions are made for the scores."""
+    """How predictions are made, and what is scored and kept at the end of a run.
+
+    Raises:
+        ValueError: a value out of range, windows that would leave holes, or a setting that would be ignored.
+    """
 
     mode: Literal["whole", "slide"] = "whole"
+    """The whole image at once, or a sliding window."""
     crop_size: tuple[int, int] | None = None
+    """Height and width of the sliding window in pixels; with mode slide only."""
     stride: tuple[int, int] | None = None
+    """Vertical and horizontal step of the window in pixels, at most the window; two thirds of it unless given."""
     flip: bool = False
+    """Also predict the image mirrored left to right, and average."""
     scales: tuple[float, ...] = (1.0,)
+    """Factors on height and width; predictions are averaged over them."""
     examples: int = 4
     """How many validation images are kept as pictures."""
     short_side: int | None = None
     """Images are first brought to this short side (long side at most 4 times that); scores are at the label's own size."""
     strata: bool = True
     """Also score boundaries, and objects by size and width, at the end of a run."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("whole", "slide"):
+            raise ValueError(f"evaluation.mode is {self.mode!r}; it is 'whole' or 'slide'")
+        if self.mode == "slide":
+            _check_windows(*self.window)
+        elif self.crop_size is not None or self.stride is not None:
+            raise ValueError(
+                "evaluation.crop_size and stride are for sliding windows; leave them out or set mode='slide'"
+            )
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
+            raise ValueError(f"evaluation.scales is {self.scales}; at least one factor above 0 is needed, e.g. (1.0,)")
+        if self.examples < 0:
+            raise ValueError(f"evaluation.examples should be 0 or more, not {self.examples}")
+        _check_short_side("evaluation", self.short_side)
+
+    @property
+    def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Size and step of the sliding window, (height, width) each.
+
+        Raises:
+            ValueError: there is none, because no crop_size is given.
+        """
+        if self.crop_size is None:
+            raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (height width), such as 769 769")
+        height, width = self.crop_size
+        return self.crop_size, self.stride or (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3))
+
+    @property
+    def num_passes(self) -> int:
+        """Predictions per image that are averaged."""
+        return len(self.scales) * (2 if self.flip else 1)
+
+
+def _check_windows(size: tuple[int, int], stride: tuple[int, int]) -> None:
+    if min(*size, *stride) < 1:
+        raise ValueError(f"evaluation.crop_size is {size} and stride {stride}; all sizes are at least 1 pixel")
+    if stride[0] > size[0] or stride[1] > size[1]:
+        raise ValueError(
+            f"evaluation.stride {stride} is larger than crop_size {size}: pixels between two windows would never be "
+            "predicted; use a stride of at most the window (usual: two thirds of it)"
+        )
+
+
+def _check_short_side(section: str, short_side: int | None) -> None:
+    if short_side is not None and short_side < 1:
+        raise ValueError(f"{section}.short_side is {short_side}; it is at least 1 pixel, or None")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,50 +252,19 @@ def _refuse_unknown_fields(raw: Any, known: Any, path: str = "") -> None:
 
 
 def check(config: Experiment) -> None:
-    """Refuse values that no run could use.
+    """Refuse values that no run could use; those of `Augmentation` and `Evaluation` are refused where they are made.
 
     Raises:
         ValueError: naming the field, what was given and what is allowed.
     """
-    optimization, augmentation = config.optimization, config.augmentation
-    positive = {
-        "optimization.iterations": optimization.iterations,
-        "optimization.batch_size": optimization.batch_size,
-        "optimization.lr": optimization.lr,
-        "augmentation.crop_size": min(augmentation.crop_size),
-        "augmentation.scale_range": min(augmentation.scale_range),
-        "augmentation.short_side": 1 if augmentation.short_side is None else augmentation.short_side,
-        "evaluation.short_side": 1 if config.evaluation.short_side is None else config.evaluation.short_side,
-        "optimization.accumulation": optimization.accumulation,
-        "checkpoint_every": config.checkpoint_every,
-        "log_every": config.log_every,
-    }
-    for name, value in positive.items():
-        if value <= 0:
-            raise ValueError(f"{name} should be above 0, not {value}")
-    not_negative = {
-        "optimization.momentum": optimization.momentum,
-        "optimization.weight_decay": optimization.weight_decay,
-        "optimization.min_lr": optimization.min_lr,
-        "optimization.warmup": optimization.warmup,
-        "evaluation.examples": config.evaluation.examples,
-        "model.auxiliary_weight": config.model.auxiliary_weight,
-        "validate_every": config.validate_every,
-        "seed": config.seed,
-    }
-    for name, value in not_negative.items():
-        if value < 0:
-            raise ValueError(f"{name} should be 0 or more, not {value}")
-    if augmentation.scale_range[0] > augmentation.scale_range[1]:
-        raise ValueError(f"augmentation.scale_range {augmentation.scale_range} should be (smallest, largest)")
-    if not 0 <= augmentation.flip <= 1:
-        raise ValueError(f"augmentation.flip={augmentation.flip} is a probability between 0 and 1")
-    if config.evaluation.mode == "slide" and config.evaluation.crop_size is None:
-        raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (HEIGHTxWIDTH)")
-    _check_options(optimization)
-
-
-def _check_options(optimization: Optimization) -> None:
+    value_of = {name: attrgetter(name)(config) for name in (*_ABOVE_0, *_NOT_NEGATIVE)}
+    for name in _ABOVE_0:
+        if value_of[name] <= 0:
+            raise ValueError(f"{name} should be above 0, not {value_of[name]}")
+    for name in _NOT_NEGATIVE:
+        if value_of[name] < 0:
+            raise ValueError(f"{name} should be 0 or more, not {value_of[name]}")
+    optimization = config.optimization
     if not 0 <= optimization.ema_decay < 1:
         raise ValueError(f"optimization.ema_decay={optimization.ema_decay} should be at least 0 (off) and below 1")
     if optimization.batch_size % optimization.accumulation:
@@ -237,6 +280,16 @@ def _check_options(optimization: Optimization) -> None:
         raise ValueError(f"optimization.class_weights {optimization.class_weights} should be 0 or more, not all 0")
     if optimization.compile and optimization.activation_checkpointing:
         raise ValueError("optimization.compile and activation_checkpointing do not go together; turn one of them off")
+
+
+_ABOVE_0 = (
+    *("optimization.iterations", "optimization.batch_size", "optimization.lr", "optimization.accumulation"),
+    *("checkpoint_every", "log_every"),
+)
+_NOT_NEGATIVE = (
+    *("optimization.momentum", "optimization.weight_decay", "optimization.min_lr", "optimization.warmup"),
+    *("model.auxiliary_weight", "validate_every", "seed"),
+)
 
 
 def with_head(config: Experiment, head: str, *, seed: int) -> Experiment:

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from segattn import config, experiments
+from segattn.config import Evaluation, Experiment
 from tests import tiny
 
 
@@ -71,6 +72,30 @@ def test_options_of_heads_are_free_in_a_file():
 def test_value_that_no_run_could_use_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         config.check(tiny.experiment(**changes))
+
+
+def test_whole_image_is_the_default_and_sliding_steps_two_thirds():
+    assert (Evaluation().mode, Evaluation().num_passes) == ("whole", 1)
+    assert Evaluation(mode="slide", crop_size=(7, 769)).window == ((7, 769), (5, 513))
+    assert Evaluation(mode="slide", crop_size=(7, 769), stride=(3, 500)).window == ((7, 769), (3, 500))
+
+
+def test_crop_without_sliding_is_an_error():
+    with pytest.raises(ValueError, match="mode='slide'"):
+        Evaluation(crop_size=(5, 7))
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"evaluation": {"mode": "slide"}}, "needs evaluation.crop_size"),
+        ({"augmentation": {"max_class_share": 1.5}}, "max_class_share=1.5 is a share above 0, at most 1"),
+    ],
+)
+def test_bad_value_in_a_file_is_named_in_one_line(section, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        config.from_dict({"name": "x", **section})
+    assert "\n" not in str(refused.value)
 
 
 def test_with_head_changes_head_and_seed_only():

@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> None:
     from segattn import checkpoint, records
     from segattn.data.splits import notices, open_split
     from segattn.device import autocast, resolve_device, resolve_precision
-    from segattn.evaluation.evaluate import evaluate, inference_of
+    from segattn.evaluation.evaluate import evaluate
     from segattn.evaluation.official import PredictionFiles, predict_split
 
     device, rank, world_size = resolve_device(chosen.device), 0, 1
@@ -74,18 +74,22 @@ def run(arguments: Sequence[str]) -> None:
         device, rank, world_size = state.device, state.process_index, state.num_processes
     model = checkpoint.load_model(chosen.run, device=device)
     experiment: config.Experiment = model.experiment  # type: ignore[assignment]
-    evaluation = dataclasses.replace(
-        experiment.evaluation,
-        mode=chosen.mode or experiment.evaluation.mode,
-        crop_size=chosen.crop_size or experiment.evaluation.crop_size,
-        stride=chosen.stride or experiment.evaluation.stride,
-        flip=chosen.flip or experiment.evaluation.flip,
-        scales=chosen.scales or experiment.evaluation.scales,
-    )
-    if evaluation.mode == "whole":
+    trained = experiment.evaluation
+    mode = chosen.mode or trained.mode
+    crop_size = chosen.crop_size or trained.crop_size
+    stride = chosen.stride or trained.stride
+    if mode == "whole":
         if chosen.crop_size or chosen.stride:
             raise ValueError("--crop-size and --stride are for --mode slide")
-        evaluation = dataclasses.replace(evaluation, crop_size=None, stride=None)
+        crop_size = stride = None
+    evaluation = dataclasses.replace(
+        trained,
+        mode=mode,
+        crop_size=crop_size,
+        stride=stride,
+        flip=chosen.flip or trained.flip,
+        scales=chosen.scales or trained.scales,
+    )
     section = dataclasses.replace(
         experiment.data,
         root=chosen.data_root or experiment.data.root,
@@ -97,11 +101,10 @@ def run(arguments: Sequence[str]) -> None:
     console = Console(quiet=rank > 0)
     for notice in notices(dataset):
         console.print(notice, highlight=False, markup=False)
-    inference = inference_of(evaluation)
     precision = resolve_precision(chosen.precision or experiment.optimization.precision, device)
     in_precision = partial(autocast, precision, device)
     if chosen.write_predictions is None:
-        result = evaluate(model, dataset, inference, strata=chosen.strata, autocast=in_precision)
+        result = evaluate(model, dataset, evaluation, strata=chosen.strata, autocast=in_precision)
     else:
         files = PredictionFiles(dataset, chosen.write_predictions)
         if world_size > 1:
@@ -110,13 +113,13 @@ def run(arguments: Sequence[str]) -> None:
             if chosen.out is not None:
                 raise ValueError(f"{dataset.name} {dataset.split} has no labels, so no scores for --out; leave it out")
             predict_split(
-                model, dataset, files, inference=inference, rank=rank, world_size=world_size, autocast=in_precision
+                model, dataset, files, inference=evaluation, rank=rank, world_size=world_size, autocast=in_precision
             )
             console.print(
                 f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}", highlight=False
             )
             return
-        result = evaluate(model, dataset, inference, strata=chosen.strata, autocast=in_precision, on_prediction=files)
+        result = evaluate(model, dataset, evaluation, strata=chosen.strata, autocast=in_precision, on_prediction=files)
     _show(console, result.scores, dataset, precision)
     if result.strata is not None:
         _show_strata(console, result.strata)

@@ -59,7 +59,6 @@ def run(arguments: Sequence[str]) -> int:
 
     from segattn import checkpoint, config
     from segattn.device import DTYPES, resolve_device, resolve_precision
-    from segattn.evaluation.evaluate import inference_of
     from segattn.inference.files import Settings, find_images, predict_files
     from segattn.inference.optimized import optimize
 
@@ -69,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     settings = Settings(
         class_names=raw["class_names"],
         palette=[(red, green, blue) for red, green, blue in raw["palette"]],
-        inference=inference_of(evaluation),
+        inference=evaluation,
         batch=chosen.batch_size,
         confidence=chosen.confidence,
         opacity=chosen.opacity,

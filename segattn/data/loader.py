@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from segattn.config import Augmentation
 from segattn.data._dataset import Dataset
-from segattn.data.transforms import Augment, augment, to_tensor
+from segattn.data.transforms import augment, to_tensor
 
 _Item = tuple[Tensor, Tensor | None, str, int]
 
@@ -53,7 +54,7 @@ class TrainingStream:
     def __init__(
         self,
         dataset: Dataset,
-        augment: Augment,
+        augmentation: Augmentation,
         *,
         batch_size: int,
         seed: int = 0,
@@ -70,7 +71,7 @@ class TrainingStream:
         if seed < 0:
             raise ValueError(f"seed {seed}; expected 0 or more")
         self.dataset = dataset
-        self.augment = augment
+        self.augmentation = augmentation
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
@@ -133,7 +134,7 @@ class _Positions:
         stream = self.stream
         index = stream.sample_index(position)
         sample = stream.dataset.lazily(index)
-        image, label = augment(sample, np.random.default_rng((stream.seed, position)), stream.augment)
+        image, label = augment(sample, np.random.default_rng((stream.seed, position)), stream.augmentation)
         return to_tensor(image), torch.from_numpy(label).long(), sample.name, index
 
 

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from segattn.config import Augmentation
 from segattn.data._dataset import IGNORE, Scene
 from segattn.data._photometric import distort
 
@@ -31,39 +32,7 @@ LONGEST = 4
 _CROP_TRIES = 10  # as mmsegmentation's cat_max_ratio
 
 
-@dataclass(frozen=True)
-class Augment:
-    """What happens to a sample in training.
-
-    Raises:
-        ValueError: a size, range or share that makes no sense; the message names it.
-    """
-
-    crop_size: tuple[int, int]
-    """Height and width in pixels of what comes out."""
-    scale_range: tuple[float, float] = (0.5, 2.0)
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    photometric: bool = True
-    max_class_share: float = 1.0
-    """A crop in which one class covers more of the counted pixels is drawn again, up to 10 times; 1 accepts every crop."""
-    short_side: int | None = None
-    """The short side in pixels at scale 1, as `fit_short_side`; None: the image's own size is scale 1."""
-
-    def __post_init__(self) -> None:
-        if len(self.crop_size) != 2 or min(self.crop_size) < 1:
-            raise ValueError(f"crop_size {self.crop_size}; expected height and width of at least 1")
-        if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise ValueError(f"scale_range {self.scale_range}; expected 0 < low <= high")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"flip {self.flip}; expected a probability from 0 to 1")
-        if not 0 < self.max_class_share <= 1:
-            raise ValueError(f"max_class_share {self.max_class_share}; expected a share above 0, at most 1")
-        if self.short_side is not None and self.short_side < 1:
-            raise ValueError(f"short_side {self.short_side}; expected at least 1 pixel, or None")
-
-
-def augment(sample: Scene, rng: np.random.Generator, augment: Augment) -> tuple[np.ndarray, np.ndarray]:
+def augment(sample: Scene, rng: np.random.Generator, augmentation: Augmentation) -> tuple[np.ndarray, np.ndarray]:
     """Augment a labelled sample.
 
     Returns:
@@ -77,14 +46,14 @@ def augment(sample: Scene, rng: np.random.Generator, augment: Augment) -> tuple[
         raise ValueError(f"{sample.name} has no label; training needs a labelled split")
     if sample.label.shape != sample.size:
         raise ValueError(f"{sample.name}: image of shape {sample.size} and label of {sample.label.shape}")
-    window = _Window.draw(sample.label, rng, augment)
+    window = _Window.draw(sample.label, rng, augmentation)
     label = window.label(sample.label)
     image = window.image(sample)
-    if rng.random() < augment.flip:
+    if rng.random() < augmentation.flip:
         label, image = label[:, ::-1], image[:, ::-1]
-    if augment.photometric:
+    if augmentation.photometric:
         image = distort(image, rng)
-    return _padded(image, augment.crop_size, PAD_COLOUR), _padded(label, augment.crop_size, IGNORE)
+    return _padded(image, augmentation.crop_size, PAD_COLOUR), _padded(label, augmentation.crop_size, IGNORE)
 
 
 def fit_short_side(size: Sequence[int], short_side: int) -> float:
@@ -110,17 +79,17 @@ class _Window:
     right: int
 
     @staticmethod
-    def draw(label: np.ndarray, rng: np.random.Generator, augment: Augment) -> _Window:
-        scale = rng.uniform(*augment.scale_range)
-        if augment.short_side is not None:
-            scale *= fit_short_side(label.shape, augment.short_side)
+    def draw(label: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> _Window:
+        scale = rng.uniform(*augmentation.scale_range)
+        if augmentation.short_side is not None:
+            scale *= fit_short_side(label.shape, augmentation.short_side)
         height, width = (max(1, round(extent * scale)) for extent in label.shape)
         for _ in range(_CROP_TRIES):
-            top = int(rng.integers(max(0, height - augment.crop_size[0]) + 1))
-            left = int(rng.integers(max(0, width - augment.crop_size[1]) + 1))
-            bottom, right = min(height, top + augment.crop_size[0]), min(width, left + augment.crop_size[1])
+            top = int(rng.integers(max(0, height - augmentation.crop_size[0]) + 1))
+            left = int(rng.integers(max(0, width - augmentation.crop_size[1]) + 1))
+            bottom, right = min(height, top + augmentation.crop_size[0]), min(width, left + augmentation.crop_size[1])
             window = _Window(height, width, top, left, bottom, right)
-            if augment.max_class_share >= 1 or _largest_share(window.label(label)) <= augment.max_class_share:
+            if augmentation.max_class_share >= 1 or _largest_share(window.label(label)) <= augmentation.max_class_share:
                 break
         return window
 

@@ -13,14 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from segattn import config, records
+from segattn import records
+from segattn.config import Evaluation
 from segattn.data import Dataset
 from segattn.data.loader import Batch, EvaluationStream
 from segattn.data.transforms import to_tensor
 from segattn.evaluation import strata as stratification
 from segattn.evaluation.metrics import BOUNDARY_DEFINITION, DEFINITION, ConfusionMatrix, boundary_counts
 from segattn.inference.legend import colour
-from segattn.inference.windows import Inference, describe, predict_labels
+from segattn.inference.windows import describe, predict_labels
 from segattn.model import SegmentationModel
 
 
@@ -40,27 +41,11 @@ class Evaluated:
     """int64 (images, 2, K, sizes, widths): labelled pixels and those predicted right."""
 
 
-def inference_of(evaluation: config.Evaluation) -> Inference:
-    """The inference settings of an experiment; the stride of a sliding window is two thirds of the crop unless given."""
-    crop = evaluation.crop_size
-    stride = evaluation.stride
-    if crop is not None and stride is None and evaluation.mode == "slide":
-        stride = (math.ceil(crop[0] * 2 / 3), math.ceil(crop[1] * 2 / 3))
-    return Inference(
-        mode=evaluation.mode,
-        crop=crop,
-        stride=stride,
-        flip=evaluation.flip,
-        scales=evaluation.scales,
-        short_side=evaluation.short_side,
-    )
-
-
 @torch.no_grad()
 def evaluate(
     model: SegmentationModel,
     dataset: Dataset,
-    inference: Inference | None = None,
+    inference: Evaluation | None = None,
     *,
     batch_size: int = 4,
     num_workers: int = 0,
@@ -80,7 +65,7 @@ def evaluate(
     Raises:
         ValueError: the split has no labels, a label is outside the model's classes, or every pixel is ignored.
     """
-    inference = inference or Inference()
+    inference = inference or Evaluation()
     if dataset.num_classes != model.num_classes:
         raise ValueError(
             f"the model has {model.num_classes} classes, {dataset.name} has {dataset.num_classes}; "
@@ -178,7 +163,7 @@ def write_examples(
     folder: Path,
     *,
     count: int,
-    inference: Inference | None = None,
+    inference: Evaluation | None = None,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> list[records.Example]:
     """Write image, coloured label and coloured prediction of `count` evenly spaced images into `folder`.

@@ -20,11 +20,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from segattn.config import Evaluation
 from segattn.data import Dataset
 from segattn.data.ade20k import CLASS_OF_VALUE
 from segattn.data.cityscapes import CLASS_OF_ID
 from segattn.data.loader import EvaluationStream
-from segattn.inference.windows import Inference, predict_labels
+from segattn.inference.windows import predict_labels
 from segattn.model import SegmentationModel
 
 
@@ -80,7 +81,7 @@ def predict_split(
     dataset: Dataset,
     on_prediction: Callable[[int, Tensor], object],
     *,
-    inference: Inference | None = None,
+    inference: Evaluation | None = None,
     batch_size: int = 4,
     rank: int = 0,
     world_size: int = 1,

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from segattn.config import Evaluation
 from segattn.data.files.decode import read_image
 from segattn.data.transforms import to_tensor
 from segattn.inference import video
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
 from segattn.inference.optimized import OptimizedModel
-from segattn.inference.windows import Inference, predict, predict_labels
+from segattn.inference.windows import predict, predict_labels
 from segattn.model import SegmentationModel
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -42,7 +43,7 @@ def find_images(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
     Raises:
         ValueError: a path does not exist, or a folder has neither.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(child for child in path.iterdir() if child.suffix.lower() in SUFFIXES | video.SUFFIXES)
@@ -50,12 +51,12 @@ def find_images(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
                 inside = [child for child in inside if not child.name.endswith(_WRITTEN)]
             if not inside:
                 raise ValueError(f"{path} has no images ({', '.join(sorted(SUFFIXES))}) and no videos")
-            found += inside
+            files += inside
         elif path.is_file():
-            found.append(path)
+            files.append(path)
         else:
             raise ValueError(f"{path}: no such file or folder")
-    return found
+    return files
 
 
 def is_video(path: Path) -> bool:
@@ -70,7 +71,7 @@ def output_names(images: Sequence[Path]) -> list[str]:
     return [name if names.count(name) == 1 else f"{number:04d}-{name}" for number, name in enumerate(names)]
 
 
-def label_image(model: Network, path: Path, inference: Inference | None = None) -> Labelled:
+def label_image(model: Network, path: Path, inference: Evaluation | None = None) -> Labelled:
     """Label one photo of any size.
 
     Raises:
@@ -83,7 +84,7 @@ def label_image(model: Network, path: Path, inference: Inference | None = None) 
 def label_images(
     model: Network,
     images: Sequence[np.ndarray],
-    inference: Inference | None = None,
+    inference: Evaluation | None = None,
     *,
     confidence: bool = False,
 ) -> list[Labelled]:
@@ -93,7 +94,7 @@ def label_images(
         ValueError: they do not fit into memory.
     """
     device = next(model.parameters()).device
-    inference = inference or Inference()
+    inference = inference or Evaluation()
     try:
         batch = torch.stack([to_tensor(image) for image in images]).to(device)
         if not confidence:
@@ -123,7 +124,7 @@ class Settings:
 
     class_names: Sequence[str]
     palette: Palette
-    inference: Inference | None = None
+    inference: Evaluation | None = None
     batch: int = 1
     """Photos of one size, or frames, that pass through the network at once."""
     confidence: bool = False

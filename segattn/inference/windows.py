@@ -15,82 +15,29 @@ pixels, always without).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn import functional as F
 
+from segattn.config import Evaluation
 from segattn.data.transforms import fit_short_side
 
 Model = Callable[[Tensor], Tensor]
+WINDOW_BATCH = 4
+"""Windows that pass through the model at once: more are faster on a GPU and need more memory."""
 
 
-@dataclass(frozen=True)
-class Inference:
-    """How predictions are made.
-
-    Raises:
-        ValueError: a value out of range, windows that would leave holes, or a setting that would be ignored.
-    """
-
-    mode: Literal["whole", "slide"] = "whole"
-    crop: tuple[int, int] | None = None
-    """Height and width of the sliding window in pixels; with `slide` only."""
-    stride: tuple[int, int] | None = None
-    """Vertical and horizontal step of the window in pixels, at most the crop; with `slide` only."""
-    flip: bool = False
-    """Also predict the image mirrored left to right."""
-    scales: tuple[float, ...] = (1.0,)
-    """Factors on height and width."""
-    short_side: int | None = None
-    """Images are first brought to this short side, the long one at most 4 times that, as in training (antialiased)."""
-    window_batch: int = 4
-    """Windows that pass through the model at once."""
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("whole", "slide"):
-            raise ValueError(f"mode is {self.mode!r}; it is 'whole' or 'slide'")
-        if self.mode == "whole" and (self.crop is not None or self.stride is not None):
-            raise ValueError("crop and stride are for sliding windows; leave them out or set mode='slide'")
-        if self.mode == "slide":
-            self._check_windows()
-        if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
-            raise ValueError(f"scales is {self.scales}; at least one factor above 0 is needed, e.g. (1.0,)")
-        if self.short_side is not None and self.short_side < 1:
-            raise ValueError(f"short_side is {self.short_side}; it is at least 1 pixel, or None")
-        if self.window_batch < 1:
-            raise ValueError(f"window_batch is {self.window_batch}; it is at least 1")
-
-    def _check_windows(self) -> None:
-        if self.crop is None or self.stride is None:
-            raise ValueError("sliding windows need crop and stride, e.g. crop=(769, 769), stride=(513, 513)")
-        for crop, stride in zip(self.crop, self.stride, strict=True):
-            if crop < 1 or stride < 1:
-                raise ValueError(f"crop is {self.crop} and stride {self.stride}; all sizes are at least 1 pixel")
-            if stride > crop:
-                raise ValueError(
-                    f"stride {self.stride} is larger than crop {self.crop}: pixels between two windows would never be "
-                    "predicted; use a stride of at most the crop (usual: two thirds of it)"
-                )
-
-    @property
-    def num_passes(self) -> int:
-        """Predictions per image that are averaged."""
-        return len(self.scales) * (2 if self.flip else 1)
-
-
-def describe(inference: Inference) -> str:
+def describe(inference: Evaluation) -> str:
     """The settings in words, for reports.
 
-    >>> describe(Inference(mode="slide", crop=(769, 769), stride=(513, 513), flip=True))
+    >>> describe(Evaluation(mode="slide", crop_size=(769, 769), flip=True))
     'sliding window 769x769 (height x width) with stride 513x513; scale 1; with left-right flip; softmax probabilities \
 averaged over 2 passes'
     """
-    if inference.crop is not None and inference.stride is not None:
-        (h, w), (step_h, step_w) = inference.crop, inference.stride
+    if inference.mode == "slide":
+        (h, w), (step_h, step_w) = inference.window
         where = f"sliding window {h}x{w} (height x width) with stride {step_h}x{step_w}"
     else:
         where = "whole image"
@@ -108,18 +55,22 @@ def predict(
     model: Model,
     images: Float[Tensor, "B 3 H W"],
     *,
-    inference: Inference | None = None,
+    inference: Evaluation | None = None,
     output_size: tuple[int, int] | None = None,
+    window_batch: int = WINDOW_BATCH,
 ) -> Float[Tensor, "B K h w"]:
     """Class scores in float32 at `output_size`, by default the images' own size.
 
     Logits if there is a single pass, averaged probabilities if there are several (flip or scales). `model` is in eval
-    mode and gives logits (B, K, H, W) at its input's size. `inference`: whole image by default.
+    mode and gives logits (B, K, H, W) at its input's size. `inference`: whole image by default; what it says of scores and
+    examples does not matter here. `window_batch` windows pass through the model at once.
 
     Raises:
-        ValueError: the model is in training mode.
+        ValueError: the model is in training mode, or `window_batch` is below 1.
     """
-    return _scores(model, images, inference or Inference(), output_size or _size(images), keep_scale=True)
+    return _scores(
+        model, images, inference or Evaluation(), output_size or _size(images), window_batch, keep_scale=True
+    )
 
 
 @torch.no_grad()
@@ -127,8 +78,9 @@ def predict_labels(
     model: Model,
     images: Float[Tensor, "B 3 H W"],
     *,
-    inference: Inference | None = None,
+    inference: Evaluation | None = None,
     output_size: tuple[int, int] | None = None,
+    window_batch: int = WINDOW_BATCH,
 ) -> Integer[Tensor, "B h w"]:
     """Class indices at `output_size`, uint8 up to 256 classes, int64 above; as `predict(...).argmax(1)`.
 
@@ -137,13 +89,13 @@ def predict_labels(
     With a single pass of windows their sum is the only one: neither divided by counts nor normalised, which would change
     no maximum.
     """
-    inference, output_size = inference or Inference(), output_size or _size(images)
+    inference, output_size = inference or Evaluation(), output_size or _size(images)
     if output_size == _size(images) and _one_plain_pass(inference) and hasattr(model, "logits"):
         _check_eval(model)
         return _labels_in_strips(
             model.logits(images).float(), output_size, bool(getattr(model, "align_corners", False))
         )
-    scores = _scores(model, images, inference, output_size, keep_scale=False)
+    scores = _scores(model, images, inference, output_size, window_batch, keep_scale=False)
     labels = _no_labels(scores, _size(scores))
     for image, best in zip(scores, labels, strict=True):
         best.copy_(image.argmax(0))  # int64 for one image at a time
@@ -151,12 +103,20 @@ def predict_labels(
 
 
 def _scores(
-    model: Model, images: Tensor, inference: Inference, output_size: tuple[int, int], *, keep_scale: bool
+    model: Model,
+    images: Tensor,
+    inference: Evaluation,
+    output_size: tuple[int, int],
+    window_batch: int,
+    *,
+    keep_scale: bool,
 ) -> Tensor:
     _check_eval(model)
+    if window_batch < 1:
+        raise ValueError(f"window_batch is {window_batch}; it is at least 1")
     single = inference.num_passes == 1
     total: Tensor | None = None
-    for scores in _passes(model, images, inference, output_size, keep_scale=keep_scale or not single):
+    for scores in _passes(model, images, inference, output_size, window_batch, keep_scale=keep_scale or not single):
         if single:
             return scores
         probabilities = scores.softmax(1)
@@ -171,7 +131,7 @@ def _check_eval(model: Model) -> None:
         raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
 
 
-def _one_plain_pass(inference: Inference) -> bool:
+def _one_plain_pass(inference: Evaluation) -> bool:
     return (inference.mode, inference.scales, inference.flip, inference.short_side) == ("whole", (1.0,), False, None)
 
 
@@ -199,7 +159,13 @@ def _labels_in_strips(
 
 
 def _passes(
-    model: Model, images: Tensor, inference: Inference, output_size: tuple[int, int], *, keep_scale: bool
+    model: Model,
+    images: Tensor,
+    inference: Evaluation,
+    output_size: tuple[int, int],
+    window_batch: int,
+    *,
+    keep_scale: bool,
 ) -> Iterator[Tensor]:
     """Logits (B, K, h, w) of every scale and flip, turned back and at the output size."""
     align_corners = bool(getattr(model, "align_corners", False))
@@ -211,28 +177,34 @@ def _passes(
         for flip in (False, True) if inference.flip else (False,):
             seen = scaled.flip(-1) if flip else scaled
             if inference.mode == "slide":
-                logits = _slide(model, seen, inference, keep_scale=keep_scale)
+                logits = _slide(model, seen, inference.window, window_batch, keep_scale=keep_scale)
             else:
                 logits = model(seen).float()
             yield _resize(logits.flip(-1) if flip else logits, output_size, align_corners)
 
 
-def _slide(model: Model, images: Tensor, inference: Inference, *, keep_scale: bool) -> Tensor:
+def _slide(
+    model: Model,
+    images: Tensor,
+    window: tuple[tuple[int, int], tuple[int, int]],
+    window_batch: int,
+    *,
+    keep_scale: bool,
+) -> Tensor:
     """Sum of the windows' logits, (B, K, H, W), divided by the number of windows at each pixel if `keep_scale`."""
-    assert inference.crop is not None
-    assert inference.stride is not None
+    crop, stride = window
     B, _, H, W = images.shape
-    h, w = min(inference.crop[0], H), min(inference.crop[1], W)
-    tops, lefts = window_starts(H, h, inference.stride[0]), window_starts(W, w, inference.stride[1])
+    h, w = min(crop[0], H), min(crop[1], W)
+    tops, lefts = window_starts(H, h, stride[0]), window_starts(W, w, stride[1])
     windows = [(b, y, x) for b in range(B) for y in tops for x in lefts]
     total: Tensor | None = None
-    for start in range(0, len(windows), inference.window_batch):
-        batch = windows[start : start + inference.window_batch]
+    for start in range(0, len(windows), window_batch):
+        batch = windows[start : start + window_batch]
         logits = model(torch.stack([images[b, :, y : y + h, x : x + w] for b, y, x in batch]))
         if total is None:
             total = torch.zeros(B, logits.shape[1], H, W, device=logits.device)
-        for (b, y, x), window in zip(batch, logits, strict=True):
-            total[b, :, y : y + h, x : x + w] += window
+        for (b, y, x), scores in zip(batch, logits, strict=True):
+            total[b, :, y : y + h, x : x + w] += scores
     assert total is not None
     if keep_scale:
         counts = _coverage(H, h, tops)[:, None] * _coverage(W, w, lefts)

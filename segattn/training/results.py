@@ -16,7 +16,7 @@ from segattn import config as configuration
 from segattn.config import Experiment
 from segattn.cost import head_facts
 from segattn.data import Dataset
-from segattn.evaluation.evaluate import Evaluated, inference_of, write_examples
+from segattn.evaluation.evaluate import Evaluated, write_examples
 from segattn.model import SegmentationModel
 from segattn.profile.environment import environment
 
@@ -81,7 +81,7 @@ def write(
             val_set,
             out / "examples",
             count=config.evaluation.examples,
-            inference=inference_of(config.evaluation),
+            inference=config.evaluation,
             autocast=autocast,
         )
         record = type(record)(**{**vars(record), "examples": examples})

@@ -30,9 +30,8 @@ from segattn import cost, data, records
 from segattn.config import Experiment
 from segattn.data.loader import TrainingStream
 from segattn.data.splits import notices, open_data
-from segattn.data.transforms import Augment
 from segattn.device import resolve_device, resolve_precision
-from segattn.evaluation.evaluate import Evaluated, evaluate, inference_of
+from segattn.evaluation.evaluate import Evaluated, evaluate
 from segattn.model import build_model
 from segattn.training import execution, folder, results
 from segattn.training.averaging import WeightAverage
@@ -105,7 +104,7 @@ def train(
     average = WeightAverage(model, config.optimization.ema_decay) if config.optimization.ema_decay else None
     stream = TrainingStream(
         train_set,
-        Augment(**vars(config.augmentation)),
+        config.augmentation,
         batch_size=config.optimization.batch_size,
         seed=config.seed,
         rank=rank,
@@ -152,7 +151,6 @@ class _Loop:
         self.state, self.step, self.log, self.val_set = state, step, log, val_set
         self.on_progress, self.stop = on_progress, stop
         self.model = state.model
-        self.inference = inference_of(config.evaluation)
 
     def run(self, stream: TrainingStream, start: int) -> float:
         """Iterations `start` to the last; seconds spent, over all sittings."""
@@ -214,7 +212,7 @@ class _Loop:
             return evaluate(
                 self.model,
                 self.val_set,
-                self.inference,
+                self.config.evaluation,
                 batch_size=4,
                 strata=final and self.config.evaluation.strata,
                 autocast=self.accelerator.autocast,

@@ -87,7 +87,7 @@ def test_other_split_and_inference(trained, tmp_path, capsys):
     [
         (["--split", "tset"], "unknown split 'tset'"),
         (["--crop-size", "24"], "--crop-size and --stride are for --mode slide"),
-        (["--mode", "slide"], "sliding windows need crop and stride"),
+        (["--mode", "slide"], "needs evaluation.crop_size"),
         (["--mode", "slide", "--crop-size", "24", "--stride", "25"], "is larger than crop"),
         (["--scales", "0"], "scales"),
         (["--device", "cuda"], "torch sees no GPU"),

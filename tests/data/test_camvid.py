@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from segattn import data
+from segattn.config import Augmentation
 from segattn.data.loader import EvaluationStream, TrainingStream
-from segattn.data.transforms import Augment
 from tests.places import CAMVID
 
 PHOTOS = CAMVID
@@ -49,7 +49,9 @@ def test_a_few_photos_pass_the_check_and_look_as_described():
 
 @photos
 def test_a_few_photos_pass_through_training_and_evaluation():
-    train = TrainingStream(data.load("camvid", "train", root=PHOTOS), Augment((97, 131)), batch_size=3, seed=7)
+    train = TrainingStream(
+        data.load("camvid", "train", root=PHOTOS), Augmentation(crop_size=(97, 131)), batch_size=3, seed=7
+    )
     batch = next(train.batches())
     assert batch["image"].shape == (3, 3, 97, 131)
     assert batch["label"].shape == (3, 97, 131)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from segattn.config import Augmentation
 from segattn.data import Dataset, Sample, streets
 from segattn.data.loader import EvaluationStream, TrainingStream
-from segattn.data.transforms import Augment
 
-AUGMENT = Augment((23, 29), max_class_share=0.75)
+AUGMENT = Augmentation(crop_size=(23, 29), max_class_share=0.75)
 
 
 def stream(**options):
@@ -166,10 +166,11 @@ HALF_READ = """
 import os, signal, subprocess, time
 from segattn.data import streets
 from segattn.data.loader import TrainingStream
-from segattn.data.transforms import Augment
+from segattn.config import Augmentation
+
 
 dataset = streets.load("train", height=32, width=64, num_images=4)
-batches = TrainingStream(dataset, Augment((16, 16)), batch_size=2, num_workers=1).batches()
+batches = TrainingStream(dataset, Augmentation(crop_size=(16, 16)), batch_size=2, num_workers=1).batches()
 next(batches)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 subprocess.run(["kill", "-TERM", "--", f"-{os.getpgid(0)}"])  # as a batch system does: the worker goes on

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from segattn import data
+from segattn.config import Augmentation
 from segattn.data.loader import TrainingStream
 from segattn.data.tools import make, pack
-from segattn.data.transforms import Augment
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,9 @@ def test_what_comes_out_is_what_went_in(roots, split):
 
 def test_training_sees_the_same_batches(roots):
     streams = [
-        TrainingStream(data.load(name, "train", root=roots / folder), Augment((31, 37)), batch_size=3, seed=4)
+        TrainingStream(
+            data.load(name, "train", root=roots / folder), Augmentation(crop_size=(31, 37)), batch_size=3, seed=4
+        )
         for name, folder in (("packed", "packed"), ("cityscapes", "files"))
     ]
     for a, b in zip(streams[0].batches(0, 4), streams[1].batches(0, 4), strict=True):

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from segattn.config import Augmentation
 from segattn.data import Sample, streets
-from segattn.data.transforms import PAD_COLOUR, Augment, augment, distort, to_image, to_tensor
+from segattn.data.transforms import PAD_COLOUR, augment, distort, to_image, to_tensor
 
 PLAIN = {"scale_range": (1.0, 1.0), "flip": 0.0, "photometric": False}
 rng = np.random.default_rng(10217)
@@ -43,7 +44,7 @@ def away_from_edges(label, margin):
 def test_any_sample_gives_the_crop_size_and_no_invented_label(height, width, crop, share, seed):
     label = np.random.default_rng(seed).choice(np.array([3, 17, 255], np.uint8), (height, width))
     sample = Sample(np.zeros((height, width, 3), np.uint8), label, "any")
-    image, out = augment(sample, np.random.default_rng(seed), Augment(crop, max_class_share=share))
+    image, out = augment(sample, np.random.default_rng(seed), Augmentation(crop_size=crop, max_class_share=share))
     assert image.shape == (*crop, 3)
     assert out.shape == crop
     assert image.dtype == out.dtype == np.uint8
@@ -53,7 +54,7 @@ def test_any_sample_gives_the_crop_size_and_no_invented_label(height, width, cro
 @given(scale=st.floats(0.5, 2.0), flip=st.sampled_from([0.0, 1.0]), seed=st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
 def test_image_and_label_stay_aligned(scale, flip, seed):
-    settings_ = Augment((61, 47), scale_range=(scale, scale), flip=flip, photometric=False)
+    settings_ = Augmentation(crop_size=(61, 47), scale_range=(scale, scale), flip=flip, photometric=False)
     image, label = augment(painted(blocks(97, 89, seed)), np.random.default_rng(seed), settings_)
     clear = away_from_edges(label, 3) & (label < 4)
     assert clear.any()
@@ -68,7 +69,7 @@ def test_cropping_before_resizing_gives_the_pixels_of_scale_then_crop(scale, see
     image, out = augment(
         Sample(source, label, "noise"),
         np.random.default_rng(seed),
-        Augment((23, 19), scale_range=(scale, scale), flip=0, photometric=False),
+        Augmentation(crop_size=(23, 19), scale_range=(scale, scale), flip=0, photometric=False),
     )
     size = round(71 * scale), round(53 * scale)
     scaled = np.asarray(Image.fromarray(source).resize(size, Image.Resampling.BILINEAR)).astype(int)
@@ -84,20 +85,20 @@ def test_cropping_before_resizing_gives_the_pixels_of_scale_then_crop(scale, see
 
 def test_without_changes_the_sample_comes_back():
     sample = streets.load("val", height=37, width=53)[2]
-    image, label = augment(sample, rng, Augment((37, 53), **PLAIN))
+    image, label = augment(sample, rng, Augmentation(crop_size=(37, 53), **PLAIN))
     assert np.array_equal(image, sample.image)
     assert np.array_equal(label, sample.label)
 
 
 def test_flip_mirrors_both():
     sample = painted(blocks(31, 41, 0))
-    image, label = augment(sample, rng, Augment((31, 41), **{**PLAIN, "flip": 1.0}))
+    image, label = augment(sample, rng, Augmentation(crop_size=(31, 41), **{**PLAIN, "flip": 1.0}))
     assert np.array_equal(label, sample.label[:, ::-1])
     assert np.array_equal(image, sample.image[:, ::-1])
 
 
 def test_padding_is_the_mean_colour_and_ignored_below_and_to_the_right():
-    image, label = augment(painted(blocks(13, 17, 1)), rng, Augment((19, 29), **PLAIN))
+    image, label = augment(painted(blocks(13, 17, 1)), rng, Augmentation(crop_size=(19, 29), **PLAIN))
     assert (label[13:] == 255).all()
     assert (label[:, 17:] == 255).all()
     assert (label[:13, :17] != 255).all()
@@ -108,7 +109,7 @@ def test_padding_is_the_mean_colour_and_ignored_below_and_to_the_right():
 def test_photometric_distortion_leaves_padding_and_label_alone():
     sample = painted(blocks(13, 17, 1))
     for seed in range(20):
-        augmented = Augment((19, 29), scale_range=(1, 1), flip=0)
+        augmented = Augmentation(crop_size=(19, 29), scale_range=(1, 1), flip=0)
         image, label = augment(sample, np.random.default_rng(seed), augmented)
         assert (image[13:] == PAD_COLOUR).all()
         assert np.array_equal(label[:13, :17], sample.label)
@@ -120,7 +121,12 @@ def test_scale_spans_its_range():
     label[:, :40] = 1
     generator = np.random.default_rng(0)
     widths = [
-        int((augment(painted(label), generator, Augment((16, 400), flip=0, photometric=False))[1][0] == 1).sum())
+        int(
+            (
+                augment(painted(label), generator, Augmentation(crop_size=(16, 400), flip=0, photometric=False))[1][0]
+                == 1
+            ).sum()
+        )
         for _ in range(200)
     ]
     assert 20 <= min(widths) <= 23
@@ -130,8 +136,8 @@ def test_scale_spans_its_range():
 def test_crops_of_one_class_are_drawn_again():
     label = np.zeros((40, 400), np.uint8)
     label[:, 200:] = 1
-    even = Augment((40, 40), max_class_share=0.9, **PLAIN)
-    any_crop = Augment((40, 40), **PLAIN)
+    even = Augmentation(crop_size=(40, 40), max_class_share=0.9, **PLAIN)
+    any_crop = Augmentation(crop_size=(40, 40), **PLAIN)
 
     def mixed(settings_):
         crops = [augment(painted(label), np.random.default_rng(seed), settings_)[1] for seed in range(200)]
@@ -144,7 +150,7 @@ def test_crops_of_one_class_are_drawn_again():
 
 def test_a_crop_of_ignored_pixels_only_is_accepted_and_harmless():
     sample = painted(np.full((9, 9), 255, np.uint8))
-    _, label = augment(sample, rng, Augment((5, 5), max_class_share=0.5))
+    _, label = augment(sample, rng, Augmentation(crop_size=(5, 5), max_class_share=0.5))
     assert (label == 255).all()
 
 
@@ -193,12 +199,12 @@ def test_to_tensor_normalises_with_imagenets_mean_and_deviation():
 )
 def test_settings_that_make_no_sense_are_named(bad):
     with pytest.raises(ValueError, match=list(bad)[-1]):
-        Augment(**bad)
+        Augmentation(**bad)
 
 
 def test_a_sample_without_label_or_of_other_size_is_refused():
     image = np.zeros((5, 7, 3), np.uint8)
     with pytest.raises(ValueError, match="lost has no label"):
-        augment(Sample(image, None, "lost"), rng, Augment((3, 3)))
+        augment(Sample(image, None, "lost"), rng, Augmentation(crop_size=(3, 3)))
     with pytest.raises(ValueError, match="odd: image of shape"):
-        augment(Sample(image, np.zeros((5, 6), np.uint8), "odd"), rng, Augment((3, 3)))
+        augment(Sample(image, np.zeros((5, 6), np.uint8), "odd"), rng, Augmentation(crop_size=(3, 3)))

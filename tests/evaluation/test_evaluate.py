@@ -4,11 +4,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from segattn import config
+from segattn.config import Evaluation
 from segattn.data import Dataset, Sample
-from segattn.evaluation.evaluate import evaluate, inference_of, write_examples
+from segattn.evaluation.evaluate import evaluate, write_examples
 from segattn.inference.legend import colour
-from segattn.inference.windows import Inference
 
 K = 3
 PALETTE = ((10, 20, 30), (40, 50, 60), (70, 80, 90))
@@ -136,23 +135,10 @@ def test_progress_counts_images():
 
 
 def test_scores_say_what_was_done():
-    scores = evaluate(Brightness(), dataset(SIZES)[0], Inference(flip=True, scales=(0.5, 1.0))).scores
+    scores = evaluate(Brightness(), dataset(SIZES)[0], Evaluation(flip=True, scales=(0.5, 1.0))).scores
     assert "flip" in scores.inference
     assert "0.5, 1" in scores.inference
     assert "One confusion matrix over all pixels of the split" in scores.definition
-
-
-def test_whole_image_is_the_default_and_sliding_steps_two_thirds():
-    assert inference_of(config.Evaluation()) == Inference()
-    sliding = config.Evaluation(mode="slide", crop_size=(7, 769))
-    assert inference_of(sliding) == Inference(mode="slide", crop=(7, 769), stride=(5, 513))
-    given = config.Evaluation(mode="slide", crop_size=(7, 769), stride=(3, 500))
-    assert inference_of(given).stride == (3, 500)
-
-
-def test_crop_without_sliding_is_an_error():
-    with pytest.raises(ValueError, match="mode='slide'"):
-        inference_of(config.Evaluation(crop_size=(5, 7)))
 
 
 def test_colour_paints_classes_and_leaves_the_ignored_black():

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from segattn import data
+from segattn.config import Evaluation
 from segattn.data.files.decode import read_image
 from segattn.data.transforms import to_tensor
 from segattn.inference.files import (
@@ -19,7 +20,6 @@ from segattn.inference.files import (
     predict_files,
 )
 from segattn.inference.legend import colour
-from segattn.inference.windows import Inference
 from segattn.model import build_model
 from tests import tiny
 
@@ -49,7 +49,7 @@ def photo(path, size, mode="RGB", seed=0):
 @pytest.mark.parametrize("size", [(37, 53), (64, 31), (1, 1), (8, 200)], ids=str)
 @pytest.mark.parametrize(
     "inference",
-    [Inference(), Inference(mode="slide", crop=(32, 32), stride=(21, 21), flip=True)],
+    [Evaluation(), Evaluation(mode="slide", crop_size=(32, 32), stride=(21, 21), flip=True)],
     ids=["whole", "slide"],
 )
 def test_label_has_the_size_of_the_photo(model, size, inference, tmp_path):
@@ -149,8 +149,8 @@ def test_confidence_is_the_probability_of_the_label(model, tmp_path):
         probabilities = model(to_tensor(image)[None]).softmax(1)[0]
     assert np.array_equal(found.label, probabilities.argmax(0))
     assert np.abs(found.confidence - 255 * probabilities.amax(0).numpy()).max() <= 0.5 + 1e-3
-    flipped = label_images(model, [image], Inference(flip=True), confidence=True)[0]  # probabilities already
-    assert np.array_equal(flipped.label, label_images(model, [image], Inference(flip=True))[0].label)
+    flipped = label_images(model, [image], Evaluation(flip=True), confidence=True)[0]  # probabilities already
+    assert np.array_equal(flipped.label, label_images(model, [image], Evaluation(flip=True))[0].label)
     assert flipped.confidence.min() >= 13  # at least 1/19 of 255
 
 

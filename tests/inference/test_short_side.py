@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from segattn.config import Augmentation, Evaluation
 from segattn.data import Sample
-from segattn.data.transforms import Augment, augment, fit_short_side, to_tensor
-from segattn.inference.windows import Inference, describe, predict, predict_labels
+from segattn.data.transforms import augment, fit_short_side, to_tensor
+from segattn.inference.windows import describe, predict, predict_labels
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def sample(height, width, seed=0):
 
 def test_training_sees_the_resized_image_at_scale_one():
     given = sample(46, 62)
-    settings = Augment(crop_size=(23, 31), scale_range=(1.0, 1.0), flip=0, photometric=False, short_side=23)
+    settings = Augmentation(crop_size=(23, 31), scale_range=(1.0, 1.0), flip=0, photometric=False, short_side=23)
     image, label = augment(given, np.random.default_rng(0), settings)
     expected = np.asarray(Image.fromarray(given.image).resize((31, 23), Image.Resampling.BILINEAR))
     assert np.array_equal(image, expected)
@@ -41,7 +42,7 @@ def test_training_sees_the_resized_image_at_scale_one():
 
 def test_random_scale_comes_on_top():
     given = sample(46, 62)
-    settings = Augment(crop_size=(46, 62), scale_range=(0.5, 0.5), flip=0, photometric=False, short_side=46)
+    settings = Augmentation(crop_size=(46, 62), scale_range=(0.5, 0.5), flip=0, photometric=False, short_side=46)
     _, label = augment(given, np.random.default_rng(0), settings)
     assert (label[:23, :31] != 255).all()
     assert (label[23:] == 255).all()
@@ -66,12 +67,12 @@ class Sizes:
 def test_evaluation_resizes_as_training_and_answers_at_the_images_size():
     model, given = Sizes(), sample(46, 62)
     images = to_tensor(given.image)[None]
-    labels = predict_labels(model, images, inference=Inference(short_side=23))
+    labels = predict_labels(model, images, inference=Evaluation(short_side=23))
     assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(23, 31)]
     assert labels.shape == (1, 46, 62)
     assert labels[0, 5, :28].eq(1).all()
     assert labels[0, 5, 34:].eq(0).all()
-    settings = Augment(crop_size=(23, 31), scale_range=(1.0, 1.0), flip=0, photometric=False, short_side=23)
+    settings = Augmentation(crop_size=(23, 31), scale_range=(1.0, 1.0), flip=0, photometric=False, short_side=23)
     trained, _ = augment(given, np.random.default_rng(0), settings)
     difference = (model.seen[0][0] - to_tensor(trained)).abs()
     assert difference.max() < 1.01 / 255 / 0.224  # Pillow rounds to whole grey values, twice
@@ -79,16 +80,16 @@ def test_evaluation_resizes_as_training_and_answers_at_the_images_size():
 
 def test_scales_are_of_the_resized_image():
     model = Sizes()
-    predict(model, torch.zeros(1, 3, 46, 62), inference=Inference(short_side=23, scales=(1.0, 2.0), flip=True))
+    predict(model, torch.zeros(1, 3, 46, 62), inference=Evaluation(short_side=23, scales=(1.0, 2.0), flip=True))
     assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(23, 31), (23, 31), (46, 62), (46, 62)]
 
 
 def test_description_says_so():
-    assert "resized to short side 512" in describe(Inference(short_side=512))
+    assert "resized to short side 512" in describe(Evaluation(short_side=512))
 
 
-@pytest.mark.parametrize("settings", [Augment, Inference])
+@pytest.mark.parametrize("settings", [Augmentation, Evaluation])
 def test_zero_is_refused(settings):
-    required = {"crop_size": (5, 5)} if settings is Augment else {}
+    required = {"crop_size": (5, 5)} if settings is Augmentation else {}
     with pytest.raises(ValueError, match=r"short_side (is )?0"):
         settings(**required, short_side=0)

@@ -8,10 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from segattn.inference.windows import Inference, describe, predict, predict_labels, window_starts
+from segattn.config import Evaluation
+from segattn.inference.windows import describe, predict, predict_labels, window_starts
 
 K = 5
-SLIDE = Inference(mode="slide", crop=(11, 13), stride=(7, 5))
+SLIDE = Evaluation(mode="slide", crop_size=(11, 13), stride=(7, 5))
 
 
 class Stub(nn.Module):
@@ -70,8 +71,8 @@ def test_whole_image_is_the_models_own_answer():
 @pytest.mark.parametrize(("H", "W"), [(23, 31), (11, 13), (12, 14), (25, 18)])
 def test_sliding_equals_a_loop_over_windows(H, W, window_batch):
     model, images = Placed(), random_images(H=H, W=W)
-    inference = Inference(mode="slide", crop=(11, 13), stride=(7, 5), window_batch=window_batch)
-    torch.testing.assert_close(predict(model, images, inference=inference), slow_slide(model, images, (11, 13), (7, 5)))
+    scores = predict(model, images, inference=SLIDE, window_batch=window_batch)
+    torch.testing.assert_close(scores, slow_slide(model, images, (11, 13), (7, 5)))
 
 
 @pytest.mark.parametrize(("H", "W"), [(7, 31), (23, 5), (7, 5), (1, 1)])
@@ -107,8 +108,8 @@ def test_overlaps_are_averaged_by_their_exact_count():
     def number_of_call(windows):
         return torch.full((1, K, *windows.shape[2:]), float(next(calls)))
 
-    inference = Inference(mode="slide", crop=(1, 4), stride=(1, 3), window_batch=1)
-    scores = predict(number_of_call, torch.zeros(1, 3, 1, 8), inference=inference)
+    inference = Evaluation(mode="slide", crop_size=(1, 4), stride=(1, 3))
+    scores = predict(number_of_call, torch.zeros(1, 3, 1, 8), inference=inference, window_batch=1)
     # windows over pixels 0-3, 3-6 and, shifted inside, 4-7
     assert scores[0, 0, 0].tolist() == [1, 1, 1, 1.5, 2.5, 2.5, 2.5, 3]
 
@@ -129,7 +130,7 @@ def test_windows_pass_in_batches_across_images():
 
 def test_flip_averages_probabilities_of_both_directions():
     model, images = Placed(), random_images()
-    scores = predict(model, images, inference=Inference(flip=True))
+    scores = predict(model, images, inference=Evaluation(flip=True))
     there = model(images).softmax(1)
     back = model(images.flip(3)).softmax(1).flip(3)
     torch.testing.assert_close(scores, ((there + back) / 2).detach())
@@ -140,7 +141,7 @@ def test_flip_averages_probabilities_of_both_directions():
 @pytest.mark.parametrize("mode", ["whole", "slide"])
 def test_scales_and_flip_equal_the_written_out_average(align_corners, mode):
     model, images = Placed(align_corners=align_corners), random_images()
-    settings = replace(SLIDE if mode == "slide" else Inference(), flip=True, scales=(0.5, 1.0, 1.75))
+    settings = replace(SLIDE if mode == "slide" else Evaluation(), flip=True, scales=(0.5, 1.0, 1.75))
     scores = predict(model, images, inference=settings)
     expected = torch.zeros(2, K, 23, 31)
     for size in [(12, 16), (23, 31), (40, 54)]:  # 11.5, 15.5, 40.25 and 54.25, halves rounded up
@@ -156,7 +157,7 @@ def test_scales_and_flip_equal_the_written_out_average(align_corners, mode):
 
 def test_single_pass_at_another_scale_gives_logits():
     model, images = Stub(), random_images()
-    scores = predict(model, images, inference=Inference(scales=(0.5,)))
+    scores = predict(model, images, inference=Evaluation(scales=(0.5,)))
     assert model.seen == [(2, 3, 12, 16)]
     assert (scores.sum(1) - 1).abs().max() > 0.1
 
@@ -172,10 +173,10 @@ def test_output_size_resizes_logits(align_corners):
 @pytest.mark.parametrize(
     "inference",
     [
-        Inference(),
+        Evaluation(),
         SLIDE,
-        Inference(flip=True, scales=(0.7, 1.3)),
-        Inference("slide", (11, 13), (7, 5), True, (1.0, 1.5)),
+        Evaluation(flip=True, scales=(0.7, 1.3)),
+        Evaluation(mode="slide", crop_size=(11, 13), stride=(7, 5), flip=True, scales=(1.0, 1.5)),
     ],
 )
 def test_labels_are_the_argmax_of_the_scores(inference):
@@ -216,7 +217,7 @@ class LargeFloats(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("inference", [Inference(), SLIDE], ids=["whole", "slide"])
+@pytest.mark.parametrize("inference", [Evaluation(), SLIDE], ids=["whole", "slide"])
 def test_labels_need_one_float_map_at_full_resolution(inference):
     model, images = Stub(), random_images(B=1, H=61, W=67)
     with LargeFloats(K * 61 * 67) as made:
@@ -275,14 +276,14 @@ def test_half_precision_windows_are_summed_in_float32():
 def test_prediction_leaves_images_alone_and_keeps_no_graph():
     model, images = Placed(), random_images()
     before = images.clone()
-    for inference in (Inference(flip=True, scales=(1.0, 0.5)), SLIDE):
+    for inference in (Evaluation(flip=True, scales=(1.0, 0.5)), SLIDE):
         assert not predict(model, images, inference=inference).requires_grad
         assert torch.equal(images, before)
 
 
 @pytest.mark.parametrize(("H", "W"), [(1, 1), (1, 17), (3, 2)])
 def test_tiny_images_are_predicted_at_every_setting(H, W):
-    inference = Inference("slide", (11, 13), (7, 5), flip=True, scales=(0.25, 1.0, 2.0))
+    inference = Evaluation(mode="slide", crop_size=(11, 13), stride=(7, 5), flip=True, scales=(0.25, 1.0, 2.0))
     scores = predict(Stub(), random_images(H=H, W=W), inference=inference)
     assert scores.shape == (2, K, H, W)
     assert scores.isfinite().all()
@@ -299,28 +300,35 @@ def test_model_in_training_mode_is_refused():
     ("settings", "message"),
     [
         ({"mode": "sliding"}, "mode is 'sliding'; it is 'whole' or 'slide'"),
-        ({"mode": "slide"}, "need crop and stride"),
-        ({"mode": "slide", "crop": (11, 13)}, "need crop and stride"),
-        ({"mode": "slide", "crop": (11, 13), "stride": (7, 14)}, "never be predicted"),
-        ({"mode": "slide", "crop": (11, 13), "stride": (0, 5)}, "at least 1 pixel"),
-        ({"mode": "slide", "crop": (-1, 13), "stride": (7, 5)}, "at least 1 pixel"),
-        ({"crop": (11, 13)}, "set mode='slide'"),
+        ({"mode": "slide"}, "needs evaluation.crop_size"),
+        ({"mode": "slide", "stride": (7, 5)}, "needs evaluation.crop_size"),
+        ({"mode": "slide", "crop_size": (11, 13), "stride": (7, 14)}, "never be predicted"),
+        ({"mode": "slide", "crop_size": (11, 13), "stride": (0, 5)}, "at least 1 pixel"),
+        ({"mode": "slide", "crop_size": (-1, 13), "stride": (7, 5)}, "at least 1 pixel"),
+        ({"crop_size": (11, 13)}, "set mode='slide'"),
         ({"stride": (7, 5)}, "set mode='slide'"),
         ({"scales": ()}, "at least one factor"),
         ({"scales": (1.0, 0.0)}, "at least one factor above 0"),
         ({"scales": (math.inf,)}, "at least one factor above 0"),
         ({"scales": (math.nan,)}, "at least one factor above 0"),
-        ({"window_batch": 0}, "window_batch is 0"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        Inference(**settings)
+        Evaluation(**settings)
+
+
+def test_no_window_at_once_is_refused():
+    for ask in (predict, predict_labels):
+        with pytest.raises(ValueError, match="window_batch is 0"):
+            ask(Stub(), random_images(), inference=SLIDE, window_batch=0)
 
 
 def test_settings_in_words():
-    assert describe(Inference()) == "whole image; scale 1; no flip"
-    assert describe(Inference("slide", (769, 700), (513, 467), True, (0.5, 1.0, 1.75))) == (
+    assert describe(Evaluation()) == "whole image; scale 1; no flip"
+    assert describe(
+        Evaluation(mode="slide", crop_size=(769, 700), stride=(513, 467), flip=True, scales=(0.5, 1.0, 1.75))
+    ) == (
         "sliding window 769x700 (height x width) with stride 513x467; scales 0.5, 1, 1.75; with left-right flip; "
         "softmax probabilities averaged over 6 passes"
     )

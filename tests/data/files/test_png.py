@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segattn.config import Augmentation
 from segattn.data import streets
 from segattn.data.files import png
 from segattn.data.files.decode import ImageFile, read_image, read_label
 from segattn.data.files.pairs import PairReader, find_pairs
-from segattn.data.transforms import Augment, augment
+from segattn.data.transforms import augment
 
 SCENE = streets.load("val", height=67, width=97)[3]
 LABEL = np.where(SCENE.label < 19, SCENE.label, 255).astype(np.uint8)
@@ -118,7 +119,7 @@ def test_a_crop_of_a_file_is_that_of_the_whole_image(decoder, tmp_path):
         Image.fromarray(array).save(tmp_path / part / "a.png")
     reader = PairReader(find_pairs(tmp_path / "i", tmp_path / "m"), 19)
     for seed in range(23):
-        crop = Augment((31, 37))
+        crop = Augmentation(crop_size=(31, 37))
         whole = augment(reader(0), np.random.default_rng(seed), crop)
         lazy = augment(reader.lazily(0), np.random.default_rng(seed), crop)
         assert np.array_equal(whole[0], lazy[0])
