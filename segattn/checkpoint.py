@@ -6,6 +6,7 @@ complete: it is written under another name, synced, and renamed.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 
 from segattn import config as configuration
 from segattn import records
-from segattn.model import SegmentationModel, build_model, some
+from segattn.catalogue import some
+from segattn.model import SegmentationModel, build_model
 
 PathLike = str | os.PathLike[str]
 
@@ -67,7 +69,7 @@ def save_model(
 def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> SegmentationModel:
     """Load a model that `segattn train` or `segattn study` wrote, in eval mode.
 
-    The result has `class_names`, `palette` and `experiment` as attributes. `folder` is the run's folder.
+    The result knows its `class_names`, `palette` and `experiment`. `folder` is the run's folder.
 
     Raises:
         ValueError: no model there, damaged files, or weights that do not fit the configuration.
@@ -77,9 +79,9 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
         experiment = configuration.from_dict(raw["experiment"])
     except ValueError as error:
         raise ValueError(f"{Path(folder) / 'config.json'}: {error}") from None
-    described = experiment.model
-    if described.pretrained is not None:  # the weights below replace it; its file may be gone
-        described = type(described)(**{**vars(described), "pretrained": None})
+    described = dataclasses.replace(
+        experiment.model, pretrained=None
+    )  # the weights below replace it; its file may be gone
     model = build_model(described, len(raw["class_names"]))
     path = Path(folder) / "model.safetensors"
     state = read_tensors(path)
@@ -92,9 +94,8 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
             f"missing {some(missing)}; unexpected {some(unexpected)}; other shape {some(shapes)}"
         )
     model.load_state_dict(state)
-    model.class_names = tuple(raw["class_names"])  # type: ignore[assignment]
-    model.palette = tuple(tuple(color) for color in raw["palette"])  # type: ignore[assignment]
-    model.experiment = experiment  # type: ignore[assignment]
+    model.class_names, model.experiment = tuple(raw["class_names"]), experiment
+    model.palette = tuple((red, green, blue) for red, green, blue in raw["palette"])
     return model.to(device).eval()
 
 
@@ -106,11 +107,13 @@ def find_models(folder: PathLike) -> list[Path]:
     """
     folder = Path(folder)
     candidates = [folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
-    found = [path for path in candidates if (path / "config.json").is_file() and (path / "model.safetensors").is_file()]
-    if not found:
+    models = [
+        path for path in candidates if (path / "config.json").is_file() and (path / "model.safetensors").is_file()
+    ]
+    if not models:
         what = "has no trained network" if folder.is_dir() else "is no folder"
         raise ValueError(f"{folder} {what}; give the folder of a finished run, or of a study such as runs/quick")
-    return found[:1] if found[0] == folder else found
+    return models[:1] if models[0] == folder else models
 
 
 def read_config(folder: PathLike) -> dict[str, Any]:
@@ -200,8 +203,8 @@ def _remove(folder: Path) -> None:
 
 def latest_iteration(run: PathLike) -> int | None:
     """The iteration of the newest checkpoint, None if there is none; nothing is read."""
-    found = _snapshots(Path(run) / "checkpoints")
-    return int(found[-1].name.removeprefix("iteration-")) if found else None
+    snapshots = _snapshots(Path(run) / "checkpoints")
+    return int(snapshots[-1].name.removeprefix("iteration-")) if snapshots else None
 
 
 def latest_snapshot(run: PathLike) -> Snapshot | None:
@@ -210,10 +213,10 @@ def latest_snapshot(run: PathLike) -> Snapshot | None:
     Raises:
         ValueError: it is damaged.
     """
-    found = _snapshots(Path(run) / "checkpoints")
-    if not found:
+    snapshots = _snapshots(Path(run) / "checkpoints")
+    if not snapshots:
         return None
-    folder = found[-1]
+    folder = snapshots[-1]
     try:
         iteration = json.loads((folder / "state.json").read_text())["iteration"]
     except (OSError, ValueError, KeyError) as error:

@@ -66,7 +66,8 @@ class Augmentation:
             raise ValueError(f"augmentation.flip={self.flip} is a probability between 0 and 1")
         if not 0 < self.max_class_share <= 1:
             raise ValueError(f"augmentation.max_class_share={self.max_class_share} is a share above 0, at most 1")
-        _check_short_side("augmentation", self.short_side)
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError(f"augmentation.short_side is {self.short_side}; it is at least 1 pixel, or None")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,14 @@ class Evaluation:
         if self.mode not in ("whole", "slide"):
             raise ValueError(f"evaluation.mode is {self.mode!r}; it is 'whole' or 'slide'")
         if self.mode == "slide":
-            _check_windows(*self.window)
+            size, stride = self.window
+            if min(*size, *stride) < 1:
+                raise ValueError(f"evaluation.crop_size is {size} and stride {stride}; all sizes are at least 1 pixel")
+            if stride[0] > size[0] or stride[1] > size[1]:
+                raise ValueError(
+                    f"evaluation.stride {stride} is larger than crop_size {size}: pixels between two windows would never "
+                    "be predicted; use a stride of at most crop_size, or leave it out (two thirds)"
+                )
         elif self.crop_size is not None or self.stride is not None:
             raise ValueError(
                 "evaluation.crop_size and stride are for sliding windows; leave them out or set mode='slide'"
@@ -167,7 +175,8 @@ class Evaluation:
             raise ValueError(f"evaluation.scales is {self.scales}; at least one factor above 0 is needed, e.g. (1.0,)")
         if self.examples < 0:
             raise ValueError(f"evaluation.examples should be 0 or more, not {self.examples}")
-        _check_short_side("evaluation", self.short_side)
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError(f"evaluation.short_side is {self.short_side}; it is at least 1 pixel, or None")
 
     @property
     def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -185,21 +194,6 @@ class Evaluation:
     def num_passes(self) -> int:
         """Predictions per image that are averaged."""
         return len(self.scales) * (2 if self.flip else 1)
-
-
-def _check_windows(size: tuple[int, int], stride: tuple[int, int]) -> None:
-    if min(*size, *stride) < 1:
-        raise ValueError(f"evaluation.crop_size is {size} and stride {stride}; all sizes are at least 1 pixel")
-    if stride[0] > size[0] or stride[1] > size[1]:
-        raise ValueError(
-            f"evaluation.stride {stride} is larger than crop_size {size}: pixels between two windows would never be "
-            "predicted; use a stride of at most the window (usual: two thirds of it)"
-        )
-
-
-def _check_short_side(section: str, short_side: int | None) -> None:
-    if short_side is not None and short_side < 1:
-        raise ValueError(f"{section}.short_side is {short_side}; it is at least 1 pixel, or None")
 
 
 @dataclass(frozen=True, kw_only=True)

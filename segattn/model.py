@@ -6,13 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn import backbones, config, heads
-from segattn.backbones.pretrained import local_file
+from segattn.backbones.pretrained import load_backbone_weights
 from segattn.heads.parts.layers import Classifier, ConvBnRelu
 
 
@@ -32,7 +31,11 @@ class SegmentationModel(nn.Module):
     """Backbone and head as an ordinary module: images in, logits at the images' size out.
 
     In eval mode the result is one tensor (B, K, H, W); in training a dict of named logits, all of that size, whose weights in
-    the loss are `loss_weights`.
+    the loss are `loss_weights`. What a network was trained on, `load_model` fills in; of a new one it is None:
+
+        class_names    K names
+        palette        K colours, red, green and blue from 0 to 255
+        experiment     the experiment that trained it
     """
 
     def __init__(
@@ -48,6 +51,9 @@ class SegmentationModel(nn.Module):
         super().__init__()
         self.backbone, self.head, self.auxiliary = backbone, head, auxiliary
         self.num_classes, self.align_corners = num_classes, align_corners
+        self.class_names: tuple[str, ...] | None = None
+        self.palette: tuple[tuple[int, int, int], ...] | None = None
+        self.experiment: config.Experiment | None = None
         self.loss_weights: dict[str, float] = dict(head.loss_weights)  # type: ignore[arg-type]
         if auxiliary is not None:
             self.loss_weights["aux"] = auxiliary_weight
@@ -94,13 +100,14 @@ def create_model(
     Raises:
         ValueError: unknown head, backbone, mode or option (naming the nearest valid ones), or fewer than one class.
 
+    >>> import torch
     >>> model = create_model("danet", num_classes=19, backbone="resnet18").eval()
     >>> model(torch.zeros(1, 3, 65, 97)).shape
     torch.Size([1, 19, 65, 97])
     """
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes} should be at least 1")
-    heads.module(head)  # a wrong name is told before a large backbone is built
+    heads.module(head)  # a wrong name is an error before a large backbone is built
     body = backbones.create(backbone, output_stride=output_stride, **(backbone_options or {}))
     channels: tuple[int, ...] = body.channels  # type: ignore[assignment]
     top = heads.create(head, channels, num_classes, mode=mode, **(head_options or {}))
@@ -119,59 +126,5 @@ def create_model(
 
 
 def build_model(model: config.Model, num_classes: int) -> SegmentationModel:
-    """The network that an experiment's model section describes."""
-    return create_model(
-        model.head,
-        num_classes=num_classes,
-        backbone=model.backbone,
-        output_stride=model.output_stride,
-        mode=model.mode,
-        align_corners=model.align_corners,
-        auxiliary_weight=model.auxiliary_weight,
-        head_options=model.head_options,
-        backbone_options=model.backbone_options,
-        pretrained=model.pretrained,
-    )
-
-
-def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Load a backbone's weights in torchvision's or mmsegmentation's naming, without running any code.
-
-    `path` is a file, a URL, or a name as in `segattn.backbones.pretrained`.
-
-    Raises:
-        ValueError: no such file, no state dict, or keys that do not fit (both lists are named).
-    """
-    path = local_file(path)
-    try:
-        if path.endswith(".safetensors"):
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"pretrained backbone {path}: cannot be read as tensors only ({error})") from error
-    if isinstance(state, dict):
-        state = state.get("state_dict", state)  # type: ignore[assignment]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"pretrained backbone {path}: it holds no state dict (names and tensors)")
-    if any(key.startswith("backbone.") for key in state):
-        state = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
-    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    own = backbone.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
-    shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
-    if missing or unexpected or shapes:
-        raise ValueError(
-            f"pretrained backbone {path} does not fit: missing {some(missing)}; unexpected {some(unexpected)}; "
-            f"other shape {some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
-        )
-    backbone.load_state_dict(state, strict=False)
-
-
-def some(keys: list[str], limit: int = 5) -> str:
-    """A few keys and how many more there are."""
-    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return (", ".join(keys[:limit]) + more) or "none"
+    """The network that an experiment's model section describes; its fields are the arguments of `create_model`."""
+    return create_model(num_classes=num_classes, **vars(model))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segattn import backbones, create_model, heads
-from segattn.model import load_backbone_weights
+from segattn.backbones.pretrained import load_backbone_weights
 
 SMALL = {"backbone": "resnet18", "backbone_options": {"width": 8}}
 HEAD_OPTIONS = {"channels": 16}

@@ -1,4 +1,4 @@
-"""Where pretrained backbones come from: a local file, a URL, or the name of one that torchvision or mmsegmentation publishes.
+"""Pretrained backbones from a local file, a URL, or the name of one that torchvision or mmsegmentation publishes.
 
 Downloads lie in torch's hub folder (`TORCH_HOME`); the hash in a published file's name is checked. Tensors only are read from
 them, no code is run.
@@ -12,8 +12,9 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
+from torch import Tensor, nn
 
-from segattn.catalogue import hint
+from segattn.catalogue import hint, some
 
 PUBLISHED = {
     "torchvision:resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
@@ -25,6 +26,43 @@ PUBLISHED = {
     "mmsegmentation:resnet101_v1c": "https://download.openmmlab.com/pretrain/third_party/resnet101_v1c-e67eebb6.pth",
 }
 """ImageNet weights; torchvision's need the backbone option stem=plain, mmsegmentation's have the deep stem."""
+
+
+def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Load a backbone's weights in torchvision's or mmsegmentation's naming, without running any code.
+
+    `path` is a file, a URL, or a name of `PUBLISHED`.
+
+    Raises:
+        ValueError: no such file, no state dict, or keys that do not fit (both lists are named).
+    """
+    path = local_file(path)
+    try:
+        if path.endswith(".safetensors"):
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"pretrained backbone {path}: cannot be read as tensors only ({error})") from error
+    if isinstance(state, dict):
+        state = state.get("state_dict", state)  # type: ignore[assignment]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"pretrained backbone {path}: it holds no state dict (names and tensors)")
+    if any(key.startswith("backbone.") for key in state):
+        state = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
+    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    own = backbone.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in own]
+    shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
+    if missing or unexpected or shapes:
+        raise ValueError(
+            f"pretrained backbone {path} does not fit: missing {some(missing)}; unexpected {some(unexpected)}; "
+            f"other shape {some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
+        )
+    backbone.load_state_dict(state, strict=False)
 
 
 def local_file(where: str | os.PathLike[str]) -> str:

@@ -73,7 +73,8 @@ def run(arguments: Sequence[str]) -> None:
         state = PartialState(cpu=device.type == "cpu")
         device, rank, world_size = state.device, state.process_index, state.num_processes
     model = checkpoint.load_model(chosen.run, device=device)
-    experiment: config.Experiment = model.experiment  # type: ignore[assignment]
+    experiment = model.experiment
+    assert experiment is not None  # as of every network that was loaded
     trained = experiment.evaluation
     mode = chosen.mode or trained.mode
     crop_size = chosen.crop_size or trained.crop_size

@@ -113,10 +113,12 @@ def export_file(folder: str | Path, path: str | Path, *, old_keys: bool = False)
     if path.exists():
         raise ValueError(f"{path} exists; give another file")
     model = checkpoint.load_model(folder)
-    experiment: configuration.Experiment = model.experiment  # type: ignore[assignment]
-    network = experiment.model
+    assert model.experiment  # as of every network that was loaded, and so are names and colours
+    assert model.class_names
+    assert model.palette
+    network = model.experiment.model
     text = mmseg_config.write(network, model.num_classes)
-    names, palette = list(model.class_names), [list(color) for color in model.palette]  # type: ignore[arg-type, union-attr]
+    names, palette = list(model.class_names), [list(color) for color in model.palette]
     state = to_mmseg(model.state_dict(), network.head, old_keys=old_keys)
     described = {"classes": names, "palette": palette}
     meta = {"dataset_meta": described, "CLASSES": names, "PALETTE": palette, "cfg": text, "config": text}

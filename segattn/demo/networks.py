@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from segattn import checkpoint, experiments, heads
-from segattn.config import Model
 from segattn.cost import network_cost
 from segattn.data import streets
 from segattn.model import SegmentationModel, build_model
@@ -19,24 +17,26 @@ from segattn.records import Cost
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """One network of the page."""
+    """One network of the page; its model has class names, a palette and an experiment."""
 
     name: str
     model: SegmentationModel
-    described: Model
     trained: bool
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return tuple(self.model.class_names)  # type: ignore[arg-type]
+        assert self.model.class_names
+        return self.model.class_names
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
-        return tuple(self.model.palette)  # type: ignore[arg-type]
+        assert self.model.palette
+        return self.model.palette
 
     def cost(self, input_size: tuple[int, int]) -> Cost:
         """What a pass of one image of `input_size` (height, width) costs, counted without running it."""
-        described = self.described
+        assert self.model.experiment
+        described = self.model.experiment.model
         return network_cost(
             described.head,
             input_size=input_size,
@@ -67,22 +67,20 @@ def load(name: str, folder: Path, device: str | torch.device) -> Network:
     Raises:
         ValueError: as `checkpoint.load_model`.
     """
-    model = checkpoint.load_model(folder, device=device)
-    experiment: Any = model.experiment
-    return Network(name, model, experiment.model, trained=True)
+    return Network(name, checkpoint.load_model(folder, device=device), trained=True)
 
 
 def untrained(device: str | torch.device) -> list[Network]:
     """Every head of the quick study with random weights: enough to show the page; the maps say nothing about the mechanisms."""
-    plain = experiments.load("quick").model
+    quick = experiments.load("quick")
     scenes = streets.load("val", height=32, width=32)
     networks = []
     for name in heads.names():
         torch.manual_seed(0)
-        described = replace(plain, head=name)
-        model = build_model(described, scenes.num_classes).to(device).eval()
-        model.class_names, model.palette = scenes.class_names, scenes.palette  # type: ignore[assignment]
-        networks.append(Network(name, model, described, trained=False))
+        experiment = replace(quick, model=replace(quick.model, head=name))
+        model = build_model(experiment.model, scenes.num_classes).to(device).eval()
+        model.class_names, model.palette, model.experiment = scenes.class_names, scenes.palette, experiment
+        networks.append(Network(name, model, trained=False))
     return networks
 
 

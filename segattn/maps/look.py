@@ -235,6 +235,5 @@ def _head_name(head: nn.Module) -> str:
 def _classes(model: SegmentationModel) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
     """Names and colours that the model was saved with, or else numbers and the colours of PASCAL VOC."""
     K = model.num_classes
-    names = getattr(model, "class_names", None) or tuple(f"class {index}" for index in range(K))
-    palette = getattr(model, "palette", None) or voc_palette(K)
-    return tuple(names), tuple(palette)
+    names = model.class_names or tuple(f"class {index}" for index in range(K))
+    return names, model.palette or tuple(voc_palette(K))

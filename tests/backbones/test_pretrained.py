@@ -8,7 +8,7 @@ import torch
 
 from segattn import backbones
 from segattn.backbones import pretrained
-from segattn.model import load_backbone_weights
+from segattn.backbones.pretrained import load_backbone_weights
 
 
 @pytest.fixture

@@ -31,12 +31,12 @@ def test_without_a_study_every_head_is_there_and_untrained(monkeypatch):
     assert [network.name for network in every_head] == heads.names()
     assert not any(network.trained or network.model.training for network in every_head)
     assert {len(network.class_names) for network in every_head} == {19}
-    assert all(isinstance(network.described, Model) for network in every_head)
+    assert all(isinstance(network.model.experiment.model, Model) for network in every_head)
 
 
 def test_trained_networks_say_what_they_are(loaded):
     assert all(network.trained for network in loaded)
-    assert loaded[0].described.head == "ccnet"
+    assert loaded[0].model.experiment.model.head == "ccnet"
     assert loaded[0].class_names[:2] == ("road", "sidewalk")
 
 
