@@ -108,7 +108,7 @@ def _training_of_a_network(case: Case, device: str) -> Task:
     settings = Optimization(batch_size=case.batch, channels_last=case.channels_last, compile=case.compile)
     model = execution.arrange(build_network(case, device).train(), settings, synchronize=False)
     prepared, optimizer = accelerator.prepare(model, sgd(model, settings))
-    step = Step(settings, accelerator, prepared, optimizer, model.loss_weights, None)
+    step = Step(settings, accelerator, prepared, optimizer, model)
     batch, tiny = _batch(case, case.batch, case.input_size, device), _batch(case, 2, TINY, device)
 
     def warm_up() -> None:

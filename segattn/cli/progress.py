@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from segattn.study.run import Position
-from segattn.training import train
+from segattn.training import run
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _share(progress: train.Progress | None) -> float:
+def _share(progress: run.Progress | None) -> float:
     """Done share of a run; the last evaluation counts as its last tenth."""
     if progress is None:
         return 1.0
@@ -104,7 +104,7 @@ def _left(seconds: float, share: float) -> float | None:
     return seconds / share * (1 - share) if share > 0.02 else None
 
 
-def _words(progress: train.Progress | None) -> str:
+def _words(progress: run.Progress | None) -> str:
     if progress is None:
         return "done"
     loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"

@@ -42,7 +42,8 @@ def run(arguments: Sequence[str]) -> int:
     from segattn import heads
     from segattn.cli.progress import study_progress
     from segattn.study.run import Position, run_name
-    from segattn.training.train import Interrupted, Progress, train
+    from segattn.training.run import Progress
+    from segattn.training.train import Interrupted, train
 
     config = chosen.config
     heads.module(config.model.head)

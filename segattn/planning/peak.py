@@ -157,7 +157,7 @@ def simulate(case: Case) -> Peak:
     for group in optimizer.param_groups:
         group["foreach"] = case.device == "cuda"  # torch's own choice on real tensors
     network = model if accelerator.dtype is None else _InFloat32(model)
-    step = Step(case.optimization, accelerator, network, optimizer, model.loss_weights, None)
+    step = Step(case.optimization, accelerator, network, optimizer, model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with watch:
         if case.optimization.momentum:  # the first step makes it; the second is like all others
@@ -237,7 +237,7 @@ def real_step(case: Case) -> Callable[[], Any]:
         image = batch["image"].to(accelerator.device)
         return lambda: _infer(model.to(image.device), image, accelerator)
     prepared, optimizer = accelerator.prepare(model, sgd(model, optimization))
-    step = Step(optimization, accelerator, prepared, optimizer, model.loss_weights, None)
+    step = Step(optimization, accelerator, prepared, optimizer, model)
     return lambda: step(batch)
 
 

@@ -17,7 +17,8 @@ from segattn import config as configuration
 from segattn import cost, heads, records
 from segattn.config import Experiment
 from segattn.data.splits import notices, open_data
-from segattn.training.train import OnNotice, Progress, train
+from segattn.training.run import Progress
+from segattn.training.train import OnNotice, train
 
 
 @dataclass(frozen=True)

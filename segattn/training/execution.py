@@ -1,6 +1,6 @@
-"""How a network is executed in training: memory format, frozen norms, recomputed activations, compilation.
+"""How a network is executed in training: device, memory format, frozen norms, recomputed activations, compilation.
 
-None of these change the names of parameters, so that checkpoints do not depend on them.
+None of these changes the names of parameters, so that checkpoints do not depend on them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,28 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MethodType
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from segattn.backbones.resnet import BasicBlock, Bottleneck
 from segattn.config import Optimization
+from segattn.device import resolve_device, resolve_precision
 from segattn.model import SegmentationModel
+
+
+def accelerator(precision: str, device: str) -> Accelerator:
+    """Device, processes and mixed precision of one training.
+
+    Raises:
+        ValueError: as `resolve_device`.
+    """
+    resolved = resolve_device(device)
+    precision = resolve_precision(precision, resolved)
+    AcceleratorState._reset_state(reset_partial_state=False)  # a study trains several networks in one process
+    return Accelerator(cpu=resolved.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
 
 
 def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize: bool) -> SegmentationModel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,14 @@ def learning_rate(iteration: int, optimization: Optimization) -> float:
     lowest = min(optimization.min_lr, optimization.lr)
     rate = lowest + (optimization.lr - lowest) * decay
     return rate * min(1.0, (iteration + 1) / (optimization.warmup + 1))
+
+
+def set_learning_rate(optimizer: Any, iteration: int, optimization: Optimization) -> float:
+    """Give every group of `sgd` its rate for an iteration; the backbone's rate."""
+    rate = learning_rate(iteration, optimization)
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_factor"]
+    return rate
 
 
 def sgd(model: SegmentationModel, optimization: Optimization) -> torch.optim.SGD:

@@ -17,11 +17,22 @@ from torch import Tensor, nn
 
 from segattn.config import Optimization
 from segattn.data.loader import Batch
+from segattn.model import SegmentationModel
 from segattn.training.losses import Ohem, num_counted, segmentation_loss
 
 
 class Step:
-    """Loss, gradient and the optimiser's step for one batch."""
+    """Loss, gradient and the optimiser's step for one batch, then what modules do once a step.
+
+    A module of the network that declares `after_step(reduce)` is called once a step, however many parts the batch has, after
+    the weights have moved and without gradient. `reduce(tensor)` is the mean of that tensor over all processes, so all of
+    them call it equally often.
+
+    Args:
+        network: the model as accelerate prepared it: what is called.
+        model: the model itself: its loss weights and modules.
+        class_weights: (K,), of the loss; None for 1.
+    """
 
     def __init__(
         self,
@@ -29,8 +40,8 @@ class Step:
         accelerator: Accelerator,
         network: nn.Module,
         optimizer: Any,
-        loss_weights: dict[str, float],
-        class_weights: Tensor | None,
+        model: SegmentationModel,
+        class_weights: Tensor | None = None,
     ) -> None:
         share = optimization.batch_size // accelerator.num_processes
         if share % optimization.accumulation:
@@ -39,7 +50,8 @@ class Step:
                 f"{optimization.accumulation} parts; change optimization.accumulation"
             )
         self.accelerator, self.network, self.optimizer = accelerator, network, optimizer
-        self.loss_weights, self.parts = loss_weights, optimization.accumulation
+        self.loss_weights, self.parts = model.loss_weights, optimization.accumulation
+        self.after_step: list[Any] = [module.after_step for module in model.modules() if hasattr(module, "after_step")]
         self.memory_format = torch.channels_last if optimization.channels_last else torch.contiguous_format
         self.ohem = Ohem() if optimization.ohem else None
         self.class_weights = None if class_weights is None else class_weights.to(accelerator.device)
@@ -69,15 +81,22 @@ class Step:
                 )
                 total = total if self.parts == 1 else total / self.parts
                 self.accelerator.backward(total)
-            found = torch.stack([total.detach(), *(loss / self.parts for loss in losses.values())])
-            values = found if values is None else values + found
+            part = torch.stack([total.detach(), *(loss / self.parts for loss in losses.values())])
+            values = part if values is None else values + part
         self.optimizer.step()
-        reduced = self.accelerator.reduce(values, "mean").tolist()
+        with torch.no_grad():
+            for after_step in self.after_step:
+                after_step(self._mean)
+        reduced = self._mean(values).tolist()
         return reduced[0], dict(zip(losses, reduced[1:], strict=True))
+
+    def _mean(self, values: Tensor | None) -> Tensor:
+        """Over all processes."""
+        mean: Tensor = self.accelerator.reduce(values, "mean")
+        return mean
 
     def _divisor(self, label: Tensor) -> Tensor | None:
         """Mean count of pixels over all parts of all processes; None where each part has its own mean."""
         if self.ohem is not None or (self.parts == 1 and self.accelerator.num_processes == 1):
             return None
-        mean: Tensor = self.accelerator.reduce(num_counted(label, class_weights=self.class_weights).double(), "mean")
-        return mean / self.parts
+        return self._mean(num_counted(label, class_weights=self.class_weights).double()) / self.parts

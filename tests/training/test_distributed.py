@@ -25,6 +25,7 @@ ALIKE = {  # nothing that each process draws or measures by itself
     "augmentation": {"crop_size": (48, 48)},  # taller than the images: many pixels are ignored, unequally many
 }
 OWN = {"model": {"head": "danet"}, "optimization": {"batch_size": 4, "iterations": 5}}  # dropout, batch norm
+COUNTED = {"batch_size": 4, "accumulation": 2, "iterations": 3}
 STOPS = [
     {"stop_at": ["evaluate", 1], "stop_rank": 1, "evaluation": 2},  # it has no other image, and waits
     {"stop_at": ["evaluate", 2], "stop_rank": 0, "evaluation": 2},  # the one after 4 again, and the last
@@ -46,7 +47,7 @@ def two(tmp_path_factory):
     """Folder with the runs of two processes, and each process's notes on them."""
     folder = tmp_path_factory.mktemp("two")
     alike, own = to_dict(tiny.experiment(**ALIKE)), to_dict(tiny.experiment(**OWN))
-    balanced = to_dict(tiny.experiment(**with_balance()))
+    balanced, toy = to_dict(tiny.experiment(**with_balance())), "tests.training.toy_head"
     jobs = [
         {"config": alike, "out": str(folder / "alike")},
         {"config": own, "out": str(folder / "whole")},
@@ -57,6 +58,7 @@ def two(tmp_path_factory):
         *({"config": own, "out": str(folder / "stopped"), **stop} for stop in STOPS),
         {"config": own, "out": str(folder / "split"), "stop_at": ["train", 1], "stop_rank": 0},
         {"config": own, "out": str(folder / "split"), "elsewhere": "-on-another-disk"},
+        {"config": to_dict(tiny.experiment(toy, optimization=COUNTED)), "out": str(folder / "toy")},
     ]
     (folder / "jobs.json").write_text(json.dumps(jobs))
     command = [sys.executable, *LAUNCHER, str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json")]
@@ -105,6 +107,15 @@ def test_bases_of_emanet_and_statistics_of_norms_are_equal_in_both(two):
     assert "backbone.layer4.0.bn1.running_mean" in first[1]["buffers"][-1]
     for run, other in zip(first, second, strict=True):
         assert run["buffers"] == other["buffers"]
+
+
+def test_after_step_gets_the_mean_over_processes_once_a_step(two):
+    folder, notes = two
+    counts = checkpoint.load_model(folder / "toy").head.attention
+    assert counts.mean_rank.item() == 0.5  # of ranks 0 and 1
+    assert counts.steps.item() == 3
+    assert counts.forwards.item() == 3 * 2
+    assert notes[0][-1]["buffers"] == notes[1][-1]["buffers"]
 
 
 def test_only_the_first_process_writes(two):

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from segattn import config
+from segattn.training import run as running
 from segattn.training import train
 from segattn.training.interruption import Interrupted
 
@@ -32,7 +33,7 @@ def run(job):
     """One training; what this process has to say about it."""
     out = Path(job["out"] + (job["elsewhere"] if RANK == 1 and "elsewhere" in job else ""))
     notes = {"buffers": [], "confusion": [], "asked": [], "evaluations": 0}
-    genuine = train.evaluate
+    genuine = running.evaluate
 
     def evaluate(model, dataset, *arguments, **options):
         class Noting(type(dataset)):
@@ -55,7 +56,7 @@ def run(job):
         if here and job.get("evaluation") in (None, notes["evaluations"]):
             signal.raise_signal(signal.SIGTERM)
 
-    train.evaluate = evaluate
+    running.evaluate = evaluate
     try:
         train.train(config.from_dict(job["config"]), out, device="cpu", on_progress=on_progress)
     except Interrupted as stopped:
@@ -63,7 +64,7 @@ def run(job):
     except ValueError as error:
         notes["refused"] = str(error)
     finally:
-        train.evaluate = genuine
+        running.evaluate = genuine
     notes["written"] = [path for path in written if str(out) in path]
     notes["random"] = torch.get_rng_state().sum().item()
     return notes

@@ -1,0 +1,160 @@
+"""A run under way: what happens between the steps of `segattn.training.train`, and at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accelerate import Accelerator
+from accelerate.utils import broadcast, gather_object
+
+from segattn import records
+from segattn.config import Experiment
+from segattn.data import Dataset
+from segattn.evaluation.evaluate import Evaluated, evaluate
+from segattn.training import folder, results
+from segattn.training.interruption import Stop
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is, for progress bars."""
+
+    stage: str
+    """`train` or `evaluate`."""
+    done: int
+    total: int
+    loss: float | None = None
+
+
+OnProgress = Callable[[Progress], object]
+
+
+@dataclass
+class Run:
+    """One run, as one of its processes sees it. `done` counts iterations from 1.
+
+    All processes call the methods at the same points, since they may wait for each other; only the main one writes files.
+    """
+
+    config: Experiment
+    out: Path
+    """The run's folder."""
+    accelerator: Accelerator
+    state: folder.State
+    """What training moves: weights, momentum, scale of fp16, average."""
+    log: folder.Log
+    val_set: Dataset
+    stop: Stop
+    on_progress: OnProgress
+    began: float = field(default_factory=time.perf_counter)
+    """The clock when this sitting began, `time.perf_counter`."""
+    seconds_before: float = field(init=False)
+    """What earlier sittings took."""
+
+    def __post_init__(self) -> None:
+        self.seconds_before = self.log.seconds
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken so far, over all sittings."""
+        return self.seconds_before + time.perf_counter() - self.began
+
+    def check_finite(self, loss: float, iteration: int, names: Sequence[str]) -> None:
+        """Raise ValueError, naming the images, unless the loss of `iteration` (counted from 0) is a number."""
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} at iteration {iteration} ({', '.join(names)}); the last good checkpoint "
+                f"is kept in {self.out / 'checkpoints'}. Try a lower optimization.lr, a warm-up, or precision fp32"
+            )
+
+    def note(self, point: records.CurvePoint) -> None:
+        """Put the point into the log where one is due, and report progress."""
+        done, iterations = point.iteration, self.config.optimization.iterations
+        if done % self.config.log_every == 0 or done == iterations or self._is_validated(done):
+            self.log.add(point, self.seconds)
+        self.on_progress(Progress("train", done, iterations, point.loss))
+
+    def save_if_due(self, done: int) -> None:
+        """Write a checkpoint where one is due, and one when a signal has come.
+
+        Raises:
+            Interrupted: a signal has come to one of the processes.
+        """
+        stopping = self.stop.asked_for()
+        last = done == self.config.optimization.iterations
+        if done % self.config.checkpoint_every == 0 or stopping or last or self._is_validated(done):
+            self.save(done)
+        if stopping:
+            self.stop.raise_interrupted(f"at iteration {done}")
+
+    def save(self, done: int) -> None:
+        """Write a checkpoint with the random states of all processes."""
+        states = [folder.random_state()]
+        if self.accelerator.num_processes > 1:
+            states = gather_object(states)
+        if self.accelerator.is_main_process:
+            folder.save(self.out, self.state, done, states)
+        self.accelerator.wait_for_everyone()
+
+    def evaluate_if_due(self, done: int) -> None:
+        """The measurement that is due after iteration `done`, unless it is in the log; a checkpoint was written before it."""
+        if not self._is_validated(done):
+            return
+        point = next((point for point in self.log.points[-1:] if point.iteration == done), None)
+        if point is not None and point.mean_iou is None:
+            mean_iou = self.evaluate(f"in the evaluation after iteration {done}").scores.mean_iou
+            self.log.replace_last(dataclasses.replace(point, mean_iou=mean_iou))
+
+    def evaluate(self, when: str, *, final: bool = False) -> Evaluated:
+        """Scores on the validation split; can be interrupted, since a checkpoint was written before it."""
+        if self.accelerator.num_processes > 1:
+            for buffer in self.state.model.buffers():  # each process has norm statistics of its own; rank 0's count
+                buffer.copy_(broadcast(buffer))
+        with nullcontext() if self.state.average is None else self.state.average.applied():
+            return evaluate(
+                self.state.model,
+                self.val_set,
+                self.config.evaluation,
+                batch_size=4,
+                strata=final and self.config.evaluation.strata,
+                autocast=self.accelerator.autocast,
+                on_image=lambda done, total: self.on_progress(Progress("evaluate", done, total)),
+                watched=lambda batches: self.stop.until_asked_for(batches, when),
+            )
+
+    def finish(self, trained_cost: records.Cost) -> records.RunRecord:
+        """Evaluate, and write the model, its pictures and its record."""
+        train_seconds, began = self.seconds, time.perf_counter()
+        result = self.evaluate("in the last evaluation", final=True)
+        evaluate_seconds = time.perf_counter() - began
+        model = self.state.model.eval()
+        if self.state.average is not None:
+            model.load_state_dict(self.state.average.values, strict=False)
+        precision = {"no": "fp32"}.get(self.accelerator.mixed_precision, self.accelerator.mixed_precision)
+        record = results.record_of(
+            self.config,
+            self.val_set,
+            result,
+            self.log.points,
+            train_seconds=train_seconds,
+            evaluate_seconds=evaluate_seconds,
+            device=self.accelerator.device,
+            precision=precision,
+            cost=trained_cost,
+        )
+        if self.accelerator.is_main_process:
+            autocast = self.accelerator.autocast
+            record = results.write(self.out, model, self.config, self.val_set, result, record, autocast=autocast)
+        self.accelerator.wait_for_everyone()
+        return record
+
+    def _is_validated(self, done: int) -> bool:
+        """Whether the network is measured after iteration `done`; the last measurement is `finish`'s."""
+        every = self.config.validate_every
+        return bool(every) and 0 < done < self.config.optimization.iterations and done % every == 0
