@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from segattn import config as configuration
 from segattn import records
-from segattn.catalogue import some
 from segattn.model import SegmentationModel, build_model
 
 PathLike = str | os.PathLike[str]
@@ -86,12 +85,16 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
     path = Path(folder) / "model.safetensors"
     state = read_tensors(path)
     expected = model.state_dict()
-    missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    shapes = [name for name in expected if name in state and expected[name].shape != state[name].shape]
-    if missing or unexpected or shapes:
+    differences = {
+        "missing": sorted(expected.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - expected.keys()),
+        "other shape": [name for name in expected if name in state and expected[name].shape != state[name].shape],
+    }
+    if any(differences.values()):
+        listing = "; ".join(f"{what} {', '.join(names[:5]) or 'none'}" for what, names in differences.items())
         raise ValueError(
             f"{path} belongs to another network than config.json beside it describes ({len(raw['class_names'])} classes): "
-            f"missing {some(missing)}; unexpected {some(unexpected)}; other shape {some(shapes)}"
+            f"{listing}{' and more' if max(map(len, differences.values())) > 5 else ''}"
         )
     model.load_state_dict(state)
     model.class_names, model.experiment = tuple(raw["class_names"]), experiment

@@ -39,11 +39,7 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Joint transforms of image and label in training.
-
-    Raises:
-        ValueError: a size, range or share that makes no sense; the message names it.
-    """
+    """Joint transforms of image and label in training; a value out of range is a ValueError."""
 
     crop_size: tuple[int, int] = (769, 769)
     """Height and width in pixels; smaller images are padded (mean colour, label 255)."""
@@ -132,11 +128,7 @@ class Optimization:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How predictions are made, and what is scored and kept at the end of a run.
-
-    Raises:
-        ValueError: a value out of range, windows that would leave holes, or a setting that would be ignored.
-    """
+    """How predictions are made, and what is scored and kept at the end of a run; a value out of range is a ValueError."""
 
     mode: Literal["whole", "slide"] = "whole"
     """The whole image at once, or a sliding window."""
@@ -164,13 +156,10 @@ class Evaluation:
                 raise ValueError(f"evaluation.crop_size is {size} and stride {stride}; all sizes are at least 1 pixel")
             if stride[0] > size[0] or stride[1] > size[1]:
                 raise ValueError(
-                    f"evaluation.stride {stride} is larger than crop_size {size}: pixels between two windows would never "
-                    "be predicted; use a stride of at most crop_size, or leave it out (two thirds)"
+                    f"evaluation.stride {stride} is larger than crop_size {size}: pixels between would never be predicted"
                 )
         elif self.crop_size is not None or self.stride is not None:
-            raise ValueError(
-                "evaluation.crop_size and stride are for sliding windows; leave them out or set mode='slide'"
-            )
+            raise ValueError("evaluation.crop_size and stride are for windows; leave them out or set mode='slide'")
         if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise ValueError(f"evaluation.scales is {self.scales}; at least one factor above 0 is needed, e.g. (1.0,)")
         if self.examples < 0:
@@ -180,11 +169,7 @@ class Evaluation:
 
     @property
     def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Size and step of the sliding window, (height, width) each.
-
-        Raises:
-            ValueError: there is none, because no crop_size is given.
-        """
+        """Size and step of the sliding window, (height, width) each; a ValueError without crop_size."""
         if self.crop_size is None:
             raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (height width), such as 769 769")
         height, width = self.crop_size
@@ -246,30 +231,22 @@ def _refuse_unknown_fields(raw: Any, known: Any, path: str = "") -> None:
 
 
 def check(config: Experiment) -> None:
-    """Refuse values that no run could use; those of `Augmentation` and `Evaluation` are refused where they are made.
-
-    Raises:
-        ValueError: naming the field, what was given and what is allowed.
-    """
-    value_of = {name: attrgetter(name)(config) for name in (*_ABOVE_0, *_NOT_NEGATIVE)}
+    """Raise ValueError for a value that no run could use; `Augmentation` and `Evaluation` refuse theirs when they are built."""
     for name in _ABOVE_0:
-        if value_of[name] <= 0:
-            raise ValueError(f"{name} should be above 0, not {value_of[name]}")
+        if (value := attrgetter(name)(config)) <= 0:
+            raise ValueError(f"{name} should be above 0, not {value}")
     for name in _NOT_NEGATIVE:
-        if value_of[name] < 0:
-            raise ValueError(f"{name} should be 0 or more, not {value_of[name]}")
+        if (value := attrgetter(name)(config)) < 0:
+            raise ValueError(f"{name} should be 0 or more, not {value}")
     optimization = config.optimization
     if not 0 <= optimization.ema_decay < 1:
         raise ValueError(f"optimization.ema_decay={optimization.ema_decay} should be at least 0 (off) and below 1")
     if optimization.batch_size % optimization.accumulation:
         raise ValueError(
-            f"optimization.batch_size {optimization.batch_size} cannot be split into {optimization.accumulation} parts; "
-            "give a multiple of optimization.accumulation"
+            f"optimization.batch_size {optimization.batch_size} cannot be split into {optimization.accumulation} parts"
         )
     if optimization.class_weights and optimization.class_balance != "none":
-        raise ValueError(
-            "optimization.class_weights are given and class_balance asks for computed ones; use one of them"
-        )
+        raise ValueError("optimization.class_weights are given and class_balance computes others; use one of them")
     if optimization.class_weights and (min(optimization.class_weights) < 0 or max(optimization.class_weights) == 0):
         raise ValueError(f"optimization.class_weights {optimization.class_weights} should be 0 or more, not all 0")
     if optimization.compile and optimization.activation_checkpointing:

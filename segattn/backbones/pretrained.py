@@ -14,7 +14,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from segattn.catalogue import hint, some
+from segattn.catalogue import hint
 
 PUBLISHED = {
     "torchvision:resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
@@ -59,8 +59,8 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> 
     shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
     if missing or unexpected or shapes:
         raise ValueError(
-            f"pretrained backbone {path} does not fit: missing {some(missing)}; unexpected {some(unexpected)}; "
-            f"other shape {some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
+            f"pretrained backbone {path} does not fit: missing {_some(missing)}; unexpected {_some(unexpected)}; "
+            f"other shape {_some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
         )
     backbone.load_state_dict(state, strict=False)
 
@@ -101,3 +101,9 @@ def _downloaded(url: str) -> str:
             f"(--model.pretrained FILE), or put it at {path}"
         ) from None
     return str(path)
+
+
+def _some(keys: list[str], limit: int = 5) -> str:
+    """A few keys and how many more there are."""
+    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
+    return (", ".join(keys[:limit]) + more) or "none"
