@@ -31,19 +31,19 @@ def ledger(model: SegmentationModel, input_size: tuple[int, int]) -> flops.Ledge
 def parts(model: SegmentationModel, input_size: tuple[int, int]) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """Mechanism, head and network as modules of their own with their inputs on `meta`, in the form that `ledger` counts."""
     image = torch.empty(1, 3, *input_size, device="meta")
-    head, given = _HeadAlone(_as_counted(model).head), {}
+    head, inputs_of = _HeadAlone(_as_counted(model).head), {}
     attention = model.get_submodule(_mechanism(model, type(model.head).__module__))
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        given[module] = inputs
+        inputs_of[module] = inputs
 
     hooks = [module.register_forward_pre_hook(keep) for module in (attention, model.head)]
     with torch.no_grad():
         model(image)
     for hook in hooks:
         hook.remove()
-    features = tuple(given[model.head][0])
-    return {"mechanism": (attention, given[attention]), "head": (head, features), "network": (model, (image,))}
+    features = tuple(inputs_of[model.head][0])
+    return {"mechanism": (attention, inputs_of[attention]), "head": (head, features), "network": (model, (image,))}
 
 
 class _HeadAlone(nn.Module):

@@ -97,8 +97,8 @@ def _fold_norms(network: SegmentationModel, example: Tensor) -> None:
         )
         network.set_submodule(names[norm], nn.Identity())
     with torch.no_grad():
-        found = network.logits(example)
-    error, size = (found - expected).abs().max().item(), expected.abs().max().item()
+        logits = network.logits(example)
+    error, size = (logits - expected).abs().max().item(), expected.abs().max().item()
     if not error <= 1e-3 * max(size, 1.0):  # NaN too
         raise ValueError(
             f"folding batch norms changed the logits by {error:.2g} of {size:.2g}: a convolution's result is used "
@@ -110,16 +110,16 @@ def _norms_after_convolutions(
     network: SegmentationModel, example: Tensor
 ) -> tuple[list[tuple[nn.Conv2d, _BatchNorm]], Tensor]:
     """Which norm takes the result of which convolution, each called once; and the logits of `example`."""
-    made: list[tuple[Tensor, nn.Conv2d]] = []  # kept, so that no id is given twice
+    outputs: list[tuple[Tensor, nn.Conv2d]] = []  # kept, so that no id is given twice
     taken: list[tuple[_BatchNorm, nn.Conv2d | None]] = []
 
     def make(module: nn.Module, _: object, output: Tensor) -> None:
         assert isinstance(module, nn.Conv2d)
-        made.append((output, module))
+        outputs.append((output, module))
 
     def take(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(module, _BatchNorm)
-        taken.append((module, next((conv for output, conv in made if output is inputs[0]), None)))
+        taken.append((module, next((conv for output, conv in outputs if output is inputs[0]), None)))
 
     joined = [module for module in network.modules() if isinstance(module, ConvBnRelu)]
     hooks = []
@@ -138,6 +138,6 @@ def _norms_after_convolutions(
             hook.remove()
         for layer in joined:
             del layer.implementation
-    norms, convs = [norm for norm, _ in taken], [conv for _, conv in made]
+    norms, convs = [norm for norm, _ in taken], [conv for _, conv in outputs]
     once = [(conv, norm) for norm, conv in taken if conv and norms.count(norm) == 1 and convs.count(conv) == 1]
     return once, logits

@@ -80,7 +80,7 @@ def run_study(
     """
     out = Path(out)
     runs = plan(config, head_names, seeds)
-    first = int(os.environ.get("RANK", "0")) == 0  # of several processes: it writes and speaks
+    first = int(os.environ.get("RANK", "0")) == 0  # of several processes, only rank 0 writes and prints
     opened = None
     if not all(_is_finished(out / run_name(run), run) for run in runs):
         opened = open_data(config.data)  # a bad file is named before the first network is trained
@@ -115,11 +115,11 @@ def run_study(
 
 def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[records.Cost]:
     """Cost with ResNet-101 at output stride 8 at the study's crops: 19 classes at 769, 150 at 520."""
-    found = []
+    costs = []
     for head in head_names:
         for size, num_classes in zip(cost.REFERENCE_SIZES, cost.REFERENCE_CLASSES, strict=True):
-            found.append(cost.network_cost(head, input_size=size, num_classes=num_classes, mode=mode))
-    return found
+            costs.append(cost.network_cost(head, input_size=size, num_classes=num_classes, mode=mode))
+    return costs
 
 
 def _is_finished(folder: Path, run: Experiment) -> bool:
@@ -128,7 +128,7 @@ def _is_finished(folder: Path, run: Experiment) -> bool:
     if not path.exists():
         return False
     # read as an experiment: settings that an older version did not have are at their defaults
-    theirs = configuration.from_dict(records.read(path).config)
-    if configuration.to_dict(theirs) != configuration.to_dict(run):
+    recorded = configuration.from_dict(records.read(path).config)
+    if configuration.to_dict(recorded) != configuration.to_dict(run):
         raise ValueError(f"{folder} holds the record of another experiment; choose another --out or remove that folder")
     return True

@@ -35,16 +35,16 @@ def class_weights(
         ValueError: as many weights as classes are needed; no pixel is labelled.
     """
     K = dataset.num_classes
-    given = optimization.class_weights
-    if given:
-        if len(given) != K:
-            raise ValueError(f"optimization.class_weights has {len(given)} weights; {dataset.name} has {K} classes")
-        return torch.tensor(given)
+    weights = optimization.class_weights
+    if weights:
+        if len(weights) != K:
+            raise ValueError(f"optimization.class_weights has {len(weights)} weights; {dataset.name} has {K} classes")
+        return torch.tensor(weights)
     if optimization.class_balance == "none":
         return None
     pixels, present = (row.numpy() for row in total(torch.from_numpy(histogram(dataset, rank, world_size))).cpu())
     if not pixels.any():
-        raise ValueError(f"{dataset.name} {dataset.split}: no pixel is labelled, class_balance has nothing to go by")
+        raise ValueError(f"{dataset.name} {dataset.split}: no pixel is labelled, class_balance has nothing to count")
     return torch.from_numpy(balanced(optimization.class_balance, pixels, present)).float()
 
 
@@ -69,12 +69,12 @@ def balanced(kind: str, pixels: np.ndarray, present: np.ndarray) -> np.ndarray:
 def histogram(dataset: Dataset, rank: int = 0, world_size: int = 1) -> np.ndarray:
     """int64 (2, K): pixels of each class, counted pixels of the images in which it occurs; of every `world_size`-th label."""
     K = dataset.num_classes
-    found = np.zeros((2, K), np.int64)
+    pixels, present = np.zeros((2, K), np.int64)
     for index in range(rank, len(dataset), world_size):
         label = dataset.lazily(index).label  # the image is not decoded
         if label is None:
             raise ValueError(f"{dataset.name} {dataset.split} has no labels to count")
         counts = np.bincount(label.reshape(-1), minlength=256)[:K]
-        found[0] += counts
-        found[1] += np.where(counts > 0, counts.sum(), 0)
-    return found
+        pixels += counts
+        present += np.where(counts > 0, counts.sum(), 0)
+    return np.stack([pixels, present])

@@ -35,10 +35,10 @@ def refuse_another(out: Path, config: Experiment) -> None:
             )
         return
     # read as an experiment: settings that an older version did not have are at their defaults
-    theirs = configuration.to_dict(configuration.from_dict(json.loads(path.read_text())))
-    mine = configuration.to_dict(config)
-    if theirs != mine:
-        differing = ", ".join(sorted(_differences(theirs, mine)))
+    recorded = configuration.to_dict(configuration.from_dict(json.loads(path.read_text())))
+    wanted = configuration.to_dict(config)
+    if recorded != wanted:
+        differing = ", ".join(sorted(_differences(recorded, wanted)))
         raise ValueError(f"{out} holds the run of another experiment (different: {differing}); choose another --out")
 
 

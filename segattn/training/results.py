@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -34,7 +35,7 @@ def record_of(
     cost: records.Cost,
 ) -> records.RunRecord:
     """The record of a run, its example pictures not yet in it; the last point of its curve has the final mean IoU."""
-    last = type(points[-1])(**{**vars(points[-1]), "mean_iou": result.scores.mean_iou})
+    last = dataclasses.replace(points[-1], mean_iou=result.scores.mean_iou)
     return records.RunRecord(
         experiment=config.name,
         head=config.model.head,
@@ -84,7 +85,7 @@ def write(
             inference=config.evaluation,
             autocast=autocast,
         )
-        record = type(record)(**{**vars(record), "examples": examples})
+        record = dataclasses.replace(record, examples=examples)
         checkpoint.save_model(model, out, experiment=config, class_names=record.class_names, palette=record.palette)
         _write_counts(out / "per_image.npz", result)
         records.write(record, out / "record.json")
@@ -111,5 +112,5 @@ def _write_counts(path: Path, result: Evaluated) -> None:
 
 def environment_of(device: torch.device, precision: str) -> records.Environment:
     """Where figures are being measured."""
-    found = environment(__version__, device=device, path=Path(__file__).parent)
-    return records.Environment(**found, precision=precision)
+    machine = environment(__version__, device=device, path=Path(__file__).parent)
+    return records.Environment(**machine, precision=precision)
