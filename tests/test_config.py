@@ -4,7 +4,7 @@ import json
 import pytest
 
 from segattn import config, experiments
-from segattn.config import Evaluation, Experiment
+from segattn.config import Evaluation
 from tests import tiny
 
 

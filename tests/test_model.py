@@ -5,6 +5,8 @@ import torch
 
 from segattn import backbones, create_model, heads
 from segattn.backbones.pretrained import load_backbone_weights
+from segattn.model import build_model
+from tests import tiny
 
 SMALL = {"backbone": "resnet18", "backbone_options": {"width": 8}}
 HEAD_OPTIONS = {"channels": 16}
@@ -211,6 +213,20 @@ def test_torchvision_file_with_its_classifier_loads_into_the_plain_stem(tmp_path
     state = random_state("plain")
     torch.save({**state, "fc.weight": torch.ones(1000, 64), "fc.bias": torch.ones(1000)}, tmp_path / "resnet18.pth")
     assert same(loaded_backbone(tmp_path / "resnet18.pth", "plain"), own_part(state))
+
+
+def test_new_network_knows_no_classes_colours_or_experiment():
+    model = create_model("fcn", num_classes=3, backbone="resnet18", backbone_options={"width": 8})
+    assert (model.class_names, model.palette, model.experiment) == (None, None, None)
+
+
+def test_experiments_model_section_reaches_the_network():
+    section = tiny.experiment("ccnet", model={"output_stride": 16, "auxiliary_weight": 0.0}).model
+    model = build_model(section, 7)
+    assert model.num_classes == 7
+    assert model.align_corners is section.align_corners
+    assert model.auxiliary is None
+    assert model.backbone(torch.zeros(1, 3, 32, 32))[-1].shape[-1] == 32 // 16
 
 
 def test_mmsegmentation_file_loads_into_the_deep_stem(tmp_path):

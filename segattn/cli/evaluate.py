@@ -14,7 +14,6 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from segattn import config
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Size
 from segattn.records import Scores, Strata
