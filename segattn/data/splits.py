@@ -24,8 +24,8 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
     """One split of an experiment's data set, its first `limit` images or all, checked sample by sample.
 
     Raises:
-        ValueError: a file or value that would be tripped over later, a setting that this data set does not have, or one
-            that is given twice.
+        ValueError: a file or value that would fail later, a setting that this data set does not have, or one that is
+            given twice.
     """
     options = dict(section.options)
     allowed = inspect.signature(data.module(section.name).load).parameters
@@ -43,7 +43,7 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
 
 
 def notices(*datasets: data.Dataset) -> list[str]:
-    """What a user should know of the labels of these splits, each sentence once."""
+    """What a user should know about the labels of these splits, each sentence once."""
     return list(dict.fromkeys(dataset.notice for dataset in datasets if dataset.notice))
 
 

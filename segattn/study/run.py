@@ -30,7 +30,7 @@ class Position:
     num_runs: int
     name: str
     progress: Progress | None
-    """None when the run is finished (or was found finished)."""
+    """None when the run is finished, in this call or an earlier one."""
 
 
 OnPosition = Callable[[Position], object]

@@ -3,7 +3,7 @@
     average <- d average + (1 - d) weights,    d = min(decay, (1 + t) / (10 + t)) at iteration t = 1, 2, ...
 
 The smaller d of the first iterations lets the average leave the random weights behind, as in TensorFlow's. Buffers (statistics of
-batch norms, EMANet's bases) are averages already: they are those of the network.
+batch norms, EMANet's bases) are averages already, and are taken from the network as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, iteration: int) -> None:
-        """Take in the weights after `iteration`, counted from 1."""
+        """Add the weights after `iteration`, counted from 1, to the average."""
         decay = min(self.decay, (1 + iteration) / (10 + iteration))
         for name, value in self._parameters.items():
             self.values[name].lerp_(value, 1 - decay)
@@ -40,7 +40,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The network has the average as its weights, and afterwards its own again."""
+        """Inside the context the network has the average as its weights; afterwards it has its own again."""
         self._swap()
         try:
             yield

@@ -3,8 +3,8 @@
     log       w_k = 1 / ln(1.02 + n_k / sum_j n_j)                     Paszke et al., ENet, arXiv 1606.02147
     median    w_k = median_j(f_j) / f_k,   f_k = n_k / m_k             Eigen, Fergus, arXiv 1411.4734
 
-where n_k counts the pixels of class k and m_k the counted pixels of the images in which k occurs; ignored pixels count nowhere. A
-class that never occurs has weight 1 and is left out of the median.
+where n_k counts the pixels of class k and m_k the counted pixels of the images in which k occurs; ignored pixels are not
+counted. A class that never occurs has weight 1 and is left out of the median.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder of one run: whose it is, its log, and where an interrupted run goes on."""
+"""The folder of one run: which experiment it holds, its log, and the checkpoints that an interrupted run resumes from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refuse_another(out: Path, config: Experiment) -> None:
     """Raise unless the folder is free or holds a run of this experiment; nothing is written.
 
     Raises:
-        ValueError: the folder holds another experiment's run (naming what differs) or one that nobody knows, or is a file.
+        ValueError: the folder holds another experiment's run (naming what differs) or an unknown one, or it is a file.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder for the run")
@@ -31,7 +31,7 @@ def refuse_another(out: Path, config: Experiment) -> None:
     if not path.exists():
         if (out / "checkpoints").exists():
             raise ValueError(
-                f"{out} has checkpoints but no experiment.json to say whose; choose another --out or remove it"
+                f"{out} has checkpoints but no experiment.json to say of which experiment; choose another --out or remove it"
             )
         return
     # read as an experiment: settings that an older version did not have are at their defaults
@@ -45,7 +45,7 @@ def refuse_another(out: Path, config: Experiment) -> None:
 _WRITING = tuple(
     f".{name}." for name in ("experiment.json", "log.jsonl", "config.json", "record.json", "model", "per_image")
 )
-"""How the names of files begin that are renamed when they are complete."""
+"""Prefixes of temporary files, which are renamed when they are complete."""
 
 
 def claim(out: Path, config: Experiment) -> None:
@@ -55,7 +55,7 @@ def claim(out: Path, config: Experiment) -> None:
         ValueError: as `refuse_another`, or the folder cannot be written.
     """
     refuse_another(out, config)
-    for left in out.glob(".*"):  # by a kill, while it was being written
+    for left in out.glob(".*"):  # half-written files of a killed process
         if left.name.startswith(_WRITING):
             left.unlink(missing_ok=True)
     path = out / "experiment.json"
@@ -68,7 +68,7 @@ def claim(out: Path, config: Experiment) -> None:
 
 
 def ended(out: Path) -> records.RunRecord | None:
-    """The record of the run that has ended here, None if it has not; what a kill after the record left is cleared."""
+    """The record of the run that has ended here, None if it has not; checkpoints that a kill left behind are removed."""
     path = out / "record.json"
     if not path.exists() or not (out / "experiment.json").exists():
         return None
@@ -89,7 +89,7 @@ def _differences(a: Any, b: Any, path: str = "") -> Iterator[str]:
 
 @dataclass(frozen=True)
 class State:
-    """What training moves."""
+    """Everything that training changes."""
 
     model: SegmentationModel
     optimizer: Any
@@ -159,7 +159,7 @@ def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
 
 
 def seed_process(seed: int, rank: int, iteration: int) -> None:
-    """Let each process draw random numbers (dropout) of its own; the first one goes on with those it has."""
+    """Give each process random numbers (dropout) of its own; rank 0 keeps its generator as it is."""
     if rank > 0:
         torch.manual_seed(int(np.random.SeedSequence((seed, rank, iteration)).generate_state(1)[0]))
 

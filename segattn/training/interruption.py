@@ -1,4 +1,4 @@
-"""Stopping a run at a moment of its own choosing when SIGINT (Ctrl-C) or SIGTERM comes, all its processes at the same one."""
+"""Stopping a run between two steps when SIGINT (Ctrl-C) or SIGTERM arrives, all its processes at the same point."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def signals() -> Iterator[list[int]]:
 
 
 class Stop:
-    """What the processes of a run know together of the signals that came to any of them.
+    """Whether any process of a run has received a signal; all processes get the same answer.
 
     Args:
         received: this process's own, as from `signals`.
     """
 
     EVERY_SECONDS = 1.0
-    """How often processes at work on their own items ask each other; who comes first waits for the others' items to end."""
+    """How often processes that work on separate items ask each other; the first to ask waits until the others ask."""
 
     def __init__(self, accelerator: Accelerator, received: list[int]) -> None:
         self.accelerator, self.received = accelerator, received
@@ -64,7 +64,7 @@ class Stop:
         raise Interrupted(f"stopped by {name} {where}; run the same command again to go on")
 
     def until_asked_for(self, items: Iterable[Item], where: str) -> Iterator[Item]:
-        """The items of this process, of which others may have more or fewer; returns when all are through.
+        """The items of this process, of which other processes may have more or fewer; returns when all have finished.
 
         Raises:
             Interrupted: in all processes, at most about a second and an item after the signal came to one.
@@ -82,7 +82,7 @@ class Stop:
                 self.raise_interrupted(where)
 
     def _ask(self, *, through: bool) -> int | None:
-        """How many processes are through with their items, None if any was told to stop."""
+        """How many processes have finished their items, None if any was told to stop."""
         if self.accelerator.num_processes == 1:
             return None if self.received else int(through)
         own = torch.tensor([float(bool(self.received)), float(through)], device=self.accelerator.device)

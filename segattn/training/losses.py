@@ -56,7 +56,7 @@ def segmentation_loss(
 
     Raises:
         ValueError: outputs and weights do not have the same names; shapes do not fit; a label is outside the classes
-            (looked at on the CPU only: on a GPU the look would stall every step).
+            (checked on the CPU only: on a GPU the check would stall every step).
     """
     _check_names(outputs, weights)
     if ohem is not None and divisor is not None:

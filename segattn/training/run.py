@@ -47,22 +47,22 @@ class Run:
     """The run's folder."""
     accelerator: Accelerator
     state: folder.State
-    """What training moves: weights, momentum, scale of fp16, average."""
+    """Everything that training changes: weights, momentum, scale of fp16, average."""
     log: folder.Log
     val_set: Dataset
     stop: Stop
     on_progress: OnProgress
     began: float = field(default_factory=time.perf_counter)
-    """The clock when this sitting began, `time.perf_counter`."""
+    """`time.perf_counter()` when this process started the run."""
     seconds_before: float = field(init=False)
-    """What earlier sittings took."""
+    """Spent by earlier, interrupted processes."""
 
     def __post_init__(self) -> None:
         self.seconds_before = self.log.seconds
 
     @property
     def seconds(self) -> float:
-        """What the run has taken so far, over all sittings."""
+        """Spent on the run so far, interruptions left out."""
         return self.seconds_before + time.perf_counter() - self.began
 
     def check_finite(self, loss: float, iteration: int, names: Sequence[str]) -> None:
