@@ -1,12 +1,20 @@
-"""Names that are close to a mistyped one, for messages."""
+"""Names: the nearest valid ones for a mistyped name, and the module behind a dotted one."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
 
 
-def hint(given: object, known: Iterable[str], *, most: int = 2, cutoff: float = 0.6) -> str:
+def hint(name: object, known: Iterable[str], *, most: int = 2, cutoff: float = 0.6) -> str:
     """`did you mean danet or dnlnet? `, with the blank after it; nothing where no name comes close.
 
     `cutoff` in [0, 1] is how alike names must be (`difflib`).
@@ -16,5 +24,91 @@ def hint(given: object, known: Iterable[str], *, most: int = 2, cutoff: float = 
     >>> hint("unet", ["street"], cutoff=0.9)
     ''
     """
-    near = difflib.get_close_matches(str(given), list(known), n=most, cutoff=cutoff)
+    near = difflib.get_close_matches(str(name), list(known), n=most, cutoff=cutoff)
     return f"did you mean {' or '.join(near)}? " if near else ""
+
+
+def is_dotted(name: str) -> bool:
+    """Whether `name` is a dotted module path, such as `mylab.tenth`, and not a name of a catalogue."""
+    return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name) is not None
+
+
+def load_module(name: str, what: str) -> ModuleType:
+    """Import a module of the user's by its dotted path; `what` is what it should hold, for messages: `head`, `data set`.
+
+    Python looks among the installed packages first. A top-level package that is not installed is then looked for in the working
+    directory, that package alone: the modules beside `mylab/tenth.py` import as `mylab.NAME`, and nothing that is installed
+    can be shadowed by a file of the same name.
+
+    Raises:
+        ValueError: in one line, no such module and where it was looked for, or what importing it raised.
+    """
+    folder = Path.cwd()
+    _look_into(folder, name.partition(".")[0])
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise ValueError(
+                f"{what} {name}: {_where(error)} imports {error.name!r}, which is not installed"
+            ) from error
+        raise ValueError(f"{what} {name}: {_not_there(name, error.name, folder)}") from None
+    except Exception as error:  # whatever a user's file does when it is imported
+        raise ValueError(f"{what} {name}: importing it raises {first_line(error)} ({_where(error)})") from error
+
+
+def first_line(error: BaseException) -> str:
+    """An exception in one line: `NameError: name 'x' is not defined`."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+
+
+class _WorkingDirectory:
+    """Finds one top-level package in one folder, after every other finder has failed; its modules follow from its path."""
+
+    def __init__(self, folder: Path, package: str) -> None:
+        self.folder, self.package = folder, package
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [str(self.folder)]) if path is None and name == self.package else None
+
+
+def _look_into(folder: Path, package: str) -> None:
+    """Let Python find `package` in `folder` where nothing of that name is installed."""
+    finders = [finder for finder in sys.meta_path if isinstance(finder, _WorkingDirectory)]
+    if package in sys.stdlib_module_names or any(
+        (finder.folder, finder.package) == (folder, package) for finder in finders
+    ):
+        return
+    sys.meta_path.append(_WorkingDirectory(folder, package))  # last: installed packages come before it
+    importlib.invalidate_caches()
+
+
+def _not_there(name: str, missing: str, folder: Path) -> str:
+    """Why no module `missing`, a part of `name`, was found."""
+    if "." not in missing:
+        return f"no package {missing} is installed, and the working directory {folder} has no {missing}.py or folder {missing}"
+    parent = missing.rpartition(".")[0]
+    places = getattr(sys.modules.get(parent), "__path__", None)
+    if places is None:
+        file = getattr(sys.modules.get(parent), "__file__", None)
+        return f"{parent} is one file ({file}), not a package, and has no module {name.rpartition('.')[2]}"
+    beside = sorted(path.stem for place in places for path in Path(place).glob("*.py") if path.stem != "__init__")
+    last = missing.rpartition(".")[2]
+    near = hint(last, beside) or (f"there are: {', '.join(beside[:8])}" if beside else "it has no modules")
+    return f"there is no {last}.py in {', '.join(map(str, places))}; {near.strip()}"
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the user's code that an import failed at."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<")
+        and Path(frame.filename) != Path(__file__)
+        and "importlib" not in Path(frame.filename).parts
+    ]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "it"
