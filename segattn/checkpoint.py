@@ -85,10 +85,12 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
     path = Path(folder) / "model.safetensors"
     state = read_tensors(path)
     expected = model.state_dict()
+    shapes = [name for name in expected if name in state and expected[name].shape != state[name].shape]
+    loaded = model.load_state_dict({name: state[name] for name in state if name not in shapes}, strict=False)
     differences = {
-        "missing": sorted(expected.keys() - state.keys()),
-        "unexpected": sorted(state.keys() - expected.keys()),
-        "other shape": [name for name in expected if name in state and expected[name].shape != state[name].shape],
+        "missing": sorted(set(loaded.missing_keys) - set(shapes)),
+        "unexpected": sorted(loaded.unexpected_keys),
+        "other shape": shapes,
     }
     if any(differences.values()):
         listing = "; ".join(f"{what} {', '.join(names[:5]) or 'none'}" for what, names in differences.items())
@@ -96,7 +98,6 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
             f"{path} belongs to another network than config.json beside it describes ({len(raw['class_names'])} classes): "
             f"{listing}{' and more' if max(map(len, differences.values())) > 5 else ''}"
         )
-    model.load_state_dict(state)
     model.class_names, model.experiment = tuple(raw["class_names"]), experiment
     model.palette = tuple((red, green, blue) for red, green, blue in raw["palette"])
     return model.to(device).eval()

@@ -32,7 +32,7 @@ def parts(model: SegmentationModel, input_size: tuple[int, int]) -> dict[str, tu
     """Mechanism, head and network as modules of their own with their inputs on `meta`, in the form that `ledger` counts."""
     image = torch.empty(1, 3, *input_size, device="meta")
     head, inputs_of = _HeadAlone(_as_counted(model).head), {}
-    attention = model.get_submodule(_mechanism(model, type(model.head).__module__))
+    attention = model.get_submodule(_mechanism(model))
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         inputs_of[module] = inputs
@@ -61,10 +61,7 @@ def _as_counted(model: SegmentationModel) -> SegmentationModel:
     model.eval()
     if model.auxiliary is not None:
         model.auxiliary = None  # not part of inference
-    for module in model.modules():
-        if hasattr(module, "implementation"):
-            counted_as: str = vars(type(module)).get("counted_as", "reference")
-            module.implementation = counted_as  # type: ignore[assignment]
+    model.take_counted_forms()
     return model
 
 
@@ -105,21 +102,15 @@ def network_cost(
         output_stride=output_stride,
         num_classes=num_classes,
         input_size=input_size,
-        mechanism=_part(counted, _mechanism(model, head)),
+        mechanism=_part(counted, _mechanism(model)),
         head_total=_part(counted, "head"),
         network=_part(counted, ""),
     )
 
 
-def _mechanism(model: SegmentationModel, head: str) -> str:
-    """Path of the mechanism, wherever the head keeps it."""
-    attention = getattr(model.head, "attention", None)
-    paths = [path for path, module in model.named_modules() if module is attention]
-    if not paths:
-        raise ValueError(
-            f"head {head!r} has no module `attention`, its mechanism, whose cost is told apart from the rest"
-        )
-    return paths[0]
+def _mechanism(model: SegmentationModel) -> str:
+    """Path of the mechanism, wherever the head keeps it; of the whole head where that declares none."""
+    return next(path for path, module in model.named_modules() if module is model.mechanism)
 
 
 def experiment_cost(config: Experiment, num_classes: int) -> records.Cost:

@@ -73,6 +73,21 @@ class SegmentationModel(nn.Module):
         logits: Tensor = self(images, full_size=False)
         return logits
 
+    def declared(self, name: str) -> Any:
+        """What the head declares under `name`, or the default: see `segattn/heads/parts/contract.py`."""
+        return heads.declared(self.head, name)
+
+    @property
+    def mechanism(self) -> nn.Module:
+        """The module that is counted as the head's mechanism: the whole head where that declares none."""
+        return heads.mechanism_of(self.head)
+
+    def take_counted_forms(self) -> None:
+        """Compute each mechanism in the form whose operators are counted as its equation's cost (`counted_as`)."""
+        for module in self.modules():
+            if hasattr(module, "implementation"):
+                module.implementation = heads.declared(module, "counted_as")
+
     def upsample(self, logits: Float[Tensor, "B K h w"], size: Sequence[int]) -> Float[Tensor, "B K H W"]:
         """Logits at `size`, bilinear."""
         return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=self.align_corners)
@@ -111,7 +126,7 @@ def create_model(
     body = backbones.create(backbone, output_stride=output_stride, **(backbone_options or {}))
     channels: tuple[int, ...] = body.channels  # type: ignore[assignment]
     top = heads.create(head, channels, num_classes, mode=mode, **(head_options or {}))
-    wants_auxiliary = auxiliary_weight > 0 and not top.own_auxiliary
+    wants_auxiliary = auxiliary_weight > 0 and not heads.declared(top, "own_auxiliary")
     auxiliary = AuxiliaryHead(channels[2], num_classes) if wants_auxiliary else None
     if pretrained is not None:
         load_backbone_weights(body, pretrained)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from segattn import checkpoint, load_model
 from segattn.checkpoint import Snapshot, latest_snapshot, save_snapshot
@@ -55,6 +56,19 @@ def test_model_of_a_pretrained_backbone_loads_without_that_file(saved):
     raw["experiment"]["model"]["pretrained"] = "gone.pth"
     (saved[1] / "config.json").write_text(json.dumps(raw))
     assert torch.equal(load_model(saved[1]).head.attention.gamma, saved[0].head.attention.gamma)
+
+
+def test_controlled_danet_of_version_0_1_0_loads(tmp_path):
+    """It had both attentions one module deeper, in `attention.dual`."""
+    experiment = tiny.experiment("danet", model={"mode": "controlled"})
+    model = build_model(experiment.model, 3).eval()
+    torch.nn.init.constant_(model.head.attention.position.gamma, 0.7)
+    run = checkpoint.save_model(model, tmp_path / "run", experiment=experiment, class_names=NAMES, palette=PALETTE)
+    state = checkpoint.read_tensors(run / "model.safetensors")
+    old = {name.replace("head.attention.", "head.attention.dual."): value for name, value in state.items()}
+    save_file(old, run / "model.safetensors")
+    assert "head.attention.dual.position.gamma" in old
+    assert load_model(run).head.attention.position.gamma.item() == pytest.approx(0.7)
 
 
 def test_truncated_weights_are_refused(saved):

@@ -275,7 +275,7 @@ def test_operator_without_a_formula_is_an_error_not_a_zero(tmp_path, monkeypatch
         network_cost("odd_lab.fourier", input_size=(65, 97), num_classes=5, backbone="resnet18")
 
 
-def test_head_without_its_mechanism_told_apart_is_an_error(tmp_path, monkeypatch):
+def test_head_without_its_mechanism_told_apart_is_all_mechanism(tmp_path, monkeypatch):
     (tmp_path / "bare_lab").mkdir()
     (tmp_path / "bare_lab/bare.py").write_text(
         "from torch import nn\n"
@@ -288,8 +288,9 @@ def test_head_without_its_mechanism_told_apart_is_an_error(tmp_path, monkeypatch
         "        return {'out': self.classify(features[3])}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match=r"head 'bare_lab\.bare' has no module `attention`"):
-        network_cost("bare_lab.bare", input_size=(65, 97), num_classes=5, backbone="resnet18")
+    cost = network_cost("bare_lab.bare", input_size=(65, 97), num_classes=5, backbone="resnet18")
+    assert cost.mechanism == cost.head_total
+    assert cost.mechanism.macs == 9 * 13 * 512 * 5
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def test_outputs_in_training_are_those_with_a_loss_weight_at_the_size_of_the_ima
 
 def test_every_head_has_one_auxiliary_supervision(head):
     model = small_model(head)
-    own = heads.module(head).Head.own_auxiliary
+    own = heads.declared(heads.module(head).Head, "own_auxiliary")
     assert (model.auxiliary is None) == own
     assert ("aux" in model.loss_weights) == (not own)
     assert len(model.loss_weights) > 1
@@ -105,7 +105,10 @@ def test_align_corners_decides_how_logits_are_brought_to_the_image(align_corners
     [
         (("ccnett",), "unknown head 'ccnett'; did you mean ccnet"),
         (("attention",), "Known heads: .*ccnet.*fcn"),
-        (("my.missing.head",), "No module named 'my'.* dotted path"),
+        (
+            ("my.missing.head",),
+            "head my.missing.head: no package my is installed, and the working directory .* has no my.py or folder my",
+        ),
     ],
 )
 def test_unknown_head_is_named_with_the_nearest(arguments, message):

@@ -24,7 +24,7 @@ def head_ledger(name: str, at: int, **options: Any) -> Ledger:
         features = [torch.empty(1, c, n, n) for c, n in zip(RESNET, (-(-size // 4), at, at, at), strict=True)]
     for module in head.modules():
         if hasattr(module, "implementation"):
-            module.implementation = vars(type(module)).get("counted_as", "reference")
+            module.implementation = heads.declared(module, "counted_as")
     return count(head, features)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib.resources
-import inspect
 from types import ModuleType
 
 from docs.make import docstring, maps, reach
@@ -41,7 +40,7 @@ def page(name: str) -> str:
         "## Differences from the paper and from public code",
         docstring.markdown(_without_heading(doc.differences)),
         "## Options",
-        _options(module),
+        _options(name, module),
         "## How to use it",
         _use(name),
         "## Published results of others",
@@ -113,13 +112,10 @@ def _without_heading(paragraphs: tuple[str, ...]) -> tuple[str, ...]:
     return (rest[:1].upper() + rest[1:], *paragraphs[1:])
 
 
-def _options(module: ModuleType) -> str:
-    controlled = inspect.signature(module.mechanism).parameters if hasattr(module, "mechanism") else {}
-    shared = ("channels", "dropout")
+def _options(name: str, module: ModuleType) -> str:
+    controlled = heads.options(name, mode="controlled")
     rows = []
-    for option in inspect.signature(module.Head).parameters.values():
-        if option.kind is not option.KEYWORD_ONLY:
-            continue
+    for option in heads.options(name).values():
         allowed = str(option.annotation)
         literal = getattr(module, allowed.removesuffix(" | None"), None)
         if literal is not None and getattr(literal, "__args__", None):
@@ -127,7 +123,7 @@ def _options(module: ModuleType) -> str:
             allowed += ", `None`" if str(option.annotation).endswith("None") else ""
         else:
             allowed = f"`{allowed}`".replace("|", "or")
-        both = "yes" if option.name in controlled or option.name in shared else "no"
+        both = "yes" if option.name in controlled else "no"
         rows.append([f"`{option.name}`", f"`{option.default!r}`", allowed, both])
     known = [f"`{name}`: {meaning}" for name, meaning in _SHARED.items() if any(row[0] == f"`{name}`" for row in rows)]
     return "\n\n".join(

@@ -196,10 +196,10 @@ def mechanism_path(head: nn.Module, name: str) -> str:
     Raises:
         ValueError: the head has none.
     """
-    attention = getattr(head, "attention", None)
-    if attention is None or isinstance(attention, nn.Identity):
+    mechanism = heads.mechanism_of(head)
+    if mechanism is head or isinstance(mechanism, nn.Identity):
         raise ValueError(f"{name} has no mechanism to measure; use --parts head or network")
-    return next(path for path, module in head.named_modules() if module is attention)
+    return next(path for path, module in head.named_modules() if module is mechanism)
 
 
 def tensors(found: Any) -> Iterator[Tensor]:

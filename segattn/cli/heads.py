@@ -58,6 +58,5 @@ def _explain(name: str) -> None:
     module = heads.module(name)
     print(inspect.getdoc(module))
     print("\nOptions of the head:")
-    for parameter in inspect.signature(module.Head).parameters.values():
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            print(f"  {parameter.name} = {parameter.default!r}    ({parameter.annotation})")
+    for option in heads.options(name).values():
+        print(f"  {option.name} = {option.default!r}    ({option.annotation})")

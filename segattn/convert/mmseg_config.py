@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import inspect
 import pprint
 from typing import Any
 
@@ -216,8 +215,7 @@ def write(network: configuration.Model, num_classes: int) -> str:
 
 def _head(network: configuration.Model) -> dict[str, Any]:
     """The decode head's own settings."""
-    parameters = inspect.signature(heads.module(network.head).Head).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    defaults = {name: option.default for name, option in heads.options(network.head).items()}
     options = _OPTIONS.get(network.head, {})
     expressible = _CARRIED | {ours for ours, _ in options.values()}
     if network.head == "non_local":

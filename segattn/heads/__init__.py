@@ -1,20 +1,27 @@
 """Segmentation heads, one file each: the folder is the catalogue.
 
-A head is any module file with a class `Head` (see `non_local.py` for the pattern); a dotted module path such as
-`mylab.heads.tenth` works wherever a name does.
+A head is any module file with a class `Head` (`ccnet.py` is the pattern, `parts/contract.py` says all that it may declare); a
+dotted module path such as `mylab.tenth` works wherever a name does.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
+from collections.abc import Iterable
+from functools import partial
+from inspect import Parameter
 from types import ModuleType
 from typing import Any, Literal, get_args
 
 from torch import nn
 
-from segattn.catalogue import hint
+from segattn.catalogue import hint, is_dotted, load_module
+from segattn.heads.parts import contract
+from segattn.heads.parts.contract import declared, mechanism_of
+from segattn.heads.parts.controlled import ControlledHead
+
+__all__ = ["Mode", "create", "declared", "mechanism_of", "module", "names", "options"]
 
 Mode = Literal["faithful", "controlled"]
 
@@ -29,69 +36,81 @@ def names() -> list[str]:
 
 
 def module(name: str) -> ModuleType:
-    """The module that defines the head `name` (a name of `names()` or a dotted module path).
+    """The module that defines the head `name` (a name of `names()` or a dotted module path), checked against the contract.
 
     Raises:
-        ValueError: no such head; the message names the nearest ones.
+        ValueError: no such head, naming the nearest ones or where it was looked for; or a file that misses something.
     """
-    if "." in name:
-        try:
-            found = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"head {name!r}: {error}; give the dotted path of a module that Python can import"
-            ) from error
-        if not hasattr(found, "Head"):
-            raise ValueError(f"module {name!r} has no class Head; see segattn/heads/non_local.py for the pattern")
-        return found
-    if name not in names():
+    if is_dotted(name):
+        source = load_module(name, "head")
+    elif name in names():
+        source = importlib.import_module(f"{__name__}.{name}")
+    else:
         close = hint(name, names(), most=3, cutoff=0.4)
         raise ValueError(f"unknown head {name!r}; {close}Known heads: {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{name}")
+    contract.check_file(name, source)
+    return source
+
+
+def options(name: str, *, mode: Mode = "faithful") -> dict[str, Parameter]:
+    """The options that the head takes in that mode, its mechanism's among them: name, default and type of each.
+
+    >>> list(options("ccnet", mode="controlled"))
+    ['channels', 'dropout', 'recurrence', 'reduction', 'implementation']
+    """
+    own, of_mechanism = _options(name, module(name), mode)
+    return {**own, **of_mechanism}
 
 
 def create(
-    name: str, in_channels: tuple[int, ...], num_classes: int, *, mode: Mode = "faithful", **options: Any
+    name: str, in_channels: tuple[int, ...], num_classes: int, *, mode: Mode = "faithful", **chosen: Any
 ) -> nn.Module:
     """Build the head `name` for a backbone whose four maps have `in_channels` channels.
 
     `faithful` is the paper's own head. `controlled` puts the mechanism into the same surrounding convolutions as every other
-    one, so that accuracy and cost differ by the mechanism only. `options` are the keyword arguments of the head.
+    one, so that accuracy and cost differ by the mechanism only. `chosen` are options of the head and of its mechanism.
 
     Raises:
-        ValueError: unknown head, mode or option; no controlled form.
+        ValueError: unknown head, mode or option; no controlled form; a head that misses something of the contract.
     """
-    found = module(name)
+    source = module(name)
     if mode not in get_args(Mode):
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(get_args(Mode))}")
+    own, of_mechanism = _options(name, source, mode)
+    _check_options(name, [*own, *of_mechanism], chosen)
+    for_head = {option: value for option, value in chosen.items() if option in own}
+    for_mechanism = {option: value for option, value in chosen.items() if option not in own}
+    if mode == "controlled":
+        head: nn.Module = ControlledHead(in_channels, num_classes, source.Head, options=for_mechanism, **for_head)
+    else:
+        if for_mechanism:
+            for_head["mechanism"] = partial(source.Head.Mechanism, **for_mechanism)
+        head = source.Head(in_channels, num_classes, **for_head)
+    contract.check_instance(name, source, head)
+    return head
+
+
+def _options(name: str, source: ModuleType, mode: Mode) -> tuple[dict[str, Parameter], dict[str, Parameter]]:
+    """Options of the head, or of the convolutions around a controlled mechanism, and of the mechanism.
+
+    Raises:
+        ValueError: no controlled form.
+    """
+    Mechanism = declared(source.Head, "Mechanism")
     if mode == "faithful":
-        _check_options(name, found.Head, options)
-        return found.Head(in_channels, num_classes, **options)
-    from segattn.heads.parts.controlled import ControlledHead
-
-    if not hasattr(found, "mechanism"):
+        own = contract.options_of(source.Head)
+        return own, contract.options_of(Mechanism) if contract.takes_mechanism(source.Head) else {}
+    if Mechanism is None:
         raise ValueError(
-            f"head {name!r} has no controlled form; define mechanism(channels, num_classes) in {found.__file__}"
+            f"head {name!r} has no controlled form; declare the class of its mechanism on Head in {source.__file__}: "
+            "Mechanism = MyMechanism"
         )
-    channels = options.pop("channels", 512)
-    dropout = options.pop("dropout", 0.1)
-    _check_options(name, found.mechanism, options)
-    return ControlledHead(
-        in_channels,
-        num_classes,
-        found.mechanism,
-        channels=channels,
-        dropout=dropout,
-        options=options,
-        no_weight_decay=getattr(found.Head, "no_weight_decay", ()),
-    )
+    return contract.options_of(ControlledHead), contract.options_of(Mechanism)
 
 
-def _check_options(name: str, builder: Any, options: dict[str, Any]) -> None:
+def _check_options(name: str, allowed: Iterable[str], chosen: dict[str, Any]) -> None:
     """Turn an unknown keyword into an error that names the valid ones."""
-    parameters = inspect.signature(builder).parameters.values()
-    allowed = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    for option in options:
+    for option in chosen:
         if option not in allowed:
             close = hint(option, allowed, most=1)
             raise ValueError(

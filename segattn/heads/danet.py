@@ -9,7 +9,7 @@ in R^N is channel a = 1..C of Q; gamma, beta: scalars that start at 0, so that b
 Each result passes a 3x3 convolution, their sum is classified; in training each is also classified alone.
 
 Cost: MACs of PAM N C (2 D + C) + N^2 (D + C), of CAM 2 N C^2; memory N^2 + C^2. `fast` never stores N^2, in training neither
-(`attend`), and keeps CAM's logits within 80 of the highest: what weighs less than e^-80 does not count, but slows a CPU down.
+(`attend`), and gives CAM's weights below 1e-20 as 0: they do not change any sum, but slow a CPU down.
 
 Differences from the paper and from the authors' code: the paper's CAM is softmax(E), E = c_a^T c_b; the authors' and every public
 code has softmax(max_b E_ab - E_ab) = softmax(-E): unlike channels weigh most. They report that the other sign trains worse,
@@ -21,23 +21,15 @@ B batch, C channels, D = C/8 projected, H W feature map, N = H*W, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.layers import (
-    Classifier,
-    ConvBnRelu,
-    Implementation,
-    affinity,
-    attend,
-    check_option,
-    feature_map,
-    positions,
-)
+from segattn.heads.parts.attention import Implementation, affinity, attend, check_option
+from segattn.heads.parts.layers import Classifier, ConvBnRelu, feature_map, positions
 
 LATEX = r"""
 \text{PAM: } p'_i = p_i + \gamma \sum_j \mathrm{softmax}_j(q_i^\top k_j)\, v_j \qquad
@@ -48,7 +40,7 @@ CamSign = Literal["negative", "positive"]
 
 
 class PositionAttention(nn.Module):
-    """PAM: x + gamma softmax(q k^T) v over positions."""
+    """PAM: x + gamma softmax(q k^T) v over positions; `auto` and `fast` as in `attend`."""
 
     def __init__(self, channels: int, *, implementation: Implementation = "auto") -> None:
         super().__init__()
@@ -65,8 +57,11 @@ class PositionAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key, value = positions(self.query(x)), positions(self.key(x)), positions(self.value(x))
-        y = attend(query, key, value, implementation=self.implementation)
-        return torch.addcmul(x, self.gamma.to(x.dtype), feature_map(y, x.shape[-2:]))  # type: ignore[arg-type]
+        if self.implementation == "reference":
+            y = self.weights(query, key).to(value.dtype) @ value
+        else:
+            y = attend(query, key, value, implementation=self.implementation)
+        return _add(x, self.gamma, feature_map(y, x.shape[-2:]))  # type: ignore[arg-type]
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> Float[Tensor, "B H W"]:
         """The row of the affinity map that belongs to `pixel` = (row, column)."""
@@ -75,7 +70,7 @@ class PositionAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """CAM: x + beta softmax(-x x^T) x over channels."""
+    """CAM: x + beta softmax(-x x^T) x over channels; `auto` always is `fast`."""
 
     def __init__(self, *, cam_sign: CamSign = "negative", implementation: Implementation = "auto") -> None:
         super().__init__()
@@ -92,21 +87,29 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         channels = x.flatten(2)  # (B, C, N)
         y = self.weights(channels, channels).to(x.dtype) @ channels
-        return torch.addcmul(x, self.beta.to(x.dtype), y.unflatten(2, x.shape[-2:]))
+        return _add(x, self.beta, y.unflatten(2, x.shape[-2:]))
 
-    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> Float[Tensor, "B H W"]:
-        """What the strongest channel at `pixel` gathers from all channels: its row of weights times x."""
+    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
+        """What the strongest channel at `pixel` gathers (B, H, W), and how much each channel takes from each (B, C, C)."""
         channels, strongest = x.flatten(2), x[:, :, pixel[0], pixel[1]].argmax(dim=1)  # (B, C, N), (B,)
         row = channels[torch.arange(len(x), device=x.device), strongest].unsqueeze(1)  # (B, 1, N)
-        return (self.weights(row, channels).to(x.dtype) @ channels).unflatten(2, x.shape[-2:]).squeeze(1)
+        gathered = (self.weights(row, channels).to(x.dtype) @ channels).unflatten(2, x.shape[-2:]).squeeze(1)
+        return {"channel": gathered, "channel_affinity": self.weights(channels, channels)}
 
-    def affinities(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C C"]:
-        """How much each channel takes from each channel, the same for all pixels; rows sum to 1."""
-        return self.weights(x.flatten(2), x.flatten(2))
+
+# The same, faster
+
+
+def _add(x: Tensor, factor: Tensor, y: Tensor) -> Tensor:
+    """x + factor y, by one pass over the map instead of two."""
+    return torch.addcmul(x, factor.to(x.dtype), y)
+
+
+# The head
 
 
 class DualAttention(nn.Module):
-    """PAM of one map and CAM of another."""
+    """PAM of one map and CAM of another; of one shared map their sum, the skip counted once: PAM(x) + CAM(x) - x."""
 
     map_kinds: ClassVar[dict[str, str]] = {"channel_affinity": "channels"}
 
@@ -116,53 +119,35 @@ class DualAttention(nn.Module):
         super().__init__()
         self.position = PositionAttention(channels, implementation=implementation)
         self.channel = ChannelAttention(cam_sign=cam_sign, implementation=implementation)
+        self.register_load_state_dict_pre_hook(_rename_old_keys)
 
-    def forward(self, p: Float[Tensor, "B C H W"], q: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
-        return self.position(p), self.channel(q)
+    def forward(
+        self, p: Float[Tensor, "B C H W"], q: Float[Tensor, "B C H W"] | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Both results, each (B, C, H, W); with `p` alone the sum of what both add to it."""
+        position, channel = self.position(p), self.channel(p if q is None else q)
+        return position + channel - p if q is None else (position, channel)
 
-    def maps(self, p: Tensor, q: Tensor, pixel: tuple[int, int]) -> dict[str, Tensor]:
-        """`position` (B, H, W): what `pixel` takes from every position; `channel` (B, H, W): what its strongest channel
-        gathers; `channel_affinity` (B, C, C): what each channel takes from each, for all pixels."""
-        return {
-            "position": self.position.maps(p, pixel),
-            "channel": self.channel.maps(q, pixel),
-            "channel_affinity": self.channel.affinities(q),
-        }
-
-
-class SharedDualAttention(nn.Module):
-    """PAM(x) + CAM(x) - x: both attentions of one map, the skip counted once."""
-
-    map_kinds = DualAttention.map_kinds
-
-    def __init__(self, dual: DualAttention) -> None:
-        super().__init__()
-        self.dual = dual
-
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        position, channel = self.dual(x, x)
-        return position + channel - x
-
-    def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
-        """See `DualAttention.maps`."""
-        return self.dual.maps(x, x, pixel)
+    def maps(self, p: Tensor, pixel: tuple[int, int], q: Tensor | None = None) -> dict[str, Tensor]:
+        """`position` (B, H, W): what `pixel` takes from every position; the maps of `ChannelAttention` beside it."""
+        return {"position": self.position.maps(p, pixel), **self.channel.maps(p if q is None else q, pixel)}
 
 
-def mechanism(
-    channels: int, num_classes: int, *, cam_sign: CamSign = "negative", implementation: Implementation = "auto"
-) -> nn.Module:
-    """The mechanism for the controlled comparison."""
-    return SharedDualAttention(DualAttention(channels, cam_sign=cam_sign, implementation=implementation))
+def _rename_old_keys(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Read controlled networks of version 0.1.0, where both attentions lay one module deeper, in `dual`."""
+    for name in [name for name in state if name.startswith(f"{prefix}dual.")]:
+        state[prefix + name.removeprefix(f"{prefix}dual.")] = state.pop(name)
 
 
 class Head(nn.Module):
     """DANet: two branches, each convolved, summed and classified."""
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "position": 1.0, "channel": 1.0}
-    own_auxiliary = False
-    family = "pairwise"
+    Mechanism = DualAttention
+    family = "dense"
     growth = (2, 2)
     gates = ("position.gamma", "channel.beta")
+    without_attention = "identity"
 
     def __init__(
         self,
@@ -170,14 +155,13 @@ class Head(nn.Module):
         num_classes: int,
         *,
         channels: int = 512,
-        cam_sign: CamSign = "negative",
         dropout: float = 0.1,
-        implementation: Implementation = "auto",
+        mechanism: Callable[..., nn.Module] = DualAttention,
     ) -> None:
         super().__init__()
         self.position_in = ConvBnRelu(in_channels[-1], channels)
         self.channel_in = ConvBnRelu(in_channels[-1], channels)
-        self.attention = DualAttention(channels, cam_sign=cam_sign, implementation=implementation)
+        self.attention = mechanism(channels)
         self.position_out = ConvBnRelu(channels, channels)
         self.channel_out = ConvBnRelu(channels, channels)
         self.classify = Classifier(channels, num_classes, dropout=dropout)
@@ -195,4 +179,5 @@ class Head(nn.Module):
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`position`, `channel` (B, H, W) and `channel_affinity` (B, C, C) for `pixel` = (row, column): `DualAttention.maps`."""
-        return self.attention.maps(self.position_in(features[-1]), self.channel_in(features[-1]), pixel)
+        p, q = self.position_in(features[-1]), self.channel_in(features[-1])
+        return self.attention.maps(p, pixel, q)  # type: ignore[operator]

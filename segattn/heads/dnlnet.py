@@ -1,64 +1,47 @@
 """Yin, Yao, Cao, Li, Zhang, Lin, Hu: *Disentangled Non-Local Neural Networks*, ECCV 2020, arXiv 2006.06668.
 
-The non-local affinity mixes what a pair has in common with what makes a position salient to all; here each has its softmax:
+The non-local affinity mixes what a pair has in common with what makes a position salient to all; here each has a softmax:
 
     y_i = sum_j [ softmax_j((q_i - mean q)^T (k_j - mean k) / tau') + softmax_j(m_j) ] v_j        z_i = x_i + BN(W y_i)
 
 where x_i in R^C is the feature at position i = 1..N; q, k, v (paper: W_q x, W_k x, g): 1x1 convolutions to D = C/2 channels, v to
 V; mean: over positions, per channel; m: 1x1 convolution to one channel (unary term); tau' = sqrt(D) tau; W: 1x1 convolution.
 
-Cost: MACs N C (2 D + V + 1) + N^2 (D + V) + N V, and N V C with W; memory N^2, N (D + V) with the fused product (`fast`). The
-unary term is one vector for all positions.
+Cost: MACs N C (2 D + V + 1) + N^2 (D + V) + N V, and N V C with W; memory N^2, N (D + V) in `fast`.
 
-Differences from the paper and from the authors' code: two forms are in use, a preset each; every switch can also be set alone.
+Differences from the paper and from the authors' code: two forms are in use, a preset each; every switch can be set alone too.
 
                      "mmseg" (default: its checkpoints fit)            "official" (the authors' Cityscapes and ADE20K settings)
-    value, W         V = C/2 with bias; W and BN, whose scale          V = C without bias; no W (`out_conv=False`)
-                     starts at 0: starts as the identity
-    whitening        "channel": as the equation                        "scalar": one mean over channels and positions, which
-                                                                       leaves part of the unary term in the pairwise one
+    value, W         V = C/2 with bias; W, BN with scale 0 at first    V = C without bias; no W (`out_conv=False`)
+    whitening        "channel": as the equation                        "scalar": over channels too; part of the unary term stays
     scale, tau       1/sqrt(D), 0.05                                   none, 1: queries and keys learn it, without weight decay
-    gamma            none                                              scalar on the pairwise term, starts at 0; the unary
-                                                                       term is active from the start
+    gamma            none                                              scalar on the pairwise term alone, starts at 0
 
-mmsegmentation, too, exempts queries and keys from weight decay (`no_weight_decay`). Some of the authors' configurations ask for
-whitening "channel" of a block that does not know it and so, silently, have none: `whitening="none"`.
+mmsegmentation too exempts queries and keys from weight decay. Some of the authors' settings silently whiten nothing ("none").
 
 B batch, C channels, D = C/2 projected, V value channels, H W feature map, N = H*W, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.layers import (
-    Implementation,
-    Sandwich,
-    affinity,
-    attend,
-    check_option,
-    feature_map,
-    positions,
-    widen,
-)
+from segattn.heads.parts.attention import Implementation, affinity, attend, check_option, widen
+from segattn.heads.parts.layers import Sandwich, feature_map, positions, start_small
 
 LATEX = r"""
 y_i = \sum_j \Bigl[\mathrm{softmax}_j\Bigl(\frac{(q_i - \bar q)^\top (k_j - \bar k)}{\tau'}\Bigr)
-+ \mathrm{softmax}_j(m_j)\Bigr] v_j \qquad
-z_i = x_i + \mathrm{BN}(W y_i)
++ \mathrm{softmax}_j(m_j)\Bigr] v_j \qquad z_i = x_i + \mathrm{BN}(W y_i)
 """
-
-Preset = Literal["mmseg", "official"]
-Whitening = Literal["channel", "scalar", "none"]
 
 
 class DisentangledNonLocal(nn.Module):
-    """The disentangled non-local block; a switch that is None is as in the preset."""
+    """The disentangled block; a switch that is None is as in the preset. `auto` and `fast` are those of `attend`."""
 
     def __init__(
         self,
@@ -74,35 +57,19 @@ class DisentangledNonLocal(nn.Module):
         implementation: Implementation = "auto",
     ) -> None:
         super().__init__()
-        check_option("preset", preset, Preset)
         check_option("implementation", implementation, Implementation)
-        mmseg = preset == "mmseg"
-        self.whitening = whitening or ("channel" if mmseg else "scalar")
-        check_option("whitening", self.whitening, Whitening)
-        self.implementation = implementation
-        projected = max(channels // 2, 1)
-        out_conv = mmseg if out_conv is None else out_conv
-        value_channels = value_channels or (projected if out_conv else channels)
-        if not out_conv and value_channels != channels:
-            raise ValueError(
-                f"value_channels={value_channels} needs out_conv=True, or {channels} as the map itself has"
-            )
-        temperature = (0.05 if mmseg else 1.0) if temperature is None else temperature
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature} is not possible; use a positive one (the paper's is 0.05)")
-        self.scale = (projected**-0.5 if (mmseg if scale is None else scale) else 1.0) / temperature
+        self.implementation, projected = implementation, max(channels // 2, 1)
+        form = _form(preset, whitening, scale, temperature, out_conv, gamma)
+        self.whitening, self.scale = form.whitening, (projected**-0.5 if form.scale else 1.0) / form.temperature
+        width = _value_channels(value_channels, channels, projected, out_conv=form.out_conv)
         self.query = nn.Conv2d(channels, projected, 1)
         self.key = nn.Conv2d(channels, projected, 1)
-        self.value = nn.Conv2d(channels, value_channels, 1, bias=out_conv)
+        self.value = nn.Conv2d(channels, width, 1, bias=form.out_conv)
         self.unary = nn.Conv2d(channels, 1, 1)
-        self.project = nn.Conv2d(value_channels, channels, 1, bias=False) if out_conv else nn.Identity()
-        self.bn = nn.BatchNorm2d(channels) if out_conv else nn.Identity()
-        self.gamma = nn.Parameter(torch.zeros(())) if (not mmseg if gamma is None else gamma) else None
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, std=0.01)
-            if isinstance(module, nn.BatchNorm2d):
-                nn.init.zeros_(module.weight)  # the block starts as the identity
+        self.project = nn.Conv2d(width, channels, 1, bias=False) if form.out_conv else nn.Identity()
+        self.bn = nn.BatchNorm2d(channels) if form.out_conv else nn.Identity()
+        self.gamma = nn.Parameter(torch.zeros(())) if form.gamma else None
+        start_small(self)
 
     def whiten(self, x: Float[Tensor, "B D H W"]) -> Float[Tensor, "B D H W"]:
         """Queries or keys without their mean; a sum over positions would overflow in half precision."""
@@ -122,44 +89,34 @@ class DisentangledNonLocal(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key = positions(self.whiten(self.query(x))), positions(self.whiten(self.key(x)))  # (B, N, D)
         value = positions(self.value(x))  # (B, N, V)
-        y = attend(query, key, value, scale=self.scale, implementation=self.implementation)
-        if self.gamma is not None:
-            y = self.gamma.to(y.dtype) * y
-        y = y + self.unary_weights(x).to(value.dtype) @ value  # (B, N, V) + (B, 1, V)
+        if self.implementation == "reference":
+            y = self.pairwise_weights(query, key).to(value.dtype) @ value
+        else:
+            y = attend(query, key, value, scale=self.scale, implementation=self.implementation)
+        y = (y if self.gamma is None else self.gamma.to(y.dtype) * y) + self.unary_weights(x).to(value.dtype) @ value
         return x + self.bn(self.project(feature_map(y, x.shape[-2:])))  # type: ignore[arg-type]
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
         """`pairwise`: the row of the pairwise affinity that belongs to `pixel`; `unary`: the same for every pixel."""
         query = self.whiten(self.query(x))[:, :, pixel[0], pixel[1], None, None]  # (B, D, 1, 1)
         row = self.pairwise_weights(positions(query), positions(self.whiten(self.key(x))))  # (B, 1, N)
-        size = x.shape[-2:]
-        return {
-            "pairwise": row.unflatten(2, size).squeeze(1),
-            "unary": self.unary_weights(x).unflatten(2, size).squeeze(1),
-        }
+        weights = {"pairwise": row, "unary": self.unary_weights(x)}
+        return {name: of_all.unflatten(2, x.shape[-2:]).squeeze(1) for name, of_all in weights.items()}
 
 
-def mechanism(
-    channels: int,
-    num_classes: int,
-    *,
-    preset: Preset = "mmseg",
-    whitening: Whitening | None = None,
-    implementation: Implementation = "auto",
-) -> nn.Module:
-    """The mechanism for the controlled comparison."""
-    return DisentangledNonLocal(channels, preset=preset, whitening=whitening, implementation=implementation)
+# The head
 
 
 class Head(nn.Module):
     """DNLNet: the disentangled block between the 3x3 convolutions of `Sandwich`."""
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
-    own_auxiliary = False
-    family = "pairwise"
+    no_weight_decay: ClassVar[tuple[str, ...]] = ("attention.query", "attention.key")
+    Mechanism = DisentangledNonLocal
+    family = "dense"
     growth = (2, 2)
     gates = ("gamma",)
-    no_weight_decay: ClassVar[tuple[str, ...]] = ("attention.query", "attention.key")
+    without_attention = "identity"
 
     def __init__(
         self,
@@ -167,29 +124,12 @@ class Head(nn.Module):
         num_classes: int,
         *,
         channels: int = 512,
-        preset: Preset = "mmseg",
-        whitening: Whitening | None = None,
-        scale: bool | None = None,
-        temperature: float | None = None,
-        out_conv: bool | None = None,
-        value_channels: int | None = None,
-        gamma: bool | None = None,
         dropout: float = 0.1,
-        implementation: Implementation = "auto",
+        mechanism: Callable[..., nn.Module] = DisentangledNonLocal,
     ) -> None:
         super().__init__()
         self.sandwich = Sandwich(in_channels[-1], channels, num_classes, dropout=dropout)
-        self.attention = DisentangledNonLocal(
-            channels,
-            preset=preset,
-            whitening=whitening,
-            scale=scale,
-            temperature=temperature,
-            out_conv=out_conv,
-            value_channels=value_channels,
-            gamma=gamma,
-            implementation=implementation,
-        )
+        self.attention = mechanism(channels)
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits (B, K, H, W) at the size of the last map."""
@@ -198,4 +138,55 @@ class Head(nn.Module):
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`pairwise` and `unary` (B, H, W): how much `pixel` = (row, column) takes from every position in each term."""
-        return self.attention.maps(self.sandwich.before(features[-1]), pixel)
+        return self.attention.maps(self.sandwich.before(features[-1]), pixel)  # type: ignore[operator]
+
+
+# The switches
+
+Preset = Literal["mmseg", "official"]
+Whitening = Literal["channel", "scalar", "none"]
+
+
+class _Form(NamedTuple):
+    """What a preset stands for; `out_conv` is W with its BN."""
+
+    whitening: Whitening
+    scale: bool
+    temperature: float
+    out_conv: bool
+    gamma: bool
+
+
+_PRESETS = {
+    "mmseg": _Form("channel", scale=True, temperature=0.05, out_conv=True, gamma=False),
+    "official": _Form("scalar", scale=False, temperature=1.0, out_conv=False, gamma=True),
+}
+
+
+def _form(preset: Preset, *chosen: Whitening | float | None) -> _Form:
+    """The preset's switches, but for those that are chosen.
+
+    Raises:
+        ValueError: an unknown preset or whitening, or a temperature that is not positive.
+    """
+    check_option("preset", preset, Preset)
+    values = (default if value is None else value for value, default in zip(chosen, _PRESETS[preset], strict=True))
+    switches = _Form(*values)  # type: ignore[arg-type]
+    check_option("whitening", switches.whitening, Whitening)
+    if switches.temperature <= 0:
+        raise ValueError(
+            f"temperature={switches.temperature} is not possible; use a positive one (the paper's is 0.05)"
+        )
+    return switches
+
+
+def _value_channels(chosen: int | None, channels: int, projected: int, *, out_conv: bool) -> int:
+    """V: as chosen, else as many as queries have, or as the map has where no W follows.
+
+    Raises:
+        ValueError: without W the values are added to the map, and are of another width.
+    """
+    width = chosen or (projected if out_conv else channels)
+    if not out_conv and width != channels:
+        raise ValueError(f"value_channels={width} needs out_conv=True, or {channels} as the map itself has")
+    return width

@@ -16,7 +16,7 @@ B batch, X backbone channels, C channels, H W feature map, N = H*W, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -26,24 +26,36 @@ from segattn.heads.parts.layers import Sandwich
 LATEX = r"Y = \mathrm{CBR}_3\bigl([X ; \mathrm{CBR}_3(\mathrm{CBR}_3(X))]\bigr)"
 
 
-def mechanism(channels: int, num_classes: int) -> nn.Module:
+class NoAttention(nn.Identity):
     """Nothing between the convolutions: the controlled comparison's baseline."""
-    return nn.Identity()
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+
+# The head
 
 
 class Head(nn.Module):
     """The FCN baseline: `Sandwich` with nothing in it."""
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
-    own_auxiliary = False
+    Mechanism = NoAttention
     family = "baseline"
+    without_attention = "identity"
 
     def __init__(
-        self, in_channels: Sequence[int], num_classes: int, *, channels: int = 512, dropout: float = 0.1
+        self,
+        in_channels: Sequence[int],
+        num_classes: int,
+        *,
+        channels: int = 512,
+        dropout: float = 0.1,
+        mechanism: Callable[..., nn.Module] = NoAttention,
     ) -> None:
         super().__init__()
         self.sandwich = Sandwich(in_channels[-1], channels, num_classes, dropout=dropout)
-        self.attention = nn.Identity()
+        self.attention = mechanism(channels)
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits (B, K, H, W) at the size of the last map."""

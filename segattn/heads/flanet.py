@@ -12,21 +12,21 @@ where F in R^{C x H x W} is the feature map; p the mean of each row and p' of ea
 softmax_d runs over the channels d that a channel attends to; gamma a scalar that starts at 0; CBR3 a 3x3 convolution, batch norm
 and ReLU. Logits are not scaled. Each slice is attention among C tokens of H (or W) numbers: queries and values F, keys Q.
 
-Cost of `attention` = gamma O + F: MACs 4 N C^2 + (H + W) C^2; memory (H + W) C^2 for the maps, N C if fused (`fast`).
+Cost of `attention` = gamma O + F: MACs 4 N C^2 + (H + W) C^2; memory (H + W) C^2 for the maps, N C in `fast`.
 
-Differences from the paper and from the authors' code: their code tiles the prior with the batch as the fast index and the slices
-with it as the slow one, so samples of one GPU attend to each other's prior; here samples never mix. The paper joins both
-directions into one (H + W) x C x C map of square inputs; their code, and this one, keep them apart, so any size works. Their
-classifiers double the map (nearest) before a 3x3 on 2560 channels, which triples the cost of the whole network; here that is
-`upsample_classifier`, off by default so that the study compares attention and not classifiers. The weights 0.4 of the auxiliary
-losses are the field's; the code publishes none.
+Differences from the paper and from the authors' code: the authors' code tiles the prior with the batch as the fast index and the
+slices with it as the slow one, so that samples of one GPU attend to each other's prior; here samples never mix. The paper joins
+both directions into one (H + W) x C x C map of square inputs; the code, and this file, keep them apart, so that any size works.
+The authors' classifiers double the map (nearest) before a 3x3 on 2560 channels, which triples the cost of the whole network;
+here that is `upsample_classifier`, off by default so that the study compares attention and not classifiers. The auxiliary losses
+have the usual weight 0.4; the code publishes none.
 
 B batch, C channels, H W feature map, N = H*W, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -34,7 +34,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.layers import Classifier, ConvBnRelu, Implementation, affinity, check_option
+from segattn.heads.parts.attention import Implementation, affinity, check_option
+from segattn.heads.parts.layers import Classifier, ConvBnRelu
 
 LATEX = r"""
 \begin{aligned}
@@ -45,11 +46,8 @@ O_{:,h,w} &= \mathrm{softmax}_d(F_{:,:,w} Q)\, F_{:,h,w} + \mathrm{softmax}_d(F_
 """
 
 
-SLICES = 24  # columns or rows at a time
-
-
 class FullyAttentional(nn.Module):
-    """The fully attentional block without its trailing 3x3 convolution: F + gamma O."""
+    """The fully attentional block without its trailing 3x3 convolution: F + gamma O. `auto` always is `fast`."""
 
     map_kinds: ClassVar[dict[str, str]] = {"column": "channels", "row": "channels"}
 
@@ -61,51 +59,71 @@ class FullyAttentional(nn.Module):
         self.column_prior = nn.Linear(channels, channels)
         self.gamma = nn.Parameter(torch.zeros(()))  # the block starts as the identity
 
+    def priors(self, x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B H C"], Float[Tensor, "B W C"]]:
+        """Q of the rows, shared by all columns, and Q' of the columns, shared by all rows."""
+        return self.row_prior(x.mean(3).mT), self.column_prior(x.mean(2).mT)
+
     def similarity(self, slices: Float[Tensor, "B S C L"], prior: Float[Tensor, "B L C"]) -> Float[Tensor, "B S C C"]:
         """R: how much each channel of a slice attends to each channel; rows sum to 1. Slices are columns or rows."""
         return affinity(slices, _keys(prior, slices))
 
     def attended(self, slices: Float[Tensor, "B S C L"], prior: Float[Tensor, "B L C"]) -> Float[Tensor, "B S C L"]:
         """R times the slice, for every slice."""
-        if self.implementation == "reference":
-            return self.similarity(slices, prior).to(slices.dtype) @ slices
-        slices = slices.contiguous()  # the slices in the place of attention heads: keys need no copy for each
-        return F.scaled_dot_product_attention(slices, _keys(prior, slices), slices, scale=1.0)
+        return self.similarity(slices, prior).to(slices.dtype) @ slices
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         columns, rows = x.permute(0, 3, 1, 2), x.permute(0, 2, 1, 3)  # (B, W, C, H), (B, H, C, W)
-        row_prior, column_prior = self.row_prior(x.mean(3).mT), self.column_prior(x.mean(2).mT)
-        gamma = self.gamma.to(x.dtype)
-        if self.implementation == "reference" or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            y = self.attended(columns, row_prior).permute(0, 2, 3, 1)
-            y = y + self.attended(rows, column_prior).permute(0, 2, 1, 3)
-            return torch.addcmul(x, gamma, y)
-        y = x.clone()  # some slices at a time, added at once
-        for into, slices, prior in (
-            (y.permute(0, 3, 1, 2), columns, row_prior),
-            (y.permute(0, 2, 1, 3), rows, column_prior),
-        ):
-            for part, some in zip(into.split(SLICES, dim=1), slices.split(SLICES, dim=1), strict=True):
-                part.addcmul_(gamma, self.attended(some, prior))
-        return y
+        of_rows, of_columns = self.priors(x)
+        if self.implementation != "reference":
+            return _by_slices(x, self.gamma.to(x.dtype), columns, rows, of_rows, of_columns)
+        y = self.attended(columns, of_rows).permute(0, 2, 3, 1) + self.attended(rows, of_columns).permute(0, 2, 1, 3)
+        return torch.addcmul(x, self.gamma.to(x.dtype), y)
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B C C"]]:
         """The channel affinities of the pixel's column and of its row, (B, C, C): channels attend, not positions."""
+        of_rows, of_columns = self.priors(x)
         column, row = x[:, None, :, :, pixel[1]], x[:, None, :, pixel[0], :]  # (B, 1, C, H), (B, 1, C, W)
         return {
-            "column": self.similarity(column, self.row_prior(x.mean(3).transpose(1, 2))).squeeze(1),
-            "row": self.similarity(row, self.column_prior(x.mean(2).transpose(1, 2))).squeeze(1),
+            "column": self.similarity(column, of_rows).squeeze(1),
+            "row": self.similarity(row, of_columns).squeeze(1),
         }
 
 
+# The same, faster
+
+SLICES = 24  # columns or rows at a time
+
+
 def _keys(prior: Float[Tensor, "B L C"], slices: Float[Tensor, "B S C L"]) -> Float[Tensor, "B S C L"]:
-    """The prior as the keys of every slice of the same sample."""
+    """The prior as the keys of every slice of the same sample, which needs one copy of it for all slices."""
     return prior.to(slices.dtype).transpose(1, 2).contiguous().unsqueeze(1).expand_as(slices)
 
 
-def mechanism(channels: int, num_classes: int, *, implementation: Implementation = "auto") -> nn.Module:
-    """The mechanism for the controlled comparison, where the surroundings bring the trailing 3x3 convolution."""
-    return FullyAttentional(channels, implementation=implementation)
+def _attended(slices: Float[Tensor, "B S C L"], prior: Float[Tensor, "B L C"]) -> Float[Tensor, "B S C L"]:
+    """`attended` by the fused product: slices take the place of attention heads, so that R is never stored."""
+    slices = slices.contiguous()
+    return F.scaled_dot_product_attention(slices, _keys(prior, slices), slices, scale=1.0)
+
+
+def _by_slices(
+    x: Tensor, gamma: Tensor, columns: Tensor, rows: Tensor, of_rows: Tensor, of_columns: Tensor
+) -> Float[Tensor, "B C H W"]:
+    """x + gamma (columns' sum + rows' sum); without gradient some slices at a time, each added to its part of the map."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        y = _attended(columns, of_rows).permute(0, 2, 3, 1)
+        y = y + _attended(rows, of_columns).permute(0, 2, 1, 3)
+        return torch.addcmul(x, gamma, y)
+    y = x.clone()
+    for into, slices, prior in (
+        (y.permute(0, 3, 1, 2), columns, of_rows),
+        (y.permute(0, 2, 1, 3), rows, of_columns),
+    ):
+        for part, some in zip(into.split(SLICES, dim=1), slices.split(SLICES, dim=1), strict=True):
+            part.addcmul_(gamma, _attended(some, prior))
+    return y
+
+
+# The head
 
 
 class Head(nn.Module):
@@ -113,9 +131,11 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "aux1": 0.4, "aux2": 0.4}
     own_auxiliary = True
-    family = "channel"
+    Mechanism = FullyAttentional
+    family = "channels"
     growth = (1, 0.5)
     gates = ("gamma",)
+    without_attention = "identity"
 
     def __init__(
         self,
@@ -126,11 +146,11 @@ class Head(nn.Module):
         auxiliary_channels: int = 64,
         upsample_classifier: bool = False,
         dropout: float = 0.1,
-        implementation: Implementation = "auto",
+        mechanism: Callable[..., nn.Module] = FullyAttentional,
     ) -> None:
         super().__init__()
         self.reduce = nn.Sequential(ConvBnRelu(in_channels[-1], channels), ConvBnRelu(channels, channels))
-        self.attention = FullyAttentional(channels, implementation=implementation)
+        self.attention = mechanism(channels)
         self.refine = ConvBnRelu(channels, channels)
 
         def classifier(width: int, hidden: int) -> nn.Sequential:
@@ -155,4 +175,4 @@ class Head(nn.Module):
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`column` and `row` (B, C, C): the affinities between channels in the column and row of `pixel` = (row, column)."""
-        return self.attention.maps(self.reduce(features[-1]), pixel)
+        return self.attention.maps(self.reduce(features[-1]), pixel)  # type: ignore[operator]

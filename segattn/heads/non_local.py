@@ -8,7 +8,7 @@ where x_i in R^C is the feature at position i = 1..N of the map, N = H*W; theta,
 (our query, key, value); W: 1x1 convolution back to C. Further forms of the affinity f (`pairwise`), paper sec. 3.2:
 `gaussian` softmax_j(x_i^T x_j), `dot_product` theta_i^T phi_j / N, `concatenation` ReLU(w^T [theta_i ; phi_j]) / N.
 
-Cost: MACs 4 N C D + 2 N^2 D; memory N^2 for the affinity map, N D with the fused product (`fast`).
+Cost: MACs 4 N C D + 2 N^2 D; memory N^2 for the affinity map, N D in `fast`.
 
 Differences from the paper and from the authors' code: the paper inserts blocks inside a video ResNet; as a segmentation head it
 stands between 3x3 convolutions on stage 4, as in DANet's, CCNet's and mmsegmentation's baselines. 1/sqrt(D) is not in the
@@ -20,21 +20,14 @@ B batch, C channels, D = C/2 projected, H W feature map, N = H*W, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.layers import (
-    Implementation,
-    Sandwich,
-    affinity,
-    attend,
-    check_option,
-    feature_map,
-    positions,
-)
+from segattn.heads.parts.attention import Implementation, affinity, attend, check_option
+from segattn.heads.parts.layers import Sandwich, feature_map, positions, start_small
 
 LATEX = r"""
 y_i = \sum_j \mathrm{softmax}_j\Bigl(\frac{\theta(x_i)^\top \phi(x_j)}{\sqrt D}\Bigr)\, g(x_j) \qquad
@@ -45,7 +38,11 @@ Pairwise = Literal["embedded_gaussian", "gaussian", "dot_product", "concatenatio
 
 
 class NonLocal(nn.Module):
-    """The non-local block: x + BN(W softmax(theta phi^T / sqrt(D)) g)."""
+    """The non-local block: x + BN(W softmax(theta phi^T / sqrt(D)) g).
+
+    `auto` and `fast` are those of `attend` in the two Gaussian forms; they coincide in `dot_product`, and `concatenation` has the
+    written-out form only.
+    """
 
     def __init__(
         self,
@@ -67,10 +64,7 @@ class NonLocal(nn.Module):
         self.pair = nn.Linear(2 * projected, 1, bias=False) if pairwise == "concatenation" else None
         self.project = nn.Conv2d(projected, channels, 1, bias=False)
         self.bn = nn.BatchNorm2d(channels)
-        for conv in self.modules():
-            if isinstance(conv, nn.Conv2d):
-                nn.init.normal_(conv.weight, std=0.01)
-        nn.init.zeros_(self.bn.weight)  # the block starts as the identity
+        start_small(self)
 
     @property
     def scale(self) -> float:
@@ -89,13 +83,10 @@ class NonLocal(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key, value = positions(self.query(x)), positions(self.key(x)), positions(self.value(x))  # (B, N, D)
-        fast = self.implementation != "reference"
-        if self.pairwise in ("embedded_gaussian", "gaussian"):
-            y = attend(query, key, value, scale=self.scale, implementation=self.implementation)
-        elif self.pairwise == "dot_product" and fast:  # (q k^T) v = q (k^T v): N D^2 instead of N^2 D
-            y = query @ (key.transpose(1, 2) @ value / key.shape[1])
-        else:
+        if self.implementation == "reference":
             y = self.weights(query, key).to(value.dtype) @ value
+        else:
+            y = _weighted(self, query, key, value)
         return x + self.bn(self.project(feature_map(y, x.shape[-2:])))  # type: ignore[arg-type]
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:
@@ -105,24 +96,31 @@ class NonLocal(nn.Module):
         return {"affinity": weights.unflatten(2, x.shape[-2:]).squeeze(1)}
 
 
-def mechanism(
-    channels: int,
-    num_classes: int,
-    *,
-    pairwise: Pairwise = "embedded_gaussian",
-    implementation: Implementation = "auto",
-) -> nn.Module:
-    """The mechanism for the controlled comparison."""
-    return NonLocal(channels, pairwise=pairwise, implementation=implementation)
+# The same, faster
+
+
+def _weighted(
+    block: NonLocal, query: Float[Tensor, "B N D"], key: Float[Tensor, "B N D"], value: Float[Tensor, "B N D"]
+) -> Float[Tensor, "B N D"]:
+    """`weights @ value` in another order: the softmax by `attend`, (q k^T) v as q (k^T v), N D^2 products instead of N^2 D."""
+    if block.pairwise in ("embedded_gaussian", "gaussian"):
+        return attend(query, key, value, scale=block.scale, implementation=block.implementation)
+    if block.pairwise == "dot_product":
+        return query @ (key.transpose(1, 2) @ value / key.shape[1])
+    return block.weights(query, key).to(value.dtype) @ value
+
+
+# The head
 
 
 class Head(nn.Module):
     """Non-Local between the 3x3 convolutions of `Sandwich`."""
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
-    own_auxiliary = False
-    family = "pairwise"
+    Mechanism = NonLocal
+    family = "dense"
     growth = (2, 2)
+    without_attention = "identity"
 
     def __init__(
         self,
@@ -130,14 +128,12 @@ class Head(nn.Module):
         num_classes: int,
         *,
         channels: int = 512,
-        reduction: int = 2,
-        pairwise: Pairwise = "embedded_gaussian",
         dropout: float = 0.1,
-        implementation: Implementation = "auto",
+        mechanism: Callable[..., nn.Module] = NonLocal,
     ) -> None:
         super().__init__()
         self.sandwich = Sandwich(in_channels[-1], channels, num_classes, dropout=dropout)
-        self.attention = NonLocal(channels, reduction=reduction, pairwise=pairwise, implementation=implementation)
+        self.attention = mechanism(channels)
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits (B, K, H, W) at the size of the last map."""
@@ -146,4 +142,4 @@ class Head(nn.Module):
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`affinity` (B, H, W): how much `pixel` = (row, column) takes from every position."""
-        return self.attention.maps(self.sandwich.before(features[-1]), pixel)
+        return self.attention.maps(self.sandwich.before(features[-1]), pixel)  # type: ignore[operator]

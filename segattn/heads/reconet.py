@@ -6,25 +6,22 @@ The features are gated by a tensor as large as they are, built as a sum of r ten
     A   = sum_t lambda_t c_t (x) h_t (x) w_t                                    Y   = F * A
 
 where F in R^(C x H x W) are the features, t = 1..r, r = 64; Wc_t, Wh_t, Ww_t: square matrices of their own for every t, applied
-to the means along the other two axes; lambda_t: weights of the factors; (x) the outer product, * the product by entries. `fast`
-writes A as one product, (lambda c)^T (h (x) w): C x r times r x N.
+to the means along the other two axes; lambda_t: weights of the factors; (x) the outer product, * the product by entries.
 
-Cost: MACs r C N + r (C^2 + H^2 + W^2) in `fast` (`resample` to L x M: r (C^2 + L^2 + M^2)); memory C N + r N, against r C N
-for the written-out terms. Counted as one FLOP each, the r N products h (x) w and the C N of the gate add 1 % (not in MACs).
+Cost: MACs r C N + r (C^2 + H^2 + W^2) in `fast` (`resample` to L x M: r (C^2 + L^2 + M^2)); memory C N + r N, not r C N.
 
 Differences from the paper and from the authors' code (which has no licence: only equations were used). The code swaps the means
-of rows and columns; here each has its axis. It re-assigns lambda to its own softmax, so that it stays 1/r untrained; here
-`rank_weights` is "softmax" of a parameter (default, starts at 1/r), the "free" parameter, or "constant" 1/r. Wh and Ww are
-tied to one map size: `size_handling="fixed"` is that, "resample" (default, so that any image works) averages the means to
-`grid`, and interpolates h and w back; both agree on maps of size `grid`. The paper joins globally pooled features, the code
-does not: `with_gpm`. The code joins F to ReLU(Y): `concat=False` leaves F out.
+of rows and columns; here each has its axis. It re-assigns lambda to its own softmax, so that it stays 1/r; here `rank_weights` is
+"softmax" of a parameter (default, starts at 1/r), the "free" parameter, or "constant" 1/r. Wh and Ww are tied to one map size,
+`size_handling="fixed"`; "resample", the default, averages the means to `grid` and interpolates h and w back. The paper
+joins globally pooled features, the code does not: `with_gpm`. The code joins F to ReLU(Y): `concat=False` leaves F out.
 
 B batch, C channels, H W feature map, N = H*W, r rank, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -32,7 +29,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.layers import Classifier, ConvBnRelu, Implementation, check_option
+from segattn.heads.parts.attention import Implementation, check_option
+from segattn.heads.parts.layers import Classifier, ConvBnRelu
 
 LATEX = r"""
 \begin{aligned}
@@ -47,7 +45,7 @@ SizeHandling = Literal["resample", "fixed"]
 
 
 class TensorReconstruction(nn.Module):
-    """Tensor generation (TGM) and reconstruction (TRM): F * sum_t lambda_t c_t (x) h_t (x) w_t."""
+    """Tensor generation (TGM) and reconstruction (TRM): F * sum_t lambda_t c_t (x) h_t (x) w_t. `auto` always is `fast`."""
 
     counted_as = "fast"
 
@@ -77,29 +75,23 @@ class TensorReconstruction(nn.Module):
 
     def factors(self, mean: Float[Tensor, "B S"], linear: nn.Linear) -> Float[Tensor, "B r S"]:
         """The r vectors of one axis, entries in (0, 1), from the features' mean along the other two."""
-        size, resample = mean.shape[1], self.size_handling == "resample" and linear is not self.channel
-        if resample:
-            mean = F.adaptive_avg_pool1d(mean.unsqueeze(1), linear.in_features).squeeze(1)
-        vectors = linear(mean).sigmoid().unflatten(1, (len(self.weight), -1))
-        return F.interpolate(vectors, size, mode="linear") if resample else vectors
+        return linear(mean).sigmoid().unflatten(1, (len(self.weight), -1))
 
     def generate(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
         """TGM: lambda c (B, r, C), h (B, r, H), w (B, r, W)."""
-        if self.size_handling == "fixed" and tuple(x.shape[2:]) != self.grid:
-            given = f"{x.shape[2]}x{x.shape[3]}"
-            raise ValueError(f"size_handling='fixed' takes maps of grid={self.grid}, not {given}; use 'resample'")
         weight = self.weight.softmax(dim=0) if self.rank_weights == "softmax" else self.weight
         c = self.factors(x.mean((2, 3)), self.channel) * weight.unsqueeze(1)
-        return c, self.factors(x.mean((1, 3)), self.height), self.factors(x.mean((1, 2)), self.width)
+        rows, columns = x.mean((1, 3)), x.mean((1, 2))  # (B, H), (B, W)
+        if self.size_handling == "resample":
+            return c, _resampled(self, rows, self.height), _resampled(self, columns, self.width)
+        _check_size(x, self.grid)
+        return c, self.factors(rows, self.height), self.factors(columns, self.width)
 
-    def reconstruct(
-        self, c: Float[Tensor, "B r C"], h: Float[Tensor, "B r H"], w: Float[Tensor, "B r W"]
-    ) -> Float[Tensor, "B C H W"]:
-        """TRM: the sum A of the r outer products."""
-        if self.implementation == "reference":
-            return torch.einsum("brc,brh,brw->brchw", c, h, w).sum(dim=1)
-        planes = torch.einsum("brh,brw->brhw", h, w)
-        return (c.mT @ planes.flatten(2)).unflatten(2, planes.shape[2:])
+    def reconstruct(self, c: Float[Tensor, "B r C"], h: Float[Tensor, "B r H"], w: Float[Tensor, "B r W"]) -> Tensor:
+        """TRM: the sum A (B, C, H, W) of the r outer products."""
+        if self.implementation != "reference":
+            return _product(c, h, w)
+        return torch.einsum("brc,brh,brw->brchw", c, h, w).sum(dim=1)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         return x * self.reconstruct(*self.generate(x)).to(x.dtype)
@@ -112,31 +104,41 @@ class TensorReconstruction(nn.Module):
         largest = at_pixel.topk(min(3, at_pixel.shape[1])).indices.unsqueeze(2)  # (B, 3, 1)
         top = [torch.take_along_dim(v, largest, dim=1) for v in (c.unsqueeze(2), h, w)]
         terms = torch.einsum("brc,brh,brw->brhw", *top)
-        found = {f"factor_{t + 1}": terms[:, t] for t in range(terms.shape[1])}
-        return {"gate": torch.einsum("br,brh,brw->bhw", c, h, w), **found}
+        factors = {f"factor_{t + 1}": terms[:, t] for t in range(terms.shape[1])}
+        return {"gate": torch.einsum("br,brh,brw->bhw", c, h, w), **factors}
 
 
-def mechanism(
-    channels: int,
-    num_classes: int,
-    *,
-    rank: int = 64,
-    rank_weights: RankWeights = "softmax",
-    size_handling: SizeHandling = "resample",
-    grid: Sequence[int] = (64, 64),
-    implementation: Implementation = "auto",
-) -> nn.Module:
-    """The mechanism for the controlled comparison: the gated features Y."""
-    options = {"rank": rank, "rank_weights": rank_weights, "size_handling": size_handling, "grid": grid}
-    return TensorReconstruction(channels, **options, implementation=implementation)  # type: ignore[arg-type]
+# The same, faster
+
+
+def _product(c: Tensor, h: Tensor, w: Tensor) -> Float[Tensor, "B C H W"]:
+    """The sum over t as a matrix product, (lambda c)^T (h (x) w): no r tensors of the features' size."""
+    planes = torch.einsum("brh,brw->brhw", h, w)
+    return (c.mT @ planes.flatten(2)).unflatten(2, planes.shape[2:])
+
+
+def _resampled(block: TensorReconstruction, mean: Tensor, linear: nn.Linear) -> Float[Tensor, "B r S"]:
+    """`factors` of a map of any size: averaged to the size of `linear` and interpolated back, which is nothing at that size."""
+    averaged = F.adaptive_avg_pool1d(mean.unsqueeze(1), linear.in_features).squeeze(1)
+    return F.interpolate(block.factors(averaged, linear), mean.shape[1], mode="linear")
+
+
+def _check_size(x: Float[Tensor, "B C H W"], grid: tuple[int, int]) -> None:
+    """Raise ValueError for a map of another size than `grid`, which `fixed` refuses."""
+    if tuple(x.shape[2:]) != grid:
+        size = f"{x.shape[2]}x{x.shape[3]}"
+        raise ValueError(f"size_handling='fixed' takes maps of grid={grid}, not {size}; use 'resample'")
+
+
+# The head
 
 
 class Head(nn.Module):
     """3x3 convolution, tensor reconstruction, 1x1 convolution over [F ; ReLU(Y)], classifier."""
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
-    own_auxiliary = False
-    family = "low-rank"
+    Mechanism = TensorReconstruction
+    family = "low rank"
     growth = (1, 1)
 
     def __init__(
@@ -145,26 +147,15 @@ class Head(nn.Module):
         num_classes: int,
         *,
         channels: int = 512,
-        rank: int = 64,
-        rank_weights: RankWeights = "softmax",
-        size_handling: SizeHandling = "resample",
-        grid: Sequence[int] = (64, 64),
         with_gpm: bool = False,
         concat: bool = True,
         dropout: float = 0.05,
-        implementation: Implementation = "auto",
+        mechanism: Callable[..., nn.Module] = TensorReconstruction,
     ) -> None:
         super().__init__()
         self.concat = concat
         self.reduce = ConvBnRelu(in_channels[-1], channels)
-        self.attention = TensorReconstruction(
-            channels,
-            rank=rank,
-            rank_weights=rank_weights,
-            size_handling=size_handling,
-            grid=grid,
-            implementation=implementation,
-        )
+        self.attention = mechanism(channels)
         self.pooled = ConvBnRelu(channels, channels, 1) if with_gpm else None
         self.fuse = ConvBnRelu((1 + concat + with_gpm) * channels, channels, 1)
         self.classify = Classifier(channels, num_classes, dropout=dropout)
@@ -180,4 +171,4 @@ class Head(nn.Module):
 
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`gate` and `factor_1`, ... (B, H, W), see `TensorReconstruction.maps`."""
-        return self.attention.maps(self.reduce(features[-1]), pixel)
+        return self.attention.maps(self.reduce(features[-1]), pixel)  # type: ignore[operator]

@@ -84,7 +84,8 @@ class Look:
         spot = (min(int((x + 0.5) * W / self.size[1]), W - 1), min(int((y + 0.5) * H / self.size[0]), H - 1))
         grid = (self.features[-1].shape[-2], self.features[-1].shape[-1])
         position = position_under(spot, (H, W), grid, align_corners=self.model.align_corners)
-        maps = _named(head.attention_maps(self.features, position), head, grid, self.name)  # type: ignore[operator]
+        tensors = head.attention_maps(self.features, position) if hasattr(head, "attention_maps") else {}  # type: ignore[operator]
+        maps = _named(tensors, self.model.declared("map_kinds"), grid, self.name)
         names, palette = _classes(self.model)
         return AttentionMaps(
             name=self.name,
@@ -94,7 +95,7 @@ class Look:
             position=position,
             grid=grid,
             maps=maps,
-            main=str(_declared(head, "main_map", next(iter(maps), ""))),
+            main=self.model.declared("main_map") or next(iter(maps), ""),
             prediction=self.prediction,
             class_index=int(self.prediction[spot[::-1]]),
             confidence=float(self.confidence[spot[::-1]]),
@@ -143,7 +144,12 @@ def attention_maps(
     """
     result = look(model, image, name=name, max_side=max_side).at(pixel)
     if not result.maps:
-        raise NoMapsError(f"head {result.name} has no attention maps: nothing in it attends")
+        reason = "nothing in it attends"
+        if not hasattr(model.head, "attention_maps"):
+            reason = (
+                "add to its class Head: def attention_maps(self, features, pixel): return {'name': map}, each (B, h, w)"
+            )
+        raise NoMapsError(f"head {result.name} has no attention maps: {reason}")
     return result
 
 
@@ -198,18 +204,9 @@ def _checked(pixel: Sequence[int], height: int, width: int) -> tuple[int, int]:
     return x, y
 
 
-def _declared(head: nn.Module, attribute: str, default: Any) -> Any:
-    """What the head, or its mechanism, says of its maps: `map_kinds` and `main_map`."""
-    for module in (head, getattr(head, "attention", None)):
-        if hasattr(module, attribute):
-            return getattr(module, attribute)
-    return default
-
-
 def _named(
-    tensors: Mapping[str, Tensor], head: nn.Module, grid: tuple[int, int], owner: str
+    tensors: Mapping[str, Tensor], kinds: Mapping[str, Kind], grid: tuple[int, int], owner: str
 ) -> dict[str, AttentionMap]:
-    kinds = _declared(head, "map_kinds", {})
     maps = {}
     for name, tensor in tensors.items():
         kind = kinds.get(name, "positions")
@@ -226,9 +223,7 @@ def _named(
 
 def _head_name(head: nn.Module) -> str:
     """The module that defines the mechanism, as `segattn heads` lists it."""
-    module = type(head).__module__
-    if module.startswith("segattn.heads.parts.") and hasattr(head, "attention"):
-        module = type(head.attention).__module__  # the controlled form
+    module = str(getattr(head, "defined_in", type(head).__module__))  # `defined_in`: the controlled form
     return module.rsplit(".", 1)[-1] if module.startswith("segattn.") else module
 
 

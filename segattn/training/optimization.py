@@ -32,7 +32,8 @@ def sgd(model: SegmentationModel, optimization: Optimization) -> torch.optim.SGD
 
     A head's `no_weight_decay` names parameters by their prefix within the head (DNLNet's queries and keys).
     """
-    undecayed = tuple(f"head.{prefix}." for prefix in getattr(getattr(model, "head", None), "no_weight_decay", ()))
+    declared = model.declared("no_weight_decay") if isinstance(model, SegmentationModel) else ()
+    undecayed = tuple(f"head.{prefix}." for prefix in declared)
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

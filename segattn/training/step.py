@@ -3,7 +3,7 @@
 With cross-entropy alone the loss is the mean over the counted pixels of the whole batch, wherever its images are: each part's
 sum is divided by the mean count of the parts, and the parts are averaged. OHEM chooses its pixels within each part, as the
 authors' codes do on each GPU, and the parts' means are averaged. Batch norm sees a part (SyncBN: that part of all processes),
-and EMANet's bases move with each part.
+and EMANet's bases move once, by the mean over parts and processes.
 """
 
 from __future__ import annotations

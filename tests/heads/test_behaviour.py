@@ -1,7 +1,6 @@
 """What every head of the catalogue does, whatever its mechanism: the head nobody thought of is tested too."""
 
 import copy
-import inspect
 from itertools import product
 from typing import Any
 
@@ -18,9 +17,7 @@ SIZES = [(1, 1), (1, 7), (7, 5), (8, 6), (13, 2)]
 
 def takes(name: str, mode: str, option: str) -> bool:
     """Whether the head has this option in this mode."""
-    module = heads.module(name)
-    builder = module.Head if mode == "faithful" else module.mechanism
-    return option in inspect.signature(builder).parameters
+    return option in heads.options(name, mode=mode)  # type: ignore[arg-type]
 
 
 HEADS = list(product(heads.names(), MODES))
@@ -70,7 +67,7 @@ def test_training_gives_the_weighted_outputs_and_evaluation_only_the_main_one(na
     head = build(name, mode)
     assert set(head(features())) == set(head.loss_weights)  # type: ignore[arg-type]
     assert set(head.eval()(features())) == {"out"}
-    assert isinstance(head.own_auxiliary, bool)
+    assert isinstance(heads.declared(head, "own_auxiliary"), bool)
 
 
 @pytest.mark.parametrize(("name", "mode", "form"), EVERY)
@@ -79,7 +76,7 @@ def test_every_parameter_receives_a_gradient(name, mode, form):
     # larger than ISANet's partition of 8, below which its long-range groups have one position each
     maps = [m.requires_grad_() for m in features(size=(11, 9), dtype=torch.float64)]
     weighted_sum(head(maps)).backward()
-    frozen = getattr(heads.module(name).Head, "frozen", ())
+    frozen = heads.declared(head, "frozen")
     for key, parameter in head.named_parameters():
         if key.startswith(tuple(frozen)):
             assert parameter.grad is None, f"{key} is declared frozen"

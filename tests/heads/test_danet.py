@@ -1,5 +1,7 @@
 """DANet's two attentions against their equations, written with loops over positions and channels."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -115,10 +117,23 @@ def test_samples_do_not_mix():
 
 def test_controlled_form_adds_what_both_attentions_add():
     head = create("danet", (3, 3, 3, 5), 2, mode="controlled", channels=8)
-    dual = randomise(head.attention.dual)
+    dual = randomise(head.attention)
     x = torch.randn(2, 8, 3, 5)
     position, channel = dual(x, x)
     torch.testing.assert_close(head.attention(x), x + (position - x) + (channel - x))
+
+
+def test_controlled_checkpoints_of_version_0_1_0_load():
+    """There both attentions lay one module deeper: `attention.dual.position.gamma`."""
+    head, other = (create("danet", (3, 3, 3, 5), 2, mode="controlled", channels=8) for _ in range(2))
+    randomise(head)
+    old = {name.replace("attention.", "attention.dual."): value for name, value in head.state_dict().items()}
+    assert "attention.dual.position.gamma" in old
+    kept = dict(old)
+    copy.deepcopy(other).load_state_dict(old)
+    assert old.keys() == kept.keys()  # the caller's dict is left alone
+    other.load_state_dict(old)
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in head.state_dict().items())
 
 
 def test_three_outputs_in_training_and_one_in_evaluation():
@@ -168,7 +183,7 @@ def test_channel_affinities_are_those_that_gather_every_channel():
 
 def test_unknown_sign_is_refused_by_name():
     with pytest.raises(ValueError, match=r"cam_sign='minus'.*'negative', 'positive'"):
-        Head((3, 3, 3, 5), 2, cam_sign="minus")
+        create("danet", (3, 3, 3, 5), 2, cam_sign="minus")
 
 
 def test_channel_affinities_of_large_maps_have_no_denormal_numbers():

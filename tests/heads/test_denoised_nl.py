@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from segattn.heads.denoised_nl import BLOCK, DenoisedContext, DenoisedNonLocal, Head, mechanism
+from segattn.heads.denoised_nl import BLOCK, DenoisedContext, DenoisedNonLocal, Head, _retains_values
 
 MODES = ["sigmoid", "affinity", "hard"]
 FORMS = ["reference", "fast"]
@@ -130,10 +130,10 @@ def test_blocks_of_queries_equal_the_whole_map(gr_mode):
 def test_auto_moves_the_retention_to_the_values_where_they_are_fewer():
     """C channels a position, or n weights."""
     x = torch.randn(1, 8, 2, 5)
-    assert [DenoisedNonLocal(8).retains_values(x[..., :width]) for width in (4, 5)] == [False, True]
+    assert [_retains_values(DenoisedNonLocal(8), x[..., :width]) for width in (4, 5)] == [False, True]
     for form, always in (("reference", False), ("fast", True)):
         block = DenoisedNonLocal(8, implementation=form)
-        assert [block.retains_values(x[..., :width]) for width in (4, 5)] == [always, always]
+        assert [_retains_values(block, x[..., :width]) for width in (4, 5)] == [always, always]
 
 
 def test_block_starts_as_the_identity():
@@ -190,7 +190,7 @@ def test_rectifying_classes_learn_from_the_main_output_too():
 
 
 def test_controlled_form_brings_its_own_class_logits():
-    context = mechanism(8, 3, gr_mode="affinity")
+    context = DenoisedContext(8, 3, gr_mode="affinity")
     assert isinstance(context, DenoisedContext)
     outputs = context(torch.randn(2, 8, 5, 9))
     assert outputs["context"].shape == (2, 8, 5, 9)

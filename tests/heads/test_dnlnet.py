@@ -206,10 +206,11 @@ def test_parameters_exempt_from_weight_decay_are_those_of_query_and_key():
     ]
 
 
-def test_controlled_form_takes_preset_and_whitening():
-    head = create("dnlnet", (3, 3, 3, 5), 2, mode="controlled", channels=4, preset="official", whitening="channel")
+def test_controlled_form_takes_preset_and_temperature():
+    head = create("dnlnet", (3, 3, 3, 5), 2, mode="controlled", channels=4, preset="official", temperature=0.5)
     assert head.attention.gamma is not None
-    assert head.attention.whitening == "channel"
+    assert head.attention.whitening == "scalar"
+    assert head.attention.scale == 2.0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segattn.heads import create
-from segattn.heads.isanet import GroupAttention, Head, InterlacedAttention
+from segattn.heads.isanet import GroupAttention, Head, InterlacedAttention, _real
 
 IMPLEMENTATIONS = ["reference", "fast"]
 SIZES = [(3, 5), (7, 4), (1, 1), (4, 6), (2, 9)]  # with blocks of 2 x 3: padded or not, on one side or both
@@ -174,7 +174,7 @@ def test_composed_map_is_the_pixels_share_in_every_position(pixel, mask_padding)
         flat = lambda m: m.flatten(2).transpose(1, 2)  # noqa: E731
         return unit.weights(flat(unit.query(groups)), flat(unit.key(groups)), real)
 
-    long_real, short_real = block.real(x)
+    long_real, short_real = _real(block, x)
     long = weights(block.long, block.long_groups(block.pad(x)), long_real)  # (B*6, 9, 9): 3 x 3 blocks
     short = weights(block.short, block.short_groups(block.attend_long(x, long_real)), short_real)  # (B*9, 6, 6)
     for name, first, second in [

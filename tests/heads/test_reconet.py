@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from segattn.heads.reconet import Head, TensorReconstruction, mechanism
+from segattn.heads import create
+from segattn.heads.reconet import TensorReconstruction
 
 FORMS = ["reference", "fast"]
 RANK_WEIGHTS = ["softmax", "free", "constant"]
@@ -187,14 +188,14 @@ def test_factor_maps_are_the_largest_terms_at_the_pixel():
 
 @pytest.mark.parametrize(("with_gpm", "concat", "width"), [(False, True, 2), (True, True, 3), (True, False, 2)])
 def test_head_joins_features_gated_and_pooled_features(with_gpm, concat, width):
-    head = Head((3, 3, 3, 5), 2, channels=8, rank=3, with_gpm=with_gpm, concat=concat)
+    head = create("reconet", (3, 3, 3, 5), 2, channels=8, rank=3, with_gpm=with_gpm, concat=concat)
     assert head.fuse.conv.in_channels == width * 8
     assert head([torch.randn(2, c, 5, 7) for c in (3, 3, 3, 5)])["out"].shape == (2, 2, 5, 7)
 
 
 def test_pooled_features_are_one_vector_for_all_positions():
     torch.manual_seed(0)
-    head = Head((3, 3, 3, 5), 2, channels=8, rank=3, with_gpm=True, concat=False).eval()
+    head = create("reconet", (3, 3, 3, 5), 2, channels=8, rank=3, with_gpm=True, concat=False).eval()
     joined = []
     head.fuse.register_forward_pre_hook(lambda _, inputs: joined.append(torch.cat(inputs, dim=1)))
     maps = [torch.randn(2, c, 5, 7) for c in (3, 3, 3, 5)]
@@ -204,7 +205,7 @@ def test_pooled_features_are_one_vector_for_all_positions():
 
 
 def test_controlled_form_is_the_gated_features():
-    block = mechanism(8, 3, rank=2, grid=(5, 7), rank_weights="free")
+    block = TensorReconstruction(8, rank=2, grid=(5, 7), rank_weights="free")
     assert block(torch.randn(2, 8, 11, 3)).shape == (2, 8, 11, 3)
 
 

@@ -1,7 +1,5 @@
 """Where the paper, the authors' code and mmsegmentation differ: a named option each, its default, its reason."""
 
-import inspect
-
 import pytest
 
 from segattn import heads
@@ -28,7 +26,7 @@ SWITCHES: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize("head", SWITCHES)
 def test_switch_has_its_default_and_is_explained_in_the_file(head):
     module = heads.module(head)
-    options = inspect.signature(module.Head).parameters
+    options = heads.options(head)
     assert {name: options[name].default for name in SWITCHES[head]} == SWITCHES[head]
     _, differences = str(module.__doc__).split("Differences from the paper")
     explained = {name for name in SWITCHES[head] if name in differences}
@@ -38,9 +36,8 @@ def test_switch_has_its_default_and_is_explained_in_the_file(head):
 
 @pytest.mark.parametrize("head", SWITCHES)
 def test_switch_of_the_mechanism_is_there_in_the_controlled_comparison(head):
-    """What changes the surroundings only, or follows from a preset, is not."""
+    """What changes the surroundings only is not."""
     surroundings = {"with_gpm", "concat", "upsample_classifier", "concat_input"}
-    of_a_preset = {"scale", "out_conv", "gamma", "normalize_mean"}
-    options = inspect.signature(heads.module(head).mechanism).parameters
-    wanted = SWITCHES[head].keys() - surroundings - of_a_preset
+    options = heads.options(head, mode="controlled")
+    wanted = SWITCHES[head].keys() - surroundings
     assert {name: options[name].default for name in wanted} == {name: SWITCHES[head][name] for name in wanted}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from segattn.heads.parts.contract import build_mechanism, declared
 from segattn.heads.parts.layers import Sandwich
 
 
 class ControlledHead(nn.Module):
-    """`Sandwich` around the module that a head file's `mechanism(channels, num_classes, ...)` builds.
+    """`Sandwich` around the mechanism that a head declares, with the head's other declarations.
 
     The mechanism maps (B, C, H, W) to (B, C, H, W). One that has outputs of its own to train (Denoised NL's class logits)
     has `loss_weights` and returns a dict with its map under "context".
@@ -23,18 +24,19 @@ class ControlledHead(nn.Module):
         self,
         in_channels: Sequence[int],
         num_classes: int,
-        mechanism: Callable[..., nn.Module],
+        Head: type[nn.Module],
+        options: Mapping[str, Any],
         *,
         channels: int = 512,
         dropout: float = 0.1,
-        options: Mapping[str, Any],
-        no_weight_decay: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.sandwich = Sandwich(in_channels[-1], channels, num_classes, dropout=dropout)
-        self.attention = mechanism(channels, num_classes, **options)
-        self.no_weight_decay = tuple(no_weight_decay)
+        self.attention = build_mechanism(declared(Head, "Mechanism"), channels, num_classes, **options)
+        self.defined_in = Head.__module__
         self.loss_weights: dict[str, float] = {"out": 1.0, **getattr(self.attention, "loss_weights", {})}
+        for name in ("family", "frozen", "no_weight_decay", "gates", "without_attention", "map_kinds", "main_map"):
+            setattr(self, name, getattr(self.attention, name, declared(Head, name)))
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits (B, K, H, W) under "out"; the mechanism's own outputs beside them in training."""

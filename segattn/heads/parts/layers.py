@@ -1,4 +1,4 @@
-"""What heads share: the convolutions around a mechanism, resizing, and the attention product.
+"""What heads share besides the attention product: the convolutions around a mechanism, and resizing.
 
 The study's heads differ in their mechanism, and most of them put it into the same surroundings (`Sandwich`). Nothing in this
 file knows any mechanism.
@@ -6,18 +6,14 @@ file knows any mechanism.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-Implementation = Literal["auto", "reference", "fast"]
-LEAST = -46.0  # logit below the highest, weight 1e-20, from which on weights do not count; see `cut_off`
+from segattn.heads.parts.attention import Implementation
 
 
 class ConvBnRelu(nn.Sequential):
@@ -65,6 +61,11 @@ class Classifier(nn.Sequential):
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
 
 
+def fcn_classifier(in_channels: int, channels: int, num_classes: int, *, dropout: float = 0.1) -> nn.Sequential:
+    """3x3 convolution, batch norm, ReLU and `Classifier`: the usual auxiliary head."""
+    return nn.Sequential(ConvBnRelu(in_channels, channels), Classifier(channels, num_classes, dropout=dropout))
+
+
 class Sandwich(nn.Module):
     """The convolutions around a mechanism: 3x3 before it, 3x3 after it, 3x3 over `[X ; context]`, classifier.
 
@@ -89,8 +90,17 @@ class Sandwich(nn.Module):
         return self.classify(self.fuse(x, context))
 
 
+def start_small(block: nn.Module) -> None:
+    """Draw the weights of every convolution from N(0, 0.01) and set batch norm's scale to 0: the block adds nothing at first."""
+    for module in block.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.zeros_(module.weight)
+
+
 def resize(x: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B C H W"]:
-    """Resize bilinearly with aligned corners; no look whether the size is the same, which torch.export could not decide."""
+    """Resize bilinearly with aligned corners, also to the same size: torch.export could not decide whether it is the same."""
     return F.interpolate(x, list(size), mode="bilinear", align_corners=True)
 
 
@@ -104,150 +114,21 @@ def feature_map(x: Float[Tensor, "B N C"], size: tuple[int, int]) -> Float[Tenso
     return x.transpose(1, 2).unflatten(2, size)
 
 
-def widen(x: Tensor) -> Tensor:
-    """Half precision to float32; float32 and float64 as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def neighbours(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N 9 C"]:
+    """The 3x3 window around every position, zeros outside the map; channels last, for products at each position."""
+    h, w = x.shape[-2:]
+    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    return torch.stack([x[:, d // 3 : d // 3 + h, d % 3 : d % 3 + w] for d in range(9)], dim=3).flatten(1, 2)
 
 
-def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """A context without autocast on the device of `x`, for arithmetic that half precision would overflow."""
-    available = torch.amp.is_autocast_available(x.device.type)  # not on meta
-    return torch.autocast(x.device.type, enabled=False) if available else nullcontext()
-
-
-def affinity(
-    query: Float[Tensor, "*B Q D"], key: Float[Tensor, "*B N D"], scale: float = 1.0, *, cut: bool = False
-) -> Float[Tensor, "*B Q N"]:
-    """`softmax(scale q k^T)` over the keys: rows sum to 1. In float32 also under autocast, since logits may be unscaled."""
-    with full_precision(query):
-        logits = (widen(query) * scale) @ widen(key).transpose(-2, -1)
-        return (cut_off(logits) if cut else logits).softmax(dim=-1)
-
-
-def cut_off(logits: Float[Tensor, "*B Q N"]) -> Float[Tensor, "*B Q N"]:
-    """Logits below the highest of their row, in place; those by more than 46, a weight of 1e-20 that no sum notices, -inf.
-
-    Softmax of unscaled logits leaves numbers below float32's normal range, 1e-38, and a product that meets some of them is up to
-    fifty times slower on a CPU; in the backward pass already weights of 1e-30 make such, with gradients of 1e-9.
-    """
-    if not logits.is_cuda:
-        values = logits.detach()  # nothing to record: with a weight of 0 the softmax's own gradient is 0
-        F.threshold(values.sub_(values.amax(dim=-1, keepdim=True)), LEAST, float("-inf"), inplace=True)
-    return logits
-
-
-def attend(
-    query: Float[Tensor, "*B Q D"],
-    key: Float[Tensor, "*B N D"],
-    value: Float[Tensor, "*B N V"],
-    *,
-    scale: float = 1.0,
-    implementation: Implementation = "auto",
-) -> Float[Tensor, "*B Q V"]:
-    """`softmax(scale q k^T) v`: written out, or so that the Q x N weights are never stored, in training neither.
-
-    The fused product wants query, key and value of one width; where they differ it serves groups of values, at the price of
-    computing the weights once for each. In single precision on a CPU that costs more than it saves: there `InBlocks`.
-    """
-    if writes_out(implementation, pays=_few(query, key)):
-        return affinity(query, key, scale, cut=implementation == "auto").to(value.dtype) @ value
-    one_width = query.shape[-1] == value.shape[-1]
-    if one_width or value.is_cuda or value.dtype.itemsize == 2 or torch.compiler.is_compiling():
-        return _fused(query, key, value, scale)
-    q, k, v = (x.flatten(0, -3) if x.ndim > 2 else x.unsqueeze(0) for x in (query, key, value))
-    return InBlocks.apply(q, k, v, scale).view(*query.shape[:-1], value.shape[-1])
-
-
-def writes_out(implementation: Implementation, *, pays: bool) -> bool:
-    """Whether to take the equation written out: auto does where it pays, but in graphs, which serve all sizes, never."""
-    if implementation != "auto" or torch.compiler.is_compiling():
-        return implementation == "reference"
-    return pays
-
-
-def _few(query: Tensor, key: Tensor) -> bool:
-    """Whether the weights are so few that a CPU's cache holds them, and to write them out is the fastest."""
-    if query.is_cuda:
-        return False
-    training, single = (
-        torch.is_grad_enabled(),
-        query.dtype.itemsize > 2,
-    )  # in half precision the fused product is far ahead
-    limit = (2_000_000 if training else 1_250_000) if single else (500_000 if training else 0)
-    return query.numel() // query.shape[-1] * key.shape[-2] <= limit
-
-
-def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """By the fused product, which keeps its logits in float32 inside.
-
-    Its kernels want contiguous inputs of one width of at most 256 (else torch silently takes the slow path): values in groups,
-    query and key widened by zeros.
-    """
-    D, V = query.shape[-1], value.shape[-1]
-    width = 256 if V % 256 == 0 and D <= 256 < V else max(D, V)
-    groups = max(V // width, 1)
-    q, k = (F.pad(x, (0, width - D)).unsqueeze(-3).expand(*x.shape[:-2], groups, -1, -1) for x in (query, key))
-    v = F.pad(value, (0, groups * width - V)).unflatten(-1, (groups, width)).transpose(-3, -2)  # (*B, groups, N, width)
-    y = F.scaled_dot_product_attention(q.contiguous(), k.contiguous(), v.contiguous(), scale=scale)
-    return y.transpose(-3, -2).flatten(-2)[..., :V]
-
-
-class InBlocks(torch.autograd.Function):
-    """`softmax(scale q k^T) v` a block of queries at a time; the backward pass computes the weights again.
-
-    With P = softmax(scale q k^T), y = P v and g the gradient of y: dv = P^T g, and the logits' gradient is
-    P * (g v^T - sum(g * y)), since the rows of P sum to 1 (Dao et al., FlashAttention, arXiv 2205.14135, appendix B).
-    """
-
-    BLOCK = 256  # queries at a time: their weights stay in the processor's cache
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-        """(B, Q, D), (B, N, D), (B, N, V) to (B, Q, V)."""
-        y = query.new_empty(*query.shape[:2], value.shape[2])
-        total = query.new_empty(*query.shape[:2], 1)  # log of the softmax's denominators
-        (buffer,) = InBlocks.buffers(query, key, 1)
-        for b, block in InBlocks.blocks(query):
-            q = query[b, block] * scale
-            logits = torch.mm(q, key[b].T, out=buffer[: len(q)])
-            highest = logits.amax(1, keepdim=True)
-            denominator = logits.sub_(highest).clamp_(LEAST).exp_().sum(1, keepdim=True)
-            torch.mm(logits, value[b], out=y[b, block]).div_(denominator)
-            total[b, block] = highest + denominator.log_()
-        ctx.save_for_backward(query, key, value, y, total)
-        ctx.scale = scale
-        return y
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        query, key, value, y, total = ctx.saved_tensors
-        dq, dk, dv = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
-        gy = (g * y).sum(2, keepdim=True)
-        buffer, d_buffer = InBlocks.buffers(query, key, 2)
-        for b, block in InBlocks.blocks(query):
-            q, g_block = query[b, block] * ctx.scale, g[b, block]
-            weights = torch.mm(q, key[b].T, out=buffer[: len(q)]).sub_(total[b, block]).clamp_(LEAST).exp_()
-            dv[b].addmm_(weights.T, g_block)
-            d_logits = torch.mm(g_block, value[b].T, out=d_buffer[: len(q)]).sub_(gy[b, block]).mul_(weights)
-            torch.mm(d_logits, key[b], out=dq[b, block])
-            dk[b].addmm_(d_logits.T, q)
-        return dq.mul_(ctx.scale), dk, dv, None
-
-    @staticmethod
-    def buffers(query: Tensor, key: Tensor, number: int) -> list[Tensor]:
-        """Room for the weights of one block, used again for each: to give out fresh memory takes a system long."""
-        return [query.new_empty(InBlocks.BLOCK, key.shape[1]) for _ in range(number)]
-
-    @staticmethod
-    def blocks(query: Tensor) -> Iterator[tuple[int, slice]]:
-        """Every sample's blocks of queries."""
-        for b in range(query.shape[0]):
-            for start in range(0, query.shape[1], InBlocks.BLOCK):
-                yield b, slice(start, start + InBlocks.BLOCK)
-
-
-def check_option(name: str, value: object, allowed: object) -> None:
-    """Raise ValueError unless `value` is one of the strings of a `Literal`."""
-    if value not in get_args(allowed):
-        raise ValueError(f"{name}={value!r} is not known; use one of {', '.join(map(repr, get_args(allowed)))}")
+def spread(x: Float[Tensor, "B C H W"], weights: Float[Tensor, "B 9 N"]) -> Float[Tensor, "B C N"]:
+    """Every position's vector added to its 3x3 neighbours, by its 9 weights: the transpose of a sum over `neighbours`."""
+    h, w = x.shape[-2:]
+    v = F.pad(x, (1, 1, 1, 1))
+    s = F.pad(weights.to(x.dtype).unflatten(2, (h, w)), (1, 1, 1, 1))
+    u = torch.zeros_like(x)
+    for d in range(9):
+        top, left = 2 - d // 3, 2 - d % 3  # position m - d in the padded maps
+        here = (..., slice(top, top + h), slice(left, left + w))
+        u = torch.addcmul(u, s[:, d : d + 1][here], v[here])
+    return u.flatten(2)

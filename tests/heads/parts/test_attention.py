@@ -1,13 +1,14 @@
-"""What heads share: the attention product in its fast forms, convolution of several maps."""
+"""The attention product in its fast forms."""
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from segattn.heads.parts import layers
-from segattn.heads.parts.layers import ConvBnRelu, InBlocks, attend, cut_off
+from segattn.heads.parts import attention
+from segattn.heads.parts.attention import affinity, attend, cut_off
+from segattn.heads.parts.in_blocks import InBlocks
 
-FORMS = {"in blocks": InBlocks.apply, "fused": layers._fused}
+FORMS = {"in blocks": InBlocks.apply, "fused": attention._fused}
 QUERIES, KEYS = InBlocks.BLOCK + 3, 29
 
 
@@ -88,8 +89,8 @@ def test_auto_writes_out_only_so_many_weights(dtype, training, most, monkeypatch
         with torch.set_grad_enabled(training):
             return str(attend(query, key, value, implementation=implementation))
 
-    monkeypatch.setattr(layers, "affinity", lambda query, key, scale, cut: query @ key.mT)
-    monkeypatch.setattr(layers, "_fused", lambda query, key, value, scale: "fused")
+    monkeypatch.setattr(attention, "affinity", lambda query, key, scale, cut: query @ key.mT)
+    monkeypatch.setattr(attention, "_fused", lambda query, key, value, scale: "fused")
     fitting = most // (2 * 125)
     assert chosen(fitting + 1, "auto") == "fused"
     for form in ("auto", "reference"):
@@ -97,28 +98,22 @@ def test_auto_writes_out_only_so_many_weights(dtype, training, most, monkeypatch
     assert chosen(3, "fast") == "fused"
 
 
+def test_keys_that_are_not_real_get_no_weight_and_a_row_without_any_stays_finite():
+    query, key, _ = sequences(5, 5)
+    real = torch.ones(2, KEYS, dtype=torch.bool)
+    real[0, 3:] = False
+    real[1] = False
+    weights = affinity(query, key, real=real)
+    assert weights[0, :, 3:].eq(0).all()
+    torch.testing.assert_close(weights[0, :, :3], affinity(query[:1], key[:1, :3])[0])
+    torch.testing.assert_close(weights[1], torch.full_like(weights[1], 1 / KEYS))
+
+
 def test_a_second_derivative_is_refused_rather_than_wrong():
     inputs = sequences(5, 20)
     (first,) = torch.autograd.grad(attend(*inputs, implementation="fast").square().sum(), inputs[:1], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
-
-
-@pytest.mark.parametrize("size", [(5, 7), (41, 43)])
-@pytest.mark.parametrize("kernel_size", [1, 3])
-def test_several_maps_are_convolved_as_if_joined(kernel_size, size):
-    torch.manual_seed(0)
-    layer = ConvBnRelu(3 + 5 + 2, 7, kernel_size, stride=2).double()
-    maps = [torch.randn(2, C, *size, dtype=torch.float64, requires_grad=True) for C in (3, 5, 2)]
-    joined = layer(torch.cat(maps, dim=1))
-    upstream = torch.randn_like(joined)
-    inputs = [*maps, layer.conv.weight]
-    expected = torch.autograd.grad(joined, inputs, upstream)
-    for layer.implementation in ("auto", "reference"):
-        assert layer.apart(maps) == (layer.implementation == "auto" and (size == (41, 43) or kernel_size == 1))
-        found = layer(*maps)
-        torch.testing.assert_close(found, joined)
-        torch.testing.assert_close(torch.autograd.grad(found, inputs, upstream), expected)
 
 
 @pytest.mark.parametrize("V", [5, 20])

@@ -1,0 +1,67 @@
+"""The attention product on a CPU without storing the weights, for values wider than queries and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+LEAST = -46.0  # logits this far below the highest have a weight of 1e-20, which does not count
+
+
+class InBlocks(torch.autograd.Function):
+    """`softmax(scale q k^T) v` a block of queries at a time; the backward pass computes the weights again.
+
+    With P = softmax(scale q k^T), y = P v and g the gradient of y: dv = P^T g, and the logits' gradient is
+    P * (g v^T - sum(g * y)), since the rows of P sum to 1 (Dao et al., FlashAttention, arXiv 2205.14135, appendix B).
+    """
+
+    BLOCK = 256  # queries at a time: their weights stay in the processor's cache
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        """(B, Q, D), (B, N, D), (B, N, V) to (B, Q, V)."""
+        y = query.new_empty(*query.shape[:2], value.shape[2])
+        total = query.new_empty(*query.shape[:2], 1)  # log of the softmax's denominators
+        (buffer,) = InBlocks.buffers(query, key, 1)
+        for b, block in InBlocks.blocks(query):
+            q = query[b, block] * scale
+            logits = torch.mm(q, key[b].T, out=buffer[: len(q)])
+            highest = logits.amax(1, keepdim=True)
+            denominator = logits.sub_(highest).clamp_(LEAST).exp_().sum(1, keepdim=True)
+            torch.mm(logits, value[b], out=y[b, block]).div_(denominator)
+            total[b, block] = highest + denominator.log_()
+        ctx.save_for_backward(query, key, value, y, total)
+        ctx.scale = scale
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        query, key, value, y, total = ctx.saved_tensors
+        dq, dk, dv = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        gy = (g * y).sum(2, keepdim=True)
+        buffer, d_buffer = InBlocks.buffers(query, key, 2)
+        for b, block in InBlocks.blocks(query):
+            q, g_block = query[b, block] * ctx.scale, g[b, block]
+            weights = torch.mm(q, key[b].T, out=buffer[: len(q)]).sub_(total[b, block]).clamp_(LEAST).exp_()
+            dv[b].addmm_(weights.T, g_block)
+            d_logits = torch.mm(g_block, value[b].T, out=d_buffer[: len(q)]).sub_(gy[b, block]).mul_(weights)
+            torch.mm(d_logits, key[b], out=dq[b, block])
+            dk[b].addmm_(d_logits.T, q)
+        return dq.mul_(ctx.scale), dk, dv, None
+
+    @staticmethod
+    def buffers(query: Tensor, key: Tensor, number: int) -> list[Tensor]:
+        """Memory for the weights of one block, reused for every block, since fresh memory costs page faults."""
+        return [query.new_empty(InBlocks.BLOCK, key.shape[1]) for _ in range(number)]
+
+    @staticmethod
+    def blocks(query: Tensor) -> Iterator[tuple[int, slice]]:
+        """Every sample's blocks of queries."""
+        for b in range(query.shape[0]):
+            for start in range(0, query.shape[1], InBlocks.BLOCK):
+                yield b, slice(start, start + InBlocks.BLOCK)
