@@ -48,11 +48,11 @@ def load_module(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise ValueError(
-                f"{what} {name}: {_where(error)} imports {error.name!r}, which is not installed"
-            ) from error
-        raise ValueError(f"{what} {name}: {_not_there(name, error.name, folder)}") from None
+        missing = error.name or str(error)
+        if f"{name}.".startswith(f"{missing}."):
+            raise ValueError(f"{what} {name}: {_not_there(missing, folder)}") from None
+        fault = _not_there(missing, folder) if "." in missing else "which is not installed"
+        raise ValueError(f"{what} {name}: {_where(error)} imports {missing!r}, {fault}") from error
     except Exception as error:  # whatever a user's file does when it is imported
         raise ValueError(f"{what} {name}: importing it raises {first_line(error)} ({_where(error)})") from error
 
@@ -75,27 +75,24 @@ class _WorkingDirectory:
 
 
 def _look_into(folder: Path, package: str) -> None:
-    """Let Python find `package` in `folder` where nothing of that name is installed."""
-    finders = [finder for finder in sys.meta_path if isinstance(finder, _WorkingDirectory)]
-    if package in sys.stdlib_module_names or any(
-        (finder.folder, finder.package) == (folder, package) for finder in finders
-    ):
+    """Let Python find `package` in `folder`, and in no other, where nothing of that name is installed."""
+    if package in sys.stdlib_module_names:
         return
-    sys.meta_path.append(_WorkingDirectory(folder, package))  # last: installed packages come before it
+    others = [f for f in sys.meta_path if not (isinstance(f, _WorkingDirectory) and f.package == package)]
+    sys.meta_path[:] = [*others, _WorkingDirectory(folder, package)]  # last: installed packages come before it
     importlib.invalidate_caches()
 
 
-def _not_there(name: str, missing: str, folder: Path) -> str:
-    """Why no module `missing`, a part of `name`, was found."""
-    if "." not in missing:
+def _not_there(missing: str, folder: Path) -> str:
+    """Why no module `missing` was found."""
+    parent, _, last = missing.rpartition(".")
+    if not parent:
         return f"no package {missing} is installed, and the working directory {folder} has no {missing}.py or folder {missing}"
-    parent = missing.rpartition(".")[0]
     places = getattr(sys.modules.get(parent), "__path__", None)
     if places is None:
         file = getattr(sys.modules.get(parent), "__file__", None)
-        return f"{parent} is one file ({file}), not a package, and has no module {name.rpartition('.')[2]}"
+        return f"{parent} is one file ({file}), not a package, and has no module {last}"
     beside = sorted(path.stem for place in places for path in Path(place).glob("*.py") if path.stem != "__init__")
-    last = missing.rpartition(".")[2]
     near = hint(last, beside) or (f"there are: {', '.join(beside[:8])}" if beside else "it has no modules")
     return f"there is no {last}.py in {', '.join(map(str, places))}; {near.strip()}"
 

@@ -57,6 +57,50 @@ def test_head_is_at_most_150_lines_of_code(path):
     assert lines_of_code(path) <= 150
 
 
+FASTER, HEAD = "# The same, faster", "# The head"
+
+
+def sections(path):
+    """Lines before the equation's end, and the functions and classes between that and the head."""
+    lines = path.read_text().splitlines()
+    end = lines.index(FASTER) if FASTER in lines else lines.index("class Head(nn.Module):")
+    head = lines.index(HEAD)
+    definitions = [
+        node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    ]
+    return lines, end, [node for node in definitions if end < node.lineno <= head]
+
+
+@pytest.mark.parametrize("path", HEADS, ids=name)
+def test_equation_of_a_head_is_at_most_110_lines_and_the_file_200(path):
+    lines, end, _ = sections(path)
+    assert end <= 110
+    assert len(lines) <= 200
+
+
+@pytest.mark.parametrize("path", HEADS, ids=name)
+def test_head_reads_docstring_imports_latex_equation_speed_head(path):
+    lines, end, _ = sections(path)
+    first = ast.parse(path.read_text()).body
+    assert isinstance(first[0], ast.Expr)
+    latex = next(node for node in first if isinstance(node, ast.Assign) and node.targets[0].id == "LATEX")
+    assert all(isinstance(node, ast.ImportFrom | ast.Import) for node in first[1 : first.index(latex)])
+    head = next(node for node in first if isinstance(node, ast.ClassDef) and node.name == "Head")
+    assert latex.lineno < lines.index(HEAD) < head.lineno
+    before = [node for node in first if isinstance(node, ast.FunctionDef) and node.lineno < end]
+    assert not before, "a function in the equation part; the equation is its class's methods"
+
+
+@pytest.mark.parametrize("path", HEADS, ids=name)
+def test_below_the_equation_stand_private_functions_that_say_why_they_are_the_same(path):
+    _, _, faster = sections(path)
+    for node in faster:
+        assert isinstance(node, ast.FunctionDef), f"{node.name} is a class: its forward would be a second equation"
+        assert node.name.startswith("_")
+        assert node.name != "forward"
+        assert ast.get_docstring(node), f"{node.name} does not say why it is the same"
+
+
 def imported(path):
     """Top names of every module that a file imports, anywhere in it."""
     found = set()

@@ -122,7 +122,7 @@ class DenoisedContext(nn.Module):
     """`DenoisedNonLocal` on half the grid, made by a BasicBlock with stride 2, with class logits from `prior` (default: 1x1)."""
 
     loss_weights: ClassVar[dict[str, float]] = {"prior": 0.4}
-    gates = ("attention.gamma",)
+    gates, without_attention = ("attention.gamma",), "mean"
 
     def __init__(
         self,
