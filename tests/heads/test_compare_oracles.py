@@ -42,5 +42,5 @@ def test_command_replaces_the_table_between_the_markers(tmp_path, capsys):
 def test_wrong_mechanism_shows(monkeypatch):
     case = CASES[-1]
     monkeypatch.setattr("segattn.heads.ccnet.CrissCross.forward", lambda self, x: x + self.value(x))
-    found = compare_oracles.measure(case)
-    assert min(found.float64.values()) > 0.01
+    measured = compare_oracles.measure(case)
+    assert min(measured.float64.values()) > 0.01

@@ -87,8 +87,8 @@ def test_bfloat16_fused_form_is_as_close_to_the_truth_as_the_reference():
     fast, reference = (randomise(PositionAttention(16, implementation=form)) for form in ("fast", "reference"))
     x = torch.randn(2, 16, 5, 7)
     truth = reference(x)
-    found, expected = (block.bfloat16()(x.bfloat16()).float() for block in (fast, reference))
-    assert (found - truth).abs().mean() < 1.5 * (expected - truth).abs().mean()
+    actual, expected = (block.bfloat16()(x.bfloat16()).float() for block in (fast, reference))
+    assert (actual - truth).abs().mean() < 1.5 * (expected - truth).abs().mean()
 
 
 def test_both_attentions_start_as_the_identity():

@@ -167,9 +167,9 @@ def test_maps_of_a_pixel_are_its_rows_of_the_three_maps():
     half, logits = head.context.inputs(head.sandwich.before(features[-1]), features[2])
     assert half.shape[-2:] == (3, 5)
     A, rectified, retained = oracle_maps(head.attention, half, logits)
-    found = head.attention_maps(features, (3, 8))  # on the half grid (1, 4), position 1 * 5 + 4
+    maps = head.attention_maps(features, (3, 8))  # on the half grid (1, 4), position 1 * 5 + 4
     for name, expected in {"affinity": A, "rectified": rectified, "retained": retained}.items():
-        torch.testing.assert_close(found[name], expected[:, 9].unflatten(1, (3, 5)), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(maps[name], expected[:, 9].unflatten(1, (3, 5)), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", [(97, 97), (7, 5), (8, 6), (1, 1), (2, 3)])

@@ -164,7 +164,7 @@ def test_some_slices_at_a_time_equal_all_at_once():
     for block in (fast, reference):
         torch.nn.init.constant_(block.gamma, 0.7)
     x = torch.randn(2, 7, SLICES + 3, 2 * SLICES + 5, dtype=torch.float64)
-    given = x.clone()
+    before = x.clone()
     with torch.no_grad():
         torch.testing.assert_close(fast(x), reference(x), rtol=1e-10, atol=1e-10)
-    assert torch.equal(x, given)
+    assert torch.equal(x, before)

@@ -79,13 +79,13 @@ def test_attention_equals_the_equation(size, mask_padding, implementation):
 def test_fast_form_equals_the_reference_forward_and_backward(mask_padding, training):
     options = {"partition": (2, 3), "mask_padding": mask_padding}
     x, upstream = torch.randn(2, 6, 5, 7, dtype=torch.float64), torch.randn(2, 6, 5, 7, dtype=torch.float64)
-    found = []
+    results = []
     for implementation in IMPLEMENTATIONS:
         block = randomised(6, **options, implementation=implementation).double().train(training)
         inputs = [x.clone().requires_grad_(), *block.parameters()]
         y = block(inputs[0])
-        found.append([y, *torch.autograd.grad((y * upstream).sum(), inputs)])
-    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-9)
+        results.append([y, *torch.autograd.grad((y * upstream).sum(), inputs)])
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

@@ -37,10 +37,10 @@ def test_fast_forms_equal_the_written_out_product_forward_and_backward(form, D, 
     inputs = sequences(D, V)
     query, key, value = inputs
     expected = (0.7 * query @ key.mT).softmax(-1) @ value
-    found = FORMS[form](query, key, value, 0.7)
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    actual = FORMS[form](query, key, value, 0.7)
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
     upstream = torch.randn_like(expected)
-    gradients = torch.autograd.grad(found, inputs, upstream)
+    gradients = torch.autograd.grad(actual, inputs, upstream)
     torch.testing.assert_close(gradients, torch.autograd.grad(expected, inputs, upstream), rtol=1e-9, atol=1e-9)
 
 
@@ -50,16 +50,16 @@ def test_any_number_of_leading_dimensions(batch, V):
     inputs = sequences(5, V, batch=batch)
     written_out = attend(*inputs, scale=0.7, implementation="reference")
     for form in ("auto", "fast"):
-        found = attend(*inputs, scale=0.7, implementation=form)
-        torch.testing.assert_close(found, written_out, rtol=1e-9, atol=1e-9)
+        actual = attend(*inputs, scale=0.7, implementation=form)
+        torch.testing.assert_close(actual, written_out, rtol=1e-9, atol=1e-9)
 
 
 def test_logits_too_large_for_exp_alone_are_no_trouble():
     query, key, value = (1000 * x for x in sequences(5, 20))
-    found = attend(query, key, value, implementation="fast")
-    assert found.isfinite().all()
+    actual = attend(query, key, value, implementation="fast")
+    assert actual.isfinite().all()
     written_out = attend(query, key, value, implementation="reference")
-    torch.testing.assert_close(found, written_out, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(actual, written_out, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("V", [5, 20])
@@ -128,12 +128,12 @@ def test_weights_far_below_float32_are_nothing_and_not_denormal(V):
 def test_logits_cut_off_have_the_same_softmax_and_gradient_and_no_denormal_weight():
     logits = torch.tensor([[3.0, -20.0, -90.0, 3.0], [500.0, 401.0, -1e30, float("-inf")]], requires_grad=True)
     expected = logits.softmax(1)
-    found = cut_off(logits.clone()).softmax(1)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=2e-20)
+    actual = cut_off(logits.clone()).softmax(1)
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=2e-20)
     assert ((expected > 0) & (expected < torch.finfo(torch.float32).tiny)).any()
-    assert ((found == 0) | (found > 1e-21)).all()
+    assert ((actual == 0) | (actual > 1e-21)).all()
     upstream = torch.tensor([[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]])
-    gradients = [torch.autograd.grad(weights, logits, upstream)[0] for weights in (found, expected)]
+    gradients = [torch.autograd.grad(weights, logits, upstream)[0] for weights in (actual, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-18)
 
 

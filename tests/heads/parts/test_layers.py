@@ -19,9 +19,9 @@ def test_several_maps_are_convolved_as_if_joined(kernel_size, size):
     expected = torch.autograd.grad(joined, inputs, upstream)
     for layer.implementation in ("auto", "reference"):
         assert layer.apart(maps) == (layer.implementation == "auto" and (size == (41, 43) or kernel_size == 1))
-        found = layer(*maps)
-        torch.testing.assert_close(found, joined)
-        torch.testing.assert_close(torch.autograd.grad(found, inputs, upstream), expected)
+        actual = layer(*maps)
+        torch.testing.assert_close(actual, joined)
+        torch.testing.assert_close(torch.autograd.grad(actual, inputs, upstream), expected)
 
 
 def test_positions_are_undone_by_feature_map():
