@@ -119,7 +119,7 @@ def _gather(block: DenoisedNonLocal, q: Tensor, k: Tensor, p: Tensor, u: Tensor)
 
 
 class DenoisedContext(nn.Module):
-    """`DenoisedNonLocal` on half the grid, made by a BasicBlock with stride 2, with class logits from `prior` (default: 1x1)."""
+    """`DenoisedNonLocal` on half the grid, from a BasicBlock with stride 2, with class logits from `prior` (default: 1x1)."""
 
     loss_weights: ClassVar[dict[str, float]] = {"prior": 0.4}
     gates, without_attention = ("attention.gamma",), "mean"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -149,6 +150,25 @@ def test_exchanged_coordinates_are_suspected():
 def test_head_without_maps_is_refused():
     with pytest.raises(ValueError, match=r"head fcn has no attention maps: nothing in it attends"):
         segattn.attention_maps(network("fcn"), street(), (30, 20))
+
+
+def test_head_that_declares_no_maps_is_told_what_to_add():
+    model = network("fcn")
+
+    class Bare(nn.Module):
+        def __init__(self, head):
+            super().__init__()
+            self.head = head
+
+        def forward(self, features):
+            return self.head(features)
+
+    model.head = Bare(model.head)
+    with pytest.raises(
+        ValueError, match=r"no attention maps: add .*: def attention_maps\(self, features, pixel\): return"
+    ) as no:
+        segattn.attention_maps(model, street(), (30, 20), name="tenth")
+    assert "\n" not in str(no.value)
 
 
 @pytest.mark.parametrize(
