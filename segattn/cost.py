@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, get_args
 
 import torch
@@ -142,13 +142,15 @@ def head_facts(name: str, mode: str = "faithful") -> records.HeadFacts:
     if mode not in get_args(heads.Mode):
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(get_args(heads.Mode))}")
     Head = heads.module(name).Head
-    facts = records.HeadFacts()
-    for owner in (getattr(Head, "Mechanism", None), Head):  # what the head itself says goes before
-        declared = {field.name: getattr(owner, field.name) for field in fields(facts) if hasattr(owner, field.name)}
-        facts = replace(facts, **declared)
-    return replace(
-        facts, gates=tuple(facts.gates), map_kinds=dict(facts.map_kinds), baseline=facts.family == "baseline"
-    )
+    facts = {
+        field.name: heads.declared(Head, field.name) for field in fields(records.HeadFacts) if field.name != "baseline"
+    }
+    facts |= {
+        "gates": tuple(facts["gates"]),
+        "map_kinds": dict(facts["map_kinds"]),
+        "baseline": facts["family"] == "baseline",
+    }
+    return records.HeadFacts(**facts)
 
 
 def baselines_first(names: Iterable[str]) -> list[str]:

@@ -132,7 +132,7 @@ class Head(nn.Module):
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "aux1": 0.4, "aux2": 0.4}
     own_auxiliary = True
     Mechanism = FullyAttentional
-    family = "channels"
+    family = "channel"
     growth = (1, 0.5)
     gates = ("gamma",)
     without_attention = "identity"

@@ -138,7 +138,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     Mechanism = TensorReconstruction
-    family = "low rank"
+    family = "low-rank"
     growth = (1, 1)
 
     def __init__(

@@ -13,7 +13,7 @@ class HeadFacts:
     """The kind of mechanism, as reports group heads. The heads of segattn use these terms:
 
     - `baseline`: no attention; the other heads are compared with it.
-    - `pairwise`: every position attends to every position, one map of N x N weights.
+    - `dense`: every position attends to every position, one map of N x N weights.
     - `sparse`: a position attends to some positions at a time, and a second step reaches the others.
     - `channel`: channels attend to channels, in maps of C x C weights.
     - `low-rank`: the feature map is rebuilt from a few bases or rank-1 terms.

@@ -89,10 +89,14 @@ class Declared(Protocol):
     """The map that shows the mechanism best, drawn where there is room for one; on head or mechanism. Default: the first."""
 
     # Reports ------------------------------------------------------------------------------------------------------------
+    growth: tuple[float, float] | None
+    """Exponents of N = H W with which the mechanism's multiply-adds and its largest attention map grow on square maps; on head or
+    mechanism. Default: None, not declared."""
+
     family: str
     """What kind of mechanism it is, as reports group heads. A word of your own, or one of these: "baseline", no attention, what
     others are compared with; "dense", every position attends to every position; "sparse", every position attends to some;
-    "low rank", positions are described by a few bases or factors; "channels", channels attend to channels. Default: "other"."""
+    "low-rank", positions are described by a few bases or factors; "channel", channels attend to channels. Default: "other"."""
 
 
 DEFAULTS: dict[str, Any] = {
@@ -107,9 +111,10 @@ DEFAULTS: dict[str, Any] = {
     "map_kinds": {},
     "main_map": "",
     "family": "other",
+    "growth": None,
 }
 """Of every declaration that may be left out and is no method."""
-_OF_MECHANISM = {"map_kinds", "main_map", "gates", "without_attention"}
+_OF_MECHANISM = {"map_kinds", "main_map", "gates", "growth", "without_attention"}
 _METHODS = {"forward": ("features",), "attention_maps": ("features", "pixel"), "after_step": ("reduce",)}
 _PATTERN = "segattn/heads/ccnet.py is the pattern"
 
