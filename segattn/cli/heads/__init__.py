@@ -18,18 +18,40 @@ from segattn.cli.arguments import parse
 
 @dataclass(frozen=True)
 class HeadsArguments:
-    """List the heads, or print the equations, cost, sources and options of one."""
+    """List the heads, or print the equations, cost, sources and options of one.
+
+    `segattn heads check HEAD ...` checks how heads behave, also your own, and says what failed and why.
+    """
 
     name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[HEAD]")] = None
     """Head to explain: a name, or a dotted module path."""
 
 
-def run(arguments: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class CheckArguments:
+    """Check that heads behave as every part of segattn expects.
+
+    Prints a table of what passed and failed, with the reasons. The exit code is 1 if a check failed.
+    """
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="HEAD ...")]
+    """Heads to check: names, or dotted module paths such as mylab.tenth."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    if arguments[:1] == ["check"]:
+        names = parse(CheckArguments, arguments[1:], command="heads check").names
+        if not names:
+            raise ValueError("segattn heads check needs the name of a head, such as ccnet or mylab.tenth")
+        from segattn.cli.heads.check import show
+
+        return show(names)
     name = parse(HeadsArguments, arguments, command="heads").name
     if name is None:
         _list()
     else:
         _explain(name)
+    return 0
 
 
 def _list() -> None:
