@@ -1,0 +1,206 @@
+"""A tenth head in one file, as a stranger does it: an empty folder, the installed command, no PYTHONPATH."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMAND = Path(sys.executable).with_name("segattn")
+HEAD = '''"""A. Stranger: *A tenth mechanism*, nowhere yet.
+
+    Y = X + gamma mean(X)
+"""
+
+from torch import nn
+
+from mylab.blocks import Pool
+
+
+class Head(nn.Module):
+    """The mean of the map, added to it."""
+
+    loss_weights = {"out": 1.0}
+    Mechanism = Pool
+    family = "pooling"
+    gates = ("gamma",)
+    without_attention = "identity"
+
+    def __init__(self, in_channels, num_classes, *, channels=16, mechanism=Pool):
+        super().__init__()
+        self.reduce = nn.Conv2d(in_channels[-1], channels, 1)
+        self.attention = mechanism(channels)
+        self.classify = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, features):
+        return {"out": self.classify(self.attention(self.reduce(features[-1])))}
+
+    def attention_maps(self, features, pixel):
+        return self.attention.maps(self.reduce(features[-1]), pixel)
+'''
+BLOCKS = '''import torch
+from torch import nn
+
+
+class Pool(nn.Module):
+    def __init__(self, channels, *, sharpness=1.0):
+        super().__init__()
+        self.sharpness = sharpness
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def weights(self, x):
+        return (self.sharpness * x.mean(1).flatten(1)).softmax(1).unflatten(1, x.shape[-2:])
+
+    def forward(self, x):
+        pooled = torch.einsum("bhw,bchw->bc", self.weights(x), self.value(x))
+        return x + self.gamma * pooled[:, :, None, None]
+
+    def maps(self, x, pixel):
+        return {"pool": self.weights(x)}
+'''
+EXPERIMENT = '''"""As small as can be."""
+
+from segattn.config import Augmentation, Data, Experiment, Model, Optimization
+
+
+def experiment():
+    return Experiment(
+        name="small",
+        data=Data(name="mylab.scenes", options={"number": 4}),
+        augmentation=Augmentation(crop_size=(32, 48)),
+        model=Model(backbone="resnet18", align_corners=False, backbone_options={"width": 8}),
+        optimization=Optimization(iterations=2, batch_size=2, lr=0.01, precision="fp32"),
+    )
+'''
+SCENES = '''from segattn.data import streets
+
+
+def load(split, *, root=None, number=4):
+    return streets.load(split, height=32, width=64, num_images=number)
+'''
+NETWORK = "from torch import nn\n\n\ndef network():\n    return nn.Conv2d(3, 4, 3)\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The stranger's folder, with files beside the head that must not be taken for installed packages."""
+    place = tmp_path_factory.mktemp("stranger")
+    (place / "mylab").mkdir()
+    files = {"tenth": HEAD, "blocks": BLOCKS, "small": EXPERIMENT, "scenes": SCENES, "network": NETWORK}
+    for name, text in files.items():
+        (place / "mylab" / f"{name}.py").write_text(text)
+    for name in ("numpy", "yaml", "blocks", "tyro"):
+        (place / f"{name}.py").write_text("raise SystemExit('a file of the working directory shadows an installed package')\n")
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(place / "photo.png")
+    return place
+
+
+def segattn(folder, *arguments, code=0):
+    """Run the command as a shell would; its output."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(COMMAND), *map(str, arguments)],
+        cwd=folder,
+        env={**environment, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module", params=["faithful", "controlled"])
+def study(folder, request):
+    """A study of the head and the baseline, in one mode."""
+    heads = ["--heads", "fcn", "mylab.tenth"]
+    place = f"runs/{request.param}"
+    printed = segattn(folder, "study", "mylab.small", *heads, "--mode", request.param, "--device", "cpu", "-o", place)
+    assert "mylab.tenth" in printed
+    return folder / place / f"mylab-tenth-{request.param}-s0"
+
+
+def test_study_has_a_record_and_a_report(study):
+    record = json.loads((study / "record.json").read_text())
+    assert (record["head"], record["iterations"]) == ("mylab.tenth", 2)
+    assert "mylab.tenth" in (study.parent / "report.html").read_text()
+
+
+def test_evaluate(folder, study):
+    assert "mIoU" in segattn(folder, "evaluate", study, "--device", "cpu")
+
+
+def test_maps_show_its_own_map(folder, study):
+    out = folder / f"{study.name}.png"
+    segattn(folder, "maps", study, "--image", "photo.png", "--pixel", "30,20", "-o", out, "--device", "cpu")
+    assert min(Image.open(out).size) > 100
+
+
+def test_predict(folder, study):
+    segattn(folder, "predict", study, "photo.png", "-o", folder / f"{study.name}-predictions", "--device", "cpu")
+    assert list((folder / f"{study.name}-predictions").rglob("*.png"))
+
+
+def test_report_of_its_run(folder, study):
+    assert "mylab.tenth" in segattn(folder, "report", study, "-o", folder / f"{study.name}-report")
+
+
+def test_train_takes_its_options(folder):
+    arguments = ["--head", "mylab.tenth", "--model.head-options", "sharpness=2.0,channels=8", "-o", "runs/one"]
+    assert "mIoU" in segattn(folder, "train", "mylab.small", *arguments, "--device", "cpu")
+
+
+def test_option_that_it_does_not_have_is_named(folder):
+    arguments = ["--head", "mylab.tenth", "--model.head-options", "sharpnes=2.0", "-o", "runs/two"]
+    printed = segattn(folder, "train", "mylab.small", *arguments, code=2)
+    assert "has no option 'sharpnes'; did you mean sharpness?" in printed
+    assert "Traceback" not in printed
+
+
+def test_flops_tells_its_mechanism_apart(folder):
+    printed = segattn(folder, "flops", "--heads", "mylab.tenth", "--backbone", "resnet18", "--input", "64x64")
+    assert "mylab.tenth" in printed
+
+
+def test_flops_of_a_module_beside_it(folder):
+    printed = segattn(folder, "flops", "--module", "mylab.network.network", "--input", "32x32")
+    assert "Conv2d" in printed or "convolution" in printed
+
+
+def test_bench_and_plan(folder):
+    small = ["--backbone", "resnet18", "--input", "64x64", "--rounds", "2"]
+    assert "mylab.tenth" in segattn(folder, "bench", "--heads", "mylab.tenth", *small, "--device", "cpu")
+    plan = ["--backbone", "resnet18", "--crop", "64x64", "--batch", "2"]
+    assert "mylab.tenth" in segattn(folder, "plan", "--heads", "mylab.tenth", *plan)
+
+
+def test_heads_explains_and_checks_it(folder):
+    assert "A tenth mechanism" in segattn(folder, "heads", "mylab.tenth")
+    printed = segattn(folder, "heads", "check", "mylab.tenth")
+    assert "0 failed" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mylab.tent", r"did you mean tenth?"),
+        ("yourlab.tenth", "no package yourlab is installed"),
+        ("mylab.network", "has no class Head; write: class Head(nn.Module)"),
+    ],
+)
+def test_name_that_is_wrong_is_one_line(folder, name, words):
+    printed = segattn(folder, "heads", "check", name, code=2)
+    assert words in printed
+    assert len(printed.strip().splitlines()) == 1
+
+
+def test_folder_that_an_installed_package_hides_is_said(folder):
+    (folder / "rich").mkdir(exist_ok=True)
+    (folder / "rich" / "tenth.py").write_text(HEAD)
+    printed = segattn(folder, "heads", "rich.tenth", code=2)
+    assert "there is no tenth.py in" in printed
