@@ -42,7 +42,7 @@ class Head(nn.Module):
     def attention_maps(self, features, pixel):
         return self.attention.maps(self.reduce(features[-1]), pixel)
 '''
-BLOCKS = '''import torch
+BLOCKS = """import torch
 from torch import nn
 
 
@@ -62,7 +62,7 @@ class Pool(nn.Module):
 
     def maps(self, x, pixel):
         return {"pool": self.weights(x)}
-'''
+"""
 EXPERIMENT = '''"""As small as can be."""
 
 from segattn.config import Augmentation, Data, Experiment, Model, Optimization
@@ -77,12 +77,12 @@ def experiment():
         optimization=Optimization(iterations=2, batch_size=2, lr=0.01, precision="fp32"),
     )
 '''
-SCENES = '''from segattn.data import streets
+SCENES = """from segattn.data import streets
 
 
 def load(split, *, root=None, number=4):
     return streets.load(split, height=32, width=64, num_images=number)
-'''
+"""
 NETWORK = "from torch import nn\n\n\ndef network():\n    return nn.Conv2d(3, 4, 3)\n"
 
 
@@ -95,7 +95,9 @@ def folder(tmp_path_factory):
     for name, text in files.items():
         (place / "mylab" / f"{name}.py").write_text(text)
     for name in ("numpy", "yaml", "blocks", "tyro"):
-        (place / f"{name}.py").write_text("raise SystemExit('a file of the working directory shadows an installed package')\n")
+        (place / f"{name}.py").write_text(
+            "raise SystemExit('a file of the working directory shadows an installed package')\n"
+        )
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(place / "photo.png")
     return place
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from segattn.catalogue import hint
+from segattn.catalogue import hint, is_dotted, load_module
 from segattn.data._dataset import Dataset, Sample
 from segattn.data.tools.verify import verify
 
@@ -62,20 +62,17 @@ def module(name: str) -> ModuleType:
     Raises:
         ValueError: an unknown name.
     """
-    if "." not in name or not all(part.isidentifier() for part in name.split(".")):
-        if name not in names():
-            own = "or give the dotted path of your own module"
-            raise ValueError(f"unknown data set {name!r}; {_nearest(name, names(), 'data sets')}, {own}")
-        return importlib.import_module(f"{__name__}.{name}")
-    try:
-        own_module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise  # the module exists, and something that it imports does not
-        raise ValueError(f"unknown data set {name!r}: no module {error.name!r} on the Python path") from None
-    if not hasattr(own_module, "load"):
-        raise ValueError(f"module {name!r} is no data set: it has no function load(split, *, root=None)")
-    return own_module
+    if is_dotted(name):
+        source = load_module(name, "data set")
+        if not callable(getattr(source, "load", None)):
+            raise ValueError(
+                f"data set {name}: {source.__file__} has no function load; write: def load(split, *, root=None)"
+            )
+        return source
+    if name not in names():
+        own = "or give the dotted path of your own module"
+        raise ValueError(f"unknown data set {name!r}; {_nearest(name, names(), 'data sets')}, {own}")
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 _SCALARS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "none"}

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 
-from segattn.catalogue import hint
+from segattn.catalogue import hint, is_dotted, load_module
 from segattn.config import Experiment
 
 
@@ -34,15 +34,13 @@ def summary(name: str) -> str:
 
 
 def _module(name: str):  # type: ignore[no-untyped-def]
-    if "." in name:
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
+    if is_dotted(name):
+        module = load_module(name, "experiment")
+        if not callable(getattr(module, "experiment", None)):
             raise ValueError(
-                f"experiment {name!r}: {error}; give the dotted path of a module that Python can import"
-            ) from error
-        if not hasattr(module, "experiment"):
-            raise ValueError(f"module {name!r} has no function experiment(); see segattn/experiments/quick.py")
+                f"experiment {name}: {module.__file__} has no function experiment; "
+                "write: def experiment(): return Experiment(...) (segattn/experiments/quick.py is the pattern)"
+            )
         return module
     if name not in names():
         raise ValueError(f"unknown experiment {name!r}; {hint(name, names())}Known: {', '.join(names())}")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from segattn.catalogue import first_line, load_module
 from segattn.profile import flops
 
 
@@ -53,7 +52,7 @@ def count(net: nn.Module, size: tuple[int, ...], path: str, device: str) -> flop
     except flops.UncountedOperator:
         raise
     except Exception as error:
-        what = f"{path} cannot run on {device} with an input of shape {'x'.join(map(str, size))}: {_first_line(error)}"
+        what = f"{path} cannot run on {device} with an input of shape {'x'.join(map(str, size))}: {first_line(error)}"
         if device != "meta":
             raise ValueError(what) from error
         raise ValueError(
@@ -68,15 +67,10 @@ def on_meta(net: nn.Module, size: tuple[int, ...]) -> tuple[nn.Module, Tensor]:
 
 
 def _find(path: str) -> Any:
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # the folder that the command is given in
     module_name, _, name = path.replace(":", ".").rpartition(".")
     if not module_name:
         raise ValueError(f"--module {path} should be a dotted path such as mypkg.{path}")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a file of the user's does when it is imported
-        raise ValueError(f"--module {path}: cannot import {module_name}: {_first_line(error)}") from error
+    module = load_module(module_name, "--module")
     if not hasattr(module, name):
         near = difflib.get_close_matches(name, dir(module), n=3)
         raise ValueError(
@@ -99,10 +93,6 @@ def _call(path: str, factory: Callable[[], Any], device: str) -> Any:
         return factory()  # a constructor that computes with values cannot run on meta; the module may still
     except Exception as error:
         raise ValueError(
-            f"{path}() fails: {_first_line(error)}. It is called without arguments: give a function that needs none "
+            f"{path}() fails: {first_line(error)}. It is called without arguments: give a function that needs none "
             "and returns the module"
         ) from first
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
