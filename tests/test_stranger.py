@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
 COMMAND = Path(sys.executable).with_name("segattn")
 HEAD = '''"""A. Stranger: *A tenth mechanism*, nowhere yet.
 

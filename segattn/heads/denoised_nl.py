@@ -164,8 +164,7 @@ class Head(nn.Module):
     growth = (2, 2)
     map_kinds: ClassVar[dict[str, str]] = dict.fromkeys(("affinity", "rectified", "retained"), "half_grid")
     main_map = "retained"
-    gates = ("gamma",)
-    without_attention = "identity"
+    gates, without_attention = ("gamma",), "identity"
 
     def __init__(
         self,

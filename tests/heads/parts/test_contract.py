@@ -239,7 +239,7 @@ def test_every_declaration_of_the_contract_has_a_docstring_and_a_default_or_is_r
 def test_declarations_are_of_the_contract(name, mode):
     """A family, gates that are scalars at 0 or not there, and maps and frozen parameters that exist."""
     head = heads.create(name, IN_CHANNELS, 2, mode=mode, channels=16)
-    families = {"baseline", "dense", "sparse", "low rank", "channels"}
+    families = {"baseline", "dense", "sparse", "low-rank", "channel"}
     assert declared(head, "family") in families
     assert (declared(head, "family") == "baseline") == (name == "fcn")
     assert declared(head, "without_attention") in ("identity", "mean")
