@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -109,3 +110,40 @@ def _where(error: BaseException) -> str:
         and "importlib" not in Path(frame.filename).parts
     ]
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "it"
+
+
+# The errors of every catalogue ------------------------------------------------------------------------------------------
+def unknown(what: str, name: object, valid: Iterable[str], *, also: str = "") -> ValueError:
+    """The error for a name that is not in a catalogue, with the nearest valid names and all of them.
+
+    `also` says what else may be given, in words that follow the list.
+
+    >>> unknown("head", "danett", ["ccnet", "danet"])
+    ValueError("unknown head 'danett'; did you mean danet? Known heads: ccnet, danet")
+    """
+    valid = list(valid)
+    close = hint(name, valid, most=3)
+    return ValueError(f"unknown {what} {name!r}; {close}Known {what}s: {', '.join(valid)}{also}")
+
+
+def check_options(owner: str, options: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse an option that `owner` does not have, such as `head 'danet'`.
+
+    Raises:
+        ValueError: an option is not among those allowed; the message names the nearest one and all of them.
+    """
+    allowed = list(allowed)
+    for option in options:
+        if option not in allowed:
+            close = hint(option, allowed, most=1)
+            raise ValueError(f"{owner} has no option {option!r}; {close}Its options: {', '.join(allowed) or 'none'}")
+
+
+def keyword_only(builder: Callable[..., object]) -> list[str]:
+    """Names of the keyword-only parameters of a class or function: the options that it takes.
+
+    >>> keyword_only(hint)
+    ['most', 'cutoff']
+    """
+    parameters = inspect.signature(builder).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

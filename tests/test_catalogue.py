@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from segattn.catalogue import first_line, hint, is_dotted, load_module
+from segattn.catalogue import check_options, first_line, hint, is_dotted, keyword_only, load_module, unknown
 
 
 def test_as_many_names_as_asked_for_nearest_first():
@@ -109,3 +109,32 @@ def test_another_working_directory_takes_the_place_of_the_former(folder, monkeyp
         assert value == load_module("mylab.tenth", "head").VALUE
         for name in ("mylab", "mylab.tenth"):
             del sys.modules[name]
+
+
+def test_unknown_name_is_told_with_the_nearest_and_all_of_them():
+    error = unknown("data set", "street", ["camvid", "streets"], also=", or a dotted path")
+    assert isinstance(error, ValueError)
+    assert str(error) == (
+        "unknown data set 'street'; did you mean streets? Known data sets: camvid, streets, or a dotted path"
+    )
+
+
+def test_unknown_name_without_a_near_one_has_no_hint():
+    assert str(unknown("head", "xyz", ["fcn"])) == "unknown head 'xyz'; Known heads: fcn"
+
+
+def test_first_option_that_is_not_there_is_told_with_the_nearest():
+    check_options("head 'fcn'", {"channels": 8}, ["channels", "dropout"])
+    with pytest.raises(
+        ValueError, match=r"^head 'fcn' has no option 'chanels'; did you mean channels\? Its options: chan"
+    ):
+        check_options("head 'fcn'", {"channels": 8, "chanels": 9, "x": 1}, ["channels", "dropout"])
+    with pytest.raises(ValueError, match=r"^data set ade20k has no option 'version'; Its options: none$"):
+        check_options("data set ade20k", ["version"], [])
+
+
+def test_options_of_a_class_are_its_keyword_only_parameters():
+    class Block:
+        def __init__(self, channels, size=3, *, scale=True, **rest): ...
+
+    assert keyword_only(Block) == ["scale"]

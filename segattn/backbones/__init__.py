@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from torch import nn
 
 from segattn.backbones import resnet
-from segattn.catalogue import hint
+from segattn.catalogue import check_options, keyword_only, unknown
 
 
 def names() -> list[str]:
@@ -28,20 +27,9 @@ def create(name: str, *, output_stride: int = 8, **options: Any) -> nn.Module:
     if name.startswith("timm:"):
         from segattn.backbones import timm
 
-        _check_options(name, timm.TimmPyramid, options)
+        check_options(f"backbone {name!r}", options, keyword_only(timm.TimmPyramid))
         return timm.TimmPyramid(name.removeprefix("timm:"), output_stride=output_stride, **options)
     if name not in names():
-        raise ValueError(
-            f"unknown backbone {name!r}; {hint(name, names())}Known: {', '.join(names())}, and timm:NAME with the timm extra"
-        )
-    _check_options(name, resnet.ResNet, options)
+        raise unknown("backbone", name, names(), also=", and timm:NAME with the timm extra")
+    check_options(f"backbone {name!r}", options, keyword_only(resnet.ResNet))
     return resnet.ResNet(name, output_stride=output_stride, **options)
-
-
-def _check_options(name: str, builder: type[nn.Module], options: dict[str, Any]) -> None:
-    """Turn an unknown keyword into an error that names the valid ones."""
-    allowed = [p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for option in options:
-        if option not in allowed:
-            close = hint(option, allowed, most=1)
-            raise ValueError(f"backbone {name!r} has no option {option!r}; {close}Its options: {', '.join(allowed)}")

@@ -14,7 +14,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from segattn.catalogue import hint
+from segattn.catalogue import unknown
 
 PUBLISHED = {
     "torchvision:resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
@@ -76,8 +76,7 @@ def local_file(where: str | os.PathLike[str]) -> str:
         return where
     if re.match(r"(torchvision|mmsegmentation):", where):
         if where not in PUBLISHED:
-            close = hint(where, PUBLISHED, most=1)
-            raise ValueError(f"pretrained backbone {where!r} is not known; {close}Known: {', '.join(PUBLISHED)}")
+            raise unknown("pretrained backbone", where, PUBLISHED)
         return _downloaded(PUBLISHED[where])
     if re.match(r"(https?|file)://", where):
         return _downloaded(where)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from segattn.catalogue import hint, is_dotted, load_module
+from segattn.catalogue import check_options, is_dotted, load_module, unknown
 from segattn.data._dataset import Dataset, Sample
 from segattn.data.tools.verify import verify
 
@@ -45,12 +45,9 @@ def load(name: str, split: str, *, root: str | os.PathLike[str] | None = None, *
     """
     source = module(name)
     kinds = _kinds(source.load)
-    allowed = [
-        parameter for parameter in inspect.signature(source.load).parameters if parameter not in ("split", "root")
-    ]
+    own = [parameter for parameter in inspect.signature(source.load).parameters if parameter not in ("split", "root")]
+    check_options(f"data set {name}", options, own)
     for option, value in options.items():
-        if option not in allowed:
-            raise ValueError(f"data set {name} has no option {option!r}; {_nearest(option, allowed, 'options')}")
         _check_kind(name, option, value, kinds.get(option, (object,)))
     dataset: Dataset = source.load(split, root=root, **options)
     return dataset
@@ -70,8 +67,7 @@ def module(name: str) -> ModuleType:
             )
         return source
     if name not in names():
-        own = "or give the dotted path of your own module"
-        raise ValueError(f"unknown data set {name!r}; {_nearest(name, names(), 'data sets')}, {own}")
+        raise unknown("data set", name, names(), also=", or give the dotted path of your own module")
     return importlib.import_module(f"{__name__}.{name}")
 
 
@@ -98,7 +94,3 @@ def _check_kind(name: str, option: str, value: Any, kinds: tuple[type, ...]) -> 
     if not any(isinstance(value, kind) if kind is not int else number for kind in kinds):
         words = " or ".join(_SCALARS[kind] for kind in kinds if kind in _SCALARS)
         raise ValueError(f"option {option} of data set {name} should be {words}, not {value!r}")
-
-
-def _nearest(given: str, valid: list[str], what: str) -> str:
-    return f"{hint(given, valid, most=3, cutoff=0.5)}{what}: {', '.join(valid) if valid else 'none'}"

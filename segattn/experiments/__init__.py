@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 
-from segattn.catalogue import hint, is_dotted, load_module
+from segattn.catalogue import is_dotted, load_module, unknown
 from segattn.config import Experiment
 
 
@@ -43,5 +43,5 @@ def _module(name: str):  # type: ignore[no-untyped-def]
             )
         return module
     if name not in names():
-        raise ValueError(f"unknown experiment {name!r}; {hint(name, names())}Known: {', '.join(names())}")
+        raise unknown("experiment", name, names())
     return importlib.import_module(f"{__name__}.{name}")

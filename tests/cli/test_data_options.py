@@ -70,7 +70,7 @@ def test_evaluation_opens_the_data_with_the_options_of_the_training_or_others(co
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("augmentd=true", "data set voc has no option 'augmentd'; did you mean augmented? options: augmented"),
+        ("augmentd=true", "data set voc has no option 'augmentd'; did you mean augmented? Its options: augmented"),
         ("augmented=perhaps", "should be true or false or none, not 'perhaps'"),
     ],
 )

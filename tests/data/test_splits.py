@@ -47,7 +47,7 @@ def test_options_of_generated_scenes_change_the_scenes():
         ("coco_stuff", {"version": 10}, "version of data set coco_stuff should be a text or none, not 10"),
         ("folder", {"images": True}, "images of data set folder should be a text, not True"),
         ("folder", {"images": "photoz"}, "no split 'train'; expected photoz/train/"),
-        ("ade20k", {"version": "full"}, "ade20k has no option 'version'; options: none"),
+        ("ade20k", {"version": "full"}, "ade20k has no option 'version'; Its options: none"),
         ("streets", {"height": 2.5}, "height of data set streets should be a whole number, not 2.5"),
     ],
 )
