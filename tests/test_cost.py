@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segattn import create_model, heads
 from segattn.cost import experiment_cost, ledger, network_cost, parts
-from segattn.profile.peers import cross_check
+from segattn.profile.other_counters import cross_check
 from tests.golden import make
 
 # Grid -> image size at output stride 8, and the classes of the data set cropped so.
@@ -195,7 +195,7 @@ def test_fvcore_counts_the_same_products_and_besides_them_what_the_docs_say(head
     with torch.device("meta"):
         model = create_model(head, num_classes=5, mode=mode, head_options={"channels": 32}, **SMALL)
     module, inputs = parts(model, (65, 97))["head"]
-    (reading,) = cross_check(module, *inputs, peers=["fvcore"])
+    (reading,) = cross_check(module, *inputs, counters=["fvcore"])
     if reading.figure is None:
         pytest.skip(f"fvcore {reading.problem}")
     terms = {term.kind: term for term in reading.terms}

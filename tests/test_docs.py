@@ -16,7 +16,7 @@ from docs.make.counting import GRIDS, head_ledger, mechanism_path
 from segattn import heads
 from segattn.cost import parts
 from segattn.model import create_model
-from segattn.profile import peers
+from segattn.profile import other_counters
 from tests.places import ROOT
 
 DOCS = ROOT / "docs"
@@ -166,7 +166,7 @@ def test_committed_cross_check_is_what_the_counter_says_now(name, peer):
     with torch.device("meta"):
         model = create_model(name, num_classes=19, backbone="resnet50", auxiliary_weight=0)
     module, inputs = parts(model, (769, 769))["mechanism"]
-    (reading,) = peers.cross_check(module, *inputs, peers=[peer])
+    (reading,) = other_counters.cross_check(module, *inputs, counters=[peer])
     if reading.figure is None:
         pytest.skip(f"{peer} {reading.problem}")
     committed = next(

@@ -20,7 +20,7 @@ from segattn.cli.values import Size
 from segattn.data.tools import check, make, pack, prepare
 
 _COMMANDS = {
-    "prepare": "list the files to download, then download, unpack and convert them",
+    "prepare": "list the files to download, then download, extract and convert them",
     "make": "write generated scenes in the layout of a real data set",
     "check": "read all images and masks and list every fault",
     "pack": "decode a data set once, into files that are mapped into memory",
@@ -29,7 +29,7 @@ _COMMANDS = {
 
 @dataclass(frozen=True)
 class PrepareArguments:
-    """Download the parts of a data set that need no account, unpack and convert them. Steps already done are skipped."""
+    """Download the parts of a data set that need no account, extract and convert them. Steps already done are skipped."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """ade20k, voc, coco_stuff, cityscapes or camvid."""
@@ -40,7 +40,7 @@ class PrepareArguments:
     dry_run: bool = False
     """Only print what would be downloaded and what the folder must contain."""
     delete_archives: bool = False
-    """Delete each archive after unpacking it."""
+    """Delete each archive after extracting it."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _run_prepare(arguments: Sequence[str]) -> int:
 
 
 def _is_download(what: str) -> bool:
-    return not what.startswith(("unpacking", "converting"))
+    return not what.startswith(("extracting", "converting"))
 
 
 def _run_make(arguments: Sequence[str]) -> int:

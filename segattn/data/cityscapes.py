@@ -57,7 +57,7 @@ Cityscapes needs an account, which is free for research, so the download cannot 
   2. From https://www.cityscapes-dataset.com/downloads/ get
        gtFine_trainvaltest.zip       241 MB
        leftImg8bit_trainvaltest.zip   11 GB
-  3. Put both into ROOT/downloads and run this command again: it unpacks them.
+  3. Put both into ROOT/downloads and run this command again: it extracts them.
 No conversion is needed: labelIds are mapped to the 19 classes while they are read.""",
     local=("gtFine_trainvaltest.zip", "leftImg8bit_trainvaltest.zip"),
     expected=("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val"),

@@ -84,7 +84,7 @@ def _version(root: Path, given: str | None) -> str:
 
 
 def convert_10k(root: Path, on_progress: Callable[[int, int], object]) -> str:
-    """Sort the unpacked images of the 10k form by split and write their masks as PNG, once."""
+    """Sort the extracted images of the 10k form by split and write their masks as PNG, once."""
     lists = {"train2014": root / "imageLists/train.txt", "test2014": root / "imageLists/test.txt"}
     if not all(path.is_file() for path in lists.values()):
         return ""

@@ -96,7 +96,7 @@ def _with_mask(masks: Path, names: list[str]) -> list[str]:
 
 
 def convert(root: Path, on_progress: Callable[[int, int], object]) -> str:
-    """Write SegmentationClassAug and trainaug.txt from the unpacked benchmark of Hariharan et al., once.
+    """Write SegmentationClassAug and trainaug.txt from the extracted benchmark of Hariharan et al., once.
 
     Returns:
         What was done, in words.

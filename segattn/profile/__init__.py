@@ -5,7 +5,7 @@ formulas.py     one formula per operator, and the rules; register() adds one
 ledger.py       the rows and their totals
 render.py       a ledger as table, CSV, JSON or Markdown; markdown.py: the one writer of Markdown tables
 recording.py    the distinct calls of a forward pass, each to be run again alone
-peers.py        what other counters say of a module, and for which calls and why they differ
+other_counters.py  what other counters say of a module, and for which calls and why they differ
 worker.py       a piece of work in a process of its own, which is told when to run
 memory.py       peak memory of a piece of work
 latency.py      times of several pieces of work, taken in turns

@@ -137,7 +137,7 @@ def _counted(call: Call) -> Call:
         ledger = count(module, *call.inputs)
     except UncountedOperator:
         raise
-    except Exception:  # such as a function that only works in its surroundings; the peers will not be asked about it
+    except Exception:  # such as a function that only works in its surroundings; no other counter is asked about it
         return call
     total = ledger.total()
     with torch.no_grad():

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from segattn.profile import flops, peers
+from segattn.profile import flops, other_counters
 from segattn.profile.markdown import markdown_table
 
 _HEADINGS = ("counter", "calls it", "G", "what it counts")
@@ -26,13 +26,13 @@ class Check:
     head: str
     part: str
     macs: int
-    readings: tuple[peers.Reading, ...]
+    readings: tuple[other_counters.Reading, ...]
 
 
 def check(head: str, part: str, module: nn.Module, *inputs: Any) -> Check:
     """Count with segattn and with every other counter that is installed."""
     macs = flops.count(module, *inputs).total().macs
-    return Check(head, part, macs, peers.cross_check(module, *inputs))
+    return Check(head, part, macs, other_counters.cross_check(module, *inputs))
 
 
 def show(checks: Sequence[Check], format: str) -> None:
@@ -44,7 +44,7 @@ def show(checks: Sequence[Check], format: str) -> None:
         writer.writerow(["head", "part", "macs", "peer", "version", "figure", "unit", "rest", "problem"])
         for entry in checks:
             for r in entry.readings:
-                own = [r.peer, r.version, r.figure, r.unit if r.figure else None, r.rest, r.problem]
+                own = [r.counter, r.version, r.figure, r.unit if r.figure else None, r.rest, r.problem]
                 writer.writerow([entry.head, entry.part, entry.macs, *own])
     elif format == "markdown":
         print("\n\n".join(map(_markdown, checks)))
@@ -57,10 +57,10 @@ def record(entry: Check) -> dict[str, Any]:
     return {"head": entry.head, "part": entry.part, "macs": entry.macs, "readings": [_plain(r) for r in entry.readings]}
 
 
-def _plain(reading: peers.Reading) -> dict[str, Any]:
+def _plain(reading: other_counters.Reading) -> dict[str, Any]:
     differences = [list(pair) for pair in reading.differences()]
-    fields = {name: value for name, value in asdict(reading).items() if name != "terms"}
-    return {**fields, "unit": reading.unit, "differences": differences}
+    fields = {name: value for name, value in asdict(reading).items() if name not in ("counter", "terms")}
+    return {"peer": reading.counter, **fields, "unit": reading.unit, "differences": differences}
 
 
 def explain(unit: int, differences: Sequence[Sequence[Any]]) -> str:
@@ -76,10 +76,10 @@ def _rows(entry: Check) -> list[list[str]]:
     rows = [["segattn", "MACs", f"{entry.macs / 1e9:.3f}", ""]]
     for reading in entry.readings:
         if reading.figure is None:
-            rows.append([reading.peer, peers.UNITS[reading.peer], "", reading.problem or ""])
+            rows.append([reading.counter, other_counters.UNITS[reading.counter], "", reading.problem or ""])
         else:
             why = explain(reading.unit, reading.differences())
-            rows.append([reading.peer, peers.UNITS[reading.peer], f"{reading.figure / 1e9:.3f}", why])
+            rows.append([reading.counter, other_counters.UNITS[reading.counter], f"{reading.figure / 1e9:.3f}", why])
     return rows
 
 

@@ -1,4 +1,4 @@
-"""A data set from its archives: downloaded, unpacked, converted; each step once."""
+"""A data set from its archives: downloaded, extracted, converted; each step once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from segattn import data
 from segattn.data.tools.download import download
+from segattn.data.tools.extract import extract
 from segattn.data.tools.recipe import Recipe
-from segattn.data.tools.unpack import unpack
 
 OnStep = Callable[[str, int, int | None], object]
 """(what is being done, done, total if known); bytes of a download, files of the rest."""
@@ -40,7 +40,7 @@ def instructions(name: str, root: Path, variant: str | None = None) -> str:
     parts = [inspect.getdoc(data.module(name)) or "", f"ROOT here is {root}"]
     if steps.archives:
         listed = [
-            f"  {archive.url}\n    {archive.size}, unpacked into {root / archive.into}"
+            f"  {archive.url}\n    {archive.size}, extracted into {root / archive.into}"
             + (f", MD5 {archive.md5}" if archive.md5 else ", no checksum published")
             for archive in steps.archives
         ]
@@ -60,7 +60,7 @@ def prepare(
     on_step: OnStep = lambda what, done, total: None,
     keep_archives: bool = True,
 ) -> list[str]:
-    """Download, unpack and convert what is not there yet.
+    """Download, extract and convert what is not there yet.
 
     Returns:
         What was done, a line a step.
@@ -71,22 +71,22 @@ def prepare(
     steps = recipe(name, variant)
     root.mkdir(parents=True, exist_ok=True)
     downloads, done = root / "downloads", []
-    unpacked = _Unpacked(root / "downloads" / "unpacked.json")
+    extracted = _Extracted(root / "downloads" / "unpacked.json")
     for archive in steps.archives:
         file = downloads / archive.file_name
-        if archive.file_name in unpacked:
+        if archive.file_name in extracted:
             continue
         if not file.is_file():
             download(archive.url, file, md5=archive.md5, on_bytes=partial(on_step, file.name))
             done.append(f"downloaded {file}")
-        done.append(_unpack(file, root / archive.into, on_step))
-        unpacked.add(archive.file_name)
+        done.append(_extract(file, root / archive.into, on_step))
+        extracted.add(archive.file_name)
         if not keep_archives:
             file.unlink()
     for local in steps.local:
-        if (downloads / local).is_file() and local not in unpacked:
-            done.append(_unpack(downloads / local, root, on_step))
-            unpacked.add(local)
+        if (downloads / local).is_file() and local not in extracted:
+            done.append(_extract(downloads / local, root, on_step))
+            extracted.add(local)
     if steps.convert is not None:
         done.append(steps.convert(root, lambda n, of: on_step("converting", n, of)))
     missing = [path for path in steps.expected if not (root / path).exists()]
@@ -97,13 +97,13 @@ def prepare(
     return [line for line in done if line]
 
 
-def _unpack(file: Path, into: Path, on_step: OnStep) -> str:
-    count = unpack(file, into, lambda n, of: on_step(f"unpacking {file.name}", n, of))
-    return f"unpacked {count} files of {file.name} into {into}"
+def _extract(file: Path, into: Path, on_step: OnStep) -> str:
+    count = extract(file, into, lambda n, of: on_step(f"extracting {file.name}", n, of))
+    return f"extracted {count} files of {file.name} into {into}"
 
 
-class _Unpacked:
-    """Names of the archives that were unpacked to the end."""
+class _Extracted:
+    """Names of the archives that were extracted to the end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

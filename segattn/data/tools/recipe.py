@@ -15,7 +15,7 @@ class Archive:
     size: str
     """For the reader, such as `1.9 GB`."""
     into: str = ""
-    """Folder below the root to unpack into."""
+    """Folder below the root to extract into."""
     md5: str = ""
     """Published checksum, empty where there is none."""
 
@@ -32,7 +32,7 @@ class Recipe:
     manual: str = ""
     """What the user has to do."""
     local: tuple[str, ...] = ()
-    """Archives that the user puts into ROOT/downloads, unpacked into the root."""
+    """Archives that the user puts into ROOT/downloads, extracted into the root."""
     convert: Callable[[Path, Callable[[int, int], object]], str] | None = None
     """(root, on_progress(done, total)) -> what was done, in words; does nothing where it was done."""
     expected: tuple[str, ...] = ()

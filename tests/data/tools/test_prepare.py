@@ -51,8 +51,8 @@ def test_ade20k_is_downloaded_and_unpacked_once(site, monkeypatch, tmp_path):
     assert [asked for _, asked in site.requests] == [None, "bytes=3000-"]
     assert len(data.load("ade20k", "train", root=tmp_path / "ade")) == 3
     assert done[0].startswith("downloaded")
-    assert "unpacked 9 files" in done[1]
-    assert steps[-1] == ("unpacking ADEChallengeData2016.zip", 9, 9)
+    assert "extracted 9 files" in done[1]
+    assert steps[-1] == ("extracting ADEChallengeData2016.zip", 9, 9)
     assert prepare.prepare("ade20k", tmp_path / "ade") == []
     assert len(site.requests) == 2
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from segattn.profile import peers
+from segattn.profile import other_counters
 from segattn.profile.flops import count
-from segattn.profile.peers import cross_check
+from segattn.profile.other_counters import cross_check
 from segattn.profile.recording import record
 
 
@@ -43,10 +43,10 @@ def small():
     return meta(Small(), 1, 3, 13, 15)
 
 
-def read(peer):
-    (reading,) = cross_check(*small(), peers=[peer])
+def read(counter):
+    (reading,) = cross_check(*small(), counters=[counter])
     if reading.figure is None:
-        pytest.skip(f"{peer} {reading.problem}")
+        pytest.skip(f"{counter} {reading.problem}")
     return reading, {term.kind: term for term in reading.terms}
 
 
@@ -82,9 +82,9 @@ def test_torch_counts_two_per_multiply_add_and_nothing_else():
     assert terms["Conv2d"].reason == terms["@"].reason == terms["einsum"].reason == "2 per multiply-add"
 
 
-@pytest.mark.parametrize("peer", list(peers.UNITS))
-def test_differences_lead_from_our_figure_to_theirs(peer):
-    reading, _ = read(peer)
+@pytest.mark.parametrize("counter", list(other_counters.UNITS))
+def test_differences_lead_from_our_figure_to_theirs(counter):
+    reading, _ = read(counter)
     amounts = sum(amount for _, amount in reading.differences())
     assert reading.unit * count(*small()).total().macs + amounts == reading.figure
 
@@ -99,9 +99,9 @@ def test_fvcore_counts_products_and_norms_but_no_bias():
     assert terms["softmax"].reason == "not seen"
 
 
-@pytest.mark.parametrize("peer", ["thop", "torchinfo"])
-def test_counters_of_layers_do_not_see_products_of_tensors(peer):
-    _, terms = read(peer)
+@pytest.mark.parametrize("counter", ["thop", "torchinfo"])
+def test_counters_of_layers_do_not_see_products_of_tensors(counter):
+    _, terms = read(counter)
     assert terms["@"].reason == terms["einsum"].reason == "not seen"
     assert terms["Conv2d"].figure >= FIRST + SECOND
 
@@ -118,22 +118,22 @@ def test_ptflops_sees_matmul_by_name_but_not_by_operator():
         def forward(self, x):
             return torch.matmul(x, x) @ x
 
-    (reading,) = cross_check(*meta(Named(), 5, 5), peers=["ptflops"])
+    (reading,) = cross_check(*meta(Named(), 5, 5), counters=["ptflops"])
     if reading.figure is None:
         pytest.skip(f"ptflops {reading.problem}")
     assert {term.kind: term.reason for term in reading.terms} == {"matmul": "1 per multiply-add", "@": "not seen"}
 
 
 def test_counter_that_is_not_installed_is_reported(monkeypatch):
-    monkeypatch.setitem(peers.UNITS, "no-such-counter", "FLOPs")
-    (reading,) = cross_check(*small(), peers=["no-such-counter"])
+    monkeypatch.setitem(other_counters.UNITS, "no-such-counter", "FLOPs")
+    (reading,) = cross_check(*small(), counters=["no-such-counter"])
     assert (reading.figure, reading.problem) == (None, "not installed; pip install no-such-counter")
 
 
 def test_counter_that_fails_is_reported_and_the_rest_goes_on(monkeypatch):
     pytest.importorskip("fvcore")
     monkeypatch.setitem(sys.modules, "fvcore.nn", None)  # importing it raises
-    broken, torchs = cross_check(*small(), peers=["fvcore", "torch"])
+    broken, torchs = cross_check(*small(), counters=["fvcore", "torch"])
     assert broken.figure is None
     assert "fails: " in broken.problem
     assert torchs.figure == 2 * (FIRST + SECOND + 2 * PRODUCT)
@@ -143,7 +143,7 @@ def test_unknown_counter_is_an_error_that_names_the_known():
     with pytest.raises(
         ValueError, match="unknown counter 'calflops'; known are torch, fvcore, ptflops, thop, torchinfo"
     ):
-        cross_check(*small(), peers=["calflops"])
+        cross_check(*small(), counters=["calflops"])
 
 
 def test_module_is_left_as_it_was():

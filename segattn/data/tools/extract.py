@@ -1,4 +1,4 @@
-"""Archives unpacked below a folder and nowhere else."""
+"""Archives extracted below a folder and nowhere else."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import IO
 OnFiles = Callable[[int, int | None], object]
 
 
-def unpack(archive: Path, folder: Path, on_files: OnFiles = lambda done, total: None) -> int:
-    """Unpack a zip or tar (also compressed) into a folder; files of the right size that are there already are left alone.
+def extract(archive: Path, folder: Path, on_files: OnFiles = lambda done, total: None) -> int:
+    """Extract a zip or tar (also compressed) into a folder; files of the right size that are there already are left alone.
 
     Only files and folders are written. Links and devices are refused, and so is a name that leads out of the folder.
 
@@ -27,27 +27,27 @@ def unpack(archive: Path, folder: Path, on_files: OnFiles = lambda done, total: 
     folder.mkdir(parents=True, exist_ok=True)
     try:
         if zipfile.is_zipfile(archive):
-            return _unpack_zip(archive, folder, on_files)
+            return _extract_zip(archive, folder, on_files)
         if tarfile.is_tarfile(archive):
-            return _unpack_tar(archive, folder, on_files)
+            return _extract_tar(archive, folder, on_files)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as error:
         raise ValueError(f"{archive}: damaged archive ({error}); remove it and download it again") from error
     except RuntimeError as error:  # an encrypted zip
-        raise ValueError(f"{archive}: cannot be unpacked ({error})") from error
+        raise ValueError(f"{archive}: cannot be extracted ({error})") from error
     raise ValueError(f"{archive}: neither a zip nor a tar archive")
 
 
-def _unpack_zip(archive: Path, folder: Path, on_files: OnFiles) -> int:
+def _extract_zip(archive: Path, folder: Path, on_files: OnFiles) -> int:
     with zipfile.ZipFile(archive) as file:
         members = [member for member in file.infolist() if not member.is_dir()]
         for member in members:
             if member.external_attr >> 28 == 0o12:
-                raise ValueError(f"{archive}: {member.filename} is a link; such archives are not unpacked")
+                raise ValueError(f"{archive}: {member.filename} is a link; such archives are not extracted")
         targets = [_inside(archive, folder, member.filename) for member in members]
         free = shutil.disk_usage(folder).free
         needed = sum(member.file_size for member in members)
         if needed > free:
-            raise ValueError(f"{folder}: {needed / 1e9:.1f} GB to unpack, {free / 1e9:.1f} GB free")
+            raise ValueError(f"{folder}: {needed / 1e9:.1f} GB to extract, {free / 1e9:.1f} GB free")
         for done, (member, target) in enumerate(zip(members, targets, strict=True)):
             if not _there(target, member.file_size):
                 with file.open(member) as content:
@@ -56,7 +56,7 @@ def _unpack_zip(archive: Path, folder: Path, on_files: OnFiles) -> int:
     return len(members)
 
 
-def _unpack_tar(archive: Path, folder: Path, on_files: OnFiles) -> int:
+def _extract_tar(archive: Path, folder: Path, on_files: OnFiles) -> int:
     done = 0
     with tarfile.open(archive) as file:
         for member in _files_of(archive, file):
@@ -75,14 +75,14 @@ def _files_of(archive: Path, file: tarfile.TarFile) -> Iterator[tarfile.TarInfo]
         if member.isdir():
             continue
         if not member.isfile():
-            raise ValueError(f"{archive}: {member.name} is a link or a device; such archives are not unpacked")
+            raise ValueError(f"{archive}: {member.name} is a link or a device; such archives are not extracted")
         yield member
 
 
 def _inside(archive: Path, folder: Path, name: str) -> Path:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise ValueError(f"{archive}: {name!r} leads out of the folder; such archives are not unpacked")
+        raise ValueError(f"{archive}: {name!r} leads out of the folder; such archives are not extracted")
     target = folder.joinpath(*parts)
     # a link that lay there before could lead out as well
     if not target.parent.resolve().is_relative_to(folder.resolve()):

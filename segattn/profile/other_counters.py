@@ -27,7 +27,7 @@ from segattn.profile.recording import Call, record
 
 @dataclass(frozen=True)
 class Term:
-    """All calls of one kind, as our ledger and as the peer count them."""
+    """All calls of one kind, as our ledger and the counter count them."""
 
     kind: str
     """Class of a torch.nn layer, name of a function, or the operator (`@`, `+`)."""
@@ -40,9 +40,9 @@ class Term:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one peer says of a module."""
+    """What one counter says of a module: its figure, call by call where it can."""
 
-    peer: str
+    counter: str
     version: str | None = None
     figure: int | None = None
     terms: tuple[Term, ...] = ()
@@ -63,54 +63,54 @@ class Reading:
 
     def differences(self) -> list[tuple[str, int]]:
         """Reasons and amounts that lead from `unit` per multiply-add to its figure, largest first; they add up to it."""
-        found = []
+        amounts = []
         for term in self.terms:
             amount = term.figure - self.unit * term.macs
             if amount:
-                found.append((f"{term.kind}: {term.reason}", amount))
+                amounts.append((f"{term.kind}: {term.reason}", amount))
         if self.rest:
-            found.append(("in the modules around these calls", self.rest))
-        return sorted(found, key=lambda pair: -abs(pair[1]))
+            amounts.append(("in the modules around these calls", self.rest))
+        return sorted(amounts, key=lambda pair: -abs(pair[1]))
 
 
 UNITS = {"torch": "FLOPs", "fvcore": "FLOPs", "ptflops": "MACs", "thop": "MACs", "torchinfo": "mult-adds"}
-"""The peers, and what each calls its figure."""
+"""Counters, and what each calls its figure."""
 _BIAS = ", bias counted"
 _UNSEEN = "not seen"
 
 
-def cross_check(module: nn.Module, *inputs: Any, peers: Sequence[str] = tuple(UNITS)) -> tuple[Reading, ...]:
-    """Ask every peer for its figure of `module(*inputs)`, and for that of each call alone.
+def cross_check(module: nn.Module, *inputs: Any, counters: Sequence[str] = tuple(UNITS)) -> tuple[Reading, ...]:
+    """Ask every counter for its figure of `module(*inputs)`, and for that of each call alone.
 
-    Module and inputs are on `meta`; a peer that cannot work there gets a copy filled with zeros.
+    Module and inputs are on `meta`; a counter that cannot work there gets a copy filled with zeros.
 
     Raises:
-        ValueError: an unknown peer.
+        ValueError: an unknown counter.
     """
-    for peer in peers:
-        if peer not in UNITS:
-            raise ValueError(f"unknown counter {peer!r}; known are {', '.join(UNITS)}")
+    for counter in counters:
+        if counter not in UNITS:
+            raise ValueError(f"unknown counter {counter!r}; known are {', '.join(UNITS)}")
     calls = record(module, *inputs)
-    return tuple(_read(peer, module, inputs, calls) for peer in peers)
+    return tuple(_read(counter, module, inputs, calls) for counter in counters)
 
 
-def _read(peer: str, module: nn.Module, inputs: Sequence[Any], calls: Sequence[Call]) -> Reading:
+def _read(counter: str, module: nn.Module, inputs: Sequence[Any], calls: Sequence[Call]) -> Reading:
     try:
-        version = importlib.metadata.version(peer)
+        version = importlib.metadata.version(counter)
     except importlib.metadata.PackageNotFoundError:
-        return Reading(peer, problem=f"not installed; pip install {peer}")
+        return Reading(counter, problem=f"not installed; pip install {counter}")
     try:
-        figure = _ask(peer, module, inputs)
+        figure = _ask(counter, module, inputs)
     except Exception as error:  # whatever a third party's tracing raises
         lines = str(error).strip().splitlines() or [""]
-        return Reading(peer, version, problem=f"fails: {type(error).__name__}: {lines[0][:120]}")
+        return Reading(counter, version, problem=f"fails: {type(error).__name__}: {lines[0][:120]}")
     groups: dict[str, list[tuple[Call, int]]] = {}
     for call in calls:
         try:
-            groups.setdefault(call.kind, []).append((call, _ask(peer, call.module, call.inputs)))
+            groups.setdefault(call.kind, []).append((call, _ask(counter, call.module, call.inputs)))
         except Exception:  # counted within the whole, but not alone: it stays in `rest`
             continue
-    return Reading(peer, version, figure, tuple(_term(kind, group) for kind, group in groups.items()))
+    return Reading(counter, version, figure, tuple(_term(kind, group) for kind, group in groups.items()))
 
 
 def _term(kind: str, group: Sequence[tuple[Call, int]]) -> Term:
@@ -129,7 +129,7 @@ def _term(kind: str, group: Sequence[tuple[Call, int]]) -> Term:
 
 
 def _reason(call: Call, figure: int) -> str:
-    """How a peer comes to its figure of one call."""
+    """How a counter comes to its figure of one call."""
     if figure == 0:
         return _UNSEEN
     if call.macs:
@@ -145,16 +145,16 @@ def _reason(call: Call, figure: int) -> str:
     return f"{figure / max(call.outputs, 1):.4g} per output element"
 
 
-# The peers ------------------------------------------------------------------------------------------------------------
-def _ask(peer: str, module: nn.Module, inputs: Sequence[Any]) -> int:
-    """A peer's figure, on `meta` if it can work there, on zeros otherwise."""
+# The counters ---------------------------------------------------------------------------------------------------------
+def _ask(counter: str, module: nn.Module, inputs: Sequence[Any]) -> int:
+    """A counter's figure, on `meta` if it can work there, on zeros otherwise."""
     with _quiet(), torch.no_grad():
         try:
-            return int(_ASK[peer](copy.deepcopy(module), tuple(inputs)))
+            return int(_ASK[counter](copy.deepcopy(module), tuple(inputs)))
         except Exception:
             if not any(tensor.is_meta for tensor in [*inputs, *module.parameters()] if isinstance(tensor, Tensor)):
                 raise
-        return int(_ASK[peer](_zeros(module), tuple(_zeros_of(value) for value in inputs)))
+        return int(_ASK[counter](_zeros(module), tuple(_zeros_of(value) for value in inputs)))
 
 
 def _torch(module: nn.Module, inputs: tuple[Any, ...]) -> int:
@@ -208,7 +208,7 @@ _ASK: dict[str, Callable[[nn.Module, tuple[Any, ...]], float]] = {
 
 
 class _Fed(nn.Module):
-    """A module with its inputs in hand, for peers that only know networks of one image."""
+    """A module with its inputs in hand, for counters that only know networks of one image."""
 
     def __init__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ def _zeros_of(value: Any) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the prints, warnings and log lines of the peers."""
+    """Without the prints, warnings and log lines of the counters."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
