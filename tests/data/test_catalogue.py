@@ -59,3 +59,16 @@ def test_asking_for_names_imports_no_torch():
     code = "import sys; from segattn import data; data.names(); print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+def test_importing_builds_no_data_set():
+    code = (
+        "import importlib, pkgutil\n"
+        "from segattn import data\n"
+        "def refuse(self, **arguments): raise AssertionError(f'built at import: {arguments}')\n"
+        "data.Dataset.__init__ = refuse\n"
+        "for module in pkgutil.walk_packages(data.__path__, 'segattn.data.'): importlib.import_module(module.name)\n"
+        "import segattn.cli.data, segattn.demo.pictures"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr

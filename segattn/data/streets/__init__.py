@@ -45,6 +45,7 @@ _CLASSES = {
     "motorcycle": (0, 0, 230),
     "bicycle": (119, 11, 32),
 }
+CLASS_NAMES = tuple(_CLASSES)
 
 
 def load(
@@ -80,7 +81,7 @@ def load(
     return Dataset(
         name="streets",
         split=split,
-        class_names=tuple(_CLASSES),
+        class_names=CLASS_NAMES,
         palette=tuple(_CLASSES.values()),
         image_names=_Names(split, num_images or _NUM_IMAGES[split]),
         read=Generator(seed, split, height, width),
