@@ -34,6 +34,8 @@ from segattn.records.bench import Case
 from tests.convert.compare_mmseg import BASES
 
 THEIRS = "mmsegmentation"
+TARGET = "benchmarks.peers:task"
+"""What each process calls; like this script it is a module below the folder that the command is given in."""
 TOLERANCE = 1e-4
 """Of the logits' standard deviation, in float32; or a tenth of mmsegmentation's own rounding where that is more."""
 
@@ -110,7 +112,7 @@ def main() -> int:
         threads=chosen.threads,
         rounds=chosen.rounds,
         budget_seconds=chosen.seconds_budget,
-        target="peers:task",
+        target=TARGET,
     )
     for head in chosen.heads:
         apart, rounding = disagreement(head, settings.seed)
@@ -137,7 +139,7 @@ def main() -> int:
         measured,
         settings,
         suite="peers",
-        command=shlex.join(["benchmarks/peers.py", *sys.argv[1:]]),
+        command=shlex.join(["python", "-m", "benchmarks.peers", *sys.argv[1:]]),
         on_group=lambda record: records.write(record, chosen.out) if chosen.out else None,
     )
     if chosen.out:

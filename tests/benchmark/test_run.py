@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import pytest
 
+from benchmarks import peers
 from segattn import records
 from segattn.benchmark import run as benchmark
 from segattn.cost import head_facts
@@ -119,3 +122,7 @@ def test_a_group_is_split_where_memory_does_not_hold_it(monkeypatch):
     waiting = benchmark._PROCESS_BYTES
     entries = [entry(3 * 10**9, held=10**9 - waiting) for _ in range(10)]  # 7e9: four that wait, one of which runs
     assert [len(group) for group in benchmark._groups(entries, "cpu")] == [4, 4, 2]
+
+
+def test_processes_of_the_comparison_with_mmsegmentation_find_their_target():
+    assert pkgutil.resolve_name(peers.TARGET) is peers.task
