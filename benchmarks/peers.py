@@ -55,42 +55,42 @@ def reference() -> Any:
 @lru_cache(maxsize=1)
 def pair(head: str, seed: int) -> tuple[nn.Module, nn.Module]:
     """mmsegmentation's head and ours with the same weights."""
-    made = reference()
-    config = made.configuration({"name": BASES[head]})
+    segmentors = reference()
+    config = segmentors.configuration({"name": BASES[head]})
     torch.manual_seed(seed)
-    theirs = made.MODELS.build(config.model)
-    made.randomise(theirs, torch.randn(2, 3, 97, 97))
-    ours = from_mmseg(theirs.state_dict(), config=config.pretty_text).build()
-    return theirs.decode_head, ours.head
+    segmentor = segmentors.MODELS.build(config.model)
+    segmentors.randomise(segmentor, torch.randn(2, 3, 97, 97))
+    ours = from_mmseg(segmentor.state_dict(), config=config.pretty_text).build()
+    return segmentor.decode_head, ours.head
 
 
 def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int) -> Task:
     """The task of a case; its implementation is `mmsegmentation` or one of ours."""
-    chosen, found = msgspec.convert(case, Case), msgspec.convert(prepared, cases.Prepared)
-    theirs, ours = pair(chosen.head, seed)
+    chosen, shapes = msgspec.convert(case, Case), msgspec.convert(prepared, cases.Prepared)
+    reference_head, own_head = pair(chosen.head, seed)
     torch.manual_seed(seed)
-    head = theirs if chosen.implementation == THEIRS else cases.set_form(ours, chosen)
+    head = reference_head if chosen.implementation == THEIRS else cases.set_form(own_head, chosen)
     head = head.to(device).train(chosen.phase == "training")
     if chosen.channels_last:
         head = head.to(memory_format=torch.channels_last)
-    return piece.passes(chosen, found, head, device)
+    return piece.passes(chosen, shapes, head, device)
 
 
 @torch.no_grad()
 def disagreement(head: str, seed: int, map_size: tuple[int, int] = (33, 41)) -> tuple[float, float]:
     """Largest difference of the logits over their standard deviation, and mmsegmentation's own rounding to float32."""
-    theirs, ours = pair(head, seed)
+    reference_head, own_head = pair(head, seed)
     channels = (256, 512, 1024, 2048)
     maps = [torch.randn(1, width, *map_size).relu_() for width in channels]
 
-    def logits(module: nn.Module, given: list[torch.Tensor]) -> torch.Tensor:
-        return next(cases.tensors(module.eval()(given))).double()
+    def logits(module: nn.Module, features: list[torch.Tensor]) -> torch.Tensor:
+        return next(cases.tensors(module.eval()(features))).double()
 
-    expected, found = logits(theirs, maps), logits(ours, maps)
-    exact = logits(theirs.double(), [one.double() for one in maps])
-    theirs.float()
+    expected, own = logits(reference_head, maps), logits(own_head, maps)
+    exact = logits(reference_head.double(), [one.double() for one in maps])
+    reference_head.float()
     scale = exact.std()
-    return ((found - expected).abs().max() / scale).item(), ((expected - exact).abs().max() / scale).item()
+    return ((own - expected).abs().max() / scale).item(), ((expected - exact).abs().max() / scale).item()
 
 
 def main() -> int:
@@ -154,14 +154,14 @@ def table(record: records.BenchRecord) -> str:
     headings += ["mmsegmentation MiB", "ours MiB", "memory"]
     lines = []
     ours = {_key(result.case): result for result in record.results if result.case.implementation != THEIRS}
-    for theirs in (result for result in record.results if result.case.implementation == THEIRS):
-        own, case = ours[_key(theirs.case)], theirs.case
-        bad = [f"{in_words(one.case)}: {one.outcome} {one.message}" for one in (theirs, own) if one.outcome != "ok"]
-        if bad or not (own.latency and theirs.latency and own.memory and theirs.memory):
+    for peer in (result for result in record.results if result.case.implementation == THEIRS):
+        own, case = ours[_key(peer.case)], peer.case
+        bad = [f"{in_words(one.case)}: {one.outcome} {one.message}" for one in (peer, own) if one.outcome != "ok"]
+        if bad or not (own.latency and peer.latency and own.memory and peer.memory):
             lines.append([case.head, case.phase, case.dtype, "; ".join(bad)])
             continue
-        times = (theirs.latency.median_ms, own.latency.median_ms)
-        bytes_ = (theirs.memory.extra_bytes / 2**20, own.memory.extra_bytes / 2**20)
+        times = (peer.latency.median_ms, own.latency.median_ms)
+        bytes_ = (peer.memory.extra_bytes / 2**20, own.memory.extra_bytes / 2**20)
         figures = [f"{times[0]:,.0f}", f"{times[1]:,.0f}", f"{times[0] / times[1]:.2f}"]
         figures += [f"{bytes_[0]:,.0f}", f"{bytes_[1]:,.0f}", f"{bytes_[1] / bytes_[0]:.2f}"]
         lines.append([case.head, case.phase, case.dtype, *figures])

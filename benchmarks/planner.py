@@ -137,11 +137,11 @@ def main() -> None:
             configuration = replace(configuration, crop=769)
         case = configuration.case(options.device, options.precision)
         simulated = peak.simulate(case).total
-        found = measured(case, options.threads)
+        needed = measured(case, options.threads)
         # CUDA: the allocator's own figure, the context is not in it.
-        most = found.peak_bytes if options.device == "cuda" else found.total_bytes
-        rows.append({**asdict(configuration), "simulated": simulated, "measured": most, "message": found.message})
-        print(configuration, simulated, most, found.outcome, found.message, file=sys.stderr, flush=True)
+        most = needed.peak_bytes if options.device == "cuda" else needed.total_bytes
+        rows.append({**asdict(configuration), "simulated": simulated, "measured": most, "message": needed.message})
+        print(configuration, simulated, most, needed.outcome, needed.message, file=sys.stderr, flush=True)
         if options.out:
             options.out.write_text(json.dumps(rows, indent=1))
     show(rows, options.device)

@@ -202,12 +202,12 @@ def mechanism_path(head: nn.Module, name: str) -> str:
     return next(path for path, module in head.named_modules() if module is mechanism)
 
 
-def tensors(found: Any) -> Iterator[Tensor]:
+def tensors(nested: Any) -> Iterator[Tensor]:
     """The tensors in what a module returned, in order."""
-    if isinstance(found, Tensor):
-        yield found
-    elif isinstance(found, dict | list | tuple):
-        for value in found.values() if isinstance(found, dict) else found:
+    if isinstance(nested, Tensor):
+        yield nested
+    elif isinstance(nested, dict | list | tuple):
+        for value in nested.values() if isinstance(nested, dict) else nested:
             yield from tensors(value)
 
 
@@ -216,12 +216,12 @@ def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
     """Mechanism's path, shapes of the part's inputs and outputs, for one image."""
     if case.part == "network":
         return "", ((1, 3, *case.input_size),), ()
-    channels, maps = features(case.backbone, case.output_stride, case.input_size)
+    channels, shapes = features(case.backbone, case.output_stride, case.input_size)
     head = build_head(case, channels, "meta").eval()
-    given = [torch.empty(shape, device="meta") for shape in maps]
+    maps = [torch.empty(shape, device="meta") for shape in shapes]
     path = mechanism_path(head, case.head) if case.part == "mechanism" else ""
     with torch.no_grad(), _seen(head.get_submodule(path)) as seen:
-        out = head(given)
+        out = head(maps)
         if case.phase == "training":
             # Norms want two values a channel, and only shapes are asked for.
             part, doubled = head.get_submodule(path).train(), [torch.cat([one, one]) for one in seen[0]]
@@ -266,10 +266,10 @@ def _moved(case: Case) -> int:
         network = build_network(case, "meta").eval()
         return flops.count(network, torch.empty(1, 3, *case.input_size, device="meta")).total().bytes
     path, shapes, _ = _shapes(case)
-    given = [torch.empty(shape, device="meta") for shape in shapes]
+    inputs = [torch.empty(shape, device="meta") for shape in shapes]
     channels, _ = features(case.backbone, case.output_stride, case.input_size)
     part = build_head(case, channels, "meta").eval().get_submodule(path)
-    return (flops.count(part, given) if case.part == "head" else flops.count(part, *given)).total().bytes
+    return (flops.count(part, inputs) if case.part == "head" else flops.count(part, *inputs)).total().bytes
 
 
 def _alike(case: Case, **changes: Any) -> Case:

@@ -22,13 +22,13 @@ def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int)
 
     The warm-up is the same pass for a tiny image; that of a compiled module, which would be compiled for its size, is the pass.
     """
-    chosen, found = msgspec.convert(case, Case), msgspec.convert(prepared, Prepared)
+    chosen, shapes = msgspec.convert(case, Case), msgspec.convert(prepared, Prepared)
     assert chosen.part in PARTS
     torch.manual_seed(seed)
     set_tf32(chosen.dtype == "tf32")
     if chosen.part == "network" and chosen.phase == "training":
         return _training_of_a_network(chosen, device)
-    return passes(chosen, found, _module(chosen, found, device), device)
+    return passes(chosen, shapes, _module(chosen, shapes, device), device)
 
 
 def passes(case: Case, prepared: Prepared, module: nn.Module, device: str) -> Task:
@@ -59,13 +59,13 @@ def _module(case: Case, prepared: Prepared, device: str) -> nn.Module:
 def _inputs(case: Case, shapes: Sequence[Sequence[int]], device: str) -> list[Tensor]:
     """Images in fp32; maps as the convolutions before them leave them: in the arithmetic of the case, not negative."""
     memory_format = torch.channels_last if case.channels_last else torch.contiguous_format
-    found = []
+    inputs = []
     for shape in shapes:
         one = torch.randn(*shape, device=device)
         if case.part != "network":
             one = one.relu_().mul_(case.feature_scale).to(DTYPES[case.dtype])
-        found.append(one.to(memory_format=memory_format) if one.ndim == 4 else one)
-    return found
+        inputs.append(one.to(memory_format=memory_format) if one.ndim == 4 else one)
+    return inputs
 
 
 def _inference(case: Case, module: nn.Module, inputs: list[Tensor], gradients: Sequence[Any]) -> Pass:
@@ -78,7 +78,7 @@ def _inference(case: Case, module: nn.Module, inputs: list[Tensor], gradients: S
 
 def _training(case: Case, module: nn.Module, inputs: list[Tensor], gradients: Sequence[Sequence[int]]) -> Pass:
     """Forward, and backward from a random gradient; gradients of the inputs too, since the backbone needs them."""
-    made = [torch.randn(*shape, device=inputs[0].device) for shape in gradients]
+    drawn = [torch.randn(*shape, device=inputs[0].device) for shape in gradients]
 
     def run() -> None:
         for one in inputs:
@@ -86,10 +86,10 @@ def _training(case: Case, module: nn.Module, inputs: list[Tensor], gradients: Se
             one.requires_grad_()
         module.zero_grad()
         with autocast(case.dtype, inputs[0].device):
-            found = list(tensors(module(inputs) if case.part == "head" else module(*inputs)))
-        given = made or [torch.ones_like(one) for one in found]
-        pairs = [(one, grad.to(one.dtype)) for one, grad in zip(found, given, strict=True) if one.requires_grad]
-        torch.autograd.backward([one for one, _ in pairs], [grad for _, grad in pairs])
+            outputs = list(tensors(module(inputs) if case.part == "head" else module(*inputs)))
+        grads = drawn or [torch.ones_like(out) for out in outputs]
+        pairs = [(out, grad.to(out.dtype)) for out, grad in zip(outputs, grads, strict=True) if out.requires_grad]
+        torch.autograd.backward([out for out, _ in pairs], [grad for _, grad in pairs])
 
     return run
 

@@ -147,10 +147,10 @@ def name(case: Case) -> str:
 
 
 def _environment(cases: Sequence[Case], settings: Settings) -> records.Environment:
-    found = environment(__version__, path=Path(__file__).parent, device=settings.device)
+    description = environment(__version__, path=Path(__file__).parent, device=settings.device)
     if settings.threads is not None:
-        found["threads"] = settings.threads
-    return records.Environment(**found, precision=", ".join(dict.fromkeys(case.dtype for case in cases)))
+        description["threads"] = settings.threads
+    return records.Environment(**description, precision=", ".join(dict.fromkeys(case.dtype for case in cases)))
 
 
 def _worker(target: str, arguments: Mapping[str, Any], settings: Settings) -> Worker:
@@ -177,7 +177,7 @@ def _memory(entry: _Entry, settings: Settings) -> None:
     steps = (
         2 if entry.case.part == "network" and entry.case.phase == "training" else 1
     )  # momentum is there from the second on
-    found = memory.measure(
+    needed = memory.measure(
         settings.target,
         _arguments(entry, settings),
         device=settings.device,
@@ -185,13 +185,13 @@ def _memory(entry: _Entry, settings: Settings) -> None:
         runs=steps,
         timeout=settings.timeout,
     )
-    entry.outcome = Outcome(found.outcome, found.message)
-    if found.extra_bytes is not None and found.total_bytes is not None:
+    entry.outcome = Outcome(needed.outcome, needed.message)
+    if needed.extra_bytes is not None and needed.total_bytes is not None:
         entry.memory = PeakMemory(
-            extra_bytes=found.extra_bytes,
-            total_bytes=found.total_bytes,
-            method=found.method,
-            reserved_bytes=found.reserved_bytes,
+            extra_bytes=needed.extra_bytes,
+            total_bytes=needed.total_bytes,
+            method=needed.method,
+            reserved_bytes=needed.reserved_bytes,
         )
 
 

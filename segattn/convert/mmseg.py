@@ -65,17 +65,17 @@ def from_mmseg(
     state = _current_keys(_checked_tensors(state))
     if not keep_auxiliary:
         state = {key: value for key, value in state.items() if not key.startswith("auxiliary_head.")}
-    found = _find_head(state)
-    if head is not None and head != found:
-        raise ValueError(f"the checkpoint's decode head is {found}, not {head}")
+    stored_head = _find_head(state)
+    if head is not None and head != stored_head:
+        raise ValueError(f"the checkpoint's decode head is {stored_head}, not {head}")
     shapes = {key: value.shape for key, value in state.items()}
-    network, classes = _describe(shapes, found)
+    network, classes = _describe(shapes, stored_head)
     if num_classes is not None and num_classes != classes:
         raise ValueError(f"the checkpoint has {classes} classes, not {num_classes}")
     network, assumed = mmseg_config.complete(config, network, align_corners=align_corners)
     with torch.device("meta"):
         ours = build_model(network, classes).state_dict()
-    names = {name: their_name(name, HEADS[found]) for name in ours}
+    names = {name: their_name(name, HEADS[stored_head]) for name in ours}
     _check_fit({names[name]: value.shape for name, value in ours.items()}, state)
     zero = torch.zeros((), dtype=torch.long)  # counts batches; old checkpoints lack some
     return Converted({name: state.get(names[name], zero) for name in ours}, network, classes, assumed)
@@ -93,11 +93,11 @@ def to_mmseg(state: State, head: str, *, old_keys: bool = False) -> dict[str, Te
     if head not in HEADS:
         raise ValueError(f"mmsegmentation has no counterpart of head {head!r}; it has {', '.join(sorted(HEADS))}")
     table = HEADS[head]
-    theirs = {their_name(name, table): value for name, value in _checked_tensors(state).items()}
+    renamed = {their_name(name, table): value for name, value in _checked_tensors(state).items()}
     if old_keys:
         for scale in table.scales:
-            theirs[f"decode_head.{scale}"] = theirs.pop(f"decode_head.{scale}.scale").reshape(1)
-    return theirs
+            renamed[f"decode_head.{scale}"] = renamed.pop(f"decode_head.{scale}.scale").reshape(1)
+    return renamed
 
 
 def _checked_tensors(state: State) -> State:
@@ -164,18 +164,18 @@ def _describe(shapes: Shapes, head: str) -> tuple[configuration.Model, int]:
     return network, length(shapes, "decode_head.conv_seg.weight")
 
 
-def _check_fit(expected: Shapes, given: State) -> None:
+def _check_fit(expected: Shapes, state: State) -> None:
     """Compare names and shapes, and list all that differ."""
-    missing = [key for key in expected if key not in given and not key.endswith(".num_batches_tracked")]
-    unexpected = [key for key in given if key not in expected]
+    missing = [key for key in expected if key not in state and not key.endswith(".num_batches_tracked")]
+    unexpected = [key for key in state if key not in expected]
     shapes = [
-        f"{key} {tuple(given[key].shape)} instead of {tuple(shape)}"
+        f"{key} {tuple(state[key].shape)} instead of {tuple(shape)}"
         for key, shape in expected.items()
-        if key in given and given[key].shape != shape
+        if key in state and state[key].shape != shape
     ]
-    found = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    if any(found.values()):
-        lists = "".join(f"\n  {what}: {', '.join(sorted(keys))}" for what, keys in found.items() if keys)
+    misfits = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    if any(misfits.values()):
+        lists = "".join(f"\n  {what}: {', '.join(sorted(keys))}" for what, keys in misfits.items() if keys)
         hint = ""
         if any(key.startswith("auxiliary_head.") for key in unexpected + shapes):
             hint = (

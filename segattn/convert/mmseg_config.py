@@ -61,8 +61,8 @@ def read(text: str) -> dict[str, Any]:
         return {}
     for statement in body:
         if isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == ["model"]:
-            found = _value(statement.value)
-            return found if isinstance(found, dict) else {}
+            model = _value(statement.value)
+            return model if isinstance(model, dict) else {}
     return {}
 
 
@@ -232,7 +232,7 @@ def _head(network: configuration.Model) -> dict[str, Any]:
         "non_local": _named(chosen, "reduction"),
     }.get(network.head, {})
     settings = {
-        theirs: default if chosen[ours] is None else chosen[ours] for theirs, (ours, default) in options.items()
+        setting: default if chosen[option] is None else chosen[option] for setting, (option, default) in options.items()
     }
     return {"type": _TYPES[network.head], "channels": channels, "dropout_ratio": chosen["dropout"], **settings, **own}
 

@@ -91,10 +91,10 @@ def import_file(
         raise ValueError(f"{path}: {error}") from None
     names = file.class_names or [f"class {index}" for index in range(converted.num_classes)]
     palette = file.palette or voc_palette(converted.num_classes)
-    for what, given in (("class names", names), ("colours", palette)):
-        if len(given) != converted.num_classes:
+    for what, entries in (("class names", names), ("colours", palette)):
+        if len(entries) != converted.num_classes:
             raise ValueError(
-                f"{path}: names {len(given)} {what}, but its classifier has {converted.num_classes} classes"
+                f"{path}: names {len(entries)} {what}, but its classifier has {converted.num_classes} classes"
             )
     experiment = configuration.Experiment(
         name=path.stem, data=configuration.Data(name="folder"), model=converted.network
@@ -128,17 +128,17 @@ def export_file(folder: str | Path, path: str | Path, *, old_keys: bool = False)
     return text
 
 
-def _class_names(given: object) -> list[str] | None:
-    if given is None:
+def _class_names(names: object) -> list[str] | None:
+    if names is None:
         return None
-    if not isinstance(given, Sequence) or isinstance(given, str) or not all(isinstance(name, str) for name in given):
-        raise ValueError(f"the checkpoint's class names should be a list of names, not {given!r:.80}")
-    return list(given)
+    if not isinstance(names, Sequence) or isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"the checkpoint's class names should be a list of names, not {names!r:.80}")
+    return list(names)
 
 
-def _palette(given: object) -> list[Color] | None:
+def _palette(colours: object) -> list[Color] | None:
     """Colours as tuples; None where there are none or another form, since they change no result."""
     try:
-        return [(int(red), int(green), int(blue)) for red, green, blue in given]  # type: ignore[attr-defined]
+        return [(int(red), int(green), int(blue)) for red, green, blue in colours]  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         return None

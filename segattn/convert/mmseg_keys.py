@@ -162,7 +162,7 @@ def their_name(name: str, table: HeadTable) -> str:
     """Our parameter's name there."""
     if name.startswith("backbone."):
         return name
-    for ours, theirs in (AUXILIARY | {f"head.{a}": f"decode_head.{b}" for a, b in table.names.items()}).items():
-        if name == ours or name.startswith(f"{ours}."):
-            return theirs + name[len(ours) :]
+    for prefix, counterpart in (AUXILIARY | {f"head.{a}": f"decode_head.{b}" for a, b in table.names.items()}).items():
+        if name == prefix or name.startswith(f"{prefix}."):
+            return counterpart + name[len(prefix) :]
     raise ValueError(f"parameter {name} has no counterpart in mmsegmentation; only faithful heads have")

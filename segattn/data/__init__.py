@@ -80,13 +80,13 @@ def _kinds(load: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
         hints = get_type_hints(load)
     except NameError:  # a module of somebody's own, with a name that only type checkers import
         return {}
-    found = {}
+    kinds = {}
     for name, annotation in hints.items():
         parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
         classes = tuple(get_origin(part) or part for part in parts)
         if set(classes) <= {*_SCALARS, os.PathLike}:
-            found[name] = classes
-    return found
+            kinds[name] = classes
+    return kinds
 
 
 def _check_kind(name: str, option: str, value: Any, kinds: tuple[type, ...]) -> None:

@@ -75,11 +75,11 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str
     )
 
 
-def _version(root: Path, given: str | None) -> str:
-    if given is not None:
-        if given not in FOLDERS:
-            raise ValueError(f"coco_stuff has no version {given!r}; versions: {', '.join(FOLDERS)}")
-        return given
+def _version(root: Path, version: str | None) -> str:
+    if version is not None:
+        if version not in FOLDERS:
+            raise ValueError(f"coco_stuff has no version {version!r}; versions: {', '.join(FOLDERS)}")
+        return version
     return "10k" if (root / "images/train2014").is_dir() and not (root / "images/train2017").is_dir() else "164k"
 
 

@@ -94,11 +94,11 @@ def _masks(folder: Path, split: str) -> Path | None:
     return None if split == "test" and not folder.exists() else folder
 
 
-def _class_file(base: Path, given: str | os.PathLike[str] | None) -> Path:
-    if given is not None:
-        if not Path(given).is_file():
-            raise ValueError(f"{given}: no such class list")
-        return Path(given)
+def _class_file(base: Path, path: str | os.PathLike[str] | None) -> Path:
+    if path is not None:
+        if not Path(path).is_file():
+            raise ValueError(f"{path}: no such class list")
+        return Path(path)
     for name in _CLASS_FILES:
         if (base / name).is_file():
             return base / name
@@ -155,14 +155,14 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path}: not a text in UTF-8 ({error})") from None
 
 
-def _colour(path: Path, name: str, given: object) -> _Colour:
+def _colour(path: Path, name: str, colour: object) -> _Colour:
     if (
-        not isinstance(given, list | tuple)
-        or len(given) != 3
-        or not all(type(c) is int and 0 <= c <= 255 for c in given)
+        not isinstance(colour, list | tuple)
+        or len(colour) != 3
+        or not all(type(c) is int and 0 <= c <= 255 for c in colour)
     ):
-        raise ValueError(f"{path}: colour {given!r} of class {name!r}; expected [red, green, blue] from 0 to 255")
-    return given[0], given[1], given[2]
+        raise ValueError(f"{path}: colour {colour!r} of class {name!r}; expected [red, green, blue] from 0 to 255")
+    return colour[0], colour[1], colour[2]
 
 
 def _default_colour(index: int) -> _Colour:

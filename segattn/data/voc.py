@@ -102,7 +102,7 @@ def convert(root: Path, on_progress: Callable[[int, int], object]) -> str:
         What was done, in words.
     """
     base = folder(root)
-    source = next((found for found in (root / "benchmark_RELEASE", base.parent / "VOCaug") if found.is_dir()), None)
+    source = next((place for place in (root / "benchmark_RELEASE", base.parent / "VOCaug") if place.is_dir()), None)
     listed = base / LISTS / "trainaug.txt"
     if source is None or listed.is_file():
         return ""

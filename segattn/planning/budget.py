@@ -68,13 +68,13 @@ def within(
         ValueError: none is; the message names the cheapest.
     """
     keys = [(head, backbone, stride) for backbone in backbones for stride in output_strides for head in heads]
-    found = []
+    networks = []
     for number, key in enumerate(keys, start=1):
-        found.append(Network(*key, cost(*key), recorded.get(key), others.get(key)))
+        networks.append(Network(*key, cost(*key), recorded.get(key), others.get(key)))
         on_progress(number, len(keys))
-    fitting = [network for network in found if network.cost <= limit]
+    fitting = [network for network in networks if network.cost <= limit]
     if not fitting:
-        least = min(found, key=lambda network: network.cost)
+        least = min(networks, key=lambda network: network.cost)
         raise NothingFits(least)
     return sorted(fitting, key=_order)
 
@@ -99,7 +99,7 @@ def counted(what: str, input_size: tuple[int, int], num_classes: int, mode: str)
     """A cost of `network_cost` ("flops", "macs", "study" or "parameters") for one image."""
 
     def cost(head: str, backbone: str, output_stride: int) -> float:
-        found = network_cost(
+        costs = network_cost(
             head,
             input_size=input_size,
             num_classes=num_classes,
@@ -107,7 +107,7 @@ def counted(what: str, input_size: tuple[int, int], num_classes: int, mode: str)
             output_stride=output_stride,
             mode=mode,
         )
-        figure: int = getattr(found.network, what)
+        figure: int = getattr(costs.network, what)
         return figure
 
     return cost
@@ -136,25 +136,25 @@ def recorded_here(runs: Iterable[records.RunRecord], dataset: str, mode: str) ->
             model = run.config.get("model", {})
             key = (run.head, str(model.get("backbone", "")), int(model.get("output_stride", 0)))
             groups[key, run.experiment].append(run)
-    found: dict[Key, Recorded] = {}
+    best: dict[Key, Recorded] = {}
     for (key, experiment), group in groups.items():
         mean = sum(run.scores.mean_iou for run in group) / len(group)
-        if key not in found or mean > found[key].mean_iou:
+        if key not in best or mean > best[key].mean_iou:
             height, width = group[0].config.get("augmentation", {}).get("crop_size", (0, 0))
-            found[key] = Recorded(mean, len(group), experiment, mode, (height, width), group[0].iterations)
-    return found
+            best[key] = Recorded(mean, len(group), experiment, mode, (height, width), group[0].iterations)
+    return best
 
 
 def published_by_others(dataset: str) -> dict[Key, Published]:
     """The best published row of each network on a data set, at one scale."""
-    found: dict[Key, Published] = {}
+    best: dict[Key, Published] = {}
     for row in published.on(dataset):
         network = backbone_of(row.backbone)
         if network is not None and (
-            (row.head, *network) not in found or row.mean_iou > found[row.head, *network].mean_iou
+            (row.head, *network) not in best or row.mean_iou > best[row.head, *network].mean_iou
         ):
-            found[row.head, *network] = row
-    return found
+            best[row.head, *network] = row
+    return best
 
 
 def backbone_of(written: str) -> tuple[str, int] | None:

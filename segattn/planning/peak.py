@@ -122,8 +122,8 @@ def largest_batch(case: Case, limit: int, *, reserve: int | None = None, known: 
     def total(n: int) -> int:
         return (known if known and n == first else predict(with_batch(case, n * parts), reserve=reserve)).total
 
-    found = largest(total, limit, start=first, power=1)
-    return None if found is None else found * parts
+    per_part = largest(total, limit, start=first, power=1)
+    return None if per_part is None else per_part * parts
 
 
 def largest_crop(case: Case, limit: int, *, reserve: int | None = None, known: Prediction | None = None) -> int | None:
@@ -137,8 +137,8 @@ def largest_crop(case: Case, limit: int, *, reserve: int | None = None, known: P
             return known.total
         return predict(replace(case, crop_size=(8 * n + odd,) * 2), reserve=reserve).total
 
-    found = largest(total, limit, start=first, power=2, lowest=8)
-    return None if found is None else 8 * found + odd
+    eighths = largest(total, limit, start=first, power=2, lowest=8)
+    return None if eighths is None else 8 * eighths + odd
 
 
 def simulate(case: Case) -> Peak:

@@ -77,12 +77,12 @@ def processor_name(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> str:
 
 def clock_mhz(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> float | None:
     """The processor's clock now, the highest of its cores; None where the system does not say."""
-    found = [
+    clocks = [
         float(value)
         for name, _, value in (line.partition(":") for line in _lines(cpuinfo))
         if name.strip() == "cpu MHz" and value.strip().replace(".", "", 1).isdigit()
     ]
-    return max(found, default=None)
+    return max(clocks, default=None)
 
 
 def governor(folder: str | os.PathLike[str] = "/sys/devices/system/cpu/cpu0/cpufreq") -> str | None:
@@ -93,7 +93,7 @@ def governor(folder: str | os.PathLike[str] = "/sys/devices/system/cpu/cpu0/cpuf
 def settings(device: torch.device | str = "cpu") -> dict[str, str]:
     """What moves times: torch's instruction set and libraries, variables of OpenMP and of the system's allocator, the GPU's
     driver, power and clock limits."""
-    found = {
+    entries = {
         "cpu capability": torch.backends.cpu.get_cpu_capability(),
         "oneDNN": _yes(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled),
         "MKL": _yes(torch.backends.mkl.is_available()),
@@ -101,14 +101,14 @@ def settings(device: torch.device | str = "cpu") -> dict[str, str]:
     }
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "KMP_AFFINITY", "ONEDNN_MAX_CPU_ISA",
              "LD_PRELOAD", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")  # fmt: skip
-    found |= {name: os.environ[name] for name in names if name in os.environ}
+    entries |= {name: os.environ[name] for name in names if name in os.environ}
     if torch.device(device).type == "cuda":
-        found |= {"CUDA": str(torch.version.cuda), "cuDNN": str(torch.backends.cudnn.version())}
+        entries |= {"CUDA": str(torch.version.cuda), "cuDNN": str(torch.backends.cudnn.version())}
         queries = ("driver_version", "power.limit", "clocks.max.sm", "clocks.max.mem", "persistence_mode")
         index = torch.device(device).index or 0
         values = _output("nvidia-smi", f"--id={index}", f"--query-gpu={','.join(queries)}", "--format=csv,noheader")
-        found |= dict(zip(queries, map(str.strip, values.split(",")), strict=False)) if values else {}
-    return found
+        entries |= dict(zip(queries, map(str.strip, values.split(",")), strict=False)) if values else {}
+    return entries
 
 
 def device_name(device: torch.device | str) -> str:

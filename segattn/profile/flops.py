@@ -77,14 +77,14 @@ class _Counter(TorchDispatchMode):
             with self:
                 return func.decompose(*args, **kwargs)
         out = func(*args, **kwargs)
-        given = {name: value for name, value in kwargs.items() if name != "out"}  # mm.out: `out` is the result
-        self._add(func, formula(out, *args, **given), out, args, kwargs)
+        options = {name: value for name, value in kwargs.items() if name != "out"}  # mm.out: `out` is the result
+        self._add(func, formula(out, *args, **options), out, args, kwargs)
         return out
 
     def _add(self, func: Any, work: Work, out: Any, args: Any, kwargs: Any) -> None:
         operands, results = tensors_in(*args, *kwargs.values()), tensors_in(out)
-        given = {id(tensor) for tensor in operands}
-        new = [tensor for tensor in results if id(tensor) not in given] if work.moves else []
+        operand_ids = {id(tensor) for tensor in operands}
+        new = [tensor for tensor in results if id(tensor) not in operand_ids] if work.moves else []
         read = sum(map(bytes_of, operands)) if work.bytes_read is None else work.bytes_read
         figures = {
             "calls": 1,

@@ -69,13 +69,13 @@ def bytes_of(tensor: Tensor) -> int:
 
 def tensors_in(*values: Any) -> list[Tensor]:
     """The tensors among arguments or outputs, also those in lists, each once."""
-    found: dict[int, Tensor] = {}
+    tensors: dict[int, Tensor] = {}
     for value in values:
         if isinstance(value, Tensor):
-            found[id(value)] = value
+            tensors[id(value)] = value
         elif isinstance(value, (list, tuple)):
-            found.update((id(tensor), tensor) for tensor in tensors_in(*value))
-    return list(found.values())
+            tensors.update((id(tensor), tensor) for tensor in tensors_in(*value))
+    return list(tensors.values())
 
 
 # Rules ---------------------------------------------------------------------------------------------------------------

@@ -20,15 +20,15 @@ def available(device: str = "cpu") -> int:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [_kilobytes("/proc/meminfo", "MemAvailable") or 8 * 10**9]
+    limits = [_kilobytes("/proc/meminfo", "MemAvailable") or 8 * 10**9]
     for limit_file, used_file in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         limit_text, used_text = _read(limit_file).strip(), _read(used_file).strip()
         if limit_text.isdigit() and used_text.isdigit():
-            found.append(int(limit_text) - int(used_text))
-    return max(0, min(found))
+            limits.append(int(limit_text) - int(used_text))
+    return max(0, min(limits))
 
 
 def resident(device: str) -> int | None:

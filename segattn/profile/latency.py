@@ -42,7 +42,7 @@ def in_turns(
     was timed, and the others go on. `on_pass(key)` is called after each pass, warm-up included.
     """
     draw = random.Random(seed)
-    found = {key: Timed() for key in workers}
+    timed = {key: Timed() for key in workers}
     alive = list(workers)
     begun = time.monotonic()
     for number in range(-warmup, rounds):
@@ -52,13 +52,13 @@ def in_turns(
         for key in draw.sample(alive, len(alive)):
             outcome = workers[key].time()
             if not outcome.ok:
-                found[key].outcome = outcome
+                timed[key].outcome = outcome
                 workers[key].close()
                 alive.remove(key)
             elif number >= 0:
-                found[key].seconds.append(outcome.values["seconds"])
+                timed[key].seconds.append(outcome.values["seconds"])
             on_pass(key)
-    return found
+    return timed
 
 
 def quantile(samples: Sequence[float], share: float) -> float:

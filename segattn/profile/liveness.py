@@ -107,22 +107,22 @@ class Liveness:
         kind: str = "input",
     ) -> Tensor:
         """A tensor of that shape, which counts while it is held; made outside `with`."""
-        made = self._faked(torch.empty(shape, dtype=dtype, device="meta", memory_format=memory_format))
-        self._hold([made], kind)
-        return made
+        tensor = self._faked(torch.empty(shape, dtype=dtype, device="meta", memory_format=memory_format))
+        self._hold([tensor], kind)
+        return tensor
 
     def adopt(self, module: nn.Module, kind: str) -> None:
         """Take over a module on `meta`, outside `with`: its parameters and buffers count from now on."""
-        made: dict[int, Tensor] = {}
+        adopted: dict[int, Tensor] = {}
         for child in module.modules():
             for own in (child._parameters, child._buffers):
                 for name, tensor in own.items():
                     if tensor is None:
                         continue
-                    if id(tensor) not in made:
-                        made[id(tensor)] = self._adopted(tensor)
-                    own[name] = made[id(tensor)]  # type: ignore[assignment]
-        self._hold(made.values(), kind)
+                    if id(tensor) not in adopted:
+                        adopted[id(tensor)] = self._adopted(tensor)
+                    own[name] = adopted[id(tensor)]  # type: ignore[assignment]
+        self._hold(adopted.values(), kind)
 
     def name(self, tensors: Iterable[Tensor], kind: str) -> None:
         """Say what tensors are that have come up meanwhile, such as gradients."""
@@ -154,9 +154,9 @@ class Liveness:
 
     def ran(self, operator: Any, args: Any, kwargs: Any, out: Any) -> None:
         """An operator has run: hold what it made, and what it needed inside."""
-        given = {tensor.untyped_storage()._cdata for tensor in tensors_in(*args, *kwargs.values())}
-        made = [tensor for tensor in tensors_in(out) if tensor.untyped_storage()._cdata not in given]
-        self._hold(made, "temporary", str(operator))
+        argument_keys = {tensor.untyped_storage()._cdata for tensor in tensors_in(*args, *kwargs.values())}
+        new = [tensor for tensor in tensors_in(out) if tensor.untyped_storage()._cdata not in argument_keys]
+        self._hold(new, "temporary", str(operator))
         inside = scratch_bytes(self.device, operator, args, out)
         if inside and self.live + inside > self._highest:
             self._highest, self._highest_at = self.live + inside, (self._time, inside, str(operator))
@@ -185,8 +185,8 @@ class Liveness:
         self.live -= entry.bytes
 
     def _adopted(self, tensor: Tensor) -> Tensor:
-        made = self._faked(tensor)
-        return nn.Parameter(made, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
+        fake = self._faked(tensor)
+        return nn.Parameter(fake, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
 
     def _faked(self, meta: Tensor) -> Tensor:
         with torch.no_grad():

@@ -94,7 +94,7 @@ _formulas: dict[Any, Formula] = {
     if hasattr(torch.ops.aten, name)  # not every version of torch has every operator
 }
 _formulas[torch.ops.aten.max.other] = _formulas[torch.ops.aten.min.other] = per_output(1)  # of two tensors
-_found: dict[OpOverload, Formula | None] = {}
+_by_operator: dict[OpOverload, Formula | None] = {}
 
 
 def register(operator: Any, formula: Formula) -> None:
@@ -112,14 +112,14 @@ def register(operator: Any, formula: Formula) -> None:
     if not isinstance(operator, (OpOverload, OpOverloadPacket)):
         raise ValueError(f"{operator!r} is no operator; give one of torch.ops, such as torch.ops.mylib.scan")
     _formulas[operator] = formula
-    _found.clear()
+    _by_operator.clear()
 
 
 def find(operator: OpOverload) -> Formula | None:
     """The formula of an operator; None where there is none (it may be made of operators that have one)."""
-    if operator not in _found:
-        _found[operator] = _by_name(operator) or _by_schema(operator)
-    return _found[operator]
+    if operator not in _by_operator:
+        _by_operator[operator] = _by_name(operator) or _by_schema(operator)
+    return _by_operator[operator]
 
 
 def _by_name(operator: OpOverload) -> Formula | None:

@@ -68,10 +68,10 @@ class FunctionCall(nn.Module):
 
     def function(self) -> Callable[..., Any]:
         """Found by name at each call: some counters put functions of their own in place of torch's."""
-        found: Any = torch
+        member: Any = torch
         for part in self.name.removeprefix("torch.").removeprefix("functional.").split("."):
-            found = getattr(found, part)
-        return found
+            member = getattr(member, part)
+        return member
 
 
 _APPLY: dict[str, Callable[[Any, Any], Any]] = {

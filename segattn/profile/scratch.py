@@ -39,9 +39,9 @@ def _convolution_backward(args: Any, out: Any) -> int:
     w, y, outputs = bytes_of(weight), bytes_of(grad), sum(bytes_of(each) for each in out if each is not None)
     if _is_channels_last(x, weight):
         return 2 * w + _copy(x) + _copy(grad)
-    of_input, given = (bytes_of(x), bytes_of(out[0])) if out[0] is not None else (0, 0)
+    of_input, gradient = (bytes_of(x), bytes_of(out[0])) if out[0] is not None else (0, 0)
     first = max(y + w + of_input, 2 * of_input) if out[0] is not None else 0
-    second = given + max(bytes_of(x) + y + w, 2 * w)
+    second = gradient + max(bytes_of(x) + y + w, 2 * w)
     return max(first, second) - outputs
 
 

@@ -181,10 +181,10 @@ class Worker:
 
 def _environment(threads: int | None, more: Mapping[str, str]) -> dict[str, str]:
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-    found = {**os.environ, "PYTHONPATH": path, **more}
+    variables = {**os.environ, "PYTHONPATH": path, **more}
     if threads is not None:
-        found.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
-    return found
+        variables.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    return variables
 
 
 def serve() -> None:

@@ -263,7 +263,7 @@ class TestUncounted:
     @pytest.fixture
     def scan(self, monkeypatch):
         monkeypatch.setattr(operators, "_formulas", dict(operators._formulas))
-        monkeypatch.setattr(operators, "_found", {})
+        monkeypatch.setattr(operators, "_by_operator", {})
         library = torch.library.Library("segattn_test", "FRAGMENT")
         library.define("scan(Tensor x) -> Tensor")
         library.impl("scan", lambda x: x.clone(), "CompositeExplicitAutograd")

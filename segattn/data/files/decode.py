@@ -44,8 +44,8 @@ class ImageFile:
 
     def pixels(self) -> np.ndarray:
         """The whole image, uint8 (H, W, 3)."""
-        found = self.top_left(*self.size)
-        return found if isinstance(found, np.ndarray) else np.array(found)
+        picture = self.top_left(*self.size)
+        return picture if isinstance(picture, np.ndarray) else np.array(picture)
 
     def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image:
         """The first rows and columns or more, RGB, upright; what lies outside them in a PNG is not decoded."""

@@ -124,41 +124,41 @@ def find_pairs(
     Raises:
         ValueError: a folder is missing or empty, two files share a name, a file has no partner, a name has no file.
     """
-    found = _by_name(images, image_endings, "image")
+    paths = _by_name(images, image_endings, "image")
     masks = _by_name(labels, label_endings, "mask") if labels is not None else {}
     if only is not None:
-        absent = [name for name in only if name not in found]
+        absent = [name for name in only if name not in paths]
         if absent:
             _fault(f"{images}: no image named {_some(absent)}, which the list of the split names")
-        found = {name: found[name] for name in only if name in found}
-        masks = {name: path for name, path in masks.items() if name in found}
+        paths = {name: paths[name] for name in only if name in paths}
+        masks = {name: path for name, path in masks.items() if name in paths}
     if labels is not None:
-        without_label = [str(path) for name, path in found.items() if name not in masks]
+        without_label = [str(path) for name, path in paths.items() if name not in masks]
         if without_label:
             _fault(f"{labels}: no mask for {_some(without_label)}; a mask bears the name of its image")
-        without_image = [str(path) for name, path in masks.items() if name not in found]
+        without_image = [str(path) for name, path in masks.items() if name not in paths]
         if without_image:
             _fault(f"{images}: no image for {_some(without_image)}; an image bears the name of its mask")
-        found = {name: path for name, path in found.items() if name in masks}
-    return [Pair(name, path, masks.get(name)) for name, path in sorted(found.items())]
+        paths = {name: path for name, path in paths.items() if name in masks}
+    return [Pair(name, path, masks.get(name)) for name, path in sorted(paths.items())]
 
 
 def _by_name(folder: Path, endings: Sequence[str], what: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder of {what}s")
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for path in _files(folder):
         ending = next((ending for ending in endings if path.name.lower().endswith(ending.lower())), None)
         if path.name.startswith(".") or ending is None:
             continue
         name = path.relative_to(folder).as_posix()[: -len(ending)]
-        if name in found:
-            _fault(f"{path} and {found[name]} share one name; keep one of them")
+        if name in paths:
+            _fault(f"{path} and {paths[name]} share one name; keep one of them")
             continue
-        found[name] = path
-    if not found:
+        paths[name] = path
+    if not paths:
         raise ValueError(f"{folder}: no {what} in this folder; looked for {', '.join(endings)}")
-    return found
+    return paths
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -75,9 +75,9 @@ def _refuse_short(stream: bytes, needed: int) -> None:
     _refuse_fewer(len(zlib.decompressobj().decompress(stream, needed)), needed)
 
 
-def _refuse_fewer(found: int, needed: int) -> None:
-    if found < needed:
-        raise ValueError(f"truncated: its pixels end after {found} of {needed} bytes")
+def _refuse_fewer(length: int, needed: int) -> None:
+    if length < needed:
+        raise ValueError(f"truncated: its pixels end after {length} of {needed} bytes")
 
 
 def _stored(filtered: np.ndarray) -> bytes:

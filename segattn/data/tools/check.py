@@ -23,7 +23,7 @@ _SHOWN = 5
 
 
 @dataclass
-class Found:
+class Finding:
     """Faults or remarks of one kind."""
 
     kind: str
@@ -63,8 +63,8 @@ class Report:
     splits: list[SplitReport]
     absent: dict[str, str]
     """Splits that are not there, and why."""
-    faults: dict[str, Found]
-    remarks: dict[str, Found]
+    faults: dict[str, Finding]
+    remarks: dict[str, Finding]
     """What may be right and is worth a look."""
 
     @property
@@ -124,8 +124,8 @@ def check(
     return report
 
 
-def _note(found: dict[str, Found], kind: str, example: str) -> None:
-    found.setdefault(kind, Found(kind)).add(example)
+def _note(findings: dict[str, Finding], kind: str, example: str) -> None:
+    findings.setdefault(kind, Finding(kind)).add(example)
 
 
 def _note_duplicates(report: Report, places: list[tuple[str, str]]) -> None:

@@ -23,15 +23,15 @@ def recipe(name: str, variant: str | None = None) -> Recipe:
     Raises:
         ValueError: an unknown name or variant, or a data set that is not downloaded.
     """
-    found: Recipe | None = getattr(data.module(name), "RECIPE", None)
-    if found is None:
+    steps: Recipe | None = getattr(data.module(name), "RECIPE", None)
+    if steps is None:
         raise ValueError(f"{name} is not downloaded: {(inspect.getdoc(data.module(name)) or '').splitlines()[0]}")
     if variant is None:
-        return found
-    if variant not in found.variants:
-        known = f"variants: {', '.join(found.variants)}" if found.variants else "it has only one form"
+        return steps
+    if variant not in steps.variants:
+        known = f"variants: {', '.join(steps.variants)}" if steps.variants else "it has only one form"
         raise ValueError(f"{name} has no variant {variant!r}; {known}")
-    return found.variants[variant]
+    return steps.variants[variant]
 
 
 def instructions(name: str, root: Path, variant: str | None = None) -> str:
