@@ -103,13 +103,13 @@ def test_below_the_equation_stand_private_functions_that_say_why_they_are_the_sa
 
 def imported(path):
     """Top names of every module that a file imports, anywhere in it."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.add(node.module.split(".")[0])
-    return found
+            names.add(node.module.split(".")[0])
+    return names
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -126,8 +126,8 @@ def test_head_sees_torch_and_jaxtyping_only(path):
 @pytest.mark.parametrize("module", ["segattn", "segattn.report", "segattn.records", "segattn.cli"])
 def test_module_loads_where_torch_is_missing(module):
     code = f"import sys; sys.modules['torch'] = None; import {module}"  # any import of torch would raise
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert found.returncode == 0, found.stderr
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_file_is_named_after_nothing():

@@ -139,11 +139,11 @@ def test_a_stage_with_dilation_sees_the_input_as_with_stride():
 def test_plain_stem_equals_timms_network_with_the_same_weights():
     timm = pytest.importorskip("timm")
     ours = randomised(backbones.create("resnet50", stem="plain", output_stride=32))
-    theirs = timm.create_model("resnet50", features_only=True).eval()
-    theirs.load_state_dict(ours.state_dict())
+    reference = timm.create_model("resnet50", features_only=True).eval()
+    reference.load_state_dict(ours.state_dict())
     images = torch.randn(2, 3, 65, 97, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        for mine, other in zip(ours(images), theirs(images)[1:], strict=True):
+        for mine, other in zip(ours(images), reference(images)[1:], strict=True):
             assert torch.allclose(mine, other, rtol=1e-5, atol=1e-5 * float(other.abs().max()))
 
 
@@ -153,14 +153,14 @@ def test_plain_stem_equals_torchvisions_network_with_the_same_weights():
     except Exception as error:
         pytest.skip(f"torchvision does not import here: {error}")
     ours = randomised(backbones.create("resnet18", stem="plain", output_stride=32))
-    theirs = resnet18(weights=None).eval()
-    fit = theirs.load_state_dict(ours.state_dict(), strict=False)
+    reference = resnet18(weights=None).eval()
+    fit = reference.load_state_dict(ours.state_dict(), strict=False)
     assert fit.missing_keys == ["fc.weight", "fc.bias"]
     assert fit.unexpected_keys == []
-    theirs.avgpool, theirs.fc = nn.Identity(), nn.Identity()
+    reference.avgpool, reference.fc = nn.Identity(), nn.Identity()
     images = torch.randn(2, 3, 65, 97, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        mine, other = ours(images)[3].flatten(1), theirs(images)
+        mine, other = ours(images)[3].flatten(1), reference(images)
     assert torch.allclose(mine, other, rtol=1e-5, atol=1e-5 * float(other.abs().max()))
 
 

@@ -10,7 +10,7 @@ from segattn.cost import network_cost
 from segattn.records.bench import Case
 
 
-def made(**changes):
+def combined(**changes):
     asked = {
         "names": ("ccnet",), "parts": ("mechanism",), "sizes": [(33, 41)], "batches": (1,), "phases": ("inference",),
         "dtypes": ("fp32",), "implementations": ("auto",), "channels_last": (False,), "compiled": (False,),
@@ -20,23 +20,25 @@ def made(**changes):
 
 
 def one(**changes) -> Case:
-    (found,) = made(**changes)
-    return found
+    (case,) = combined(**changes)
+    return case
 
 
 def test_every_combination_is_a_case():
-    found = made(names=("ccnet", "danet"), batches=(1, 2), phases=cases.PHASES, implementations=("reference", "fast"))
-    assert len(set(map(str, found))) == 2 * 2 * 2 * 2
+    chosen = combined(
+        names=("ccnet", "danet"), batches=(1, 2), phases=cases.PHASES, implementations=("reference", "fast")
+    )
+    assert len(set(map(str, chosen))) == 2 * 2 * 2 * 2
 
 
 def test_features_are_scaled_where_they_are_given_and_not_where_a_network_makes_them():
-    found = made(parts=("mechanism", "network"), feature_scales=(1.0, 10.0))
-    assert [(case.part, case.feature_scale) for case in found] == [("mechanism", 1), ("mechanism", 10), ("network", 1)]
+    chosen = combined(parts=("mechanism", "network"), feature_scales=(1.0, 10.0))
+    assert [(case.part, case.feature_scale) for case in chosen] == [("mechanism", 1), ("mechanism", 10), ("network", 1)]
 
 
 def test_fcn_has_no_mechanism_and_is_left_out_among_others():
-    assert [case.head for case in made(names=("fcn", "ccnet"))] == ["ccnet"]
-    assert [case.head for case in made(names=("fcn", "ccnet"), parts=("head",))] == ["fcn", "ccnet"]
+    assert [case.head for case in combined(names=("fcn", "ccnet"))] == ["ccnet"]
+    assert [case.head for case in combined(names=("fcn", "ccnet"), parts=("head",))] == ["fcn", "ccnet"]
 
 
 def test_fcn_alone_is_refused_with_what_to_ask_for():
@@ -46,7 +48,7 @@ def test_fcn_alone_is_refused_with_what_to_ask_for():
 
 def test_unknown_head_is_told_before_anything_runs():
     with pytest.raises(ValueError, match="did you mean ccnet"):
-        made(names=("ccnett",))
+        combined(names=("ccnett",))
 
 
 @pytest.mark.parametrize(("stride", "image"), [(8, (769, 521)), (16, (1537, 1041))])
@@ -59,29 +61,29 @@ def test_map_is_the_last_of_the_backbone():
 
 
 def test_mechanism_is_given_its_real_input():
-    found = cases.prepare(one(batches=(3,)), "cpu")
-    assert (found.path, found.inputs) == ("attention", ((3, 512, 5, 6),))
+    prepared = cases.prepare(one(batches=(3,)), "cpu")
+    assert (prepared.path, prepared.inputs) == ("attention", ((3, 512, 5, 6),))
 
 
 def test_head_is_given_four_maps():
-    found = cases.prepare(one(parts=("head",)), "cpu")
-    assert [shape[1:] for shape in found.inputs] == [(64, 9, 11), (128, 5, 6), (256, 5, 6), (512, 5, 6)]
+    prepared = cases.prepare(one(parts=("head",)), "cpu")
+    assert [shape[1:] for shape in prepared.inputs] == [(64, 9, 11), (128, 5, 6), (256, 5, 6), (512, 5, 6)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in heads.names() if name != "fcn"])
 def test_gradients_are_of_the_outputs_in_training(name):
-    found = cases.prepare(one(names=(name,), phases=("training",), batches=(2,)), "cpu")
-    assert found.gradients
-    assert all(shape[0] == 2 for shape in found.gradients)
+    prepared = cases.prepare(one(names=(name,), phases=("training",), batches=(2,)), "cpu")
+    assert prepared.gradients
+    assert all(shape[0] == 2 for shape in prepared.gradients)
 
 
 @pytest.mark.parametrize("part", cases.PARTS)
 def test_work_is_the_ledgers_for_the_batch(part):
     cost = network_cost("ccnet", input_size=(33, 41), num_classes=3, backbone="resnet18")
     expected = {"mechanism": cost.mechanism, "head": cost.head_total, "network": cost.network}[part]
-    found = cases.work(one(parts=(part,), batches=(5,)))
-    assert (found.macs, found.flops, found.other) == (5 * expected.macs, 10 * expected.macs, 5 * expected.other)
+    work = cases.work(one(parts=(part,), batches=(5,)))
+    assert (work.macs, work.flops, work.other) == (5 * expected.macs, 10 * expected.macs, 5 * expected.other)
 
 
 def test_training_is_three_times_the_forward_pass():
@@ -117,6 +119,6 @@ def test_a_case_whose_work_cannot_be_counted_is_measured_all_the_same(monkeypatc
         raise cases.flops.UncountedOperator("operator mine has no formula")
 
     monkeypatch.setattr(cases, "work", uncounted)
-    found = cases.prepare(one(), "cpu")
-    assert found.work is None
-    assert found.note == "work not counted: operator mine has no formula"
+    prepared = cases.prepare(one(), "cpu")
+    assert prepared.work is None
+    assert prepared.note == "work not counted: operator mine has no formula"

@@ -12,7 +12,7 @@ from segattn.benchmark import run as benchmark
 from segattn.cost import head_facts
 from segattn.profile.worker import Outcome
 from segattn.records.bench import Latency, PeakMemory
-from tests.benchmark.test_cases import made, one
+from tests.benchmark.test_cases import combined, one
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +22,12 @@ SETTINGS = benchmark.Settings(threads=1, rounds=3, warmup=1, product_size=64, co
 @pytest.fixture(scope="module")
 def record():
     """Two heads, an arithmetic that a CPU has and one that it lacks, and what was told on the way."""
-    cases = made(names=("ccnet", "reconet"), dtypes=("fp32", "tf32"))
+    cases = combined(names=("ccnet", "reconet"), dtypes=("fp32", "tf32"))
     shares = []
-    found = benchmark.run(cases, SETTINGS, command="segattn bench", on_progress=lambda at: shares.append(at.share))
+    record = benchmark.run(cases, SETTINGS, command="segattn bench", on_progress=lambda at: shares.append(at.share))
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] <= 1
-    return found
+    return record
 
 
 def test_every_case_has_a_result_in_its_place(record):
@@ -91,11 +91,11 @@ def test_a_case_that_dies_while_it_is_timed_is_a_row_and_the_rest_goes_on(monkey
 
     monkeypatch.setattr(benchmark.Worker, "time", dies)
     enough = benchmark.memory.Memory(outcome="ok", start_bytes=0, baseline_bytes=1, peak_bytes=2)
-    monkeypatch.setattr(benchmark.memory, "measure", lambda *given, **more: enough)
-    found = benchmark.run(made(names=("ccnet", "reconet")), SETTINGS)
-    assert [result.outcome for result in found.results] == ["ok", "out of memory"]
-    assert "killed" in found.results[1].message
-    assert len(found.results[0].latency.samples_ms) == 3
+    monkeypatch.setattr(benchmark.memory, "measure", lambda *arguments, **options: enough)
+    record = benchmark.run(combined(names=("ccnet", "reconet")), SETTINGS)
+    assert [result.outcome for result in record.results] == ["ok", "out of memory"]
+    assert "killed" in record.results[1].message
+    assert len(record.results[0].latency.samples_ms) == 3
 
 
 def entry(extra, held=0, **changes):
@@ -106,8 +106,8 @@ def entry(extra, held=0, **changes):
 
 def test_groups_are_of_one_part_phase_size_and_batch():
     entries = [entry(1, batches=(batch,), dtypes=(dtype,)) for batch in (2, 1) for dtype in ("fp32", "bf16")]
-    found = [[(e.case.batch, e.case.dtype) for e in group] for group in benchmark._groups(entries, "cpu")]
-    assert found == [[(1, "fp32"), (1, "bf16")], [(2, "fp32"), (2, "bf16")]]
+    groups = [[(e.case.batch, e.case.dtype) for e in group] for group in benchmark._groups(entries, "cpu")]
+    assert groups == [[(1, "fp32"), (1, "bf16")], [(2, "fp32"), (2, "bf16")]]
 
 
 def test_all_sizes_of_a_sweep_are_timed_together_head_by_head():

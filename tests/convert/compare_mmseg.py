@@ -51,12 +51,12 @@ KINDS = ("logits", "upsampled", "training", "after", "exact", "rounding")
 def reference(case: dict[str, Any], python: str) -> dict[str, Any]:
     """What mmsegmentation's segmentor of a case computes."""
     with tempfile.TemporaryDirectory() as folder:
-        given, made = Path(folder, "case.json"), Path(folder, "made.pth")
-        given.write_text(json.dumps({"seed": 0, **case}))
-        done = subprocess.run([python, REFERENCE, given, made], capture_output=True, text=True, check=False)
+        case_file, outputs_file = Path(folder, "case.json"), Path(folder, "outputs.pth")
+        case_file.write_text(json.dumps({"seed": 0, **case}))
+        done = subprocess.run([python, REFERENCE, case_file, outputs_file], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"mmsegmentation failed on {case}:\n{done.stderr[-2000:]}")
-        return torch.load(made, weights_only=True)
+        return torch.load(outputs_file, weights_only=True)
 
 
 def ours(converted: Converted, image: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -65,17 +65,17 @@ def ours(converted: Converted, image: torch.Tensor) -> dict[str, torch.Tensor]:
     auxiliary = model.auxiliary
     assert auxiliary is not None
     with torch.no_grad():
-        found = {f"logits {name}": value for name, value in outputs(model, image).items()}
-        found["upsampled"] = model(image)
+        tensors = {f"logits {name}": value for name, value in outputs(model, image).items()}
+        tensors["upsampled"] = model(image)
         model.train()
         auxiliary.classify.dropout.p = 0.0  # as in the reference; the head's is an option
-        found |= {f"training {name}": value for name, value in outputs(model, image).items()}
+        tensors |= {f"training {name}": value for name, value in outputs(model, image).items()}
         after = to_mmseg(model.state_dict(), converted.network.head)
-        found |= {f"after {key}": value.clone() for key, value in after.items()}
+        tensors |= {f"after {key}": value.clone() for key, value in after.items()}
         model.load_state_dict(converted.state)
         model.double().eval()
-        found |= {f"exact {name}": value for name, value in outputs(model, image.double()).items()}
-    return found
+        tensors |= {f"exact {name}": value for name, value in outputs(model, image.double()).items()}
+    return tensors
 
 
 def outputs(model: SegmentationModel, image: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -83,37 +83,37 @@ def outputs(model: SegmentationModel, image: torch.Tensor) -> dict[str, torch.Te
     features = model.backbone(image)
     training = model.head.training
     model.head.training = True  # this module alone, so that it gives all outputs in inference, too
-    found = dict(model.head(features)) | {"aux": model.auxiliary(features[2])}
+    logits = dict(model.head(features)) | {"aux": model.auxiliary(features[2])}
     model.head.training = training
-    return found
+    return logits
 
 
-def differences(made: dict[str, Any]) -> dict[str, float]:
+def differences(computed: dict[str, Any]) -> dict[str, float]:
     """Largest absolute differences.
 
     logits, upsampled, training: of all outputs; after: of all tensors after a pass in training mode; exact: of the logits in
     float64; rounding: of mmsegmentation's own logits in float32 from those in float64; scale: deviation of the logits.
     """
-    converted = from_mmseg(made["state_dict"], config=made["meta"]["cfg"])
+    converted = from_mmseg(computed["state_dict"], config=computed["meta"]["cfg"])
     assert not converted.assumed
-    found = ours(converted, made["image"])
-    theirs = {
+    own = ours(converted, computed["image"])
+    expected = {
         f"{kind} {name}": value
         for kind, values in (
-            ("logits", made["logits"]),
-            ("training", made["training"]),
-            ("after", made["state_after"]),
-            ("exact", made["exact"]),
+            ("logits", computed["logits"]),
+            ("training", computed["training"]),
+            ("after", computed["state_after"]),
+            ("exact", computed["exact"]),
         )
         for name, value in values.items()
-    } | {"upsampled": made["upsampled"]}
-    assert found.keys() == theirs.keys()
+    } | {"upsampled": computed["upsampled"]}
+    assert own.keys() == expected.keys()
     largest = dict.fromkeys(KINDS, 0.0)
-    for name, value in found.items():
+    for name, value in own.items():
         kind = name.split()[0]
-        largest[kind] = max(largest[kind], apart(value, theirs[name]))
-    largest["rounding"] = max(apart(value, made["exact"][name]) for name, value in made["logits"].items())
-    return largest | {"scale": made["logits"]["out"].std().item()}
+        largest[kind] = max(largest[kind], apart(value, expected[name]))
+    largest["rounding"] = max(apart(value, computed["exact"][name]) for name, value in computed["logits"].items())
+    return largest | {"scale": computed["logits"]["out"].std().item()}
 
 
 def apart(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -125,12 +125,12 @@ def table(python: str) -> str:
     """The section of docs/verification.md."""
     rows, versions = [], {}
     for name, case in CASES.items():
-        made = reference(case, python)
-        found = differences(made)
-        versions = made["versions"]
-        print(name, found, file=sys.stderr)
-        cells = " | ".join(f"{found[kind]:.1e}" for kind in KINDS)
-        rows.append(f"| {name} | {cells} | {found['scale']:.2f} |")
+        computed = reference(case, python)
+        largest = differences(computed)
+        versions = computed["versions"]
+        print(name, largest, file=sys.stderr)
+        cells = " | ".join(f"{largest[kind]:.1e}" for kind in KINDS)
+        rows.append(f"| {name} | {cells} | {largest['scale']:.2f} |")
     packages = ", ".join(f"{package} {version}" for package, version in versions.items())
     return "\n".join(
         [
@@ -157,13 +157,13 @@ def main() -> None:
     parser.add_argument("python")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    made = table(arguments.python)
-    print(made)
+    rows = table(arguments.python)
+    print(rows)
     if arguments.write is not None:
         begin, end = "<!-- mmsegmentation: begin -->", "<!-- mmsegmentation: end -->"
         text = arguments.write.read_text()
         before, after = text.split(begin)[0], text.split(end)[1]
-        arguments.write.write_text(f"{before}{begin}\n\n{made}\n\n{end}{after}")
+        arguments.write.write_text(f"{before}{begin}\n\n{rows}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

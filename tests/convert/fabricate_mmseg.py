@@ -18,13 +18,13 @@ def head_keys(section: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a head in mmsegmentation, from `mmseg_keys.txt`."""
     text = Path(__file__).with_name("mmseg_keys.txt").read_text()
     lines = text.split(f"[{section}]\n")[1].split("\n\n")[0].splitlines()
-    found = {}
+    shapes = {}
     for line in lines:
         name, *sizes = line.split()
         shape = tuple(map(int, sizes))
         norm = ("weight", "bias", "running_mean", "running_var")
-        found |= {f"{name}.{part}": shape for part in norm} if name.endswith(".bn") else {name: shape}
-    return found
+        shapes |= {f"{name}.{part}": shape for part in norm} if name.endswith(".bn") else {name: shape}
+    return shapes
 
 
 def small_shape(head: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:

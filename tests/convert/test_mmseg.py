@@ -19,23 +19,23 @@ def test_full_size_keys_and_shapes_are_those_of_mmsegmentation(head, backbone):
     expected |= {f"auxiliary_head.{name}": shape for name, shape in head_keys("auxiliary").items()}
     with torch.device("meta"):
         ours = create_model(head, num_classes=19, backbone=backbone).state_dict()
-    theirs = {
+    renamed = {
         name: tuple(value.shape)
         for name, value in to_mmseg(ours, head).items()
         if not name.startswith("backbone.") and not name.endswith("num_batches_tracked")
     }
-    assert theirs == expected
+    assert renamed == expected
 
 
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("head", HEAD_NAMES)
 def test_there_and_back_is_the_same(head, plain):
-    theirs = segmentor(head, plain=plain)
-    converted = from_mmseg(theirs)
+    state = segmentor(head, plain=plain)
+    converted = from_mmseg(state)
     converted.build()
     back = to_mmseg(converted.state, head)
-    assert back.keys() == theirs.keys()
-    for name, value in theirs.items():
+    assert back.keys() == state.keys()
+    for name, value in state.items():
         assert back[name].dtype == value.dtype
         assert torch.equal(back[name], value), name
 
@@ -71,9 +71,9 @@ def test_a_wide_stem_is_recognised():
 
 @pytest.mark.parametrize(("head", "scale"), [("ccnet", "cca.gamma"), ("danet", "pam.gamma"), ("danet", "cam.gamma")])
 def test_scalars_of_old_checkpoints_have_one_dimension_and_no_scale(head, scale):
-    theirs = segmentor(head)
-    value = theirs.pop(f"decode_head.{scale}.scale")
-    old = theirs | {f"decode_head.{scale}": value.reshape(1)}
+    state = segmentor(head)
+    value = state.pop(f"decode_head.{scale}.scale")
+    old = state | {f"decode_head.{scale}": value.reshape(1)}
     converted = from_mmseg(old)
     new = to_mmseg(converted.state, head)
     assert new[f"decode_head.{scale}.scale"].shape == ()
@@ -84,56 +84,56 @@ def test_scalars_of_old_checkpoints_have_one_dimension_and_no_scale(head, scale)
 
 
 def test_data_parallel_prefix_is_dropped():
-    theirs = segmentor("non_local")
-    wrapped = {f"module.{name}": value for name, value in theirs.items()}
-    assert from_mmseg(wrapped).state.keys() == from_mmseg(theirs).state.keys()
+    state = segmentor("non_local")
+    wrapped = {f"module.{name}": value for name, value in state.items()}
+    assert from_mmseg(wrapped).state.keys() == from_mmseg(state).state.keys()
 
 
 def test_counters_of_batches_may_be_missing():
-    theirs = segmentor("ccnet")
-    without = {name: value for name, value in theirs.items() if not name.endswith("num_batches_tracked")}
+    state = segmentor("ccnet")
+    without = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
     assert from_mmseg(without).state["backbone.layer1.0.bn1.num_batches_tracked"] == 0
 
 
 def test_auxiliary_head_can_be_left_out():
-    theirs = segmentor("isanet")
-    converted = from_mmseg(theirs, keep_auxiliary=False)
+    state = segmentor("isanet")
+    converted = from_mmseg(state, keep_auxiliary=False)
     assert converted.network.auxiliary_weight == 0
     assert converted.build().auxiliary is None
     image = torch.randn(1, 3, 33, 41)
-    torch.testing.assert_close(converted.build()(image), from_mmseg(theirs).build()(image), rtol=0, atol=0)
+    torch.testing.assert_close(converted.build()(image), from_mmseg(state).build()(image), rtol=0, atol=0)
 
 
 def test_missing_and_unexpected_keys_are_all_listed():
-    theirs = segmentor("non_local")
-    del theirs["decode_head.nl_block.phi.conv.bias"], theirs["backbone.layer2.1.bn2.weight"]
-    theirs["decode_head.surplus.weight"] = torch.zeros(2)
+    state = segmentor("non_local")
+    del state["decode_head.nl_block.phi.conv.bias"], state["backbone.layer2.1.bn2.weight"]
+    state["decode_head.surplus.weight"] = torch.zeros(2)
     with pytest.raises(ValueError) as error:
-        from_mmseg(theirs)
+        from_mmseg(state)
     missing, unexpected = str(error.value).splitlines()[1:]
     assert missing == "  missing: backbone.layer2.1.bn2.weight, decode_head.nl_block.phi.conv.bias"
     assert unexpected == "  unexpected: decode_head.surplus.weight"
 
 
 def test_another_shape_is_named_with_both():
-    theirs = segmentor("ccnet")
-    theirs["decode_head.cca.key_conv.weight"] = torch.zeros(3, CHANNELS, 1, 1)
+    state = segmentor("ccnet")
+    state["decode_head.cca.key_conv.weight"] = torch.zeros(3, CHANNELS, 1, 1)
     with pytest.raises(ValueError, match=r"cca.key_conv.weight \(3, 32, 1, 1\) instead of \(4, 32, 1, 1\)"):
-        from_mmseg(theirs)
+        from_mmseg(state)
 
 
 def test_classes_of_both_heads_have_to_agree():
-    theirs = segmentor("ccnet")
-    theirs["auxiliary_head.conv_seg.bias"] = torch.zeros(CLASSES + 1)
+    state = segmentor("ccnet")
+    state["auxiliary_head.conv_seg.bias"] = torch.zeros(CLASSES + 1)
     with pytest.raises(ValueError, match=r"auxiliary_head.conv_seg.bias \(6,\) instead of \(5,\)"):
-        from_mmseg(theirs)
+        from_mmseg(state)
 
 
 def test_narrow_auxiliary_head_is_refused_with_the_way_out():
-    theirs = segmentor("ccnet")
-    theirs["auxiliary_head.convs.0.conv.weight"] = torch.zeros(64, 32, 3, 3)
+    state = segmentor("ccnet")
+    state["auxiliary_head.convs.0.conv.weight"] = torch.zeros(64, 32, 3, 3)
     with pytest.raises(ValueError, match="keep_auxiliary=False"):
-        from_mmseg(theirs)
+        from_mmseg(state)
 
 
 def test_another_head_than_expected():
@@ -147,23 +147,23 @@ def test_another_class_count_than_expected():
 
 
 def test_foreign_decode_head_is_refused():
-    theirs = {name: value for name, value in segmentor("fcn").items() if not name.startswith("decode_head.")}
-    theirs |= {"decode_head.psp_modules.0.1.conv.weight": torch.zeros(2), "decode_head.conv_seg.weight": torch.zeros(2)}
+    state = {name: value for name, value in segmentor("fcn").items() if not name.startswith("decode_head.")}
+    state |= {"decode_head.psp_modules.0.1.conv.weight": torch.zeros(2), "decode_head.conv_seg.weight": torch.zeros(2)}
     with pytest.raises(ValueError, match=r"of conv_seg, psp_modules\) is none that can be converted: ccnet, danet"):
-        from_mmseg(theirs)
+        from_mmseg(state)
 
 
 def test_backbone_alone_is_refused():
-    theirs = {name: value for name, value in segmentor("fcn").items() if name.startswith("backbone.")}
+    state = {name: value for name, value in segmentor("fcn").items() if name.startswith("backbone.")}
     with pytest.raises(ValueError, match="no keys under decode_head"):
-        from_mmseg(theirs)
+        from_mmseg(state)
 
 
 def test_foreign_backbone_is_refused():
-    theirs = segmentor("ccnet")
-    theirs["backbone.layer3.2.conv1.weight"] = torch.zeros(32, 32, 3, 3)
+    state = segmentor("ccnet")
+    state["backbone.layer3.2.conv1.weight"] = torch.zeros(32, 32, 3, 3)
     with pytest.raises(ValueError, match=r"\(2, 2, 3, 2\) blocks a stage.*resnet18, resnet34, resnet50, resnet101"):
-        from_mmseg(theirs)
+        from_mmseg(state)
 
 
 def test_half_a_head_is_refused():

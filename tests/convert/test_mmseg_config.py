@@ -126,12 +126,12 @@ def test_unscaled_non_local_is_refused():
 )
 def test_what_is_written_is_read_again(network):
     bare = Model(head=network.head, backbone=network.backbone)
-    found, assumed = complete(write(network, 19), bare)
+    read_back, assumed = complete(write(network, 19), bare)
     assert assumed == {}
-    assert found.output_stride == network.output_stride
-    assert found.align_corners == network.align_corners
-    assert found.head_options.items() >= network.head_options.items()
-    assert found.backbone_options["contract_dilation"] == network.backbone_options.get("contract_dilation", True)
+    assert read_back.output_stride == network.output_stride
+    assert read_back.align_corners == network.align_corners
+    assert read_back.head_options.items() >= network.head_options.items()
+    assert read_back.backbone_options["contract_dilation"] == network.backbone_options.get("contract_dilation", True)
 
 
 def test_written_widths_are_those_of_the_network():

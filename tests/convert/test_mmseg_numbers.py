@@ -132,7 +132,7 @@ def converted(name: str, state: dict[str, Tensor]) -> torch.nn.Module:
     options = HEADS[name].options({key: value.shape for key, value in state.items()})
     head = heads.create(name, (8, 16, 32, 64), CLASSES, **options).double()
     named = {key: their_name(f"head.{key}", HEADS[name]).removeprefix("decode_head.") for key in head.state_dict()}
-    head.load_state_dict({key: state[theirs] for key, theirs in named.items()})
+    head.load_state_dict({key: state[counterpart] for key, counterpart in named.items()})
     return head.eval()
 
 
@@ -144,8 +144,8 @@ def test_logits_equal_the_equations_on_their_names(name):
     assert expected.shape == (2, CLASSES, *SIZE)
     assert expected.std() > 0.05
     with torch.no_grad():
-        found = converted(name, state)([x[:, :8], x[:, :16], x[:, :32], x])["out"]
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+        logits = converted(name, state)([x[:, :8], x[:, :16], x[:, :32], x])["out"]
+    torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_danet_branches_have_their_own_classifiers():
@@ -155,6 +155,6 @@ def test_danet_branches_have_their_own_classifiers():
     reference.danet(x)
     head = converted("danet", state)
     head.training = True  # this module alone: all outputs, but the norms' and dropout's form of inference
-    found = head([x[:, :8], x[:, :16], x[:, :32], x])
-    torch.testing.assert_close(found["position"], reference.branches[0], rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(found["channel"], reference.branches[1], rtol=1e-9, atol=1e-9)
+    logits = head([x[:, :8], x[:, :16], x[:, :32], x])
+    torch.testing.assert_close(logits["position"], reference.branches[0], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(logits["channel"], reference.branches[1], rtol=1e-9, atol=1e-9)

@@ -40,8 +40,8 @@ def test_own_records_come_first_then_published_ones_then_the_rest_by_cost():
     row = budget.published_by_others("cityscapes")["danet", "resnet101", 8]
     recorded = {("emanet", "resnet18", 8): own(0.31), ("danet", "resnet18", 8): own(0.37)}
     others = {("ccnet", "resnet18", 8): row, ("emanet", "resnet18", 8): row}
-    found = within(9.0, recorded=recorded, others=others)
-    assert [network.head for network in found] == ["danet", "emanet", "ccnet", "fcn"]
+    networks = within(9.0, recorded=recorded, others=others)
+    assert [network.head for network in networks] == ["danet", "emanet", "ccnet", "fcn"]
 
 
 def test_nothing_within_the_limit_names_the_cheapest():
@@ -58,11 +58,11 @@ def test_cost_is_that_of_the_ledger():
 
 # Records -------------------------------------------------------------------------------------------------------------------
 def test_best_published_row_of_each_network_at_one_scale():
-    found = budget.published_by_others("Cityscapes")
-    best = found["non_local", "resnet101", 8]
+    rows = budget.published_by_others("Cityscapes")
+    best = rows["non_local", "resnet101", 8]
     assert (best.mean_iou, best.crop, best.source) == (pytest.approx(0.7940), "769×769", "mmsegmentation")
-    assert ("fcn", "resnet101", 16) in found
-    assert not [key for key in found if not key[1].startswith("resnet")]
+    assert ("fcn", "resnet101", 16) in rows
+    assert not [key for key in rows if not key[1].startswith("resnet")]
 
 
 @pytest.mark.parametrize("written", ["HRNet_W18", "R-50b-D8"])
@@ -97,10 +97,10 @@ def test_seeds_are_averaged_and_the_best_experiment_counts():
         run(dataset="camvid", mean_iou=0.7),
         run(mode="controlled", mean_iou=0.8),
     ]
-    found = budget.recorded_here(runs, "Streets", "faithful")
-    assert found["danet", "resnet18", 8] == Recorded(pytest.approx(0.32), 2, "mine", "faithful", (97, 193), 160)
-    assert found["danet", "resnet50", 8].mean_iou == pytest.approx(0.41)
-    assert len(found) == 2
+    best = budget.recorded_here(runs, "Streets", "faithful")
+    assert best["danet", "resnet18", 8] == Recorded(pytest.approx(0.32), 2, "mine", "faithful", (97, 193), 160)
+    assert best["danet", "resnet50", 8].mean_iou == pytest.approx(0.41)
+    assert len(best) == 2
 
 
 def test_folder_without_records_is_told(tmp_path):

@@ -43,11 +43,11 @@ def test_optimiser_on_cuda_holds_the_gradients_twice():
     wanted = case("fcn", crop=(33, 33), device="cuda")  # so small a crop that the optimiser's step is the peak
     model, _ = parameters(wanted)
     blocks = sum(-(-4 * one.numel() // 512) * 512 for one in model.parameters())
-    found = peak.simulate(wanted)
-    assert found.parts["gradients"] == blocks
+    simulated = peak.simulate(wanted)
+    assert simulated.parts["gradients"] == blocks
     # gradient + decay * weight, of all weights at once; the losses of the step besides
-    assert found.parts["temporary"] == pytest.approx(blocks, abs=1024)
-    assert "_foreach_add" in found.operator
+    assert simulated.parts["temporary"] == pytest.approx(blocks, abs=1024)
+    assert "_foreach_add" in simulated.operator
 
 
 def test_without_momentum_there_is_no_optimiser_state():
@@ -109,10 +109,10 @@ def test_reserve_is_added():
 def test_prediction_is_what_a_step_needs():
     wanted = case("danet", batch=4, crop=(257, 257))
     arguments = {"case": msgspec.to_builtins(wanted)}
-    found = memory.measure("segattn.planning.peak:task", arguments, threads=1, runs=2)
-    assert found.outcome == "ok", found.message
-    assert peak.predict(wanted).total == pytest.approx(found.total_bytes, rel=0.15)
-    assert peak.simulate(wanted).total > 0.4 * found.total_bytes  # the constant is not what agrees
+    measured = memory.measure("segattn.planning.peak:task", arguments, threads=1, runs=2)
+    assert measured.outcome == "ok", measured.message
+    assert peak.predict(wanted).total == pytest.approx(measured.total_bytes, rel=0.15)
+    assert peak.simulate(wanted).total > 0.4 * measured.total_bytes  # the constant is not what agrees
 
 
 def test_nothing_is_computed_and_the_random_state_stays():
@@ -136,8 +136,8 @@ def search(total, limit, **options):
 @pytest.mark.parametrize("limit", [1_000, 1_011, 1_012, 12_345, 99_999])
 @pytest.mark.parametrize("start", [1, 8, 97])
 def test_largest_of_an_affine_need_is_exact_in_few_calls(limit, start):
-    found, calls = search(lambda n: 900 + 37 * n, limit, start=start, power=1)
-    assert found == (limit - 900) // 37
+    largest, calls = search(lambda n: 900 + 37 * n, limit, start=start, power=1)
+    assert largest == (limit - 900) // 37
     assert len(calls) <= 6
 
 

@@ -94,10 +94,10 @@ def test_governor_is_read_where_there_is_one(tmp_path):
 def test_settings_name_the_variables_that_are_set(monkeypatch):
     monkeypatch.setenv("OMP_PROC_BIND", "close")
     monkeypatch.delenv("KMP_AFFINITY", raising=False)
-    found = settings()
-    assert found["OMP_PROC_BIND"] == "close"
-    assert "KMP_AFFINITY" not in found
-    assert found["oneDNN"] in ("yes", "no")
+    values = settings()
+    assert values["OMP_PROC_BIND"] == "close"
+    assert "KMP_AFFINITY" not in values
+    assert values["oneDNN"] in ("yes", "no")
 
 
 def test_a_record_from_before_these_fields_still_reads():

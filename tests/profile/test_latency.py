@@ -46,22 +46,22 @@ def test_order_is_drawn_from_the_seed():
 
 
 def test_warm_up_is_not_kept():
-    found = in_turns({"a": Clock([], "a")}, rounds=3, warmup=2)
-    assert found["a"].seconds == [3.0, 4.0, 5.0]
+    timed = in_turns({"a": Clock([], "a")}, rounds=3, warmup=2)
+    assert timed["a"].seconds == [3.0, 4.0, 5.0]
 
 
 def test_one_that_fails_is_closed_and_keeps_what_it_has_and_the_others_go_on():
     failing = Clock([], "a", dies=4)
-    found = in_turns({"a": failing, "b": Clock([], "b")}, rounds=5, warmup=1)
-    assert found["a"].seconds == [2.0, 3.0]
-    assert (found["a"].outcome.kind, found["a"].outcome.message) == ("failed", "gone")
+    timed = in_turns({"a": failing, "b": Clock([], "b")}, rounds=5, warmup=1)
+    assert timed["a"].seconds == [2.0, 3.0]
+    assert (timed["a"].outcome.kind, timed["a"].outcome.message) == ("failed", "gone")
     assert failing.closed
-    assert len(found["b"].seconds) == 5
+    assert len(timed["b"].seconds) == 5
 
 
 def test_a_spent_budget_ends_the_rounds_but_not_before_three():
-    found = in_turns({"a": Clock([], "a", takes=0.01)}, rounds=1000, warmup=0, budget_seconds=0.0)
-    assert len(found["a"].seconds) == 3
+    timed = in_turns({"a": Clock([], "a", takes=0.01)}, rounds=1000, warmup=0, budget_seconds=0.0)
+    assert len(timed["a"].seconds) == 3
 
 
 @pytest.mark.parametrize(("share", "value"), [(0, 2.0), (0.25, 3.0), (0.5, 5.0), (0.75, 8.0), (0.95, 10.4), (1, 11.0)])

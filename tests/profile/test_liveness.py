@@ -149,13 +149,13 @@ def test_cuda_rounds_up_to_blocks_of_512_bytes():
 
 
 def test_autocast_of_cuda_does_a_softmax_in_float32_and_that_of_the_cpu_does_not():
-    found = {}
+    dtypes = {}
     for device in ("cpu", "cuda"):
         watch = Liveness(device)
         x = watch.tensor(5, 7, dtype=torch.bfloat16)
         with watch, torch.autocast("cpu", torch.bfloat16):
-            found[device] = x.softmax(dim=1).dtype
-    assert found == {"cpu": torch.bfloat16, "cuda": torch.float32}
+            dtypes[device] = x.softmax(dim=1).dtype
+    assert dtypes == {"cpu": torch.bfloat16, "cuda": torch.float32}
 
 
 def test_unknown_device_is_refused():

@@ -17,43 +17,43 @@ linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="n
 
 @linux
 def test_extra_is_what_the_run_fills_and_total_has_what_was_built():
-    found = memory.measure(f"{PIECES}:fill", {"megabytes": 97, "held": 41}, threads=1)
-    assert found.outcome == "ok"
-    assert found.method == in_use.RESIDENT
-    assert found.extra_bytes == pytest.approx(97 * MEGABYTE, abs=2 * MEGABYTE)  # pages of code that first runs
-    assert found.total_bytes == pytest.approx((97 + 41) * MEGABYTE, abs=5 * MEGABYTE)
+    measured = memory.measure(f"{PIECES}:fill", {"megabytes": 97, "held": 41}, threads=1)
+    assert measured.outcome == "ok"
+    assert measured.method == in_use.RESIDENT
+    assert measured.extra_bytes == pytest.approx(97 * MEGABYTE, abs=2 * MEGABYTE)  # pages of code that first runs
+    assert measured.total_bytes == pytest.approx((97 + 41) * MEGABYTE, abs=5 * MEGABYTE)
 
 
 @linux
 def test_a_run_smaller_than_the_building_is_not_hidden_by_it():
-    found = memory.measure(f"{PIECES}:fill", {"megabytes": 13, "held": 101}, threads=1)
-    assert found.extra_bytes == pytest.approx(13 * MEGABYTE, abs=2 * MEGABYTE)
+    measured = memory.measure(f"{PIECES}:fill", {"megabytes": 13, "held": 101}, threads=1)
+    assert measured.extra_bytes == pytest.approx(13 * MEGABYTE, abs=2 * MEGABYTE)
 
 
 @linux
 def test_peak_is_over_all_runs():
-    found = memory.measure(f"{PIECES}:grow", {"megabytes": 11}, threads=1, runs=3)
-    assert found.extra_bytes == pytest.approx(33 * MEGABYTE, abs=2 * MEGABYTE)
+    measured = memory.measure(f"{PIECES}:grow", {"megabytes": 11}, threads=1, runs=3)
+    assert measured.extra_bytes == pytest.approx(33 * MEGABYTE, abs=2 * MEGABYTE)
 
 
 @linux
 def test_more_than_the_limit_is_out_of_memory_and_says_how_much_was_asked_for():
-    found = memory.measure(f"{PIECES}:fill", {"megabytes": 300}, threads=1, limit_bytes=200 * MEGABYTE)
-    assert found.outcome == "out of memory"
-    assert found.message == "tried to allocate 300.0 MiB at once"
-    assert found.extra_bytes is None
+    measured = memory.measure(f"{PIECES}:fill", {"megabytes": 300}, threads=1, limit_bytes=200 * MEGABYTE)
+    assert measured.outcome == "out of memory"
+    assert measured.message == "tried to allocate 300.0 MiB at once"
+    assert measured.extra_bytes is None
 
 
 @linux
 def test_less_than_the_limit_is_ok():
-    found = memory.measure(f"{PIECES}:fill", {"megabytes": 150}, threads=1, limit_bytes=200 * MEGABYTE)
-    assert found.outcome == "ok"
+    measured = memory.measure(f"{PIECES}:fill", {"megabytes": 150}, threads=1, limit_bytes=200 * MEGABYTE)
+    assert measured.outcome == "ok"
 
 
 def test_refused_has_the_message_of_the_value_error():
-    found = memory.measure(f"{PIECES}:refused", {"size": 5})
-    assert (found.outcome, found.message) == ("refused", "size 5 should be at least 7")
-    assert found.peak_bytes is None
+    measured = memory.measure(f"{PIECES}:refused", {"size": 5})
+    assert (measured.outcome, measured.message) == ("refused", "size 5 should be at least 7")
+    assert measured.peak_bytes is None
 
 
 def test_available_is_at_most_what_the_machine_has():

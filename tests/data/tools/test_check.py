@@ -28,7 +28,7 @@ def put(root, name, mask, shade=0, size=None):
 
 
 def faults(root, **options):
-    return {kind: found.count for kind, found in check("folder", root=root, **options).faults.items()}
+    return {kind: finding.count for kind, finding in check("folder", root=root, **options).faults.items()}
 
 
 def test_good_data_is_counted(root):
@@ -52,7 +52,7 @@ def test_it_does_not_stop_at_the_first_fault(root):
     Image.new("RGB", (3, 5), (100, 9, 9)).save(root / "images/val/lone.png")
     Image.new("RGB", (3, 5)).save(root / "masks/val/1.png")
     report = check("folder", root=root)
-    assert {kind: found.count for kind, found in report.faults.items()} == {
+    assert {kind: finding.count for kind, finding in report.faults.items()} == {
         "files without a partner": 1,
         "label value 2": 1,
         "label value 7": 1,
@@ -108,8 +108,8 @@ def test_a_split_that_cannot_be_opened_is_a_fault_unless_it_is_test(root):
 def test_many_faults_of_a_kind_are_counted_and_a_few_shown(root):
     for index in range(13):
         put(root, f"train/{index + 10}", [[0, 3, 1]], shade=120 + index)
-    found = check("folder", root=root).faults["label value 3"]
-    assert (found.count, len(found.examples)) == (13, 5)
+    finding = check("folder", root=root).faults["label value 3"]
+    assert (finding.count, len(finding.examples)) == (13, 5)
 
 
 @pytest.mark.parametrize("layout", ["cityscapes", "ade20k", "voc", "coco_stuff", "camvid"])

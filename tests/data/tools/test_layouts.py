@@ -84,11 +84,11 @@ def test_names_of_cityscapes_are_those_that_its_own_scripts_match(roots):
     files = sorted((roots / "cityscapes").rglob("*.png"))
     assert len(files) == 3 + 1 + 1 + 3 + 1  # images of three splits, masks of two
     for path in files:
-        found = helper.getCsFileInfo(str(path))
-        assert found.city == path.parent.name
-        assert found.sequenceNb.isdigit()
-        assert (len(found.sequenceNb), found.frameNb, found.ext) == (6, "000019", "png")
-        assert (found.type, found.type2) in (("leftImg8bit", ""), ("gtFine", "labelIds"))
+        parts = helper.getCsFileInfo(str(path))
+        assert parts.city == path.parent.name
+        assert parts.sequenceNb.isdigit()
+        assert (len(parts.sequenceNb), parts.frameNb, parts.ext) == (6, "000019", "png")
+        assert (parts.type, parts.type2) in (("leftImg8bit", ""), ("gtFine", "labelIds"))
     cities = [
         {path.name for path in (roots / "cityscapes/leftImg8bit" / split).iterdir()}
         for split in ("train", "val", "test")

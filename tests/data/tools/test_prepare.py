@@ -66,14 +66,14 @@ def test_archives_can_be_removed_and_are_not_fetched_again(site, monkeypatch, tm
 
 
 def test_voc_gets_its_augmented_list_from_matlab_files(site, monkeypatch, tmp_path):
-    made, more = tmp_path / "made", tmp_path / "more"
-    make.make("voc", made, images=2, size=(32, 48))
+    main, more = tmp_path / "main", tmp_path / "more"
+    make.make("voc", main, images=2, size=(32, 48))
     (more / "benchmark_RELEASE/dataset/cls").mkdir(parents=True)
     for name in ("2008_000002", "val-000000"):  # the second is held out
         content = zlib.decompress(base64.b85decode(STRUCTURE))
         (more / f"benchmark_RELEASE/dataset/cls/{name}.mat").write_bytes(content)
-    Image.new("RGB", (3, 2)).save(made / "VOCdevkit/VOC2012/JPEGImages/2008_000002.jpg")
-    served(site, monkeypatch, voc, voc.RECIPE, main=tar_of(made), more=tar_of(more, "w:gz"))
+    Image.new("RGB", (3, 2)).save(main / "VOCdevkit/VOC2012/JPEGImages/2008_000002.jpg")
+    served(site, monkeypatch, voc, voc.RECIPE, main=tar_of(main), more=tar_of(more, "w:gz"))
     done = prepare.prepare("voc", tmp_path / "voc")
     dataset = data.load("voc", "train", root=tmp_path / "voc")
     assert [sample.name for sample in dataset] == ["2008_000002", "train-000000", "train-000001"]
@@ -83,15 +83,15 @@ def test_voc_gets_its_augmented_list_from_matlab_files(site, monkeypatch, tmp_pa
 
 
 def test_the_10k_form_of_coco_stuff_is_sorted_and_converted(site, monkeypatch, tmp_path):
-    made = tmp_path / "made"
+    release = tmp_path / "release"
     for part in ("images", "annotations", "imageLists"):
-        (made / part).mkdir(parents=True)
+        (release / part).mkdir(parents=True)
     for split, name in (("train", "COCO_train2014_000000000077"), ("test", "COCO_train2014_000000000149")):
-        (made / f"imageLists/{split}.txt").write_text(f"{name}\n")
-        Image.new("RGB", (4, 3)).save(made / f"images/{name}.jpg")
-        (made / f"annotations/{name}.mat").write_bytes(zlib.decompress(base64.b85decode(COMPRESSED)))
+        (release / f"imageLists/{split}.txt").write_text(f"{name}\n")
+        Image.new("RGB", (4, 3)).save(release / f"images/{name}.jpg")
+        (release / f"annotations/{name}.mat").write_bytes(zlib.decompress(base64.b85decode(COMPRESSED)))
     small = coco_stuff.RECIPE.variants["10k"]
-    site.files["/10k.zip"] = zip_of(made)
+    site.files["/10k.zip"] = zip_of(release)
     small = replace(small, archives=(Archive(f"{site.url}/10k.zip", "1 KB"),))
     monkeypatch.setattr(coco_stuff, "RECIPE", replace(coco_stuff.RECIPE, variants={"10k": small}))
     # The stored ids hold 45, which is the unused "plate"
