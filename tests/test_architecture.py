@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -128,6 +129,62 @@ def test_module_loads_where_torch_is_missing(module):
     code = f"import sys; sys.modules['torch'] = None; import {module}"  # any import of torch would raise
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def wing_of(path):
+    """The folder or module directly below the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def private_uses(text, wing):
+    """`line: name` of each private module or name of another wing that a file imports, or reads from a module it imports."""
+    tree = ast.parse(text)
+    modules, uses = {}, []
+
+    def check(node, name):
+        parts = name.split(".")
+        if parts[:1] == ["segattn"] and parts[1:2] != [wing] and any(re.match("_(?!_)", part) for part in parts):
+            uses.append(f"{node.lineno}: {name}")
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                modules[alias.asname or alias.name] = name
+                check(node, name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                modules[alias.asname or top] = alias.name if alias.asname else top
+                check(node, alias.name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            dotted = ast.unparse(node)
+            first, _, rest = dotted.partition(".")
+            if re.fullmatch(r"[\w.]+", dotted) and first in modules:
+                check(node, f"{modules[first]}.{rest}")
+    return uses
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_private_names_stay_inside_their_wing(path):
+    assert private_uses(path.read_text(), wing_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [
+        ("from segattn.data._dataset import IGNORE", "1: segattn.data._dataset.IGNORE"),
+        ("from segattn.data.packed import _shard", "1: segattn.data.packed._shard"),
+        ("import segattn.data._dataset", "1: segattn.data._dataset"),
+        ("from segattn.data import packed\npacked._shard(path)", "2: segattn.data.packed._shard"),
+        ("import segattn.data.packed as p\np._shard(path)", "2: segattn.data.packed._shard"),
+        ("import segattn\nsegattn.data.packed._shard(path)", "2: segattn.data.packed._shard"),
+    ],
+)
+def test_private_use_is_seen(text, use):
+    assert private_uses(text, "maps") == [use]
+    assert private_uses(text, "data") == []
 
 
 def test_no_file_is_named_after_nothing():
