@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -142,6 +144,17 @@ def checked_split(split: str, allowed: Sequence[str] = SPLITS) -> str:
     if split not in allowed:
         raise ValueError(f"unknown split {split!r}; splits: {', '.join(allowed)}")
     return split
+
+
+def checked_root(name: str, root: str | os.PathLike[str] | None, example: str, *, what: str = "its folder") -> Path:
+    """The folder of the data set `name` as a path; `example` is one for the message, `what` says which folder.
+
+    Raises:
+        ValueError: no root.
+    """
+    if root is None:
+        raise ValueError(f"{name} needs {what}, e.g. root={example!r} (--data-root on the command line)")
+    return Path(root)
 
 
 def class_table(text: str) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:

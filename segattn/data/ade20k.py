@@ -14,10 +14,9 @@ are the first ones of the challenge's list, colours those of its toolkit (road a
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from segattn.data._dataset import IGNORE, Dataset, checked_split, class_table
-from segattn.data.files.pairs import PairReader, find_pairs
+from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split, class_table
+from segattn.data.files.pairs import find_pairs, paired_dataset
 from segattn.data.tools.recipe import Archive, Recipe
 
 FOLDER = "ADEChallengeData2016"
@@ -42,9 +41,8 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         ValueError: no root, an unknown split, or files that are missing or unpaired.
     """
     checked_split(split)
-    if root is None:
-        raise ValueError("ade20k needs its folder, e.g. root='data/ade' (--data-root on the command line)")
-    base = Path(root, FOLDER) if Path(root, FOLDER).is_dir() else Path(root)
+    base = checked_root("ade20k", root, "data/ade")
+    base = base / FOLDER if (base / FOLDER).is_dir() else base
     folder = FOLDERS[split]
     if not (base / "images" / folder).is_dir():
         raise ValueError(
@@ -52,14 +50,13 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         )
     masks = None if split == "test" else base / "annotations" / folder
     pairs = find_pairs(base / "images" / folder, masks)
-    return Dataset(
-        name="ade20k",
-        split=split,
+    return paired_dataset(
+        "ade20k",
+        split,
+        pairs,
         class_names=CLASS_NAMES,
         palette=PALETTE,
-        image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(CLASS_NAMES), CLASS_OF_VALUE),
-        from_files=True,
+        mapping=CLASS_OF_VALUE,
         notice=_NOTICE,
     )
 

@@ -10,10 +10,9 @@ the SegNet tutorial's release. Layout, as in that release's common form:
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from segattn.data._dataset import IGNORE, Dataset, checked_split
-from segattn.data.files.pairs import PairReader, find_pairs
+from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split
+from segattn.data.files.pairs import find_pairs, paired_dataset
 from segattn.data.tools.recipe import Recipe
 
 RECIPE = Recipe(
@@ -47,18 +46,11 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         ValueError: no root, an unknown split, or files that are missing or unpaired.
     """
     checked_split(split)
-    if root is None:
-        raise ValueError("camvid needs its folder, e.g. root='data/camvid' (--data-root on the command line)")
-    folder = Path(root) / split
+    folder = checked_root("camvid", root, "data/camvid") / split
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder; camvid lies in ROOT/{{train,val,test}}/{{images,labels}}")
     pairs = find_pairs(folder / "images", folder / "labels")
-    return Dataset(
-        name="camvid",
-        split=split,
-        class_names=CLASS_NAMES,
-        palette=tuple(_CLASSES.values()),
-        image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(_CLASSES), {**{index: index for index in range(len(_CLASSES))}, VOID: IGNORE}),
-        from_files=True,
+    mapping = {**{index: index for index in range(len(CLASS_NAMES))}, VOID: IGNORE}
+    return paired_dataset(
+        "camvid", split, pairs, class_names=CLASS_NAMES, palette=tuple(_CLASSES.values()), mapping=mapping
     )

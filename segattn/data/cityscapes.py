@@ -13,10 +13,9 @@ The labels of `test` are not public: that split has none, whatever lies in gtFin
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from segattn.data._dataset import IGNORE, Dataset, checked_split
-from segattn.data.files.pairs import PairReader, find_pairs, has_files
+from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split
+from segattn.data.files.pairs import find_pairs, has_files, paired_dataset
 from segattn.data.tools.recipe import Recipe
 
 # id in labelIds, name, colour: as in the data set's own scripts
@@ -42,6 +41,7 @@ _CLASSES = {
     33: ("bicycle", (119, 11, 32)),
 }
 CLASS_NAMES = tuple(name for name, _ in _CLASSES.values())
+PALETTE = tuple(colour for _, colour in _CLASSES.values())
 _NUM_IDS = 34
 CLASS_OF_ID = {i: list(_CLASSES).index(i) if i in _CLASSES else IGNORE for i in range(_NUM_IDS)}
 """The class of each id in a labelIds mask, 255 for those that are not evaluated."""
@@ -71,9 +71,8 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         ValueError: no root, an unknown split, or files that are missing or unpaired.
     """
     checked_split(split)
-    if root is None:
-        raise ValueError("cityscapes needs its folder, e.g. root='data/cityscapes' (--data-root on the command line)")
-    images, masks = Path(root, "leftImg8bit", split), Path(root, "gtFine", split)
+    base = checked_root("cityscapes", root, "data/cityscapes")
+    images, masks = base / "leftImg8bit" / split, base / "gtFine" / split
     if not images.is_dir():
         raise ValueError(f"{images}: no such folder; `segattn data prepare cityscapes` says what to put where")
     if split == "test":
@@ -83,12 +82,4 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         mapping = CLASS_OF_ID if raw else None
         ending = IDS_ENDING if raw else CLASSES_ENDING
         pairs = find_pairs(images, masks, image_endings=[IMAGE_ENDING], label_endings=[ending])
-    return Dataset(
-        name="cityscapes",
-        split=split,
-        class_names=CLASS_NAMES,
-        palette=[colour for _, colour in _CLASSES.values()],
-        image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(_CLASSES), mapping),
-        from_files=True,
-    )
+    return paired_dataset("cityscapes", split, pairs, class_names=CLASS_NAMES, palette=PALETTE, mapping=mapping)

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segattn.data._dataset import IGNORE, Dataset, checked_split, class_table
+from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split, class_table
 from segattn.data.files import matlab
-from segattn.data.files.pairs import MASK_SUFFIXES, PairReader, find_pairs, has_files, read_list
+from segattn.data.files.pairs import MASK_SUFFIXES, find_pairs, has_files, paired_dataset, read_list
 from segattn.data.tools.recipe import Archive, Recipe
 
 # street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender, hair brush
@@ -49,28 +49,24 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str
         ValueError: no root, an unknown split or version, or files that are missing or unpaired.
     """
     checked_split(split)
-    if root is None:
-        raise ValueError(
-            "coco_stuff needs its folder, e.g. root='data/coco_stuff164k' (--data-root on the command line)"
-        )
-    folders = FOLDERS[_version(Path(root), version)]
+    base = checked_root("coco_stuff", root, "data/coco_stuff164k")
+    folders = FOLDERS[_version(base, version)]
     if split not in folders:
         raise ValueError("coco_stuff 10k has no split 'test': its test2014 is the split 'val'")
-    images, masks = Path(root, "images", folders[split]), Path(root, "annotations", folders[split])
+    images, masks = base / "images" / folders[split], base / "annotations" / folders[split]
     if not images.is_dir():
         raise ValueError(f"{images}: no such folder; `segattn data prepare coco_stuff` says what to put where")
     converted = split != "test" and masks.is_dir() and has_files(masks, TRAIN_IDS)
     endings = [TRAIN_IDS] if converted else MASK_SUFFIXES
     pairs = find_pairs(images, None if split == "test" else masks, label_endings=endings)
     mapping = CLASS_OF_10K if folders is FOLDERS["10k"] else None if converted else CLASS_OF_ID
-    return Dataset(
-        name="coco_stuff",
-        split=split,
+    return paired_dataset(
+        "coco_stuff",
+        split,
+        pairs,
         class_names=CLASS_NAMES,
         palette=PALETTE,
-        image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(CLASS_NAMES), mapping),
-        from_files=True,
+        mapping=mapping,
         notice="coco_stuff 10k: mask value 0 (unlabelled) is ignored" if mapping is CLASS_OF_10K else "",
     )
 

@@ -25,8 +25,8 @@ from typing import Any
 
 import yaml
 
-from segattn.data._dataset import Dataset, checked_split
-from segattn.data.files.pairs import Pair, PairReader, find_pairs
+from segattn.data._dataset import Dataset, checked_root, checked_split
+from segattn.data.files.pairs import Pair, find_pairs, paired_dataset
 
 _CLASS_FILES = ("classes.txt", "classes.json", "classes.yaml", "classes.yml")
 _Colour = tuple[int, int, int]
@@ -51,24 +51,12 @@ def load(
         ValueError: no root, no such split, no class list, or files that are missing or unpaired.
     """
     checked_split(split)
-    if root is None:
-        raise ValueError(
-            "folder needs the folder of your data, e.g. root='data/mine' (--data-root on the command line)"
-        )
-    base = Path(root)
+    base = checked_root("folder", root, "data/mine", what="the folder of your data")
     if not base.is_dir():
         raise ValueError(f"{base}: no such folder")
     names, palette = read_classes(_class_file(base, classes))
     pairs = _pairs(base, split, images, masks)
-    return Dataset(
-        name="folder",
-        split=split,
-        class_names=names,
-        palette=palette,
-        image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(names)),
-        from_files=True,
-    )
+    return paired_dataset("folder", split, pairs, class_names=names, palette=palette)
 
 
 def _pairs(base: Path, split: str, images: str, masks: str) -> list[Pair]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from segattn.data._dataset import Dataset, Sample, checked_split
+from segattn.data._dataset import Dataset, Sample, checked_root, checked_split
 from segattn.data.tools.pack import FORMAT
 
 
@@ -29,9 +29,8 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         ValueError: no root, an unknown split, one that is not packed, or a damaged index.
     """
     checked_split(split)
-    if root is None:
-        raise ValueError("packed needs the folder that `segattn data pack` wrote, e.g. root='data/cityscapes-packed'")
-    folder = Path(root) / split
+    what = "the folder that `segattn data pack` wrote"
+    folder = checked_root("packed", root, "data/cityscapes-packed", what=what) / split
     try:
         index = json.loads((folder / "index.json").read_text())
         if index["format"] != FORMAT:

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segattn.data._dataset import Dataset, checked_split
+from segattn.data._dataset import Dataset, checked_root, checked_split
 from segattn.data.files import matlab
-from segattn.data.files.pairs import Pair, PairReader, find_pairs, read_list
+from segattn.data.files.pairs import Pair, find_pairs, paired_dataset, read_list
 from segattn.data.files.palette import flat_voc_palette, voc_palette
 from segattn.data.tools.recipe import Archive, Recipe
 
@@ -45,9 +45,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: b
         ValueError: no root, an unknown split, or files or lists that are missing.
     """
     checked_split(split)
-    if root is None:
-        raise ValueError("voc needs its folder, e.g. root='data/VOCdevkit' (--data-root on the command line)")
-    base = folder(Path(root))
+    base = folder(checked_root("voc", root, "data/VOCdevkit"))
     more = base / "SegmentationClassAug"
     whole = more.is_dir() and (base / LISTS / "trainaug.txt").is_file()
     if augmented and not whole:
@@ -57,14 +55,12 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: b
     takes_more = split == "train" and whole and augmented is not False
     names = read_list(base / LISTS / ("trainaug.txt" if takes_more else f"{split}.txt"))
     pairs = _pairs(base, sorted(set(names)), [more] if takes_more else [], labelled=split != "test")
-    return Dataset(
-        name="voc",
-        split=split,
+    return paired_dataset(
+        "voc",
+        split,
+        pairs,
         class_names=CLASS_NAMES,
         palette=voc_palette(len(CLASS_NAMES)),
-        image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(CLASS_NAMES)),
-        from_files=True,
         notice=f"voc: training takes trainaug.txt, {len(names)} images" if takes_more else "",
     )
 

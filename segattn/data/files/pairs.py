@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segattn.data._dataset import Sample
+from segattn.data._dataset import Dataset, Sample
 from segattn.data.files.decode import ImageFile, read_image, read_label
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "collected_faults",
     "find_pairs",
     "has_files",
+    "paired_dataset",
     "read_image",
     "read_label",
     "read_list",
@@ -141,6 +142,29 @@ def find_pairs(
             _fault(f"{images}: no image for {_some(without_image)}; an image bears the name of its mask")
         paths = {name: path for name, path in paths.items() if name in masks}
     return [Pair(name, path, masks.get(name)) for name, path in sorted(paths.items())]
+
+
+def paired_dataset(
+    name: str,
+    split: str,
+    pairs: Sequence[Pair],
+    *,
+    class_names: Sequence[str],
+    palette: Sequence[tuple[int, int, int]],
+    mapping: Mapping[int, int] | None = None,
+    notice: str = "",
+) -> Dataset:
+    """The split of a data set whose samples are pairs of files; `mapping` as in `PairReader`, `notice` as in `Dataset`."""
+    return Dataset(
+        name=name,
+        split=split,
+        class_names=class_names,
+        palette=palette,
+        image_names=[pair.name for pair in pairs],
+        read=PairReader(pairs, len(class_names), mapping),
+        from_files=True,
+        notice=notice,
+    )
 
 
 def _by_name(folder: Path, endings: Sequence[str], what: str) -> dict[str, Path]:

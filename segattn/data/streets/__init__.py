@@ -20,32 +20,11 @@ from dataclasses import dataclass
 from typing import overload
 
 from segattn.data._dataset import SPLITS, Dataset, Sample, checked_split
+from segattn.data.cityscapes import CLASS_NAMES, PALETTE
 from segattn.data.streets.canvas import Canvas, Dice
 from segattn.data.streets.scene import develop, paint
 
 _NUM_IMAGES = {"train": 1000, "val": 100, "test": 100}
-_CLASSES = {
-    "road": (128, 64, 128),
-    "sidewalk": (244, 35, 232),
-    "building": (70, 70, 70),
-    "wall": (102, 102, 156),
-    "fence": (190, 153, 153),
-    "pole": (153, 153, 153),
-    "traffic light": (250, 170, 30),
-    "traffic sign": (220, 220, 0),
-    "vegetation": (107, 142, 35),
-    "terrain": (152, 251, 152),
-    "sky": (70, 130, 180),
-    "person": (220, 20, 60),
-    "rider": (255, 0, 0),
-    "car": (0, 0, 142),
-    "truck": (0, 0, 70),
-    "bus": (0, 60, 100),
-    "train": (0, 80, 100),
-    "motorcycle": (0, 0, 230),
-    "bicycle": (119, 11, 32),
-}
-CLASS_NAMES = tuple(_CLASSES)
 
 
 def load(
@@ -82,7 +61,7 @@ def load(
         name="streets",
         split=split,
         class_names=CLASS_NAMES,
-        palette=tuple(_CLASSES.values()),
+        palette=PALETTE,
         image_names=_Names(split, num_images or _NUM_IMAGES[split]),
         read=Generator(seed, split, height, width),
         from_files=False,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from segattn.data.streets.backdrop import LEAVES, VEGETATION
 from segattn.data.streets.canvas import IGNORED, Colour, Dice, tone
 from segattn.data.streets.stage import Face, Stage, shadow
+from segattn.data.streets.vehicles import TYRE
 
 POLE, LIGHT, SIGN = 5, 6, 7
 PERSON, RIDER, MOTORCYCLE, BICYCLE = 11, 12, 17, 18
-TYRE: Colour = (26, 26, 28)
 CLOTHES: tuple[Colour, ...] = (
     (40, 44, 60),
     (150, 40, 44),

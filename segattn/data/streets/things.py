@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from segattn.data.streets import figures as figures
-from segattn.data.streets import vehicles as vehicles
+from segattn.data.streets import figures, vehicles
 from segattn.data.streets.canvas import Dice
 from segattn.data.streets.stage import Stage
 

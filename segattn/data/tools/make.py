@@ -34,7 +34,7 @@ _RENAMED = {
         "motorcycle": "minibike",
     },
     "voc": {"rider": "person", "truck": "car", "motorcycle": "motorbike"}
-    | dict.fromkeys(streets.CLASS_NAMES[:11], "background"),
+    | dict.fromkeys(cityscapes.CLASS_NAMES[:11], "background"),
     "coco_stuff": {
         "sidewalk": "pavement",
         "building": "building-other",
@@ -79,7 +79,7 @@ class Layout:
     def class_of(self) -> np.ndarray:
         """uint8 (256,): the class here of each street label."""
         table = np.full(256, IGNORE, np.uint8)
-        for index, name in enumerate(streets.CLASS_NAMES):
+        for index, name in enumerate(cityscapes.CLASS_NAMES):
             table[index] = self.class_names.index(_RENAMED.get(self.renamed, {}).get(name, name))
         return table
 
@@ -136,7 +136,7 @@ def layouts() -> dict[str, Layout]:
             renamed="camvid",
         ),
         "folder": Layout(
-            streets.CLASS_NAMES,
+            cityscapes.CLASS_NAMES,
             lambda split, name: f"images/{split}/{name}.png",
             lambda split, name: f"masks/{split}/{name}.png" if split != "test" else None,
             {c: c for c in (*range(19), IGNORE)},
@@ -196,7 +196,7 @@ def make(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(f"{scene.image_name(index)}\n" for index in range(len(scene))))
     if layout == "folder":
-        (root / "classes.txt").write_text("".join(f"{name}\n" for name in streets.CLASS_NAMES))
+        (root / "classes.txt").write_text("".join(f"{name}\n" for name in cityscapes.CLASS_NAMES))
     return len(work)
 
 
