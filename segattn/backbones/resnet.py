@@ -17,7 +17,7 @@ from torch import Tensor, nn
 DEPTHS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]]
 Stem = Literal["deep", "plain"]
 # Output stride -> (strides, dilations) of the four stages.
-_LAYOUT = {
+LAYOUTS = {
     8: ((1, 2, 1, 1), (1, 1, 2, 4)),
     16: ((1, 2, 2, 1), (1, 1, 1, 2)),
     32: ((1, 2, 2, 2), (1, 1, 1, 1)),
@@ -107,9 +107,9 @@ class ResNet(nn.Module):
         contract_dilation: bool = True,
     ) -> None:
         super().__init__()
-        if output_stride not in _LAYOUT:
+        if output_stride not in LAYOUTS:
             raise ValueError(
-                f"output_stride={output_stride} is not possible; use one of {', '.join(map(str, _LAYOUT))}"
+                f"output_stride={output_stride} is not possible; use one of {', '.join(map(str, LAYOUTS))}"
             )
         if stem not in get_args(Stem):
             raise ValueError(f"stem={stem!r} is not known; use one of {', '.join(get_args(Stem))}")
@@ -132,7 +132,7 @@ class ResNet(nn.Module):
             self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
         in_channels = stem_channels
-        strides, dilations = _LAYOUT[output_stride]
+        strides, dilations = LAYOUTS[output_stride]
         for stage, depth in enumerate(depths):
             grid = tuple(multi_grid) if multi_grid is not None and stage == 3 else (1,) * depth
             block_dilations = [dilations[stage] * factor for factor in grid]

@@ -13,14 +13,8 @@ from typing import Any
 
 from segattn import config as configuration
 from segattn import heads
-from segattn.backbones.resnet import DEPTHS
+from segattn.backbones.resnet import DEPTHS, LAYOUTS
 
-# Output stride of ours -> (strides, dilations) there.
-_LAYOUTS = {
-    8: ((1, 2, 1, 1), (1, 1, 2, 4)),
-    16: ((1, 2, 2, 1), (1, 1, 1, 2)),
-    32: ((1, 2, 2, 2), (1, 1, 1, 1)),
-}
 _TYPES = {
     "fcn": "FCNHead",
     "non_local": "NLHead",
@@ -118,9 +112,9 @@ def complete(
         return section.get(setting, default if whole else customary)
 
     strides, dilations = (
-        tuple(take(body, n, _LAYOUTS[32][i], _LAYOUTS[8][i])) for i, n in enumerate(("strides", "dilations"))
+        tuple(take(body, n, LAYOUTS[32][i], LAYOUTS[8][i])) for i, n in enumerate(("strides", "dilations"))
     )
-    stride = next((stride for stride, layout in _LAYOUTS.items() if layout == (strides, dilations)), None)
+    stride = next((stride for stride, layout in LAYOUTS.items() if layout == (strides, dilations)), None)
     if stride is None:
         raise ValueError(f"backbone.strides={strides} with dilations={dilations} cannot be converted")
     contract = take(body, "contract_dilation", False, True)
@@ -158,7 +152,7 @@ def write(network: configuration.Model, num_classes: int) -> str:
     block, _ = DEPTHS[network.backbone]
     width = network.backbone_options.get("width", 64)
     norm = {"type": "SyncBN", "requires_grad": True}
-    strides, dilations = _LAYOUTS[network.output_stride]
+    strides, dilations = LAYOUTS[network.output_stride]
     plain = network.backbone_options.get("stem", "deep") == "plain"
     backbone = {
         "type": "ResNet" if plain else "ResNetV1c",

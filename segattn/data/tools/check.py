@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from segattn import data
 from segattn.data._dataset import IGNORE, SPLITS, Dataset
 from segattn.data.files.decode import open_mask, ranges, read_image
 from segattn.data.files.pairs import Pair, PairReader, collected_faults
+from segattn.data.tools.threads import file_threads
 
 _SHOWN = 5
 
@@ -148,7 +147,7 @@ def _scan(
     )
     table = _table(dataset)
     stored: set[int] = set()
-    with _readers() as readers:
+    with file_threads() as readers:
         for done, seen in enumerate(readers.map(lambda index: _look(dataset, index), range(len(dataset)))):
             on_progress(dataset.split, done + 1, len(dataset))
             for kind, message in seen.faults:
@@ -169,17 +168,6 @@ def _scan(
         for index in np.flatnonzero(out.class_images[: dataset.num_classes] == 0):
             _note(report.remarks, "classes that no training image has", dataset.class_names[index])
     return out
-
-
-@contextmanager
-def _readers() -> Iterator[ThreadPoolExecutor]:
-    """One thread a processor; an interruption does not wait for the files that are queued."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as readers:
-        try:
-            yield readers
-        except BaseException:
-            readers.shutdown(cancel_futures=True)
-            raise
 
 
 def _named(dataset: Dataset) -> Mapping[int, int]:

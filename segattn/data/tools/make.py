@@ -11,9 +11,7 @@ The 19 street classes go to classes that exist in each layout. Where there is no
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from PIL import Image
 from segattn.data import ade20k, camvid, cityscapes, coco_stuff, streets, voc
 from segattn.data._dataset import IGNORE, SPLITS, Sample
 from segattn.data.files.palette import flat_voc_palette
+from segattn.data.tools.threads import file_threads
 
 _RENAMED = {
     "ade20k": {
@@ -182,14 +181,10 @@ def make(
         split: streets.load(split, height=size[0], width=size[1], num_images=count, seed=seed)
         for split, count in counts.items()
     }
-    with ThreadPoolExecutor(os.cpu_count() or 1) as writers:
+    with file_threads() as writers:
         written = writers.map(lambda item: _write(form, root, item[0], scenes[item[0]][item[1]]), work)
-        try:
-            for done, _ in enumerate(written):
-                on_progress(done + 1, len(work))
-        except BaseException:
-            writers.shutdown(cancel_futures=True)
-            raise
+        for done, _ in enumerate(written):
+            on_progress(done + 1, len(work))
     for split, scene in scenes.items():
         if form.listed:
             path = root / form.listed / f"{split}.txt"

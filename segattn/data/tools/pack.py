@@ -14,6 +14,7 @@ import numpy as np
 
 from segattn import data
 from segattn.data._dataset import Dataset, Sample
+from segattn.data.tools.threads import file_threads
 
 SHARD_BYTES = 1 << 28
 FORMAT = 1
@@ -51,7 +52,7 @@ def _pack_split(
     folder.mkdir(parents=True, exist_ok=True)
     entries: list[dict[str, Any]] = []
     writer = _Shards(folder, shard_bytes)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as readers:
+    with file_threads() as readers:
         for done, sample in enumerate(_ahead(readers, dataset)):
             shard, offset = writer.add(sample)
             height, width = sample.size

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from segattn.data._dataset import Dataset
+from segattn.data.tools.threads import file_threads
 
 
 def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -> int:
@@ -31,11 +29,7 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
     if not dataset.from_files:
         limit = 1
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).astype(int)).tolist()
-    with ThreadPoolExecutor(threads or os.cpu_count() or 1) as readers:
-        try:
-            for _ in readers.map(lambda index: dataset[index] is not None, indices):
-                pass
-        except BaseException:
-            readers.shutdown(cancel_futures=True)
-            raise
+    with file_threads(threads) as readers:
+        for _ in readers.map(lambda index: dataset[index] is not None, indices):
+            pass
     return len(indices)
