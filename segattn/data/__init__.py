@@ -16,7 +16,7 @@ from segattn.data.tools.verify import verify
 
 __all__ = ["Dataset", "Sample", "load", "module", "names", "verify"]
 
-_NOT_DATA_SETS = {"files", "loader", "splits", "tools", "transforms"}  # what every data set passes through
+_NOT_DATA_SETS = {"files", "loader", "splits", "tools", "transforms"}  # shared by all data sets
 
 
 def names() -> list[str]:
@@ -71,14 +71,14 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
-_SCALARS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "none"}
+_SCALARS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "none"}
 
 
 def _kinds(load: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
-    """The classes of each option whose annotation names nothing else than scalars and paths."""
+    """The types of each option whose annotation names only scalars and paths."""
     try:
         hints = get_type_hints(load)
-    except NameError:  # a module of somebody's own, with a name that only type checkers import
+    except NameError:  # a user's module that imports a type under TYPE_CHECKING only
         return {}
     kinds = {}
     for name, annotation in hints.items():

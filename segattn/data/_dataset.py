@@ -1,4 +1,4 @@
-"""The one Dataset class, and what it gives: samples of an image and its label."""
+"""The class Dataset and its samples, each an image and its label."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sample:
     image: np.ndarray
     """uint8 (H, W, 3), RGB."""
     label: np.ndarray | None
-    """uint8 (H, W), class indices and 255 for pixels that do not count; None where the split has no labels."""
+    """uint8 (H, W), class indices, and 255 for ignored pixels; None if the split has no labels."""
     name: str
 
     @property
@@ -31,12 +31,12 @@ class Sample:
         return self.image.shape[0], self.image.shape[1]
 
     def top_left(self, rows: int, columns: int) -> np.ndarray:
-        """The first rows and columns of the image or more, uint8 (h, w, 3)."""
+        """At least the first rows and columns of the image, uint8 (h, w, 3)."""
         return self.image
 
 
 class Scene(Protocol):
-    """What augmentation needs of a sample: its image need not be decoded below and to the right of the crop."""
+    """What augmentation uses of a sample; the image may stay undecoded below and to the right of the crop."""
 
     @property
     def name(self) -> str: ...
@@ -51,7 +51,7 @@ class Scene(Protocol):
 
 
 class Dataset:
-    """One split of a data set: a sequence of samples and the classes that their labels speak of."""
+    """One split of a data set: a sequence of samples, and the classes of their labels."""
 
     ignore_index = IGNORE
 
@@ -67,18 +67,18 @@ class Dataset:
         from_files: bool,
         notice: str = "",
     ) -> None:
-        """Make a data set from its names and `read(index)`, which can be pickled and raises ValueError on a bad sample.
+        """Build a data set from image names and `read(index)`, which must be picklable and raise ValueError for a bad sample.
 
         Args:
-            read: may have a method `lazily(index)` that gives a `Scene`.
-            notice: what a user should know of the labels.
+            read: may have a method `lazily(index)` that returns a `Scene`.
+            notice: what a user needs to know about the labels.
         """
         if len(class_names) != len(palette):
             raise ValueError(
-                f"data set {name}: {len(class_names)} class names and {len(palette)} colours; give one each"
+                f"data set {name}: {len(class_names)} class names and {len(palette)} colours; give one colour per class"
             )
         if not 1 <= len(class_names) <= IGNORE:
-            raise ValueError(f"data set {name}: {len(class_names)} classes; labels of 8 bits hold 1 to {IGNORE}")
+            raise ValueError(f"data set {name}: {len(class_names)} classes; 8-bit labels allow 1 to {IGNORE}")
         self.name = name
         self.split = split
         self.class_names = tuple(class_names)
@@ -96,20 +96,20 @@ class Dataset:
         return len(self._image_names)
 
     def image_name(self, index: int) -> str:
-        """Name of a sample, unique in the split; nothing is read."""
+        """Name of a sample, unique in the split; no file is read."""
         return self._image_names[self._checked(index)]
 
     def __getitem__(self, index: int) -> Sample:
         return self._read(self._checked(index))
 
     def lazily(self, index: int) -> Scene:
-        """A sample whose image may not yet be decoded; for training, which sees crops."""
+        """A sample whose image may be decoded later and in part; for training, which needs only a crop."""
         scene: Scene = getattr(self._read, "lazily", self._read)(self._checked(index))
         return scene
 
     @property
     def reader(self) -> Callable[[int], Sample]:
-        """`read` as it was given."""
+        """The function `read` that the data set was built with."""
         return self._read
 
     def first(self, count: int) -> Dataset:
@@ -132,7 +132,7 @@ class Dataset:
 
     def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"{self.name} {self.split} has {len(self)} samples, not one of index {index}")
+            raise IndexError(f"{self.name} {self.split} has {len(self)} samples; index {index} is out of range")
         return index % len(self)
 
     def __repr__(self) -> str:
@@ -140,7 +140,11 @@ class Dataset:
 
 
 def checked_split(split: str, allowed: Sequence[str] = SPLITS) -> str:
-    """The split itself if it is one of those allowed."""
+    """The split, if it is allowed.
+
+    Raises:
+        ValueError: it is not; the message lists the splits.
+    """
     if split not in allowed:
         raise ValueError(f"unknown split {split!r}; splits: {', '.join(allowed)}")
     return split

@@ -6,7 +6,7 @@ Saturation and hue are those of HSV, where V = max(R, G, B), m = min(R, G, B), C
 * The hue is a place p on a hexagon of circumference 6 C: red at 0, green at 2 C, blue at 4 C. Turned by d sectors of 60 degrees
   it is p + d C, and a channel at place q is m + clip(2 C - |p - q|, 0, C), the distance taken round the hexagon.
 
-All of it is done in blocks that stay in the cache, on whole bytes between the steps as OpenCV does.
+The image is processed in blocks that fit into the cache, and rounded to bytes between the steps, as in OpenCV.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 _BLOCK_ROWS = 32
-_STEPS = 128  # of a sector of 60 degrees: hue turns by whole multiples of half a degree
+_STEPS = 128  # per sector of 60 degrees: hue turns in steps of about half a degree
 
 
 def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -23,7 +23,7 @@ def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Contrast comes first or last, as in SSD.
 
     Args:
-        image: uint8 (H, W, 3); left as it is.
+        image: uint8 (H, W, 3); not modified.
 
     Returns:
         uint8 (H, W, 3).
@@ -82,13 +82,13 @@ def _turned(planes: np.ndarray, turn: int) -> np.ndarray:
     _replace(place, blue - red + C2, value == green)
     _replace(place, green - blue, value == red)
     place += (C * np.int16(turn) + np.int16(_STEPS // 2)) >> np.int16(7)
-    # Into 0 .. 6 C. Below zero an unsigned number is huge, and so is one from which too much was taken.
+    # Wrap into 0 .. 6 C: as unsigned numbers, values below zero are huge, and so is a difference below zero.
     wrapped = place.view(np.uint16)
     np.minimum(wrapped, wrapped + C6, out=wrapped)
     np.minimum(wrapped, wrapped - C6, out=wrapped)
     out = np.empty_like(planes)
     zero = np.zeros_like(C)
-    # red lies at both ends: its distance is 3 C less that from the middle
+    # red lies at both ends: its distance is 3 C minus the distance from the middle
     for channel, distance in enumerate((C2 + C - np.abs(place - C2 - C), np.abs(place - C2), np.abs(place - C4))):
         np.subtract(C2, distance, out=distance)
         np.maximum(distance, zero, out=distance)
@@ -98,7 +98,7 @@ def _turned(planes: np.ndarray, turn: int) -> np.ndarray:
 
 
 def _replace(places: np.ndarray, others: np.ndarray, where: np.ndarray) -> None:
-    """np.where in place by bits: without branches, and five times as fast. `others` is used up."""
+    """np.where in place, by bit masks: no branches, five times as fast. Overwrites `others`."""
     mask = where.view(np.int8).astype(np.int16)
     np.negative(mask, out=mask)
     others ^= places

@@ -7,8 +7,8 @@ arXiv 1608.05442. Layout, below ROOT or ROOT/ADEChallengeData2016:
     annotations/{training,validation}/NAME.png     0 = none of the classes, 1 to 150 = the classes
     images/testing/NAME.jpg                        from release_test.zip; without labels
 
-Zero ("other objects") is ignored in training and scoring, as in the challenge: class 0 here is the masks' value 1. Class names
-are the first ones of the challenge's list, colours those of its toolkit (road and skyscraper share one).
+Zero ("other objects") is ignored in training and evaluation, as in the challenge; mask value 1 is class 0. Each class has the
+first name in the challenge's list and the colour in its toolkit (road and skyscraper share one).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
     folder = FOLDERS[split]
     if not (base / "images" / folder).is_dir():
         raise ValueError(
-            f"{base / 'images' / folder}: no such folder; `segattn data prepare ade20k` says what to put where"
+            f"{base / 'images' / folder}: no such folder; `segattn data prepare ade20k` says which files go where"
         )
     masks = None if split == "test" else base / "annotations" / folder
     pairs = find_pairs(base / "images" / folder, masks)

@@ -4,7 +4,7 @@ Brostow, Fauqueur, Cipolla: *Semantic object classes in video*, Pattern Recognit
 the SegNet tutorial's release. Layout, as in that release's common form:
 
     ROOT/{train,val,test}/images/NAME.jpg (or .png)
-    ROOT/{train,val,test}/labels/NAME.png   8-bit indices, 11 = void, which becomes 255
+    ROOT/{train,val,test}/labels/NAME.png   8-bit indices; 11 = void, read as 255
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
     checked_split(split)
     folder = checked_root("camvid", root, "data/camvid") / split
     if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; camvid lies in ROOT/{{train,val,test}}/{{images,labels}}")
+        raise ValueError(f"{folder}: no such folder; camvid should be in ROOT/{{train,val,test}}/{{images,labels}}")
     pairs = find_pairs(folder / "images", folder / "labels")
     mapping = {**{index: index for index in range(len(CLASS_NAMES))}, VOID: IGNORE}
     return paired_dataset(

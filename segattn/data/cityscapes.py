@@ -3,11 +3,11 @@
 Cordts et al.: *The Cityscapes Dataset for Semantic Urban Scene Understanding*, CVPR 2016, arXiv 1604.01685. Layout:
 
     ROOT/leftImg8bit/{train,val,test}/CITY/NAME_leftImg8bit.png
-    ROOT/gtFine/{train,val}/CITY/NAME_gtFine_labelIds.png        ids 0 to 33, mapped to classes while reading
-                             or  NAME_gtFine_labelTrainIds.png   classes 0 to 18 and 255, as mmsegmentation makes them
+    ROOT/gtFine/{train,val}/CITY/NAME_gtFine_labelIds.png        ids 0 to 33, mapped to classes when read
+                             or  NAME_gtFine_labelTrainIds.png   classes 0 to 18 and 255, as mmsegmentation writes them
 
-`labelIds` are taken where there are any. Ids that are not evaluated (and -1, the license plate, stored as 255) are ignored.
-The labels of `test` are not public: that split has none, whatever lies in gtFine/test.
+`labelIds` are used if there are any. Ids that are not evaluated (and -1, the license plate, stored as 255) are ignored.
+The labels of `test` are not public: that split has none, even if gtFine/test holds files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split
 from segattn.data.files.pairs import find_pairs, has_files, paired_dataset
 from segattn.data.tools.recipe import Recipe
 
-# id in labelIds, name, colour: as in the data set's own scripts
+# id in labelIds, name, colour: as in the authors' scripts
 _CLASSES = {
     7: ("road", (128, 64, 128)),
     8: ("sidewalk", (244, 35, 232)),
@@ -52,13 +52,13 @@ CLASSES_ENDING = "_gtFine_labelTrainIds.png"
 
 RECIPE = Recipe(
     manual="""\
-Cityscapes needs an account, which is free for research, so the download cannot be done for you:
+Cityscapes needs an account, which is free for research, so you have to download it yourself:
   1. Register at https://www.cityscapes-dataset.com/register/ and log in.
   2. From https://www.cityscapes-dataset.com/downloads/ get
        gtFine_trainvaltest.zip       241 MB
        leftImg8bit_trainvaltest.zip   11 GB
   3. Put both into ROOT/downloads and run this command again: it extracts them.
-No conversion is needed: labelIds are mapped to the 19 classes while they are read.""",
+No conversion is needed: labelIds are mapped to the 19 classes when they are read.""",
     local=("gtFine_trainvaltest.zip", "leftImg8bit_trainvaltest.zip"),
     expected=("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val"),
 )
@@ -74,7 +74,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
     base = checked_root("cityscapes", root, "data/cityscapes")
     images, masks = base / "leftImg8bit" / split, base / "gtFine" / split
     if not images.is_dir():
-        raise ValueError(f"{images}: no such folder; `segattn data prepare cityscapes` says what to put where")
+        raise ValueError(f"{images}: no such folder; `segattn data prepare cityscapes` says which files go where")
     if split == "test":
         pairs, mapping = find_pairs(images, None, image_endings=[IMAGE_ENDING]), None
     else:

@@ -3,13 +3,13 @@
 Caesar, Uijlings, Ferrari: *COCO-Stuff: Thing and Stuff Classes in Context*, CVPR 2018, arXiv 1612.03716. Two layouts:
 
 164k    ROOT/images/{train2017,val2017}/NAME.jpg                       and test2017 without labels
-        ROOT/annotations/{train2017,val2017}/NAME.png                  ids 0 to 181, mapped to classes while reading
-                                         or  NAME_labelTrainIds.png    classes 0 to 170 and 255, as mmsegmentation makes them
+        ROOT/annotations/{train2017,val2017}/NAME.png                  ids 0 to 181, mapped to classes when read
+                                         or  NAME_labelTrainIds.png    classes 0 to 170 and 255, as mmsegmentation writes them
 10k     ROOT/images/{train2014,test2014}/NAME.jpg                      test2014 is the split `val`
         ROOT/annotations/{train2014,test2014}/NAME_labelTrainIds.png   0 = unlabelled, 1 to 171 = the classes
 
-The ids are the names' lines in the authors' labels.txt less one; 11 of the 182 never occur and are refused. 255 is ignored, and
-so is 0 in the 10k form. The authors publish no colours by class: these are mmsegmentation's, of which eight stand twice.
+An id is the line of a name in the authors' labels.txt minus one; 11 of the 182 ids never occur and are an error. 255 is ignored,
+and so is 0 in the 10k form. The authors publish no colour per class; these are mmsegmentation's, and eight of them occur twice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str
     """Load `train`, `val` or (164k only) `test` of COCO-Stuff.
 
     Args:
-        version: `164k` or `10k`; None: the one whose folder of training images is there.
+        version: `164k` or `10k`; None: the one whose training images exist.
 
     Raises:
         ValueError: no root, an unknown split or version, or files that are missing or unpaired.
@@ -55,7 +55,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str
         raise ValueError("coco_stuff 10k has no split 'test': its test2014 is the split 'val'")
     images, masks = base / "images" / folders[split], base / "annotations" / folders[split]
     if not images.is_dir():
-        raise ValueError(f"{images}: no such folder; `segattn data prepare coco_stuff` says what to put where")
+        raise ValueError(f"{images}: no such folder; `segattn data prepare coco_stuff` says which files go where")
     converted = split != "test" and masks.is_dir() and has_files(masks, TRAIN_IDS)
     endings = [TRAIN_IDS] if converted else MASK_SUFFIXES
     pairs = find_pairs(images, None if split == "test" else masks, label_endings=endings)

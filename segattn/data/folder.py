@@ -1,6 +1,6 @@
 """Your own data: a folder of images, a folder of index masks with the same names, and a list of classes.
 
-    ROOT/classes.txt               one class name a line, in the order of their indices; or classes.json / .yaml / .yml:
+    ROOT/classes.txt               one class name per line, in the order of their indices; or classes.json / .yaml / .yml:
                                    a list of names, a list of {name, colour}, or a mapping of name to colour [r, g, b]
     ROOT/images/train/a.jpg        the splits as subfolders of both,
     ROOT/masks/train/a.png
@@ -8,11 +8,11 @@ or
     ROOT/train/images/a.jpg        as folders that hold both,
     ROOT/train/masks/a.png
 or
-    ROOT/images/a.jpg              or as lists: train.txt names one image a line, without suffix
+    ROOT/images/a.jpg              or as lists: train.txt has one image name per line, without suffix
     ROOT/masks/a.png
     ROOT/train.txt
 
-Masks have one channel (palette masks give their indices): 0 is the first class, 255 is ignored. `test` may lack masks.
+Masks have one channel (palette masks give their indices): 0 is the first class, 255 is ignored. `test` needs no masks.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ def _class_file(base: Path, path: str | os.PathLike[str] | None) -> Path:
     for name in _CLASS_FILES:
         if (base / name).is_file():
             return base / name
-    raise ValueError(f"{base}: no class list; write {_CLASS_FILES[0]} there, one class name a line")
+    raise ValueError(f"{base}: no class list; write {_CLASS_FILES[0]} there, one class name per line")
 
 
 def read_classes(path: Path) -> tuple[list[str], list[_Colour]]:
-    """Read class names and colours; colours that the file does not give are spread over the colour circle.
+    """Read class names and colours; classes without a colour get one from the colour wheel.
 
     Raises:
         ValueError: not a list of names, a name twice, or a colour that is not three numbers from 0 to 255.
@@ -140,7 +140,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text in UTF-8 ({error})") from None
+        raise ValueError(f"{path}: not UTF-8 text ({error})") from None
 
 
 def _colour(path: Path, name: str, colour: object) -> _Colour:
@@ -154,6 +154,6 @@ def _colour(path: Path, name: str, colour: object) -> _Colour:
 
 
 def _default_colour(index: int) -> _Colour:
-    turn = index * 0.618034 % 1  # the golden ratio keeps neighbours apart
+    turn = index * 0.618034 % 1  # the golden ratio keeps the hues of consecutive classes apart
     red, green, blue = colorsys.hsv_to_rgb(turn, 0.55 + 0.35 * (index % 2), 0.95 - 0.25 * (index % 3 == 2))
     return round(255 * red), round(255 * green), round(255 * blue)

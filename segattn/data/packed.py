@@ -1,10 +1,10 @@
-"""What `segattn data pack` wrote: any data set, decoded once and mapped into memory.
+"""Reads the output of `segattn data pack`: any data set, decoded once and mapped into memory.
 
-    ROOT/{train,val,test}/index.json    names, sizes and places; classes and colours
-    ROOT/{train,val,test}/0000.npy      uint8: of each sample its image, then its label
+    ROOT/{train,val,test}/index.json    names, sizes and positions; classes and colours
+    ROOT/{train,val,test}/0000.npy      uint8: each sample's image, then its label
 
-It pays where decoding is what training waits for: a crop of 769x769 then reads its own rows only. It takes 8.4 MB for an image of
-2048x1024 with its label, 25 GB for the training split of Cityscapes.
+Use it where training waits for decoding: a crop of 769x769 then reads only its own rows. An image of 2048x1024 with its label
+takes 8.4 MB, the training split of Cityscapes 25 GB.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _Reader:
         return Sample(np.array(lazy.image), lazy.label if lazy.label is None else np.array(lazy.label), lazy.name)
 
     def lazily(self, index: int) -> Sample:
-        """The sample as views of the file; what is not looked at is not read."""
+        """The sample as views of the file; only the pages that are accessed are read."""
         place = self.places[index]
         shard = _shard(self.folder / f"{place.shard:04}.npy")
         pixels = place.height * place.width

@@ -5,11 +5,11 @@ al.: *Semantic Contours from Inverse Detectors*, ICCV 2011. Layout, below ROOT, 
 
     JPEGImages/NAME.jpg
     SegmentationClass/NAME.png                     palette masks: indices 0 to 20, border 255
-    ImageSets/Segmentation/{train,val,test}.txt    one name a line
-    SegmentationClassAug/NAME.png                  optional: more masks, and
-    ImageSets/Segmentation/trainaug.txt            the list that training takes where it exists
+    ImageSets/Segmentation/{train,val,test}.txt    one name per line
+    SegmentationClassAug/NAME.png                  optional: more masks
+    ImageSets/Segmentation/trainaug.txt            optional: their training list
 
-Where an image has both masks the one in SegmentationClass is taken, which has the border. Class 0 is the background and counts.
+If an image has both masks, the one in SegmentationClass is used, because it marks the border. Class 0, the background, counts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: b
     """Load `train`, `val` or `test` of VOC 2012; `test` has no labels.
 
     Args:
-        augmented: train on trainaug.txt and SegmentationClassAug; None: where they exist.
+        augmented: train on trainaug.txt and SegmentationClassAug; None: if they exist.
 
     Raises:
         ValueError: no root, an unknown split, or files or lists that are missing.
@@ -61,7 +61,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: b
         pairs,
         class_names=CLASS_NAMES,
         palette=voc_palette(len(CLASS_NAMES)),
-        notice=f"voc: training takes trainaug.txt, {len(names)} images" if takes_more else "",
+        notice=f"voc: training uses trainaug.txt, {len(names)} images" if takes_more else "",
     )
 
 
@@ -70,7 +70,7 @@ def folder(root: Path) -> Path:
     for inner in _FOLDERS:
         if (root / inner / "JPEGImages").is_dir():
             return root / inner
-    raise ValueError(f"{root}: no JPEGImages here or in VOC2012; `segattn data prepare voc` says what to put where")
+    raise ValueError(f"{root}: no JPEGImages here or in VOC2012; `segattn data prepare voc` says which files go where")
 
 
 def _pairs(base: Path, names: list[str], more: list[Path], *, labelled: bool) -> list[Pair]:
@@ -92,7 +92,7 @@ def _with_mask(masks: Path, names: list[str]) -> list[str]:
 
 
 def convert(root: Path, on_progress: Callable[[int, int], object]) -> str:
-    """Write SegmentationClassAug and trainaug.txt from the extracted benchmark of Hariharan et al., once.
+    """Write SegmentationClassAug and trainaug.txt from the extracted benchmark of Hariharan et al., if they are missing.
 
     Returns:
         What was done, in words.

@@ -47,13 +47,13 @@ def test_training_with_an_option_records_it_and_refuses_to_go_on_with_another(co
 
 def test_training_says_once_what_should_be_known_of_the_labels(command, capsys):
     assert main(command) == 0
-    assert capsys.readouterr().out.count("voc: training takes trainaug.txt, 2 images") == 1
+    assert capsys.readouterr().out.count("voc: training uses trainaug.txt, 2 images") == 1
 
 
 def test_study_says_it_once_for_all_networks(command, tmp_path, capsys):
     study = ["study", command[1], "--out", str(tmp_path / "study"), "--device", "cpu", "--heads", "fcn", "emanet"]
     assert main(study) == 0
-    assert capsys.readouterr().out.count("voc: training takes trainaug.txt") == 1
+    assert capsys.readouterr().out.count("voc: training uses trainaug.txt") == 1
     record = records.read(tmp_path / "study/fcn-faithful-s0/record.json")
     assert record.config["data"]["options"] == {}
 

@@ -25,7 +25,7 @@ def test_void_becomes_ignored_and_other_values_are_refused(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match="camvid needs its folder"):
         data.load("camvid", "train")
-    with pytest.raises(ValueError, match=r"train: no such folder; camvid lies in"):
+    with pytest.raises(ValueError, match=r"train: no such folder; camvid should be in"):
         data.load("camvid", "train", root=tmp_path)
 
 

@@ -58,7 +58,7 @@ def test_it_can_be_sent_to_a_worker(roots):
 
 
 def test_a_split_is_not_packed_twice(roots):
-    with pytest.raises(ValueError, match=r"train is packed already"):
+    with pytest.raises(ValueError, match=r"train is already packed"):
         list(pack.pack("cityscapes", roots / "packed", root=roots / "files", splits=["train"]))
 
 

@@ -1,1 +1,1 @@
-"""Reading of images, masks and pairs of files."""
+"""Decoding and pairing of image and mask files."""

@@ -1,4 +1,4 @@
-"""Pixels from files: images and index masks, read whole or as far as they are needed; errors name the file and the value."""
+"""Decodes images and index masks, whole or as far as they are needed; errors name the file and the value."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from segattn.data.files import png
 Chunks = list[tuple[bytes, memoryview]]
 
 _REFUSED = 254
-# What may turn the picture or make it transparent: then Pillow reads it whole.
+# Chunks that may rotate the image or make it transparent: Pillow then reads it whole.
 _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-_JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # what may follow a scan
+_JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # markers that may follow a scan
 
 
 class ImageFile:
-    """An image in memory, still encoded; its pixels are decoded as far down and right as they are asked for.
+    """An image in memory, still encoded; only as many rows and columns are decoded as are asked for.
 
     Raises:
         ValueError: no such file, damaged, truncated or absurdly large, with transparent pixels, or of floating-point values.
@@ -48,12 +48,12 @@ class ImageFile:
         return picture if isinstance(picture, np.ndarray) else np.array(picture)
 
     def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image:
-        """The first rows and columns or more, RGB, upright; what lies outside them in a PNG is not decoded."""
+        """The first rows and columns or more, RGB, upright; the rest of a PNG is not decoded."""
         if self._rows is not None:
             return self._rows
         try:
             return png.top_left(self._stream, self.size, min(rows, self.size[0]), min(columns, self.size[1]))
-        except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
+        except Exception as error:  # Pillow's decoders raise errors of any type on a broken file
             raise _unreadable(self.path, "image", error) from error
 
 
@@ -70,7 +70,7 @@ def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None =
     """Read an index mask as uint8 (H, W). A palette mask gives its indices, not its colours.
 
     Args:
-        mapping: the class that each stored value becomes; values that it does not name are refused, 255 is always ignored.
+        mapping: the class of each stored value; other values are an error, 255 is always ignored.
             None: the stored values are the classes.
 
     Raises:
@@ -83,7 +83,7 @@ def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None =
         stored = np.asarray(mask)
         _refuse(path, stored, table)
         mask = Image.fromarray(stored.astype(np.uint8))
-    # One pass marks what is not allowed with 254, which no class has, and one finds it: 255 + 1 is 0 in a byte.
+    # One pass maps values that are not allowed to 254, which no class has; the next finds them (255 + 1 is 0 in a byte).
     marked = [IGNORE if value == IGNORE else table.get(value, _REFUSED) for value in range(256)]
     label = np.array(mask.point(marked))
     if label.size and int((label + np.uint8(1)).max()) > _REFUSED:
@@ -128,8 +128,8 @@ def ranges(values: Mapping[int, int]) -> str:
 
 def _content(path: Path, what: str) -> bytes:
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise ValueError(f"{path}: unreadable {what} (it is no file)")
+        if path.exists() and not path.is_file():  # reading a pipe would block
+            raise ValueError(f"{path}: unreadable {what} (not a regular file)")
         content = path.read_bytes()
     except FileNotFoundError:
         raise ValueError(f"{path}: no such {what}") from None
@@ -167,7 +167,9 @@ def _rgb(path: Path, image: Image.Image) -> Image.Image:
         grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")
     if image.mode in ("I", "F"):
-        raise ValueError(f"{path}: pixels of mode {image.mode} have no known white; save it as RGB with 8 bits")
+        raise ValueError(
+            f"{path}: pixels of mode {image.mode} have no defined white level; save the image as 8-bit RGB"
+        )
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
         if int(alpha.min()) < 255:
@@ -176,7 +178,7 @@ def _rgb(path: Path, image: Image.Image) -> Image.Image:
 
 
 def _plain_png(path: Path, content: bytes) -> tuple[tuple[int, int], bytes] | None:
-    """Height and width, and the compressed rows, of an RGB PNG of 8 bits that needs nothing else done to it."""
+    """Height and width, and the compressed rows, of an 8-bit RGB PNG that needs no other step."""
     if not content.startswith(png.SIGNATURE):
         return None
     chunks = _png_chunks(path, content, "image")
@@ -192,7 +194,7 @@ def _pixel_stream(chunks: Chunks) -> bytes:
 
 
 def _check(path: Path, content: bytes, what: str) -> Chunks:
-    """The chunks of a PNG, none of another file; refuses what decoders would take although it is damaged."""
+    """The chunks of a PNG, none for another format; raises on damage that decoders do not report."""
     if content.startswith(png.SIGNATURE):
         return _png_chunks(path, content, what)
     if content.startswith(b"\xff\xd8"):
@@ -201,7 +203,7 @@ def _check(path: Path, content: bytes, what: str) -> Chunks:
 
 
 def _png_chunks(path: Path, content: bytes, what: str) -> Chunks:
-    """Kind and data of every chunk. Pillow skips the checksums of the pixels; here each one must hold."""
+    """Kind and data of every chunk. Pillow skips the checksums of the pixels; here each one is checked."""
     view, chunks, at = memoryview(content), [], len(png.SIGNATURE)
     while True:
         if at + 12 > len(content):
@@ -209,10 +211,10 @@ def _png_chunks(path: Path, content: bytes, what: str) -> Chunks:
         length = int.from_bytes(view[at : at + 4], "big")
         end = at + 12 + length
         if end > len(content):
-            raise _unreadable(path, what, f"truncated or damaged: a PNG chunk at byte {at} leaves the file")
+            raise _unreadable(path, what, f"truncated or damaged: a PNG chunk at byte {at} extends beyond the file")
         kind = bytes(view[at + 4 : at + 8])
         if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            raise _unreadable(path, what, f"damaged: checksum of the PNG chunk at byte {at} does not hold")
+            raise _unreadable(path, what, f"damaged: wrong checksum of the PNG chunk at byte {at}")
         chunks.append((kind, view[at + 8 : end - 4]))
         if kind == b"IEND":
             break
@@ -223,13 +225,13 @@ def _png_chunks(path: Path, content: bytes, what: str) -> Chunks:
 
 
 def _check_jpeg(path: Path, content: bytes, what: str) -> None:
-    """Walk the segments. A JPEG has no checksums, and decoders paint grey what is missing: a scan must not break off."""
+    """Check the order of the segments: a JPEG has no checksums, and decoders fill the rest of a truncated scan with grey."""
     at, scans = 2, 0
     while True:
         marker = _JPEG_MARKER.search(content, at)
         if marker is None:
             if scans:
-                return  # no end marker; whether the scan is whole, the decoder says
+                return  # no end marker; the decoder tells whether the scan is complete
             raise _unreadable(path, what, "damaged: the JPEG holds no picture")
         kind = marker[1][0]
         if kind == 0xD9:
@@ -241,6 +243,8 @@ def _check_jpeg(path: Path, content: bytes, what: str) -> None:
             continue
         length = int.from_bytes(content[at : at + 2], "big")
         if length < 2 or at + length > len(content):
-            raise _unreadable(path, what, f"truncated or damaged: a JPEG segment at byte {at - 2} leaves the file")
+            raise _unreadable(
+                path, what, f"truncated or damaged: a JPEG segment at byte {at - 2} extends beyond the file"
+            )
         at += length
         scans += kind == 0xDA

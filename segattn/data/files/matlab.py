@@ -26,11 +26,11 @@ def read(path: Path) -> dict[str, Any]:
     """Variables of a file: arrays of numbers, and structures of one element as dicts; others are left out.
 
     Raises:
-        ValueError: not such a file, or a damaged one.
+        ValueError: not a MATLAB file of level 5, or a damaged one.
     """
     content = path.read_bytes()
     if len(content) < 136 or content[126:128] not in (b"IM", b"MI"):
-        raise ValueError(f"{path}: no MATLAB file of level 5 (older and HDF5 ones are not read)")
+        raise ValueError(f"{path}: not a MATLAB file of level 5 (older and HDF5 files are not supported)")
     order = "<" if content[126:128] == b"IM" else ">"
     try:
         variables = {}
@@ -54,7 +54,7 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + 8 <= len(content):
         kind, length = struct.unpack_from(order + "II", content, at)
-        if kind >> 16:  # both in one word, and the data in the other
+        if kind >> 16:  # type and length share one word, the data is in the other
             kind, length = kind & 0xFFFF, kind >> 16
             if length > 4:
                 raise ValueError(f"an element of {length} bytes in 4")
@@ -62,7 +62,7 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
             at += 8
             continue
         if at + 8 + length > len(content):
-            raise ValueError(f"an element of {length} bytes leaves its frame")
+            raise ValueError(f"an element of {length} bytes exceeds the one that holds it")
         yield kind, content[at + 8 : at + 8 + length]
         at += 8 + (length if kind == _COMPRESSED else -(-length // 8) * 8)
 

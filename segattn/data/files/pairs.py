@@ -1,4 +1,4 @@
-"""Images and index masks on disk: found, paired and read."""
+"""Finds, pairs and reads images and index masks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _collecting: ContextVar[list[str] | None] = ContextVar("_collecting", default=No
 
 @contextmanager
 def collected_faults() -> Iterator[list[str]]:
-    """Within this context `find_pairs` notes what it finds wrong in the list, and goes on with the pairs that are whole."""
+    """Within this context `find_pairs` appends each fault to the list and goes on with the complete pairs."""
     faults: list[str] = []
     token = _collecting.set(faults)
     try:
@@ -54,7 +54,7 @@ def _fault(message: str) -> None:
 
 @dataclass(frozen=True)
 class Pair:
-    """Where one sample lies."""
+    """The files of one sample."""
 
     name: str
     image: Path
@@ -63,7 +63,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class LazySample:
-    """A sample whose label is read and whose image is decoded as far down and right as it is asked for."""
+    """A sample with its label read and its image still encoded."""
 
     name: str
     label: np.ndarray | None
@@ -75,13 +75,13 @@ class LazySample:
         return self.file.size
 
     def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image:
-        """The first rows and columns of the image or more, RGB."""
+        """At least the first rows and columns of the image, RGB."""
         return self.file.top_left(rows, columns)
 
 
 @dataclass(frozen=True)
 class PairReader:
-    """Reads sample `index` of a list of pairs. `mapping` says which class a stored label value becomes (see `read_label`)."""
+    """Reads sample `index` of a list of pairs. `mapping` gives the class of each stored label value (see `read_label`)."""
 
     pairs: Sequence[Pair]
     num_classes: int
@@ -100,7 +100,7 @@ class PairReader:
         if file.size != label.shape:
             raise ValueError(
                 f"{pair.image} is {_size(file.size)} (width x height) but its label {pair.label} is {_size(label.shape)}; "
-                "they must be of one size"
+                "they must have the same size"
             )
         return LazySample(pair.name, label, file)
 
@@ -118,8 +118,8 @@ def find_pairs(
     Args:
         images: folder of images, searched with its subfolders, links to folders included.
         labels: folder of masks with the same names, or None for images without labels.
-        only: names to take, all if None.
-        image_endings: of file names; what ends otherwise is no image. Where several fit, the first is the name's ending.
+        only: names to use, all if None.
+        image_endings: endings of image files; other files are skipped. If several match, the first is removed to get the name.
         label_endings: the same for masks.
 
     Raises:
@@ -130,16 +130,18 @@ def find_pairs(
     if only is not None:
         absent = [name for name in only if name not in paths]
         if absent:
-            _fault(f"{images}: no image named {_some(absent)}, which the list of the split names")
+            _fault(
+                f"{images}: no image named {_some(absent)}; add the files, or remove the names from the list of the split"
+            )
         paths = {name: paths[name] for name in only if name in paths}
         masks = {name: path for name, path in masks.items() if name in paths}
     if labels is not None:
         without_label = [str(path) for name, path in paths.items() if name not in masks]
         if without_label:
-            _fault(f"{labels}: no mask for {_some(without_label)}; a mask bears the name of its image")
+            _fault(f"{labels}: no mask for {_some(without_label)}; a mask must have the name of its image")
         without_image = [str(path) for name, path in masks.items() if name not in paths]
         if without_image:
-            _fault(f"{images}: no image for {_some(without_image)}; an image bears the name of its mask")
+            _fault(f"{images}: no image for {_some(without_image)}; an image must have the name of its mask")
         paths = {name: path for name, path in paths.items() if name in masks}
     return [Pair(name, path, masks.get(name)) for name, path in sorted(paths.items())]
 
@@ -177,16 +179,16 @@ def _by_name(folder: Path, endings: Sequence[str], what: str) -> dict[str, Path]
             continue
         name = path.relative_to(folder).as_posix()[: -len(ending)]
         if name in paths:
-            _fault(f"{path} and {paths[name]} share one name; keep one of them")
+            _fault(f"{path} and {paths[name]} have the same name; keep one of them")
             continue
         paths[name] = path
     if not paths:
-        raise ValueError(f"{folder}: no {what} in this folder; looked for {', '.join(endings)}")
+        raise ValueError(f"{folder}: no {what} in this folder; expected files that end in {', '.join(endings)}")
     return paths
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Files below a folder; links to folders are followed, each folder is entered once."""
+    """Files below a folder; links to folders are followed, but each folder is visited once."""
     entered = {os.path.realpath(folder)}
     for parent, folders, files in os.walk(folder, followlinks=True):
         for inner in sorted(folders):
@@ -200,20 +202,20 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def has_files(folder: Path, ending: str) -> bool:
-    """Whether any file below the folder ends so."""
+    """Whether the name of any file below the folder has this ending."""
     return any(path.name.endswith(ending) for path in _files(folder))
 
 
 def read_list(path: Path) -> list[str]:
-    """Names of a split's list, one a line.
+    """Names in the list of a split, one per line.
 
     Raises:
-        ValueError: no such list, not a text, or an empty one.
+        ValueError: no such list, not a text file, or an empty one.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such list of a split") from None
+        raise ValueError(f"{path}: no such list of images") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not readable as a list of names ({error})") from None
     names = [line.split()[0] for line in lines if line.strip()]

@@ -1,8 +1,8 @@
-"""The top left part of an RGB PNG of 8 bits: no row below it is inflated, no pixel to the right of it is unfiltered.
+"""The top left part of an 8-bit RGB PNG: rows below it are not inflated, pixels to the right of it are not unfiltered.
 
-PNG's filters look to the left and up only. So the part makes a PNG of its own: its inflated rows, cut off on the right and
-wrapped as uncompressed blocks of deflate. ISA-L inflates and libspng unfilters, both with the processor's vector instructions,
-where they are installed (extra `fast`); else Pillow decodes the rows in their whole width. The pixels are the same.
+PNG's filters use only pixels to the left and above. So the part is a valid PNG of its own: its inflated rows, cut off on the
+right and wrapped as uncompressed deflate blocks. If they are installed (extra `fast`), ISA-L inflates and libspng unfilters,
+both with vector instructions; otherwise Pillow decodes whole rows. The pixels are the same.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), 
 
 
 def top_left(stream: bytes, size: tuple[int, int], rows: int, columns: int) -> np.ndarray | Image.Image:
-    """The first `rows` rows and `columns` columns or more, uint8 (h, w, 3) or RGB.
+    """At least the first `rows` rows and `columns` columns, uint8 (h, w, 3) or RGB.
 
     Args:
         stream: the content of the IDAT chunks.
         size: height and width of the image.
 
     Raises:
-        Exception: whatever the decoders make of a broken stream.
+        Exception: whatever the decoders raise on a broken stream.
     """
     width = size[1]
     if pyspng is None or 1 + 3 * columns > _LONGEST_BLOCK:
@@ -54,7 +54,7 @@ def top_left(stream: bytes, size: tuple[int, int], rows: int, columns: int) -> n
 
 
 def refuse_missing_rows(header: bytes, stream: bytes, last_row: np.ndarray) -> None:
-    """Raise where the pixels end before the picture does: Pillow leaves what is missing black, the class 0 of a mask.
+    """Raise if the pixel data ends early: Pillow leaves the missing rows black, which is class 0 in a mask.
 
     Args:
         header: content of the IHDR chunk.
@@ -81,14 +81,14 @@ def _refuse_fewer(length: int, needed: int) -> None:
 
 
 def _stored(filtered: np.ndarray) -> bytes:
-    """A PNG of filtered rows, uint8 (h, 1 + 3 w), each row a deflate block as it is."""
+    """A PNG of filtered rows, uint8 (h, 1 + 3 w), each row as an uncompressed deflate block."""
     rows, length = filtered.shape
     blocks = np.empty((rows, 5 + length), np.uint8)
     blocks[:, :5] = np.frombuffer(struct.pack("<BHH", 0, length, length ^ 0xFFFF), np.uint8)
     blocks[-1, 0] = 1  # the last one
     blocks[:, 5:] = filtered
     header = struct.pack(">IIBBBBB", (length - 1) // 3, rows, 8, 2, 0, 0, 0)
-    # The stream begins with zlib's header; nobody reads as far as the checksum that would end it.
+    # The stream begins with zlib's header; the decoder never reaches the checksum that should end it.
     parts = (*_chunk(b"IHDR", header), *_chunk(b"IDAT", b"\x78\x01", blocks.data.cast("B")), *_chunk(b"IEND"))
     return b"".join((SIGNATURE, *parts))
 

@@ -1,15 +1,15 @@
 """Generated street scenes with Cityscapes' 19 classes, palette and ignore label 255.
 
-A sample is a pure function of seed, split, index and size, computed in whole numbers, hence the same on every machine; size
-changes the resolution only. The scenes are made so that context pays. These look alike where they stand and are told
-apart by something far away:
+A sample is a pure function of seed, split, index and size, computed in integers, so it is the same on every machine; size
+changes only the resolution. The scenes reward context: these classes look alike locally, and something far away tells them
+apart:
 
-* train and bus share shape, size and livery; a train stands on rails, which run through the whole picture;
+* train and bus share shape, size and livery; a train is on rails, which run through the whole picture;
 * a rider is a person whose legs end on a bicycle or motorcycle;
-* wall and building share masonry; a building has windows and a roof further up, a wall ends;
+* wall and building share masonry; a building has windows and a roof further up, a wall does not;
 * vegetation and terrain share leaves; terrain lies on the ground;
-* in half of the scenes sidewalk and road share asphalt and only the kerb line parts them;
-* truck and bus share livery and end; trunk and pole share colour, one bears a crown.
+* in half of the scenes sidewalk and road share asphalt, and only the kerb line separates them;
+* truck and bus share livery and rear; trunk and pole share a colour, but a trunk carries a crown.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def load(
     num_images: int | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """Load a split of generated scenes; image i does not depend on how many there are.
+    """Load a split of generated scenes; image i does not depend on `num_images`.
 
     >>> load("val", height=64, width=128)[7].label.shape
     (64, 128)
@@ -79,7 +79,7 @@ class Generator:
 
     def __call__(self, index: int) -> Sample:
         canvas = Canvas(self.height, self.width)
-        # + 1: a seed sequence takes trailing zeros for none
+        # + 1: a seed sequence ignores trailing zeros
         dice = Dice(self.seed, SPLITS.index(self.split) + 1, index + 1)
         paint(canvas, dice)
         image, label = develop(canvas, index * 37 & 255)

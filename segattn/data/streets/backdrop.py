@@ -1,4 +1,4 @@
-"""The fixed parts of a street scene: sky, skyline, ground, and what lines the street (houses, walls, fences, hedges)."""
+"""The fixed parts of a street scene: sky, skyline, ground, and the houses, walls, fences and hedges along the street."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def paint_sky(canvas: Canvas, camera: Camera, top: Colour, bottom: Colour, cloud
 
 
 def paint_skyline(canvas: Canvas, camera: Camera, light: Light, dice: Dice, *, houses: int) -> None:
-    """Far houses and trees that close the view; `houses` percent of them houses."""
+    """Distant houses and trees; `houses` is the percentage of houses."""
     for Z in (26000, 19000, 14000):
         X = -26000 * Z // 20000
         while X < 26000 * Z // 20000:
@@ -80,7 +80,7 @@ class Ground:
     def surface(
         self, points: Sequence[tuple[int, int]], colours: Sequence[Colour], label: int, *, grain: int = 3
     ) -> None:
-        """Lay a surface whose colours, from dark to light, follow a noise: fine for leaves and grass, else coarse."""
+        """Lay a surface whose colours, from dark to light, follow noise: fine for grass, coarse otherwise."""
         region = self.canvas.convex(self.project(points))
         if region is None or region[0] + len(region[2]) <= self.first:
             return
@@ -93,7 +93,7 @@ class Ground:
         np.copyto(self.canvas.words[y0 : y0 + len(inside), columns], words, where=inside)
 
     def mark(self, points: Sequence[tuple[int, int]], colour: Colour, label: int) -> None:
-        """Lay a small surface of one colour: a line, a stripe, a rail."""
+        """Lay a small surface of one colour, such as a line, a stripe or a rail."""
         depth = sum(Z for _, Z in points) // len(points)
         self.canvas.polygon(self.project(points), self.light.word(colour, label, depth, grain=3))
 
@@ -110,14 +110,14 @@ class Ground:
 
 @dataclass(frozen=True)
 class Front:
-    """Something long and upright beside the street: its face along Z at lateral position X, its end facing the camera."""
+    """Something long and upright beside the street, with a face along Z at lateral position X and an end facing the camera."""
 
     label: int
     X: int
     near: int
     far: int
     depth: int
-    """How far it reaches away from the street."""
+    """Extent away from the street."""
     height: int
     colours: tuple[Colour, ...]
     """wall, band, frame, three panes; or leaves from dark to light."""
@@ -176,12 +176,12 @@ def _face(
         return
     inside = (above >= 0) & (above < front.height)
     by_height, by_place, material = _pattern(front)
-    ramp = np.zeros((7, HAZE_LEVELS), np.uint32)  # the last stands for a hole
+    ramp = np.zeros((7, HAZE_LEVELS), np.uint32)  # the last row is a hole
     ramp[: len(front.colours)] = light.ramp(front.colours, front.label, shade, grain=3).reshape(-1, HAZE_LEVELS)
     words = ramp[material].ravel()
     index = by_height[np.clip(above, 0, front.height - 1)] + (by_place[along % (front.bay * 13)] * HAZE_LEVELS + haze)
     painted = words[index]
-    if front.label == FENCE:  # what shows through a fence belongs to it
+    if front.label == FENCE:  # what is seen through a fence is labelled fence
         see_through = (area & np.uint32(0xFFFFFF)) | np.uint32((FENCE | 2 << 5) << 24)
         painted = np.where(painted == 0, see_through, painted)
     np.copyto(area, painted, where=inside)

@@ -1,6 +1,6 @@
-"""What a street scene is drawn with: dice, a camera, light and a canvas, all in whole numbers.
+"""What a street scene is drawn with: dice, a camera, light and a canvas, all in integers.
 
-No floating-point number and no library rasteriser takes part, so a scene is the same on every machine. Lengths in the
+No floating-point arithmetic and no library rasteriser is used, so a scene is the same on every machine. Lengths in the
 world are centimetres: X to the right, Z ahead, h above the ground. Positions on the canvas are sixteenths of a pixel.
 A canvas word holds red, green, blue and, in its highest byte, class (5 bits, 31 = ignored) and grain (3 bits).
 """
@@ -23,14 +23,14 @@ Point = tuple[int, int]
 
 
 class Dice:
-    """Whole random numbers from PCG64's raw words, whose stream NumPy guarantees never to change."""
+    """Random integers from PCG64's raw words, a stream that NumPy guarantees never to change."""
 
     def __init__(self, *key: int) -> None:
         self._words = np.random.PCG64(np.random.SeedSequence(key))
         self._stock: list[int] = []
 
     def between(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """An integer from low to high, both included."""
         if not self._stock:
             self._stock = self._words.random_raw(512).tolist()
         return low + (((self._stock.pop() >> 32) * (high - low + 1)) >> 32)
@@ -42,7 +42,7 @@ class Dice:
         return items[self.between(0, len(items) - 1)]
 
     def near(self, colour: Colour, spread: int) -> Colour:
-        """A colour close to a given one, in brightness more than in hue."""
+        """A random colour close to `colour`; brightness varies more than hue."""
         common = self.between(-spread, spread)
         red, green, blue = (min(255, max(0, c + common + self.between(-spread // 3, spread // 3))) for c in colour)
         return red, green, blue
@@ -50,7 +50,7 @@ class Dice:
 
 @functools.lru_cache(maxsize=8)
 def noise(smoothness: int) -> np.ndarray:
-    """A periodic 256 x 256 tile of uint8 noise, every value equally often; blotches of about 2^smoothness texels."""
+    """A periodic 256 x 256 tile of uint8 noise, every value equally often; patches of about 2^smoothness texels."""
     words = np.random.PCG64(np.random.SeedSequence((2309, 10217, smoothness + 1))).random_raw(256 * 256 // 8)
     tile = words.astype("<u8").view(np.uint8).reshape(256, 256).astype(np.int64)
     total = tile.copy()
@@ -58,7 +58,7 @@ def noise(smoothness: int) -> np.ndarray:
         for axis in (0, 1):
             for shift in (1 << octave, 1 << octave):
                 tile = tile + np.roll(tile, shift, axis)
-        total = total + tile * 2  # blotches of several sizes, the largest the strongest
+        total = total + tile * 2  # patches of several sizes, the largest the strongest
     ranks = np.empty(256 * 256, np.int64)
     ranks[np.argsort(total.ravel(), kind="stable")] = np.arange(256 * 256)
     return (ranks >> 8).astype(np.uint8).reshape(256, 256)
@@ -97,7 +97,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Weather and time of day: what becomes of a surface's colour at a distance."""
+    """Weather and time of day: how the colour of a surface changes with distance."""
 
     tint: Colour
     """Of 256 for each channel."""
@@ -107,7 +107,7 @@ class Light:
     sun: int
     """Contrast of lit and shadowed faces, of 256."""
     sun_side: int
-    """-1: the sun stands left and lights faces on the right; 1 the other way round."""
+    """-1: the sun is on the left and lights faces on the right; 1: the opposite."""
 
     def haze_at(self, Z: int | np.ndarray) -> int | np.ndarray:
         return 256 * Z // (Z + self.sight)
@@ -142,7 +142,7 @@ class Light:
 
 
 def tone(colour: Colour, eighths: int) -> Colour:
-    """A colour made darker, or lighter above 8."""
+    """The colour scaled by `eighths` / 8: darker below 8, lighter above."""
     red, green, blue = (min(255, channel * eighths // 8) for channel in colour)
     return red, green, blue
 
@@ -158,7 +158,7 @@ def pixel(position: int) -> int:
 
 
 class Canvas:
-    """Words of (height, width), and the shapes that can be filled with them."""
+    """An array of words (height, width), and the shapes that can be drawn on it."""
 
     def __init__(self, height: int, width: int) -> None:
         self.words = np.zeros((height, width), np.uint32)

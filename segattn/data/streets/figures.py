@@ -27,7 +27,7 @@ SIGNAL: tuple[Colour, ...] = ((240, 50, 40), (250, 190, 50), (60, 230, 110))
 
 @dataclass(frozen=True)
 class Body:
-    """A person's looks; walking, or riding with the same torso, head and clothes."""
+    """The appearance of a person, walking or riding."""
 
     height: int
     skin: Colour
@@ -123,7 +123,7 @@ def signals(stage: Stage, X: int, Z: int, height: int, lit: int) -> None:
 
 
 def sign(stage: Stage, X: int, Z: int, height: int, kind: int) -> None:
-    """A round, three-cornered, square or oblong sign."""
+    """A round, triangular, square or rectangular sign."""
     face = stage.card(X, Z, SIGN)
     red, white, blue = (196, 30, 34), (236, 236, 230), (28, 78, 160)
     if kind == 0:
@@ -154,7 +154,7 @@ def tree(stage: Stage, X: int, Z: int, height: int, spread: int, kind: int, trun
 
 
 def bin_or_box(stage: Stage, X: int, Z: int, dice: Dice) -> None:
-    """Street furniture of no class: ignored."""
+    """Street furniture without a class; its label is ignore."""
     face = stage.card(X, Z, IGNORED)
     wide, tall = dice.between(20, 40), dice.between(70, 120)
     face.box(-wide, wide, 0, tall, dice.near((90, 94, 92), 30))

@@ -1,4 +1,4 @@
-"""The composition of a street scene: what stands where. Sizes and positions are drawn in centimetres, before any pixel."""
+"""The composition of a street scene. All sizes and positions are drawn at random in centimetres, before any pixel is set."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _mark_road(ground: Ground, street: Street, dice: Dice) -> None:
 
 
 def _fronts(street: Street, dice: Dice, sign: int) -> list[Front]:
-    """What lines one side of the street, from the camera to the distance."""
+    """Houses, walls, fences and hedges along one side of the street, from the camera into the distance."""
     wall = street.left_wall if sign < 0 else street.right_wall
     fronts: list[Front] = []
     Z = -dice.between(0, 1500)
@@ -188,7 +188,7 @@ def _paint_bonnet(stage: Stage, dice: Dice) -> None:
 
 
 def develop(canvas: Canvas, shift: int) -> tuple[np.ndarray, np.ndarray]:
-    """Turn words into a picture uint8 (H, W, 3), softened and with grain, and labels uint8 (H, W)."""
+    """Turn words into a picture uint8 (H, W, 3), softened and with noise, and labels uint8 (H, W)."""
     H, W = canvas.height, canvas.width
     planes = canvas.words.astype("<u4").view(np.uint8).reshape(H, W, 4)
     meta = planes[:, :, 3]

@@ -10,7 +10,7 @@ from segattn.data.streets.canvas import Camera, Canvas, Colour, Light, Point
 
 @dataclass(frozen=True)
 class Stage:
-    """What every object is drawn with."""
+    """What every object is drawn on: canvas, camera and light."""
 
     canvas: Canvas
     camera: Camera
@@ -32,7 +32,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Face:
-    """A plane on which shapes are given by u along it and h above the ground."""
+    """A plane for shapes in coordinates u along the plane and h above the ground."""
 
     stage: Stage
     place: Callable[[int], Point]
@@ -40,13 +40,13 @@ class Face:
     label: int
     shade: int = 256
     inward: Point = (0, 1)
-    """Where the body is of which this is a face, in (X, Z)."""
+    """Direction of the body behind this face, in (X, Z)."""
 
     def word(self, colour: Colour, grain: int = 1) -> int:
         return self.stage.light.word(colour, self.label, self.Z, self.shade, grain)
 
     def point(self, u: int, h: int, depth: int = 0) -> Point:
-        """Where a point is seen that lies `depth` cm behind the face."""
+        """Position on the canvas of a point `depth` cm behind the face."""
         X, Z = self.place(u)
         X, Z = X + self.inward[0] * depth, Z + self.inward[1] * depth
         return self.stage.camera.x(X, Z), self.stage.camera.y(h, Z)
@@ -73,7 +73,7 @@ class Face:
 
 
 def shadow(stage: Stage, X0: int, X1: int, Z0: int, Z1: int) -> None:
-    """Darken the ground under something; its class stays."""
+    """Darken the ground under an object; the class does not change."""
     near = max(stage.camera.nearest, Z0)
     corners = [(X0, near), (X1, near), (X1, max(near, Z1)), (X0, max(near, Z1))]
     stage.canvas.shade([(stage.camera.x(X, Z), stage.camera.y(0, Z)) for X, Z in corners], 5)

@@ -1,4 +1,4 @@
-"""What stands and moves in a street, and where: each thing with its depth and a way to paint it."""
+"""The objects in a street and their positions: each with its depth and a function that paints it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Thing = tuple[int, Callable[[Stage], None]]
 
 @dataclass(frozen=True)
 class Street:
-    """Lateral positions in cm, from left to right, and what the strips are."""
+    """Lateral positions in cm, from left to right, and the kinds of strips between them."""
 
     left_wall: int
     left_kerb: int
@@ -23,12 +23,12 @@ class Street:
     rails: int | None
     """Middle of a track along the street."""
     bed: bool
-    """The track lies in grass beside the road instead of in it."""
+    """The track is in grass beside the road, not in the road."""
     crossing: int | None
     """Depth of a side street, 800 cm wide."""
     crossing_rails: bool
     houses: int
-    """Percent of houses among what lines the street."""
+    """Percentage of houses along the street."""
 
     @staticmethod
     def draw(dice: Dice) -> Street:
@@ -46,7 +46,7 @@ class Street:
 
 
 def _vehicle(dice: Dice, kind: int, X: int, Z: int, *, crossing: bool = False, rear: bool = True) -> vehicles.Vehicle:
-    """A vehicle centred at X (crossing: beginning there) whose near edge is at Z."""
+    """A vehicle whose centre (crossing: left edge) is at X and whose near edge is at Z."""
     if kind == vehicles.CAR:
         size = dice.between(168, 186), dice.between(380, 480), dice.between(138, 176)
         colour, accent = dice.near(dice.choose(vehicles.PAINT), 14), vehicles.TYRE
@@ -129,7 +129,7 @@ def furniture(street: Street, dice: Dice) -> list[_Thing]:
 
 
 def people(street: Street, dice: Dice) -> list[_Thing]:
-    """People on the sidewalks and crossing, two-wheelers parked and ridden."""
+    """People on the sidewalks and crossing the road; two-wheelers, parked or ridden."""
     things: list[_Thing] = []
     for sign, kerb, wall in ((-1, street.left_kerb, street.left_wall), (1, street.right_kerb, street.right_wall)):
         low, high = sorted((kerb + sign * 70, wall - sign * 40))
@@ -164,5 +164,5 @@ def _cycle(dice: Dice, X: int, Z: int, label: int, parked: bool, crossing: bool)
 
 
 def _later(draw: Callable[..., None], *args: object, **options: object) -> Callable[[Stage], None]:
-    """Draw on the stage that is given later."""
+    """A function that calls `draw` with these arguments on a stage."""
     return lambda stage: draw(stage, *args, **options)

@@ -1,4 +1,4 @@
-"""Cars, trucks, buses and trains. Bus and train are one drawing: what tells them apart is the track."""
+"""Cars, trucks, buses and trains. Bus and train are drawn alike: only the track tells them apart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LIVERY: tuple[Colour, ...] = (
 
 @dataclass(frozen=True)
 class Vehicle:
-    """A box on wheels: its long side and its end, one of which faces the camera."""
+    """A box on wheels with a long side and an end, one of which faces the camera."""
 
     label: int
     X: int
@@ -46,9 +46,9 @@ class Vehicle:
     colour: Colour
     accent: Colour
     crossing: bool = False
-    """Drives across the street, so that its long side faces the camera."""
+    """Whether it drives across the street, with its long side facing the camera."""
     rear: bool = True
-    """Shows its rear to the camera (when crossing: drives to the right)."""
+    """Whether its rear faces the camera (crossing: whether it drives to the right)."""
 
     @property
     def far(self) -> int:

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set, found in one go: nothing stops at the first fault."""
+"""Finds everything that is wrong with a data set in one run; the first fault does not end it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SplitReport:
     class_pixels: np.ndarray
     """int64 (256,): pixels of each class, and of 255."""
     class_images: np.ndarray
-    """int64 (256,): images in which it occurs."""
+    """int64 (256,): images that contain each class."""
     sizes: Counter[tuple[int, int]]
     """Images of each height and width."""
     modes: Counter[str]
@@ -61,10 +61,10 @@ class Report:
     notice: str
     splits: list[SplitReport]
     absent: dict[str, str]
-    """Splits that are not there, and why."""
+    """Splits that cannot be opened, and why."""
     faults: dict[str, Finding]
     remarks: dict[str, Finding]
-    """What may be right and is worth a look."""
+    """What may be intended, but should be looked at."""
 
     @property
     def good(self) -> bool:
@@ -92,10 +92,10 @@ def check(
     options: Mapping[str, Any] | None = None,
     on_progress: Callable[[str, int, int], object] = lambda split, done, total: None,
 ) -> Report:
-    """Read every file of the splits with all processors.
+    """Read every file of the splits, on all processors.
 
-    Faults: files that cannot be read, that lack a partner or are of another size, label values outside the classes, masks of
-    0 and 255 only, colours instead of indices, and one picture in two splits.
+    Faults are files that cannot be read, have no partner or differ in size from it, label values outside the classes, masks of
+    0 and 255 only, masks of colours instead of indices, and one picture in two splits.
 
     Raises:
         ValueError: no split could be opened at all.
@@ -162,7 +162,7 @@ def _scan(
             stored.update(seen.values)
             _count(dataset, report, out, seen, table)
     if stored == {0, 255} and 255 not in _named(dataset):
-        message = f"every mask of {dataset.split} holds 0 and 255 only; 255 is ignored, so nothing but class 0 is left"
+        message = f"every mask of {dataset.split} holds 0 and 255 only; 255 is ignored, so only class 0 is left"
         _note(report.faults, "masks of 0 and 255", f"{message}: write 1 instead of 255")
     if dataset.split == "train" and out.labelled:
         for index in np.flatnonzero(out.class_images[: dataset.num_classes] == 0):

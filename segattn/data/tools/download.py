@@ -1,4 +1,4 @@
-"""Downloads that go on where they broke off."""
+"""Downloads that resume where they stopped."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from pathlib import Path
 _BLOCK = 1 << 20
 _TRIES = 5
 OnBytes = Callable[[int, int | None], object]
-"""Called with the bytes that are here and, where the server says so, those of the whole file."""
+"""Called with the bytes received so far and the size of the file, None if the server does not tell it."""
 
 
 def download(
     url: str, target: Path, *, md5: str = "", on_bytes: OnBytes = lambda done, total: None, pause: float = 2
 ) -> None:
-    """Fetch `url` to `target`; what is there of an earlier try, in `target.part`, is not fetched again.
+    """Download `url` to `target`; a part left by an earlier try, `target.part`, is not downloaded again.
 
-    A broken connection is taken up again up to 5 times. The part belongs to one version of the file: a server that has
-    another by now sends it from the start (If-Range).
+    A broken connection is retried, 5 tries in all. The part belongs to one version of the file: if the server has a newer one,
+    it sends that from the start (If-Range).
 
     Args:
         pause: seconds before the second try, doubled for each further one.
 
     Raises:
-        ValueError: the server refuses or cannot be reached, the disk is too small, or the checksum is another.
+        ValueError: the server refuses or cannot be reached, the disk is too small, or the checksum differs.
     """
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url}: only http and https can be downloaded")
@@ -51,26 +51,26 @@ def download(
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = getattr(error, "reason", error)
     else:
-        kept = f"; {part} is kept and taken up by the next call" if part.is_file() else ""
+        kept = f"; {part} is kept, and the next run resumes it" if part.is_file() else ""
         raise ValueError(f"{url}: {reason}, {_TRIES} tries{kept}")
     if md5 and _md5(part) != md5:
         part.unlink()
-        raise ValueError(f"{url}: the file's MD5 is not {md5}; it was removed, run the command again")
+        raise ValueError(f"{url}: the file's MD5 is not {md5}; the file was removed: run the command again")
     part.replace(target)
     _validator(part).unlink(missing_ok=True)
 
 
 def _fetch(url: str, part: Path, on_bytes: OnBytes) -> bool:
-    """One try; whether the file is whole."""
+    """One try; returns whether the file is complete."""
     have = part.stat().st_size if part.is_file() else 0
     version = _validator(part).read_text() if have and _validator(part).is_file() else ""
     headers = {"User-Agent": "segattn", "Accept-Encoding": "identity"}
-    if have and version:  # without a version nothing says that the part belongs to this file
+    if have and version:  # without a version, the part may belong to another file
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part is as long as the file, or longer: see by its total
+        if error.code == 416:  # the part is as long as the file or longer; the total tells which
             whole = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
             if whole and int(whole[1]) == have:
                 return True

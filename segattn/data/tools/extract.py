@@ -1,4 +1,4 @@
-"""Archives extracted below a folder and nowhere else."""
+"""Extracts archives below a folder and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ OnFiles = Callable[[int, int | None], object]
 
 
 def extract(archive: Path, folder: Path, on_files: OnFiles = lambda done, total: None) -> int:
-    """Extract a zip or tar (also compressed) into a folder; files of the right size that are there already are left alone.
+    """Extract a zip or tar (also compressed) into a folder; existing files of the right size are kept.
 
-    Only files and folders are written. Links and devices are refused, and so is a name that leads out of the folder.
+    Only files and folders are written. Links, devices and names that lead out of the folder are errors.
 
     Returns:
         The number of files.
@@ -84,7 +84,7 @@ def _inside(archive: Path, folder: Path, name: str) -> Path:
     if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0] or "\0" in name:
         raise ValueError(f"{archive}: {name!r} leads out of the folder; such archives are not extracted")
     target = folder.joinpath(*parts)
-    # a link that lay there before could lead out as well
+    # an existing link could lead out as well
     if not target.parent.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{archive}: {name!r} leads out of the folder by a link; remove the link")
     return target
@@ -102,6 +102,6 @@ def _write(content: IO[bytes], target: Path, size: int) -> None:
         while block := content.read(1 << 20):
             written += len(block)
             if written > size:
-                raise ValueError(f"{target}: longer than its archive says")
+                raise ValueError(f"{target}: longer than its archive states")
             file.write(block)
     os.replace(part, target)

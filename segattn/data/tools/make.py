@@ -1,9 +1,9 @@
-"""Generated street scenes written in the layouts of the real data sets, so that every reader can be tried on files.
+"""Writes generated street scenes in the layouts of the real data sets, so that every reader can be tested on files.
 
-The 19 street classes go to classes that exist in each layout. Where there is none of that name:
+The 19 street classes are mapped to classes of each layout. Where the names differ:
 
 * ade20k: rider to person, train to bus, motorcycle to minibike, traffic sign to signboard, vegetation to tree, terrain to grass;
-* voc: all that does not move to background, rider to person, truck to car; unlabelled to the border, 255;
+* voc: everything that does not move to background, rider to person, truck to car; ignored pixels to the border, 255;
 * coco_stuff: sidewalk to pavement, pole to structural-other, traffic sign to stop sign, vegetation to tree, terrain to grass,
   rider to person; building, wall and sky to those of -other;
 * camvid: wall to building, both signs to sign symbol, plants to tree, rider and two-wheelers to bicyclist, vehicles to car.
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segattn.catalogue import unknown
 from segattn.data import ade20k, camvid, cityscapes, coco_stuff, streets, voc
 from segattn.data._dataset import IGNORE, SPLITS, Sample
 from segattn.data.files.palette import flat_voc_palette
@@ -61,19 +62,19 @@ _RENAMED = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a sample goes, and what its labels are called there."""
+    """Where the files of a sample go, and which values stand for its classes."""
 
     class_names: tuple[str, ...]
     image: Callable[[str, str], str]
     """(split, name) -> path below the root."""
     mask: Callable[[str, str], str | None]
     stored: dict[int, int]
-    """What is written for each class, and for 255."""
+    """The value written for each class, and for 255."""
     renamed: str = ""
     coloured: bool = False
-    """Masks with a palette."""
+    """Whether masks have a palette."""
     listed: str = ""
-    """Where the list of a split goes."""
+    """Folder of the split lists, empty if there are none."""
 
     def class_of(self) -> np.ndarray:
         """uint8 (256,): the class here of each street label."""
@@ -144,7 +145,7 @@ def layouts() -> dict[str, Layout]:
 
 
 def _city_and_frame(split: str, name: str) -> str:
-    """`CITY/CITY_SEQUENCE_FRAME`, which Cityscapes' own scripts match names by; as there, no city is in two splits."""
+    """`CITY/CITY_SEQUENCE_FRAME`, the form that Cityscapes' own scripts expect; as there, each city is in one split only."""
     city = {"train": "avenue", "val": "boulevard", "test": "crossing"}[split]
     return f"{city}/{city}_{name.removeprefix(f'{split}-')}_000019"
 
@@ -158,21 +159,21 @@ def make(
     seed: int = 0,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> int:
-    """Write scenes into an empty or new folder: `images` for training, a quarter of that each for validation and test.
+    """Write scenes into an empty or new folder: `images` for training, a quarter as many each for validation and test.
 
     Returns:
         The number of scenes.
 
     Raises:
-        ValueError: an unknown layout, a folder with something in it, or no images.
+        ValueError: an unknown layout, a folder that is not empty, or no images.
     """
     known = layouts()
     if layout not in known:
-        raise ValueError(f"unknown layout {layout!r}; layouts: {', '.join(known)}")
+        raise unknown("layout", layout, known)
     if images < 1:
         raise ValueError(f"{images} images; at least 1 is needed")
     if root.exists() and any(root.iterdir()):
-        raise ValueError(f"{root} is not empty; give a new folder, so that nothing is mixed up")
+        raise ValueError(f"{root} is not empty; give a new folder, so that no files get mixed")
     form = known[layout]
     splits = [split for split in SPLITS if not (layout == "coco_stuff10k" and split == "test")]
     counts = {split: images if split == "train" else max(1, images // 4) for split in splits}

@@ -1,4 +1,4 @@
-"""A data set decoded once: raw pixels in .npy files that are mapped into memory, so that training reads its crops and no more."""
+"""Decodes a data set once: raw pixels in .npy files that are mapped into memory, so that training reads only its crops."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def pack(
     shard_bytes: int = SHARD_BYTES,
     on_progress: Callable[[str, int, int], object] = lambda split, done, total: None,
 ) -> Iterator[str]:
-    """Write OUT/SPLIT/{index.json, 0000.npy, ...}; an index is written last, so that a broken-off split is none.
+    """Write OUT/SPLIT/{index.json, 0000.npy, ...}; the index is written last, so an interrupted split does not count as packed.
 
     Yields:
-        What was written, a line a split.
+        What was written, one line per split.
 
     Raises:
-        ValueError: a split is there already, a sample is bad, or the disk is too small.
+        ValueError: a split is packed already, a sample is bad, or the disk is too small.
     """
     opened = [data.load(name, split, root=root, **(options or {})) for split in splits]
     for dataset in opened:
         if (out / dataset.split / "index.json").exists():
-            raise ValueError(f"{out / dataset.split} is packed already; remove it or give another folder")
+            raise ValueError(f"{out / dataset.split} is already packed; remove it or give another folder")
     for dataset in opened:
         yield _pack_split(dataset, out / dataset.split, shard_bytes, on_progress)
 
@@ -77,14 +77,14 @@ def _pack_split(
 
 
 def _ahead(readers: ThreadPoolExecutor, dataset: Dataset) -> Iterator[Sample]:
-    """Samples in order, a few decoded ahead; all of them at once would fill the memory."""
+    """Samples in order, a few decoded ahead: a queue of all of them would fill the memory."""
     step = 4 * (os.cpu_count() or 1)
     for start in range(0, len(dataset), step):
         yield from readers.map(dataset.__getitem__, range(start, min(start + step, len(dataset))))
 
 
 class _Shards:
-    """Bytes appended to .npy files of uint8 and one axis."""
+    """Appends bytes to .npy files of uint8 with one axis."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit

@@ -1,4 +1,4 @@
-"""A data set from its archives: downloaded, extracted, converted; each step once."""
+"""Gets a data set from its archives: download, extract, convert; each step runs once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from segattn.data.tools.extract import extract
 from segattn.data.tools.recipe import Recipe
 
 OnStep = Callable[[str, int, int | None], object]
-"""(what is being done, done, total if known); bytes of a download, files of the rest."""
+"""(step, done, total if known); counts bytes for a download and files for other steps."""
 
 
 def recipe(name: str, variant: str | None = None) -> Recipe:
     """The recipe of a data set.
 
     Raises:
-        ValueError: an unknown name or variant, or a data set that is not downloaded.
+        ValueError: an unknown name or variant, or a data set without a download.
     """
     steps: Recipe | None = getattr(data.module(name), "RECIPE", None)
     if steps is None:
@@ -35,7 +35,7 @@ def recipe(name: str, variant: str | None = None) -> Recipe:
 
 
 def instructions(name: str, root: Path, variant: str | None = None) -> str:
-    """What to download from where and what the tree must look like."""
+    """What to download from where, and the folder tree that it must become."""
     steps = recipe(name, variant)
     parts = [inspect.getdoc(data.module(name)) or "", f"ROOT here is {root}"]
     if steps.archives:
@@ -60,13 +60,13 @@ def prepare(
     on_step: OnStep = lambda what, done, total: None,
     keep_archives: bool = True,
 ) -> list[str]:
-    """Download, extract and convert what is not there yet.
+    """Download, extract and convert what is still missing.
 
     Returns:
-        What was done, a line a step.
+        What was done, one line per step.
 
     Raises:
-        ValueError: a download or archive fails, or something that the user has to bring is missing.
+        ValueError: a download or an archive fails, or files that the user has to provide are missing.
     """
     steps = recipe(name, variant)
     root.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def _extract(file: Path, into: Path, on_step: OnStep) -> str:
 
 
 class _Extracted:
-    """Names of the archives that were extracted to the end."""
+    """Names of the archives that were extracted completely."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Where a data set comes from: what to download, what to do with it, what must be there in the end."""
+"""Where a data set comes from: what to download, how to process it, which paths must exist at the end."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Archive:
-    """A file that anyone may download."""
+    """A file that can be downloaded without an account."""
 
     url: str
     size: str
-    """For the reader, such as `1.9 GB`."""
+    """In words, such as `1.9 GB`."""
     into: str = ""
     """Folder below the root to extract into."""
     md5: str = ""
@@ -34,7 +34,7 @@ class Recipe:
     local: tuple[str, ...] = ()
     """Archives that the user puts into ROOT/downloads, extracted into the root."""
     convert: Callable[[Path, Callable[[int, int], object]], str] | None = None
-    """(root, on_progress(done, total)) -> what was done, in words; does nothing where it was done."""
+    """(root, on_progress(done, total)) -> what was done, in words; does nothing if it was done before."""
     expected: tuple[str, ...] = ()
-    """Paths below the root that must exist in the end."""
+    """Paths below the root that must exist at the end."""
     variants: Mapping[str, Recipe] = field(default_factory=dict)

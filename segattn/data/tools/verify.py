@@ -9,14 +9,14 @@ from segattn.data.tools.threads import file_threads
 
 
 def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -> int:
-    """Read samples of a split as training will, so that a bad file is named now and not hours later.
+    """Read samples of a split as training will, so that a bad file is reported now and not hours later.
 
-    File pairing is checked when a data set is loaded; this decodes every image and mask (readable, of one size, values
-    within the classes). A split of more than `limit` samples is checked at `limit` evenly spaced ones, a generated one
-    at its first.
+    Pairing is checked when a data set is loaded; this decodes every image and mask and checks that they are readable, equal in
+    size and within the classes. Of a split with more than `limit` samples it reads `limit` evenly spaced ones, of a
+    generated split the first.
 
     Args:
-        threads: readers at work, as many as processors if None.
+        threads: number of readers; as many as processors if None.
 
     Returns:
         The number of samples checked.
@@ -25,7 +25,7 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
         ValueError: the first bad sample in the order of the split; file and value are named.
     """
     if limit < 1:
-        raise ValueError(f"limit {limit}; at least 1 sample is to be checked")
+        raise ValueError(f"limit {limit}; give at least 1 sample to check")
     if not dataset.from_files:
         limit = 1
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).astype(int)).tolist()

@@ -64,5 +64,5 @@ def test_damage_is_an_error_that_names_the_file_or_changes_numbers_only(tmp_path
 
 def test_what_is_no_matlab_file_is_named(tmp_path):
     (tmp_path / "c.mat").write_bytes(b"\x89HDF" * 99)
-    with pytest.raises(ValueError, match=r"c\.mat: no MATLAB file of level 5"):
+    with pytest.raises(ValueError, match=r"c\.mat: not a MATLAB file of level 5"):
         matlab.read(tmp_path / "c.mat")

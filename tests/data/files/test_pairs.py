@@ -166,7 +166,7 @@ def test_image_without_mask_and_mask_without_image_are_named(tmp_path):
 def test_two_images_of_one_name_are_refused(tmp_path):
     saved(tmp_path / "i" / "a.png", PICTURE)
     saved(tmp_path / "i" / "a.jpg", PICTURE)
-    with pytest.raises(ValueError, match="share one name"):
+    with pytest.raises(ValueError, match="have the same name"):
         find_pairs(tmp_path / "i", None)
 
 

@@ -32,7 +32,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(site, file, tmp_path):
 
 def test_a_later_call_goes_on_from_the_part(site, file, tmp_path):
     site.limits = [5000, 0, 0, 0, 0]
-    with pytest.raises(ValueError, match=r"ended early, 5 tries; .*a\.zip\.part is kept and taken up"):
+    with pytest.raises(ValueError, match=r"ended early, 5 tries; .*a\.zip\.part is kept, and the next run resumes it"):
         download(file, tmp_path / "a.zip", pause=0)
     assert not (tmp_path / "a.zip").exists()
     site.requests.clear()

@@ -58,7 +58,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(ValueError, match="is not empty"):
         make.make("voc", tmp_path)
-    with pytest.raises(ValueError, match="unknown layout 'coco'; layouts: cityscapes, ade20k"):
+    with pytest.raises(ValueError, match="unknown layout 'coco'; Known layouts: cityscapes, ade20k"):
         make.make("coco", tmp_path / "new")
     with pytest.raises(ValueError, match="0 images"):
         make.make("voc", tmp_path / "new", images=0)
