@@ -1,6 +1,6 @@
-"""Backbones: a `nn.Module` with `channels` (of its four maps) that maps images (B, 3, H, W) to a list of four feature maps.
+"""Backbones: each is an `nn.Module` that maps images (B, 3, H, W) to a list of four feature maps, with their `channels`.
 
-`resnet18`, `resnet34`, `resnet50`, `resnet101` are ours; `timm:NAME` is any pyramid of the `timm` extra.
+`resnet18`, `resnet34`, `resnet50`, `resnet101` are built in; `timm:NAME` is any pyramid of the `timm` extra.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from segattn.catalogue import check_options, keyword_only, unknown
 
 
 def names() -> list[str]:
-    """Names of our own backbones."""
+    """Names of the built-in backbones."""
     return list(resnet.DEPTHS)
 
 

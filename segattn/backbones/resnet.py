@@ -1,7 +1,7 @@
 """He, Zhang, Ren, Sun: *Deep Residual Learning for Image Recognition*, CVPR 2016, arXiv 1512.03385, dilated.
 
-The stride of the last stages is traded for dilation (Yu, Koltun, Funkhouser: *Dilated Residual Networks*, arXiv 1705.09914), so
-that stage 4 keeps 1/8 of the image's size. The stride of a bottleneck is on its 3x3 convolution, as in torchvision.
+The last stages use dilation instead of a stride (Yu, Koltun, Funkhouser: *Dilated Residual Networks*, arXiv 1705.09914), so that
+stage 4 keeps 1/8 of the image's size. The stride of a bottleneck is in its 3x3 convolution, as in torchvision.
 
 Parameter names: torchvision's with `stem="plain"`, mmsegmentation's ResNetV1c with `stem="deep"` (they differ in the stem only).
 """
@@ -87,12 +87,12 @@ class ResNet(nn.Module):
     """Dilated ResNet; maps images (B, 3, H, W) to the maps of its four stages.
 
     * `stem`: "deep" is three 3x3 convolutions (mmsegmentation's v1c), "plain" one 7x7.
-    * `contract_dilation`: the first block of a stage that dilation replaces the stride of uses half the dilation, as in
+    * `contract_dilation`: the first block of a stage whose stride is replaced by dilation uses half the dilation, as in
       mmsegmentation and EMANet; the code of FLANet, Denoised NL and CCNet does not.
     * `multi_grid`: factors of the dilation of stage 4's blocks (DeepLabv3, arXiv 1706.05587): (1, 2, 4) gives 4, 8, 16 at
       output stride 8, as in DANet and Denoised NL; with `contract_dilation` 2, 8, 16, as in EMANet.
     * `width`: channels of stage 1 before expansion; 64 in the paper, less for quick experiments.
-    * `stem_channels`: channels that leave the stem, by default `width`; 128 gives the 64-64-128 stem of several authors' code.
+    * `stem_channels`: output channels of the stem, by default `width`; 128 gives the 64-64-128 stem of several authors' code.
     """
 
     def __init__(

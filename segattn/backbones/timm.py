@@ -1,6 +1,7 @@
 """Any timm pyramid as a backbone (extra `timm`): `timm:convnext_tiny`, `timm:resnet50d`, ...
 
-timm's `features_only` networks give one map a stride; four are taken, so that heads see the interface of our ResNet.
+timm's `features_only` networks give one map per stride; the last four are used, so that heads see the same interface as with
+our ResNet.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 
 class TimmPyramid(nn.Module):
-    """The last four maps of a timm network, at the output stride asked for where the network can be dilated."""
+    """The last four maps of a timm network, at the requested output stride if the network can be dilated."""
 
     def __init__(self, name: str, *, output_stride: int = 8, pretrained: bool = False) -> None:
         super().__init__()

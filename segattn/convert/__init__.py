@@ -1,1 +1,1 @@
-"""Checkpoints of other code bases to ours and back; `mmseg` is mmsegmentation."""
+"""Converts checkpoints of other code bases to ours and back; `mmseg` is mmsegmentation."""

@@ -1,9 +1,9 @@
-"""State dicts of mmsegmentation's segmentors to ours and back: parameters renamed, nothing computed.
+"""Converts state dicts of mmsegmentation's segmentors to ours and back: parameters are renamed, nothing is computed.
 
-A segmentor there is `backbone.`, `decode_head.` and `auxiliary_head.`. Its ResNet has our parameter names; `mmseg_keys` has
-one table a head. Which head, backbone, widths and classes a checkpoint has follows from its keys and shapes. What leaves no
-trace there (`align_corners`, dilation, DNL's temperature, ...) is read from the configuration that mmsegmentation stores beside
-the weights, see `mmseg_config`, and otherwise taken to be as in all its configurations of these heads.
+A segmentor there consists of `backbone.`, `decode_head.` and `auxiliary_head.`. Its ResNet has our parameter names; `mmseg_keys`
+has one table per head. Keys and shapes tell the head, backbone, widths and classes. What they do not tell (`align_corners`,
+dilation, DNL's temperature, ...) is read from the configuration that mmsegmentation stores with the weights, see
+`mmseg_config`; without one, the values that all its configurations of these heads share are assumed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Converted:
     network: configuration.Model
     num_classes: int
     assumed: dict[str, Any] = field(default_factory=dict)
-    """Settings that neither the keys nor the stored configuration tell, with the values taken."""
+    """Settings that neither the keys nor the stored configuration tell, with the values assumed."""
 
     def build(self) -> SegmentationModel:
         """The network with these weights, in eval mode."""
@@ -53,14 +53,14 @@ def from_mmseg(
     """Rename an mmsegmentation segmentor's state dict to ours.
 
     Args:
-        config: text of the configuration that it was trained with; never run, only literals are read.
-        head, num_classes: what is expected; anything else is an error.
+        config: text of the configuration that it was trained with; it is parsed for literals and never executed.
+        head, num_classes: the expected ones; others are an error.
         align_corners: how logits are upsampled; replaces what `config` says.
-        keep_auxiliary: False leaves the auxiliary head out, which only training uses.
+        keep_auxiliary: False drops the auxiliary head, which only training uses.
 
     Raises:
-        ValueError: another head or class count than expected, no head that we have, missing or unexpected keys (listed),
-            other shapes, anything but tensors, or a setting that ours cannot express.
+        ValueError: an unexpected head or class count, a head that we do not have, missing or unexpected keys (listed), other
+            shapes, values that are not tensors, or a setting that our network cannot express.
     """
     state = _current_keys(_checked_tensors(state))
     if not keep_auxiliary:
@@ -77,7 +77,7 @@ def from_mmseg(
         ours = build_model(network, classes).state_dict()
     names = {name: their_name(name, HEADS[stored_head]) for name in ours}
     _check_fit({names[name]: value.shape for name, value in ours.items()}, state)
-    zero = torch.zeros((), dtype=torch.long)  # counts batches; old checkpoints lack some
+    zero = torch.zeros((), dtype=torch.long)  # num_batches_tracked, which old checkpoints lack
     return Converted({name: state.get(names[name], zero) for name in ours}, network, classes, assumed)
 
 
@@ -102,7 +102,7 @@ def to_mmseg(state: State, head: str, *, old_keys: bool = False) -> dict[str, Te
 
 def _checked_tensors(state: State) -> State:
     if not isinstance(state, Mapping) or not state:
-        raise ValueError("no state dict: expected parameter names with tensors")
+        raise ValueError("not a state dict: expected parameter names with tensors")
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise ValueError(f"the state dict holds {key!r}: {type(value).__name__}; it should hold tensors only")
@@ -129,7 +129,7 @@ def _find_head(state: State) -> str:
     if not parts:
         raise ValueError(f"no keys under decode_head.: not an mmsegmentation segmentor with one of {known}")
     modules = sorted({part.split(".")[0] for part in parts})
-    raise ValueError(f"the decode head (of {', '.join(modules)}) is none that can be converted: {known}")
+    raise ValueError(f"the decode head (of {', '.join(modules)}) cannot be converted; these can: {known}")
 
 
 def _describe(shapes: Shapes, head: str) -> tuple[configuration.Model, int]:
@@ -147,7 +147,8 @@ def _describe(shapes: Shapes, head: str) -> tuple[configuration.Model, int]:
     )
     if backbone is None:
         raise ValueError(
-            f"the backbone has {depths} blocks a stage: none that can be converted ({', '.join(DEPTHS)}, v1c or plain stem)"
+            f"the backbone has {depths} blocks per stage and cannot be converted; these can: {', '.join(DEPTHS)}, with the v1c "
+            "or the plain stem"
         )
     width = length(shapes, "backbone.layer1.0.conv1.weight")
     stem = length(shapes, "backbone.stem.6.weight" if deep else "backbone.conv1.weight")
@@ -178,7 +179,5 @@ def _check_fit(expected: Shapes, state: State) -> None:
         lists = "".join(f"\n  {what}: {', '.join(sorted(keys))}" for what, keys in misfits.items() if keys)
         hint = ""
         if any(key.startswith("auxiliary_head.") for key in unexpected + shapes):
-            hint = (
-                "\nThe auxiliary head serves training only: keep_auxiliary=False (--no-keep-auxiliary) leaves it out."
-            )
+            hint = "\nOnly training uses the auxiliary head: keep_auxiliary=False (--no-keep-auxiliary) drops it."
         raise ValueError(f"the checkpoint does not fit:{lists}{hint}")

@@ -1,7 +1,7 @@
-"""What an mmsegmentation configuration says about a network, read without running it, and such a configuration written.
+"""Reads what an mmsegmentation configuration says about a network, without running it, and writes such a configuration.
 
-Checkpoints carry the configuration's text. It is Python, so that mmsegmentation runs it; here it is parsed, and only
-`dict(...)`, displays and literals are looked at.
+Checkpoints contain the text of the configuration. It is Python code, which mmsegmentation runs; here it is only parsed, for
+`dict(...)`, displays and literals.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OPTIONS: dict[str, dict[str, tuple[str, Any]]] = {
     "isanet": {"down_factor": ("partition", (8, 8))},
     "emanet": {"num_stages": ("num_rounds", 3), "momentum": ("momentum", 0.1)},
 }
-# Settings that ours has in one form only: of the backbone, of every head, of one head.
+# Settings for which our networks have one value only: of the backbone, of every head, of one head.
 _FIXED: dict[str, dict[str, Any]] = {
     "backbone": {"style": "pytorch", "multi_grid": None, "avg_down": False},
     "decode_head": {"kernel_size": 3, "dilation": 1, "input_transform": None},
@@ -44,7 +44,7 @@ _CARRIED = {"channels", "dropout", "implementation", "num_bases", "concat_input"
 
 
 def read(text: str) -> dict[str, Any]:
-    """The `model` of a configuration as dicts and literals; what is no literal is left out. {} if there is none.
+    """The `model` of a configuration as dicts and literals; values that are not literals are left out. {} if there is no `model`.
 
     >>> read("model = dict(type='EncoderDecoder', decode_head=dict(align_corners=True, norm_cfg=norm_cfg))")
     {'type': 'EncoderDecoder', 'decode_head': {'align_corners': True}}
@@ -86,10 +86,10 @@ def _value(node: ast.expr) -> Any:
 def complete(
     text: str | None, network: configuration.Model, *, align_corners: bool | None = None
 ) -> tuple[configuration.Model, dict[str, Any]]:
-    """`network` with what the configuration says, and the settings that it does not say, with the values assumed.
+    """`network` completed by the configuration, and the settings that were assumed, with their values.
 
-    A configuration that says which backbone it has is whole, and a setting that it lacks has the default of mmsegmentation's
-    classes. Without one, the values that all its configurations of these heads have are taken, and returned.
+    A configuration that names its backbone and head is complete: a setting that it lacks has the default of mmsegmentation's
+    classes. Otherwise the values that all its configurations of these heads share are assumed, and returned.
 
     Raises:
         ValueError: a setting that our network cannot express.
@@ -98,7 +98,7 @@ def complete(
     sections = {name: model.get(name, {}) for name in ("backbone", "decode_head")}
     for name, section in sections.items():
         if not isinstance(section, dict):
-            raise ValueError(f"model.{name} of the configuration has several parts; only single ones can be converted")
+            raise ValueError(f"model.{name} of the configuration has several parts; only one can be converted")
         only = _FIXED[name] | (_FIXED.get(network.head, {}) if name == "decode_head" else {})
         for setting, fixed in only.items():
             if section.get(setting, fixed) != fixed:

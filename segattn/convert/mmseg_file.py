@@ -1,4 +1,4 @@
-"""mmsegmentation's checkpoint files to folders of ours and back. Only tensors and plain values are loaded, never code."""
+"""Converts mmsegmentation's checkpoint files to our model folders and back. Only tensors and plain values are loaded, no code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class File:
-    """What a checkpoint file of mmsegmentation holds."""
+    """The contents of a checkpoint file of mmsegmentation."""
 
     state: Mapping[str, Tensor]
     config: str | None
@@ -36,7 +36,7 @@ def read(path: str | Path) -> File:
     """Read a checkpoint: a state dict alone, or with `meta` beside it.
 
     Raises:
-        ValueError: no such file, truncated, no checkpoint, or holding anything that needs code to load.
+        ValueError: no such file, a truncated one, not a checkpoint, or one that needs code to load.
     """
     path = Path(path)
     if not path.is_file():
@@ -45,9 +45,9 @@ def read(path: str | Path) -> File:
         raw = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path}: holds more than tensors and plain values, or is no checkpoint, and is not loaded, since that could run "
-            f"code ({str(error).splitlines()[0]}). mmsegmentation's tools/misc/publish_model.py writes a copy with the weights "
-            "alone."
+            f"{path}: holds more than tensors and plain values, or is not a checkpoint; it is not loaded, because that could run "
+            f"code ({str(error).splitlines()[0]}). mmsegmentation's tools/misc/publish_model.py writes a copy with only "
+            "the weights."
         ) from None
     except Exception as error:
         raise ValueError(f"{path}: not readable as a checkpoint ({error}); it may be truncated") from None

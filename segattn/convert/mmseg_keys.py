@@ -1,4 +1,4 @@
-"""How parameters are called in mmsegmentation: one table a head."""
+"""Names of parameters in mmsegmentation: one table per head."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Shapes = Mapping[str, torch.Size]
 
 @dataclass(frozen=True)
 class HeadTable:
-    """How one head's parts are called there."""
+    """Names of one head's parts in mmsegmentation."""
 
     mark: str
-    """Beginning of a key that no other head has."""
+    """Prefix of a key that no other head has."""
     names: Mapping[str, str]
-    """Our prefix -> theirs, below `head.` and `decode_head.`."""
+    """Our prefix -> mmsegmentation's, below `head.` and `decode_head.`."""
     options: Callable[[Shapes], dict[str, Any]]
     """Our head's options from the shapes below `decode_head.`."""
     scales: tuple[str, ...] = ()
-    """Their scalar factors: `NAME.scale` of shape () now, `NAME` of shape (1,) in older checkpoints."""
+    """mmsegmentation's scalar factors: `NAME.scale` of shape () now, `NAME` of shape (1,) in older checkpoints."""
 
 
 def length(shapes: Shapes, name: str, dim: int = 0) -> int:
@@ -48,7 +48,7 @@ def _emanet_options(shapes: Shapes) -> dict[str, Any]:
 
 
 def _reduction(projection: str) -> Callable[[Shapes], dict[str, Any]]:
-    """Channels, and by which factor `projection` reduces them."""
+    """The options `channels` and `reduction`, the factor by which `projection` reduces the channels."""
 
     def options(shapes: Shapes) -> dict[str, Any]:
         channels, projected = length(shapes, "convs.0.conv.weight"), length(shapes, f"{projection}.weight")
@@ -152,17 +152,21 @@ HEADS: dict[str, HeadTable] = {
         | _self_attention("short", "local_relation"),
         options=lambda shapes: {"channels": length(shapes, "in_conv.conv.weight")},
     ),
-    "fcn": HeadTable(mark="convs.", names=_SANDWICH, options=_sandwich_options),  # last: the others have convs., too
+    "fcn": HeadTable(
+        mark="convs.", names=_SANDWICH, options=_sandwich_options
+    ),  # last: the other heads have convs. too
 }
 
 AUXILIARY = {"auxiliary.reduce": "auxiliary_head.convs.0", "auxiliary.classify.conv": "auxiliary_head.conv_seg"}
 
 
 def their_name(name: str, table: HeadTable) -> str:
-    """Our parameter's name there."""
+    """The name in mmsegmentation of our parameter `name`."""
     if name.startswith("backbone."):
         return name
     for prefix, counterpart in (AUXILIARY | {f"head.{a}": f"decode_head.{b}" for a, b in table.names.items()}).items():
         if name == prefix or name.startswith(f"{prefix}."):
             return counterpart + name[len(prefix) :]
-    raise ValueError(f"parameter {name} has no counterpart in mmsegmentation; only faithful heads have")
+    raise ValueError(
+        f"parameter {name} has no counterpart in mmsegmentation; only parameters of faithful heads have one"
+    )

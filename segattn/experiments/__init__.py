@@ -1,7 +1,7 @@
 """Experiments, one file each: the folder is the catalogue.
 
-A file has `experiment() -> Experiment` and says in its docstring what it is for, the command and how long it takes. A dotted
-module path works wherever a name does.
+A file has `experiment() -> Experiment`; its docstring states the purpose, the command and the duration. A dotted module path
+works wherever a name does.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     segattn train ade20k --data-root PATH/TO/ade --head danet
     torchrun --nproc-per-node 4 -m segattn train ade20k --data-root PATH/TO/ade --head danet
 
-Hours: not measured here; with 46 % of the pixels of a 769x769 crop somewhat less than half those of `cityscapes`.
+Hours: not measured here; a crop has 46 % of the pixels of a 769x769 crop, so somewhat less than half the time of `cityscapes`.
 
 Images are brought to a short side of 520 pixels (mmsegmentation: 512, long side at most 2048) before random scaling, and
 before evaluation, where the logits are resized to the label's own size. A grid of 65x65 positions: crop 520 with align_corners.

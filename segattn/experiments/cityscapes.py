@@ -9,14 +9,14 @@ backward pass, times 8 x 80,000 images is 2 to 4 EFLOPs: 6 to 11 hours at a sust
 10 to 13 GB a GPU for two crops.
 
 The study states iterations, batch, learning rate with its polynomial decay, SyncBN and crop. Power 0.9, min_lr 1e-4, momentum,
-weight decay, auxiliary weight, scales, flip and photometric distortion, 75 % at most of one class a crop and the sliding window
-are mmsegmentation's, whose rows for this recipe are (val, single scale / several scales and flip, mIoU %):
+weight decay, auxiliary weight, scales, flip, photometric distortion, at most 75 % of one class per crop and the sliding window
+are mmsegmentation's, whose results with this recipe are (val, single scale / several scales and flip, mIoU %):
 
     non_local 79.40 / 80.85   danet  80.47 / 82.02   dnlnet 79.41 / 80.68   ccnet 79.45 / 80.66
     emanet    79.62 / 81.00   isanet 80.61 / 81.59   fcn    75.52 / 76.61   (https://github.com/open-mmlab/mmsegmentation)
 
-The study quotes 82.1 for FLANet without saying at which scales. Its authors' recipes add, as options here, OHEM
-(`--optimization.ohem`) and, in some, class weights (`--optimization.class-balance log`).
+The study quotes 82.1 for FLANet without saying at which scales. Its authors' recipes add OHEM, an option here
+(`--optimization.ohem`), and some add class weights (`--optimization.class-balance log`).
 """
 
 from segattn.config import Augmentation, Data, Evaluation, Experiment, Model, Optimization

@@ -1,12 +1,12 @@
-"""COCO-Stuff (164k or 10k, whichever is there) by the study's schedule: 512x512 crops, batch 8, 80,000 iterations.
+"""COCO-Stuff (164k or 10k, whichever exists) with the study's schedule: 512x512 crops, batch 8, 80,000 iterations.
 
     segattn train coco_stuff --data-root PATH/TO/coco_stuff164k --head danet
     torchrun --nproc-per-node 4 -m segattn train coco_stuff --data-root PATH/TO/coco_stuff164k --head danet
 
-Hours: not measured here; with 44 % of the pixels of a 769x769 crop somewhat less than half those of `cityscapes`.
+Hours: not measured here; a crop has 44 % of the pixels of a 769x769 crop, so somewhat less than half the time of `cityscapes`.
 
-The study does not use COCO-Stuff: its schedule with mmsegmentation's crop, and images at a short side of 512 before random
-scaling and in evaluation. mmsegmentation publishes no row for a network that is here; for orientation its PSPNet and DeepLabv3
+The study does not use COCO-Stuff. This is its schedule with mmsegmentation's crop; images have a short side of 512 before random
+scaling and in evaluation. mmsegmentation publishes no result for these networks; for orientation, its PSPNet and DeepLabv3
 (164k, ResNet-101, 80,000 iterations at batch 16, single scale / several scales and flip): 40.34 / 40.79 and 40.87 / 41.50
 (https://github.com/open-mmlab/mmsegmentation).
 """

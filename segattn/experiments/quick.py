@@ -2,9 +2,9 @@
 
     segattn study quick
 
-A narrow ResNet-18 from random weights, 128x256 scenes, a few hundred iterations: enough to see the whole system work, to
-compare costs, and to see first differences; not enough to rank the mechanisms. Gates that start at zero (gamma, BN scale)
-have hardly opened by the end.
+A narrow ResNet-18 from random weights, 128x256 scenes, 160 iterations: enough to see that everything works, to compare costs and
+to see first differences; not enough to rank the mechanisms. Gates that start at zero (gamma, BN scale) are still nearly closed
+at the end.
 """
 
 from segattn.config import Augmentation, Data, Evaluation, Experiment, Model, Optimization

@@ -149,7 +149,7 @@ def test_another_class_count_than_expected():
 def test_foreign_decode_head_is_refused():
     state = {name: value for name, value in segmentor("fcn").items() if not name.startswith("decode_head.")}
     state |= {"decode_head.psp_modules.0.1.conv.weight": torch.zeros(2), "decode_head.conv_seg.weight": torch.zeros(2)}
-    with pytest.raises(ValueError, match=r"of conv_seg, psp_modules\) is none that can be converted: ccnet, danet"):
+    with pytest.raises(ValueError, match=r"of conv_seg, psp_modules\) cannot be converted; these can: ccnet, danet"):
         from_mmseg(state)
 
 
@@ -162,7 +162,7 @@ def test_backbone_alone_is_refused():
 def test_foreign_backbone_is_refused():
     state = segmentor("ccnet")
     state["backbone.layer3.2.conv1.weight"] = torch.zeros(32, 32, 3, 3)
-    with pytest.raises(ValueError, match=r"\(2, 2, 3, 2\) blocks a stage.*resnet18, resnet34, resnet50, resnet101"):
+    with pytest.raises(ValueError, match=r"\(2, 2, 3, 2\) blocks per stage.*resnet18, resnet34, resnet50, resnet101"):
         from_mmseg(state)
 
 
@@ -180,7 +180,7 @@ def test_anything_but_tensors_is_refused(intruder):
 
 @pytest.mark.parametrize("nothing", [{}, [], None])
 def test_no_state_dict(nothing):
-    with pytest.raises(ValueError, match="no state dict"):
+    with pytest.raises(ValueError, match="not a state dict"):
         from_mmseg(nothing)
 
 
