@@ -1,4 +1,4 @@
-"""Where a figure was measured: versions, commit, processor, device. A latency without its machine is an anecdote."""
+"""The machine and software that a figure was measured with: versions, commit, processor, device, settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 class Environment(TypedDict):
-    """The fields of `segattn.records.Environment` but for the precision, which is the experiment's."""
+    """The fields of `segattn.records.Environment`, except for the precision, which belongs to the experiment."""
 
     segattn: str
     commit: str | None
@@ -33,7 +33,7 @@ def environment(
 ) -> Environment:
     """Describe this machine and this process.
 
-    `version` is the package's, `path` a folder of its sources (None: no commit is looked up), `device` where the network runs.
+    `version` is that of the package, `path` a folder of its sources (None: without commit), `device` the one the network runs on.
     """
     return Environment(
         segattn=version,
@@ -54,8 +54,8 @@ def environment(
 def commit(path: str | os.PathLike[str]) -> str | None:
     """Commit of the repository that tracks the folder `path`, with "-dirty" after it if tracked files differ from it.
 
-    None without git, outside a repository, and for a folder that the repository around it does not track (such as a package
-    installed into a virtual environment).
+    None without git, outside a repository, and for a folder that its repository does not track, such as a package in a virtual
+    environment.
     """
     if not _git(path, "ls-files", "--", "."):
         return None
@@ -67,7 +67,7 @@ def commit(path: str | os.PathLike[str]) -> str | None:
 
 
 def processor_name(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> str:
-    """Model name of the processor; what `platform` knows where the system has no `/proc/cpuinfo`."""
+    """Model name of the processor, from `platform` if the system has no `/proc/cpuinfo`."""
     for line in _lines(cpuinfo):
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Model", "Hardware") and value.strip():
@@ -76,7 +76,7 @@ def processor_name(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> str:
 
 
 def clock_mhz(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> float | None:
-    """The processor's clock now, the highest of its cores; None where the system does not say."""
+    """The processor's current clock, the highest of its cores; None if the system does not report it."""
     clocks = [
         float(value)
         for name, _, value in (line.partition(":") for line in _lines(cpuinfo))
@@ -86,13 +86,13 @@ def clock_mhz(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> float | None
 
 
 def governor(folder: str | os.PathLike[str] = "/sys/devices/system/cpu/cpu0/cpufreq") -> str | None:
-    """What sets the processor's clock, such as `performance`; None where the system does not say."""
+    """The governor of the processor's clock, such as `performance`; None if the system does not report it."""
     return next(iter(_lines(Path(folder) / "scaling_governor")), "").strip() or None
 
 
 def settings(device: torch.device | str = "cpu") -> dict[str, str]:
-    """What moves times: torch's instruction set and libraries, variables of OpenMP and of the system's allocator, the GPU's
-    driver, power and clock limits."""
+    """Settings that affect times: torch's instruction set and libraries, environment variables of OpenMP and of the system's
+    allocator, the GPU's driver, power and clock limits."""
     entries = {
         "cpu capability": torch.backends.cpu.get_cpu_capability(),
         "oneDNN": _yes(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled),

@@ -1,4 +1,4 @@
-"""Counts what a forward pass costs, operator by operator, without running it: on the `meta` device nothing is allocated.
+"""Counts the cost of a forward pass, operator by operator; on the `meta` device nothing is computed or allocated.
 
     >>> with torch.device("meta"):
     ...     net, image = nn.Conv2d(3, 5, 7, bias=False), torch.empty(1, 3, 17, 19)
@@ -33,9 +33,9 @@ class UncountedOperator(ValueError):
 def count(module: nn.Module, *inputs: Any, **kwargs: Any) -> Ledger:
     """Run `module(*inputs, **kwargs)` once, without gradients, and count every operator.
 
-    Nothing is moved: give a module and inputs on `meta` to compute nothing, or real ones. The module runs in the mode it is
-    in: call `eval()` first for the cost of inference. What is counted is what runs, so a module called twice costs twice.
-    A module that stands in two places is charged to the one it was called from.
+    The device is that of module and inputs: on `meta` nothing is computed. The module runs in its current mode: call `eval()`
+    first for the cost of inference. A module that is called twice costs twice. A module that is registered in two places is
+    charged to the one that it was called from.
 
     Raises:
         UncountedOperator: an operator has no formula; the message says where it is and how to register one.
@@ -43,7 +43,7 @@ def count(module: nn.Module, *inputs: Any, **kwargs: Any) -> Ledger:
     tracker = _ModuleTracker(module)
     counter = _Counter(tracker)
     fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one fused kernel for a whole transformer layer, on some devices
+    torch.backends.mha.set_fastpath_enabled(False)  # on some devices one fused kernel for a whole transformer layer
     try:
         # Below autograd, composite operators arrive whole.
         with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), tracker, counter:
@@ -103,8 +103,8 @@ class _Counter(TorchDispatchMode):
 class _ModuleTracker:
     """Knows the path of the module that is running.
 
-    A module is named by the innermost running module that contains it, so that one which stands in two places has the path it
-    was called by. One that nothing contains (kept in a plain list, say) is part of its caller.
+    A module is named by the innermost running module that contains it, so a module registered in two places gets the path that
+    it was called by. A module that no other contains, such as one kept in a plain list, counts as part of its caller.
     """
 
     def __init__(self, root: nn.Module) -> None:

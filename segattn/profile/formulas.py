@@ -4,8 +4,8 @@ Three columns, never mixed:
 
 * `macs`: multiply-adds of convolutions and matrix products. A product (m, k) x (k, n) has m k n. A convolution has
   H_out W_out C_out (C_in / groups) K^2 per image, padding included; a transposed one H_in W_in C_in (C_out / groups) K^2.
-  The bias is not in them. A product with k = 1 (an outer product) adds nothing up: its multiplications go to `other`.
-* `study`: 2 H_out W_out (C_in / groups K^2 + 1) C_out for a convolution, always with the + 1, be there a bias or not; a
+  The bias is not in them. A product with k = 1 (an outer product) has no additions: its multiplications count as `other`.
+* `study`: 2 H_out W_out (C_in / groups K^2 + 1) C_out for a convolution; the +1 is always counted, with or without a bias; a
   linear layer is a 1x1 convolution on a one-dimensional grid, 2 n (k + 1) m; a product is 2 m k n.
 * `other`: element operations, by rule:
 
@@ -23,11 +23,11 @@ Three columns, never mixed:
       fold, scatter-add, index-add                                     1 per added element
       sort, top-k                                                      log2(n) per element, rounded up
 
-Attention is counted as its equation says, whichever kernel runs and causal or not: two products, 5 per score for the softmax,
+Attention is counted by its equation, whichever kernel runs, causal or not: two products, 5 per score for the softmax,
 1 per score for a mask and 2 for dropout, 1 per element of the query for a scale other than 1.
 Views and allocations are free; copies, padding, indexing and nearest resizing cost no operation and are listed with the
 bytes that they move. Element-wise operators are known by torch's `pointwise` tag, views by their schema, all others by name.
-An operator that torch defines through others (einsum, matmul, interpolate) is counted as those others.
+An operator that torch composes of others (einsum, matmul, interpolate) is counted as those.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ Formula = Callable[..., Work]
 
 
 def bytes_of(tensor: Tensor) -> int:
-    """Bytes of the distinct elements: those that an expanded tensor repeats count once."""
+    """Bytes of the distinct elements: elements that an expanded tensor repeats count once."""
     if tensor.layout is not torch.strided:
         return tensor.numel() * tensor.element_size()
     shape = (size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or not size)
@@ -258,5 +258,5 @@ def grid_sampled(out: Tensor, x: Tensor, grid: Tensor, mode: int, *rest: Any) ->
 
 
 def ordered(out: Any, x: Tensor, *args: Any, **kwargs: Any) -> Work:
-    """Sort or top-k; `dim` is not looked at: the longest dimension bounds it."""
+    """Sort or top-k; `dim` is ignored, the longest dimension is an upper bound."""
     return Work(other=x.numel() * max(1, math.ceil(math.log2(max(x.shape, default=1)))))

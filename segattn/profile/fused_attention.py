@@ -1,8 +1,8 @@
-"""Fused attention as its kernels hold memory: the output and one logarithm a query are kept, the weights never exist.
+"""The memory of fused attention: kernels keep the output and one logarithm per query, and never store the weights.
 
     out = softmax(scale q k^T) v        lse_i = log sum_j exp(scale q_i^T k_j)
 
-Whether torch takes such a kernel depends on shapes and types; where it would not, the product is written out, weights and all.
+Whether torch uses such a kernel depends on shapes and types; otherwise it computes the product step by step, with the weights.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """`torch.nn.functional.scaled_dot_product_attention` in the form that `device` ("cpu" or "cuda") computes it."""
-    if torch.is_autocast_enabled("cpu"):  # both devices' autocast has the product in the lower precision
+    """`torch.nn.functional.scaled_dot_product_attention` in the form that torch uses on `device` ("cpu" or "cuda")."""
+    if torch.is_autocast_enabled("cpu"):  # autocast computes the product in the lower precision on both devices
         query, key, value = (x.to(torch.get_autocast_dtype("cpu")) for x in (query, key, value))
     if attn_mask is None and not enable_gqa and is_fused(device, query, key, value, dropout_p):
         return _Fused.apply(query, key, value, device)
@@ -35,7 +35,7 @@ def attend(
 
 
 def is_fused(device: str, query: Tensor, key: Tensor, value: Tensor, dropout_p: float = 0.0) -> bool:
-    """Whether torch has a kernel for these, as its checks in `sdp_utils` say.
+    """Whether torch has a fused kernel for these, by the rules of its `sdp_utils`.
 
     CPU: queries, keys and values of one width. CUDA: flash attention for half precision, one width of at most 256; the
     memory-efficient kernel for widths that are multiples of 16 bytes.
@@ -50,7 +50,7 @@ def is_fused(device: str, query: Tensor, key: Tensor, value: Tensor, dropout_p: 
 
 
 class _Fused(torch.autograd.Function):
-    """Allocates what the kernel allocates."""
+    """Allocates the same tensors as the kernel."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, device: str) -> Tensor:

@@ -15,7 +15,7 @@ ALLOCATOR = "CUDA allocator"
 
 
 def available(device: str = "cpu") -> int:
-    """Bytes that can be had now on `device` without swapping (8 GB where the system does not say)."""
+    """Bytes that can be allocated now on `device` without swapping (8 GB if the system does not report it)."""
     if device.startswith("cuda"):
         import torch
 
@@ -32,7 +32,7 @@ def available(device: str = "cpu") -> int:
 
 
 def resident(device: str) -> int | None:
-    """Bytes in use by this process now: allocated on CUDA, resident elsewhere; None where the system does not say."""
+    """Bytes in use by this process now: allocated on CUDA, resident elsewhere; None if the system does not report it."""
     gc.collect()
     if device.startswith("cuda"):
         import torch
@@ -43,7 +43,7 @@ def resident(device: str) -> int | None:
 
 
 def limit(limit_bytes: int, device: str) -> None:
-    """Bound what this process may allocate from now on; more is an allocation error. Without effect where there is no way."""
+    """Limit what this process may allocate from now on; more raises. No effect if the system has no such limit."""
     if device.startswith("cuda"):
         import torch
 
@@ -57,10 +57,10 @@ def limit(limit_bytes: int, device: str) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (data + limit_bytes, resource.RLIM_INFINITY))
 
 
-def peak(run: Callable[[], Any], device: str, runs: int = 1) -> dict[str, Any]:
+def measure_peak(run: Callable[[], Any], device: str, runs: int = 1) -> dict[str, Any]:
     """Baseline and peak of `runs` runs in this process, as fields of `Memory`."""
     if device.startswith("cuda"):
-        return _peak_on_cuda(run, device, runs)
+        return _measure_on_cuda(run, device, runs)
     baseline = resident(device)
     reset = _reset_highest()
     for _ in range(runs):
@@ -69,7 +69,7 @@ def peak(run: Callable[[], Any], device: str, runs: int = 1) -> dict[str, Any]:
     return {"baseline_bytes": baseline, "peak_bytes": highest, "method": RESIDENT if reset else EVER}
 
 
-def _peak_on_cuda(run: Callable[[], Any], device: str, runs: int) -> dict[str, Any]:
+def _measure_on_cuda(run: Callable[[], Any], device: str, runs: int) -> dict[str, Any]:
     import torch
 
     baseline = resident(device)
@@ -88,7 +88,7 @@ def _peak_on_cuda(run: Callable[[], Any], device: str, runs: int) -> dict[str, A
 
 
 def _reset_highest() -> bool:
-    """Set the highest resident set to the present one; False where that cannot be done."""
+    """Set the highest resident set to the present one; False if the system does not allow it."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -106,7 +106,7 @@ def _highest_ever() -> int | None:
 
 
 def _trim() -> None:
-    """Let glibc give free memory back to the system."""
+    """Let glibc return free memory to the system."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
         if trim is not None:
@@ -114,7 +114,7 @@ def _trim() -> None:
 
 
 def _kilobytes(path: str, name: str) -> int | None:
-    """A line such as `VmRSS:  123 kB` in bytes."""
+    """The value of a line such as `VmRSS:  123 kB` in bytes, None if there is no such line."""
     for line in _read(path).splitlines():
         key, _, value = line.partition(":")
         if key == name:

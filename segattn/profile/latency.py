@@ -1,7 +1,7 @@
-"""Times of pieces of work, taken in turns: a round gives each of them one pass, in an order drawn anew.
+"""Times of several tasks, measured in turns: each round runs every task once, in a new random order.
 
-What else the machine does, and how its clock drifts, then falls on all of them alike, which a loop over one piece after the
-other would charge to whichever ran at the wrong moment.
+Other load and clock drift then affect all tasks alike; if one task ran after the other, they would distort whichever ran at
+the wrong moment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass
 class Timed:
-    """Seconds of every timed pass of one piece of work, and how it ended."""
+    """Seconds of every timed pass of one task, and how it ended."""
 
     seconds: list[float] = field(default_factory=list)
     outcome: Outcome = field(default_factory=lambda: Outcome(OK))
@@ -36,10 +36,10 @@ def in_turns(
     least_rounds: int = 3,
     on_pass: Callable[[Key], object] = lambda key: None,
 ) -> dict[Key, Timed]:
-    """Time each worker once a round, one at a time, after `warmup` rounds that are not kept.
+    """Time each worker once a round, one at a time, after `warmup` rounds that are discarded.
 
-    With a budget the rounds end when it is spent, but not before `least_rounds`. A worker that fails is closed, keeps what
-    was timed, and the others go on. `on_pass(key)` is called after each pass, warm-up included.
+    With a budget, rounds stop when it is spent, but not before `least_rounds`. A worker that fails is closed and keeps its
+    times; the others continue. `on_pass(key)` is called after each pass, warm-up included.
     """
     draw = random.Random(seed)
     timed = {key: Timed() for key in workers}

@@ -1,4 +1,4 @@
-"""The ledger of a forward pass: one row per module and operator, and totals of any part of the network."""
+"""The ledger of a forward pass: one row per module and operator, and totals for any part of the network."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What one forward pass costs; made by `segattn.profile.flops.count`."""
+    """The cost of one forward pass; `segattn.profile.flops.count` returns it."""
 
     rows: tuple[Row, ...]
     """In the order in which they first ran."""
@@ -74,7 +74,7 @@ class Ledger:
     parameters: tuple[Parameter, ...]
 
     def total(self, prefix: str = "") -> Totals:
-        """Sum of the module at path `prefix` and everything below it; "" is the whole network.
+        """Totals of the module at path `prefix` and everything below it; "" is the whole network.
 
         Raises:
             ValueError: there is no module of that path; the message names the nearest ones.
@@ -110,7 +110,7 @@ class Ledger:
     def by_module(self, depth: int | None = None) -> dict[str, Totals]:
         """Totals, each with everything below it, of the modules at most `depth` names deep (None: all).
 
-        In the order of the module tree, the root ("") first. Modules that neither work nor have parameters are left out.
+        In the order of the module tree, the root ("") first. Modules without operators and parameters are left out.
         """
         paths = [path for path in self.modules if depth is None or _depth(path) <= depth]
         active = {ancestor for row in self.rows for ancestor in _ancestors(row.module)}
@@ -118,7 +118,7 @@ class Ledger:
         return {path: self.total(path) for path in paths if path == "" or path in active}
 
     def rolled_up(self, depth: int | None = None) -> list[Row]:
-        """The rows with module paths cut to `depth` names, those that then coincide added up."""
+        """The rows with module paths cut to `depth` names; rows that then have the same path and operator are added up."""
         groups: dict[tuple[str, str], list[Row]] = {}
         for row in self.rows:
             parts = row.module.split(".")

@@ -1,4 +1,4 @@
-"""What the machine can do: targets for `segattn.profile.worker` that are nothing but a product, or nothing but a copy."""
+"""The machine's limits: targets for `segattn.profile.worker` that run only a matrix product, or only a copy."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def copy(size: int, device: str) -> Task:
 
 
 def product_size(dtype: str, device: str) -> int:
-    """Matrices large enough that more would not be faster: 0.1 s or so on a laptop's processor, 10 ms on a GPU."""
+    """A matrix size at which the rate no longer rises: about 0.1 s on a laptop's processor, 10 ms on a GPU."""
     if device.startswith("cuda"):
         return 8192 if dtype in ("bf16", "fp16", "tf32") else 4096
     return 2048
 
 
 def copy_size(device: str) -> int:
-    """Bytes well above the caches, and a sixteenth of what is available at most."""
+    """Bytes well above the size of the caches, and at most a sixteenth of what is available."""
     wanted = 2**31 if device.startswith("cuda") else 2**29
     return max(2**22, min(wanted, available(device) // 16) // 2**22 * 2**22)

@@ -1,9 +1,10 @@
-"""How many bytes a computation holds at once, found without computing it: every storage is watched from birth to death.
+"""Predicts the peak memory of a computation without running it, by tracking every storage from allocation to release.
 
-The computation runs on fake tensors, which have shapes and strides but no data. A storage lives from the operator that makes it
-until the last tensor, view or node of the autograd graph lets go of it, as with real tensors; views and in-place operators add
-none. What a kernel holds inside itself is added for the time of its call by a formula (`scratch.py`), and fused attention is one
-operator that keeps its output and a logarithm per query (`fused_attention.py`), since fake tensors would spell it out.
+The computation runs on fake tensors, which have shapes and strides but no data. A storage lives from the operator that
+creates it until the last tensor, view or node of the autograd graph releases it, as with real tensors; views and in-place
+operators add none. What a kernel allocates internally is added for the duration of its call by a formula (`scratch.py`). Fused
+attention is one operator that keeps its output and a logarithm per query (`fused_attention.py`); fake tensors alone would
+decompose it.
 
     >>> watch = Liveness("cpu")
     >>> with torch.device("meta"):
@@ -38,8 +39,8 @@ from segattn.profile.scratch import scratch_bytes
 Device = Literal["cpu", "cuda"]
 _IS_CUDA = torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 CUDA_BLOCK = 512  # torch's caching allocator rounds every request up to a multiple of this
-# Arithmetic that CUDA's autocast does in float32 and the CPU's does not (torch's documentation, "CUDA Ops that can autocast to
-# float32"), as far as networks use it under autocast.
+# Operators that CUDA's autocast runs in float32 and the CPU's does not (torch's documentation, "CUDA Ops that can autocast to
+# float32"), as far as networks use them under autocast.
 _WIDENED = """softmax log_softmax softmin sum prod cumsum cumprod norm exp expm1 log log10 log2 log1p pow __pow__ __rpow__
     reciprocal rsqrt softplus layer_norm group_norm cosine_similarity cross_entropy nll_loss mse_loss dist renorm"""
 _WIDENED_NAMES = frozenset(_WIDENED.split())
@@ -47,7 +48,7 @@ _WIDENED_NAMES = frozenset(_WIDENED.split())
 
 @dataclass(eq=False)
 class _Storage:
-    """One allocation: when it came and went, counted in allocations and frees."""
+    """One allocation, and when it began and ended; time counts allocations and frees."""
 
     bytes: int
     born: int
@@ -57,27 +58,27 @@ class _Storage:
 
 @dataclass(frozen=True)
 class Peak:
-    """The most bytes held at once, and what they were."""
+    """The most bytes held at once, and what held them."""
 
     total: int
     parts: dict[str, int]
-    """Bytes by kind: those given to `adopt` and `tensor`, `name` and `settle`; `temporary` is the rest: what is gone again
-    soon, and what the kernel that runs holds inside."""
+    """Bytes by kind: the kinds named in `adopt`, `tensor`, `name` and `settle`; `temporary` is the rest: short-lived tensors, and
+    the internal memory of the kernel that runs."""
     operator: str
-    """That ran at the peak."""
+    """The operator that ran at the peak."""
 
 
 @dataclass(eq=False)
 class Liveness:
-    """Watches what runs inside `with`, as if on `device`, in one process. Nothing may read the value of a tensor there.
+    """Tracks what runs inside `with`, as if on `device`, in one process. That code must not read the value of a tensor.
 
     Raises:
-        ValueError: a device that is not known.
+        ValueError: an unknown device.
     """
 
     device: Device = "cpu"
     live: int = 0
-    """Bytes now."""
+    """Bytes held now."""
     _storages: list[_Storage] = field(default_factory=list)
     _known: dict[int, tuple[Any, _Storage]] = field(default_factory=dict)
     _highest: int = 0
@@ -91,7 +92,9 @@ class Liveness:
 
     def __enter__(self) -> Liveness:
         self._stack = ExitStack()
-        multithreading = torch.autograd.set_multithreading_enabled(False)  # the backward pass sees the modes, too
+        multithreading = torch.autograd.set_multithreading_enabled(
+            False
+        )  # so that the modes also apply to the backward pass
         for context in (multithreading, self.fake, _Recorder(self), _Kernels(self.device)):
             self._stack.enter_context(context)
         return self
@@ -106,7 +109,7 @@ class Liveness:
         memory_format: torch.memory_format = torch.contiguous_format,
         kind: str = "input",
     ) -> Tensor:
-        """A tensor of that shape, which counts while it is held; made outside `with`."""
+        """A tensor of that shape, which counts while it is referenced; create it outside `with`."""
         tensor = self._faked(torch.empty(shape, dtype=dtype, device="meta", memory_format=memory_format))
         self._hold([tensor], kind)
         return tensor
@@ -125,20 +128,20 @@ class Liveness:
         self._hold(adopted.values(), kind)
 
     def name(self, tensors: Iterable[Tensor], kind: str) -> None:
-        """Say what tensors are that have come up meanwhile, such as gradients."""
+        """Set the kind of tensors that were created meanwhile, such as gradients."""
         for tensor in tensors:
             known = self._known.get(tensor.untyped_storage()._cdata)
             if known is not None:
                 known[1].kind = kind
 
     def settle(self, kind: str) -> None:
-        """Whatever has come up so far and is still there, but was temporary until now, is of that kind."""
+        """Set the kind of everything that still exists and was temporary until now."""
         for _, storage in self._known.values():
             if storage.kind == "temporary":
                 storage.kind = kind
 
     def peak(self) -> Peak:
-        """The highest so far."""
+        """The peak so far."""
         time, scratch, operator = self._highest_at
         parts: dict[str, int] = {}
         for storage in self._storages:
@@ -149,11 +152,11 @@ class Liveness:
         return Peak(self._highest, parts, operator)
 
     def forget(self) -> None:
-        """Start the search for the peak again from what is held now."""
+        """Reset the peak to what is held now."""
         self._highest, self._highest_at = self.live, (self._time, 0, "")
 
     def ran(self, operator: Any, args: Any, kwargs: Any, out: Any) -> None:
-        """An operator has run: hold what it made, and what it needed inside."""
+        """Track the result of an operator that has run, and its internal memory."""
         argument_keys = {tensor.untyped_storage()._cdata for tensor in tensors_in(*args, *kwargs.values())}
         new = [tensor for tensor in tensors_in(out) if tensor.untyped_storage()._cdata not in argument_keys]
         self._hold(new, "temporary", str(operator))
@@ -191,12 +194,12 @@ class Liveness:
     def _faked(self, meta: Tensor) -> Tensor:
         with torch.no_grad():
             bare = torch.empty_strided(meta.shape, meta.stride(), dtype=meta.dtype, device="meta")
-            # Always a processor's: without a GPU torch cannot even pretend to have one. `_Kernels` does the rest.
+            # Always on the CPU: without a GPU, torch has no fake CUDA tensors. `_Kernels` does the rest.
             return FakeTensor(self.fake, bare, torch.device("cpu"))
 
 
 class _Recorder(TorchDispatchMode):
-    """Tells of each operator that runs, below autograd."""
+    """Reports each operator that runs, below autograd."""
 
     def __init__(self, watch: Liveness) -> None:
         super().__init__()
@@ -205,14 +208,14 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.ops.aten._local_scalar_dense.default:
-            return 0  # a value is asked for, such as the loss for a log
+            return 0  # code reads a value, such as the loss for a log
         out = func(*args, **kwargs)
         self.watch.ran(func, args, kwargs, out)
         return out
 
 
 class _Kernels(TorchFunctionMode):
-    """What code sees of the device, and what torch does there otherwise than with fake tensors of a processor."""
+    """Makes fake CPU tensors look like those of `device`, and replaces operators that torch runs differently there."""
 
     def __init__(self, device: Device) -> None:
         super().__init__()
@@ -223,7 +226,9 @@ class _Kernels(TorchFunctionMode):
         if func is nn.functional.scaled_dot_product_attention:
             return attend(self.device, *args, **kwargs)
         if func is torch.Tensor.__getitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
-            return args[0].flatten()[:0]  # how many are true cannot be known: none (a search for wrong labels)
+            return args[0].flatten()[
+                :0
+            ]  # the number of true values is unknown; none is assumed (a search for wrong labels)
         if self.device == "cuda":
             if func == _IS_CUDA:
                 return True

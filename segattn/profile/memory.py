@@ -1,10 +1,10 @@
-"""Peak memory of a piece of work, in a process of its own.
+"""Peak memory of a task, measured in a process of its own.
 
-CUDA: the allocator's own statistics (most bytes allocated; most bytes it had reserved), which do not depend on the system.
-CPU on Linux: the highest resident set (`VmHWM`, reset by writing 5 to /proc/self/clear_refs) over the resident set just before
-the run, when module and inputs stand and the task's warm-up has started the libraries. glibc is told to give freed memory back
-at once, so that what the work needs is not hidden in what was freed before. Elsewhere the process's highest resident set ever
-(getrusage), which hides a run that needs less than building did: `method` says so.
+CUDA: the allocator's own statistics (peak of bytes allocated and of bytes reserved), which do not depend on the system.
+CPU on Linux: the highest resident set (`VmHWM`, reset by writing 5 to /proc/self/clear_refs) minus the resident set
+just before the run, when module and inputs exist and the task's warm-up has started the libraries. glibc is told to return freed
+memory at once; otherwise a run could reuse it and appear to need less. Elsewhere: the highest resident set since the process
+began (getrusage), which is too low for a run that needs less than building did; `method` says so.
 
     memory = measure("mypkg.cases:block", {"size": 97}, threads=2)
     memory.extra_bytes     # what the run needed above module and inputs
@@ -24,10 +24,10 @@ _GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "6553
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """What a piece of work needed; the figures are None unless the outcome is `ok`."""
+    """The memory that a task needed; the figures are None unless the outcome is `ok`."""
 
     outcome: str
-    """`ok`, `out of memory`, `refused` (the message of the work's ValueError) or `failed`."""
+    """`ok`, `out of memory`, `refused` (the task raised a ValueError) or `failed`."""
     message: str = ""
     method: str = ""
     """How it was measured."""
@@ -38,7 +38,7 @@ class Memory:
     peak_bytes: int | None = None
     """The most in use during the run."""
     reserved_bytes: int | None = None
-    """CUDA: the most that the allocator had taken from the device, with its own fragmentation."""
+    """CUDA: the most that the allocator reserved on the device, including fragmentation."""
 
     @property
     def extra_bytes(self) -> int | None:
@@ -47,7 +47,7 @@ class Memory:
 
     @property
     def total_bytes(self) -> int | None:
-        """What building and run needed above Python and the libraries: weights, inputs, and the extra."""
+        """What building and running needed above Python and the libraries: weights, inputs, and the extra."""
         return _difference(self.peak_bytes, self.start_bytes)
 
 
@@ -65,7 +65,7 @@ def measure(
 
     The target returns a `segattn.profile.worker.Task`; arguments must fit JSON. The steady state of a training step, whose
     optimiser allocates its buffers in the first, needs two runs. `limit_bytes` is what the process may allocate above its
-    libraries (None: nine tenths of what is available); a run that needs more is `out of memory`.
+    libraries (None: 90 % of what is available); a run that needs more is `out of memory`.
 
     Raises:
         ValueError: the target is not of that form.

@@ -1,4 +1,4 @@
-"""Which formula belongs to which operator; `register` adds to the table. The formulas and rules are in formulas.py."""
+"""The formula of each operator; `register` adds one. The formulas and their rules are in formulas.py."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ _by_operator: dict[OpOverload, Formula | None] = {}
 
 
 def register(operator: Any, formula: Formula) -> None:
-    """Give an operator a formula, or another one than the built-in.
+    """Set the formula of an operator; it replaces a built-in one.
 
     `operator` is one overload (`torch.ops.mylib.scan.default`) or all of them (`torch.ops.mylib.scan`);
     `formula(out, *args, **kwargs)` gets the output and the arguments of a call and returns its `Work`.
@@ -110,13 +110,13 @@ def register(operator: Any, formula: Formula) -> None:
         ValueError: `operator` is not an operator of torch.ops.
     """
     if not isinstance(operator, (OpOverload, OpOverloadPacket)):
-        raise ValueError(f"{operator!r} is no operator; give one of torch.ops, such as torch.ops.mylib.scan")
+        raise ValueError(f"{operator!r} is not an operator; give one of torch.ops, such as torch.ops.mylib.scan")
     _formulas[operator] = formula
     _by_operator.clear()
 
 
 def find(operator: OpOverload) -> Formula | None:
-    """The formula of an operator; None where there is none (it may be made of operators that have one)."""
+    """The formula of an operator; None if it has none (it may be composed of operators that have one)."""
     if operator not in _by_operator:
         _by_operator[operator] = _by_name(operator) or _by_schema(operator)
     return _by_operator[operator]
@@ -138,7 +138,7 @@ def _by_schema(operator: OpOverload) -> Formula | None:
 
 
 def _out_of_place(operator: OpOverload) -> OpOverload | None:
-    """`aten.hardswish` of `aten.hardswish_`: the same work, written elsewhere."""
+    """`aten.hardswish` for `aten.hardswish_`: the same work with another destination."""
     name = operator.overloadpacket.__name__
     if operator.namespace != "aten" or not name.endswith("_") or name.endswith("__"):
         return None

@@ -1,10 +1,10 @@
-"""What other counters say of the same module, and why: each is asked for the whole and for every call alone.
+"""Figures of other counters for the same module, and why they differ: each counts the whole module and every call on its own.
 
 The reasons are measured, not looked up. A recording of one forward pass on `meta` gives the calls: layers of torch.nn, and
-functions outside them. Each distinct call is then replayed alone under the counter, so that what it sees of it, at one or
-two per multiply-add, with or without bias, is its own answer. What the calls do not add up to is shown as `rest`.
+functions outside them. Each distinct call is then run on its own under the counter, whose figure shows what it counts: one or
+two per multiply-add, with or without bias. The difference between the whole and the sum of the calls is `rest`.
 
-torch.utils.flop_counter, fvcore, ptflops, thop, torchinfo: those that are not installed, or fail, are reported as such.
+The counters are torch.utils.flop_counter, fvcore, ptflops, thop and torchinfo; one that is not installed or fails is reported.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one counter says of a module: its figure, call by call where it can."""
+    """What one counter says of a module: its figure for the whole and for each kind of call."""
 
     counter: str
     version: str | None = None
@@ -51,18 +51,18 @@ class Reading:
 
     @property
     def unit(self) -> int:
-        """What it counts per multiply-add, 1 or 2: the mean over the products that it sees, rounded."""
+        """What it counts per multiply-add, 1 or 2: the rounded mean over the products that it counts."""
         seen = [term for term in self.terms if term.macs and term.figure]
         macs = sum(term.macs for term in seen)
         return 2 if sum(term.figure for term in seen) > 1.5 * macs else 1
 
     @property
     def rest(self) -> int:
-        """What it counts beyond the calls one by one."""
+        """What it counts beyond the sum of the calls."""
         return (self.figure or 0) - sum(term.figure for term in self.terms)
 
     def differences(self) -> list[tuple[str, int]]:
-        """Reasons and amounts that lead from `unit` per multiply-add to its figure, largest first; they add up to it."""
+        """Reasons and amounts that explain its figure, starting from `unit` per multiply-add; largest first."""
         amounts = []
         for term in self.terms:
             amount = term.figure - self.unit * term.macs
@@ -80,9 +80,9 @@ _UNSEEN = "not seen"
 
 
 def cross_check(module: nn.Module, *inputs: Any, counters: Sequence[str] = tuple(UNITS)) -> tuple[Reading, ...]:
-    """Ask every counter for its figure of `module(*inputs)`, and for that of each call alone.
+    """Let every counter count `module(*inputs)` and each of its calls.
 
-    Module and inputs are on `meta`; a counter that cannot work there gets a copy filled with zeros.
+    Module and inputs are on `meta`; a counter that cannot run there gets copies filled with zeros.
 
     Raises:
         ValueError: an unknown counter.
@@ -101,14 +101,14 @@ def _read(counter: str, module: nn.Module, inputs: Sequence[Any], calls: Sequenc
         return Reading(counter, problem=f"not installed; pip install {counter}")
     try:
         figure = _ask(counter, module, inputs)
-    except Exception as error:  # whatever a third party's tracing raises
+    except Exception as error:  # third-party tracing may raise anything
         lines = str(error).strip().splitlines() or [""]
         return Reading(counter, version, problem=f"fails: {type(error).__name__}: {lines[0][:120]}")
     groups: dict[str, list[tuple[Call, int]]] = {}
     for call in calls:
         try:
             groups.setdefault(call.kind, []).append((call, _ask(counter, call.module, call.inputs)))
-        except Exception:  # counted within the whole, but not alone: it stays in `rest`
+        except Exception:  # counted within the whole only: it remains in `rest`
             continue
     return Reading(counter, version, figure, tuple(_term(kind, group) for kind, group in groups.items()))
 
@@ -116,7 +116,7 @@ def _read(counter: str, module: nn.Module, inputs: Sequence[Any], calls: Sequenc
 def _term(kind: str, group: Sequence[tuple[Call, int]]) -> Term:
     reasons = dict.fromkeys(_reason(call, figure) for call, figure in group)
     for reason in tuple(reasons):
-        if f"{reason}{_BIAS}" in reasons:  # layers with a bias and without
+        if f"{reason}{_BIAS}" in reasons:  # layers with and without a bias
             del reasons[reason]
     return Term(
         kind=kind,
@@ -129,7 +129,7 @@ def _term(kind: str, group: Sequence[tuple[Call, int]]) -> Term:
 
 
 def _reason(call: Call, figure: int) -> str:
-    """How a counter comes to its figure of one call."""
+    """What a counter's figure for one call consists of."""
     if figure == 0:
         return _UNSEEN
     if call.macs:
@@ -147,7 +147,7 @@ def _reason(call: Call, figure: int) -> str:
 
 # The counters ---------------------------------------------------------------------------------------------------------
 def _ask(counter: str, module: nn.Module, inputs: Sequence[Any]) -> int:
-    """A counter's figure, on `meta` if it can work there, on zeros otherwise."""
+    """A counter's figure, on `meta` if it can run there, on zeros otherwise."""
     with _quiet(), torch.no_grad():
         try:
             return int(_ASK[counter](copy.deepcopy(module), tuple(inputs)))
@@ -181,7 +181,7 @@ def _ptflops(module: nn.Module, inputs: tuple[Any, ...]) -> int:
         print_per_layer_stat=False,
         input_constructor=lambda _: torch.zeros(1, 1),
     )
-    if figure is None:  # it prints what went wrong, and goes on
+    if figure is None:  # it prints the error and returns None
         raise RuntimeError("it gives no figure")
     return figure
 
@@ -208,7 +208,7 @@ _ASK: dict[str, Callable[[nn.Module, tuple[Any, ...]], float]] = {
 
 
 class _Fed(nn.Module):
-    """A module with its inputs in hand, for counters that only know networks of one image."""
+    """A module together with its inputs, for counters that accept only networks with one image as input."""
 
     def __init__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         super().__init__()

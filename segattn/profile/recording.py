@@ -1,4 +1,4 @@
-"""The distinct calls of a forward pass, each as a small module of its own that can be run again alone."""
+"""The distinct calls of a forward pass, each as a module that can be run again on its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Call:
     inputs: tuple[Any, ...]
     calls: int = 0
     macs: int = 0
-    """Multiply-adds of one call, by our ledger; `other` likewise."""
+    """Multiply-adds of one call, by our ledger; so is `other`."""
     other: int = 0
     bias: int = 0
     """Additions of a bias."""
@@ -41,9 +41,9 @@ class Call:
 
 
 def record(module: nn.Module, *inputs: Any) -> tuple[Call, ...]:
-    """The calls of `module(*inputs)`, on `meta`, that cost anything.
+    """The calls of `module(*inputs)`, on `meta`, that have a cost.
 
-    A call is one of a layer of torch.nn, or of a torch function outside such layers. Views and copies are left out.
+    A call is that of a layer of torch.nn, or of a torch function outside such layers. Views and copies are left out.
     """
     recorder = _Recorder()
     with torch.no_grad(), recorder:
@@ -52,7 +52,7 @@ def record(module: nn.Module, *inputs: Any) -> tuple[Call, ...]:
 
 
 class FunctionCall(nn.Module):
-    """A function call as a module; its tensors are the inputs, all else is kept."""
+    """A function call as a module: tensors are its inputs, other arguments are stored."""
 
     def __init__(self, name: str, operator: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class FunctionCall(nn.Module):
         return self.function()(*args, **kwargs)
 
     def function(self) -> Callable[..., Any]:
-        """Found by name at each call: some counters put functions of their own in place of torch's."""
+        """Looked up by name at each call: some counters replace torch's functions by their own."""
         member: Any = torch
         for part in self.name.removeprefix("torch.").removeprefix("functional.").split("."):
             member = getattr(member, part)
@@ -87,7 +87,7 @@ class _Recorder(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls: dict[Any, Call] = {}
-        self.layers: list[nn.Module] = []  # the running layers of torch.nn; what they call is theirs
+        self.layers: list[nn.Module] = []  # the running layers of torch.nn; functions called inside belong to them
 
     def __enter__(self) -> _Recorder:
         self.hooks = [
@@ -131,13 +131,13 @@ class _Recorder(TorchFunctionMode):
 
 
 def _counted(call: Call) -> Call:
-    """The call with our figures of it; without any where it cannot be run again alone."""
+    """The call with our figures; without them if it cannot be run again on its own."""
     module = copy.deepcopy(call.module)
     try:
         ledger = count(module, *call.inputs)
     except UncountedOperator:
         raise
-    except Exception:  # such as a function that only works in its surroundings; no other counter is asked about it
+    except Exception:  # such as a function that needs its surroundings; other counters skip it
         return call
     total = ledger.total()
     with torch.no_grad():
@@ -151,13 +151,13 @@ def _is_layer(module: nn.Module) -> bool:
 
 
 def _is_operator(frame: Any) -> bool:
-    """Whether the line that is running applies an operator, as `a @ b`, and calls no function."""
+    """Whether the running instruction applies an operator, such as `a @ b`, rather than calling a function."""
     return dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("BINARY_OP")
 
 
 # Arguments: tensors among everything else ------------------------------------------------------------------------------
 class _Slot:
-    """Where a tensor was."""
+    """Placeholder for a tensor."""
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -191,7 +191,7 @@ def _mapped(value: Any, function: Callable[[Any], Any]) -> Any:
 
 
 def _blank(value: Any) -> Any:
-    """A tensor of the same shape that holds nothing; the recorded one may be large, and in use."""
+    """A tensor of the same shape on `meta`; the recorded one may be large and in use."""
     if isinstance(value, Tensor):
         return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
     return _mapped(value, _blank)

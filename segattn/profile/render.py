@@ -1,4 +1,4 @@
-"""A ledger as text: a table for the terminal, CSV, JSON or Markdown. Every figure stands under the name of its convention."""
+"""A ledger as text: a table for the terminal, CSV, JSON or Markdown. Every column has the name of its convention."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def render(ledger: Ledger, format: Format = "table", *, depth: int | None = 2, c
     """A ledger as text.
 
     `table` and `markdown` show totals of the modules at most `depth` names deep (None: all), then the operators of the whole
-    network; `csv` has one line per module and operator; `json` has both and says what the conventions mean. `convention`
-    chooses among the columns macs, flops and study; other, parameters, activations and bytes are always there.
+    network; `csv` has one line per module and operator; `json` has both and defines the conventions. `convention` selects
+    among the columns macs, flops and study; other, parameters, activations and bytes are always shown.
 
     Raises:
-        ValueError: the format or the convention is not known.
+        ValueError: unknown format or convention.
     """
     if format not in get_args(Format):
         raise ValueError(f"format {format!r} is not known; use one of {', '.join(get_args(Format))}")
@@ -49,7 +49,7 @@ def render(ledger: Ledger, format: Format = "table", *, depth: int | None = 2, c
 
 
 def quantity(value: int, unit: str = "") -> str:
-    """A figure with three decimals and an SI prefix: `545.105 G`; below a thousand it is exact: `612`.
+    """A figure with three decimals and an SI prefix: `545.105 G`; below a thousand the exact figure: `612`.
 
     >>> quantity(616628224)
     '616.628 M'
@@ -71,7 +71,7 @@ def _module_lines(ledger: Ledger, depth: int | None, columns: list[str]) -> tupl
 
 
 def _operator_lines(ledger: Ledger, columns: list[str]) -> tuple[list[str], list[list[str]], str]:
-    """Head and lines of the operators that work or move bytes, and the names of those that do neither."""
+    """Head and lines of the operators with a cost, and the names of those without one."""
     head = ["operator", "calls", *columns, "other", "activations", "bytes"]
     lines, free = [], []
     for row in ledger.by_operator():

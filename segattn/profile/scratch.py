@@ -1,12 +1,13 @@
-"""What kernels hold inside themselves for the time of a call, in bytes, as formulas of their arguments.
+"""Memory that kernels allocate internally for the duration of a call, in bytes, as formulas of their arguments.
 
-CPU: oneDNN's convolutions, read off torch's record of allocations for convolutions alone (torch 2.13, oneDNN 3, AVX-512; w, x, y
-are the bytes of weight, input and output, g their gradients). Channels-last: the weight is put into blocks for the forward pass
-(w); the backward pass holds two more gradients of the weight (2 w). Other layouts: input, weight and output are put into blocks
-and the results taken out again: forward max(x + w, y); backward first that of the input, max(y + w, gx), then with it that of
-the weight, max(x + y, w).
+CPU: oneDNN's convolutions, derived from torch's allocation records of single convolutions (torch 2.13, oneDNN 3, AVX-512; w, x, y
+are the bytes of weight, input and output, g their gradients). Channels-last: the weight is reordered for the forward pass (w);
+the backward pass holds two more gradients of the weight (2 w). Other layouts: input, weight and output are reordered, and so
+are the results: forward max(x + w, y); backward first the gradient of the input, max(y + w, gx), then, with it in memory, that
+of the weight, max(x + y, w).
 
-CUDA: cuDNN chooses its algorithms by what is free, so that its workspace is no property of the arguments: none is counted here.
+CUDA: cuDNN chooses its algorithms by the memory that is free, so its workspace does not follow from the arguments: none is
+counted.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ aten = torch.ops.aten
 
 
 def scratch_bytes(device: str, operator: Any, args: Any, out: Any) -> int:
-    """Bytes that `operator` holds above its arguments and its output while it runs."""
+    """Bytes that `operator` allocates while it runs, besides its arguments and its output."""
     formula = _FORMULAS.get((device, operator.overloadpacket))
     return 0 if formula is None else formula(args, out)
 
@@ -46,7 +47,7 @@ def _convolution_backward(args: Any, out: Any) -> int:
 
 
 def _is_channels_last(*tensors: Tensor) -> bool:
-    """As torch's choice of layout for convolutions: channels-last if either is."""
+    """Whether torch runs a convolution channels-last: if either tensor is."""
     return any(_in_order(each) and not each.is_contiguous() for each in tensors)
 
 

@@ -1,14 +1,14 @@
-"""A piece of work in a Python process of its own, which is told when to run and answers with time or memory.
+"""Runs a task in a Python process of its own, on request, and returns its time or its memory.
 
-A case that runs out of memory, is refused, or dies, does so there: the caller gets an `Outcome` and goes on. The work is named
-by an importable target, so that the process need not inherit anything:
+If the task runs out of memory, raises or crashes, only that process is affected: the caller gets an `Outcome` and continues. An
+importable target names the task, so the process inherits nothing:
 
     with Worker("mypkg.cases:block", {"size": 97}) as worker:
         worker.build()         # mypkg.cases.block(size=97) -> Task, and its warm-up
         worker.time()          # seconds of one run
 
-The channel is one JSON object a line, on the process's standard input and output; what the work prints goes to a file that is
-quoted if the process dies.
+Requests and answers are JSON objects, one per line, on the process's standard input and output. What the task prints goes to a
+file, whose last line is quoted if the process dies.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _EXHAUSTED = ("can't allocate memory", "out of memory", "bad_alloc", "cannot all
 
 @dataclass(frozen=True)
 class Task:
-    """What a target returns: the work to measure, and what is done once before it.
+    """What a target returns: the work to measure, and a warm-up that runs once before it.
 
-    `run` is called with no arguments and its result is dropped. `warm_up` should be the same work at a tiny size, so that what
-    libraries allocate when they start is not taken for the work's; without one nothing is warmed up.
+    `run` is called without arguments and its result is dropped. `warm_up` should be the same work at a tiny size, so that memory
+    which libraries allocate at their start is not attributed to the work.
     """
 
     run: Callable[[], Any]
@@ -50,11 +50,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a request ended: `ok`, `out of memory`, `refused` (a ValueError of the work) or `failed`."""
+    """How a request ended: `ok`, `out of memory`, `refused` (the task raised a ValueError) or `failed`."""
 
     kind: str
     message: str = ""
-    """One line: why it is not ok."""
+    """One line: why the request did not succeed."""
     values: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -65,9 +65,9 @@ class Outcome:
 class Worker:
     """A process that builds the task `target` ("module:function", called with `arguments`, which must fit JSON) and runs it.
 
-    `threads` is for torch and OpenMP in the process (None: their own choice), `environment` is added to that of this process,
-    `limit_bytes` bounds what the process may allocate from its build on, so that too large a case ends in an error of its own.
-    After `timeout` seconds without an answer a process is ended.
+    `threads` is the number for torch and OpenMP in the process (None: their default); `environment` is added to that of this
+    process; `limit_bytes` limits what the process may allocate from the build on, so that a task which is too large ends in an
+    error. A process that does not answer for `timeout` seconds is killed.
     """
 
     def __init__(
@@ -104,14 +104,14 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def build(self) -> Outcome:
-        """Import and call the target, run its warm-up."""
+        """Import and call the target, then run its warm-up."""
         return self._ask(self.build_request)
 
     def time(self) -> Outcome:
         """Time of a run until the device has finished: `seconds` in the outcome's values.
 
-        A run shorter than `SAMPLE_SECONDS` only wakes threads and caches, which other processes have put to sleep; the mean
-        of as many more as fill that time is the answer.
+        A run shorter than `SAMPLE_SECONDS` mostly measures waking threads and cold caches; the result is then the mean of as many
+        more runs as fill that time.
         """
         return self._ask({"do": "time"})
 
@@ -133,7 +133,7 @@ class Worker:
             self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.log):
-            with contextlib.suppress(OSError):  # an unsent request
+            with contextlib.suppress(OSError):  # a request that was not sent
                 if pipe is not None:
                     pipe.close()
 
@@ -188,10 +188,10 @@ def _environment(threads: int | None, more: Mapping[str, str]) -> dict[str, str]
 
 
 def serve() -> None:
-    """The process's side: answer requests until the caller has gone."""
+    """Runs in the process: answers requests until the caller closes the channel."""
     channel = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what the work prints
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends us
+    os.dup2(2, 1)  # so that what the task prints goes to the log
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends this process
     served = _Served()
     for line in sys.stdin.buffer:
         request = json.loads(line)
@@ -205,7 +205,7 @@ def serve() -> None:
 
 
 class _Served:
-    """What a process does on request."""
+    """The requests that a process can answer."""
 
     task: Task
     device = "cpu"
@@ -248,11 +248,11 @@ class _Served:
     def memory(self, runs: int) -> dict[str, Any]:
         from segattn.profile import in_use
 
-        return {"start_bytes": self.start_bytes, **in_use.peak(self.task.run, self.device, runs)}
+        return {"start_bytes": self.start_bytes, **in_use.measure_peak(self.task.run, self.device, runs)}
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done everything it was given."""
+    """Wait until the device has finished all queued work."""
     if device.startswith("cuda"):
         import torch
 
@@ -260,7 +260,7 @@ def synchronize(device: str) -> None:
 
 
 def kind_of(error: BaseException) -> str:
-    """The kind of outcome that an exception makes."""
+    """The kind of outcome for an exception."""
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(word in text for word in _EXHAUSTED):
         return OUT_OF_MEMORY
@@ -268,7 +268,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, on one line, with its type unless it is a ValueError."""
+    """The message of an exception in one line, with its type unless it is a ValueError."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:300]
     asked = re.search(r"can't allocate memory: you tried to allocate (\d+) bytes", said)
     if asked:
