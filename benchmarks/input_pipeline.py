@@ -1,4 +1,4 @@
-"""How fast training images come: from 2048x1024 PNG and its mask to a normalised 769x769 crop, on one core.
+"""Speed of the input pipeline: from 2048x1024 PNG and its mask to a normalised 769x769 crop, on one core.
 
     python benchmarks/input_pipeline.py                 ours, packed, and the order of torchvision's references
     python benchmarks/input_pipeline.py --rounds 40 --mmseg PYTHON
@@ -16,8 +16,8 @@ mmseg         mmsegmentation's own transforms (LoadImageFromFile, LoadAnnotation
               cat_max_ratio 0.75, RandomFlip, PhotoMetricDistortion, then the data preprocessor's normalisation), if --mmseg
               names a Python that has mmsegmentation; it runs them in a process of its own
 
-The rounds are interleaved, one image of each pipeline at a time, so that what else the machine does falls on all alike. Figures
-are seconds of the processor, one thread, files in the page cache: medians over images, with quartiles, and ratios of medians.
+Rounds are interleaved, one image of each pipeline at a time, so that other load affects all of them alike. Figures are processor
+time with one thread and files in the page cache: medians over images, with quartiles, and ratios of medians.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOISE = 2.7  # levels; brings a generated scene of 2048x1024 to about the 2.3 MB
 
 
 def write_scenes(root: Path, count: int) -> float:
-    """Cityscapes' layout with the noise of a camera, which compresses like a photo; mean size of an image in MB."""
+    """Write scenes in Cityscapes' layout with camera noise, so that they compress like photos; returns the mean size in MB."""
     import numpy as np
     from PIL import Image
 
@@ -73,7 +73,7 @@ def ours(name: str, root: Path, share: float, *, fast: bool = True) -> Callable[
     )
     decoder = png.pyspng
     if fast and name != "packed" and decoder is None:
-        raise SystemExit("the row `ours` is with the extra: pip install 'segattn[fast]'")
+        raise SystemExit("the row `ours` needs the extra: pip install 'segattn[fast]'")
 
     def sample(index: int) -> object:
         png.pyspng = decoder if fast else None

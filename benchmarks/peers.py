@@ -1,12 +1,12 @@
-"""mmsegmentation's heads and ours, side by side: same weights, same maps, in turns, after a check that the outputs agree.
+"""Compares mmsegmentation's heads with ours: same weights, same maps, measured in turns, after a check that the outputs agree.
 
     python -m venv VENV && VENV/bin/pip install -c constraints.txt -e . onedl-mmsegmentation onedl-mmcv
     VENV/bin/python -m benchmarks.peers [--heads danet ccnet] [--input 769x769] [--passes inference training] [-o FILE.json]
 
-Both sides run in that environment, with one torch, each head in a process of its own; times come from interleaved rounds,
-memory from further processes (`segattn bench` and benchmarks/README.md say how). Maps are random and not negative, weights
-random (He) with norms away from their start. Criss-cross attention is loaded from mmcv's file alone, since mmcv's operators
-need a compiled part; it is Python.
+Both run in that environment, with the same torch, each head in a process of its own; times come from interleaved rounds, memory
+from separate processes (see benchmarks/README.md). Maps are random and non-negative; weights are random (He), and norms have
+statistics other than their initial ones. Criss-cross attention is loaded from its file in mmcv alone: that file is Python, while
+mmcv's operators need a compiled part.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from segattn.benchmark.run import Settings, run
 from segattn.benchmark.run import name as in_words
 from segattn.cli.arguments import size
 from segattn.convert.mmseg import from_mmseg
+from segattn.device import DTYPES
 from segattn.profile.markdown import markdown_table
 from segattn.profile.worker import Task
 from segattn.records.bench import Case
@@ -37,12 +38,12 @@ THEIRS = "mmsegmentation"
 TARGET = "benchmarks.peers:task"
 """What each process calls; like this script it is a module below the folder that the command is given in."""
 TOLERANCE = 1e-4
-"""Of the logits' standard deviation, in float32; or a tenth of mmsegmentation's own rounding where that is more."""
+"""Relative to the logits' standard deviation, in float32; or a tenth of mmsegmentation's own rounding error if that is more."""
 
 
 @cache
 def reference() -> Any:
-    """The module of the tests that makes mmsegmentation's segmentors; mmsegmentation ready to build them."""
+    """The module of the tests that builds mmsegmentation's segmentors, with mmsegmentation's modules registered."""
     from mmseg.utils import register_all_modules
 
     from tests.convert import mmseg_reference
@@ -99,7 +100,7 @@ def main() -> int:
     parser.add_argument("--input", default="769x769", help="image size; the maps are those of output stride 8")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--passes", nargs="+", default=["inference"], choices=cases.PHASES)
-    parser.add_argument("--dtypes", nargs="+", default=["fp32"], choices=cases.DTYPES)
+    parser.add_argument("--dtypes", nargs="+", default=["fp32"], choices=list(DTYPES))
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int)
@@ -116,9 +117,9 @@ def main() -> int:
     )
     for head in chosen.heads:
         apart, rounding = disagreement(head, settings.seed)
-        print(f"{head:10} outputs agree to {apart:.1e} of their deviation (own rounding {rounding:.1e})", flush=True)
+        print(f"{head:10} outputs agree to {apart:.1e} of their deviation (rounding alone: {rounding:.1e})", flush=True)
         if not apart <= max(TOLERANCE, rounding / 10):
-            print(f"peers: error: {head}: the two heads do not compute the same; nothing was timed", file=sys.stderr)
+            print(f"peers: error: {head}: the two heads compute different outputs; nothing was timed", file=sys.stderr)
             return 1
     measured = cases.combinations(
         names=chosen.heads,
@@ -149,7 +150,7 @@ def main() -> int:
 
 
 def table(record: records.BenchRecord) -> str:
-    """Both sides of every case in Markdown, with the ratios."""
+    """The figures of both heads for every case in Markdown, with the ratios."""
     headings = ["head", "pass", "arithmetic", "mmsegmentation ms", "ours ms", "times faster"]
     headings += ["mmsegmentation MiB", "ours MiB", "memory"]
     lines = []

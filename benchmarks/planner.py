@@ -1,13 +1,13 @@
-"""Predicted and measured peak memory of training steps, configuration by configuration.
+"""Compares predicted with measured peak memory of training steps, configuration by configuration.
 
     python benchmarks/planner.py --out figures.json             on the CPU, two threads
     python benchmarks/planner.py --allocator                    the simulation alone against torch's record of allocations
     python benchmarks/planner.py --device cuda --precision bf16 --large
 
 Each configuration is measured in a process of its own (`segattn.profile.memory`: the highest resident set, or the statistics of
-the CUDA allocator) in its second step, when the momentum is there. The prediction is that of `segattn plan`, made without
-running anything. On the CPU a constant for the pages of the libraries that a step touches is added; it is the median difference
-over the configurations marked `calibration`, and errors are judged on the others only.
+the CUDA allocator) in its second step, when the momentum exists. The prediction is that of `segattn plan`, which runs nothing.
+On the CPU, a constant is added for the pages of the libraries that a step touches: the median difference over the configurations
+marked `calibration`. Errors are computed on the other configurations only.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def measured(case: peak.Case, threads: int) -> memory.Memory:
 
 
 def recorded(case: peak.Case) -> int:
-    """The highest sum in torch's record of what its allocator on the CPU handed out and got back, in two steps."""
+    """The peak of live bytes in torch's record of allocations and frees on the CPU, in two steps."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:

@@ -1,4 +1,4 @@
-"""Cases of a benchmark: the combinations that were asked for, and each one's tensors and work, found on `meta`."""
+"""Cases of a benchmark: the requested combinations, and the tensors and the work of each, computed on `meta`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from segattn import backbones, heads
 from segattn.cost import head_facts, network_cost
+from segattn.device import DTYPES
 from segattn.model import SegmentationModel, create_model
 from segattn.profile import flops
 from segattn.profile.worker import first_line
@@ -21,28 +22,26 @@ from segattn.records.bench import Case, Work
 
 PARTS = ("mechanism", "head", "network")
 PHASES = ("inference", "training")
-DTYPES = ("fp32", "tf32", "bf16", "fp16")
 TINY = (65, 65)
-"""Image of the warm-up: a map of 9x9 at output stride 8."""
-BYTES = {"fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
+"""Image size of the warm-up: a map of 9x9 at output stride 8."""
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a process needs to build a case, and what the ledger says of it."""
+    """What a process needs to build a case, and the work that the ledger counts for it."""
 
     channels: tuple[int, ...]
-    """Of the backbone's four maps."""
+    """Channels of the backbone's four maps."""
     path: str
-    """Of the mechanism within the head."""
+    """Path of the mechanism within the head; empty for other parts."""
     inputs: tuple[Shape, ...]
     tiny_inputs: tuple[Shape, ...]
     gradients: tuple[Shape, ...]
     """Training of a mechanism or head: shapes of its outputs."""
     work: Work | None
     note: str = ""
-    """Why there is none."""
+    """Why there is no work."""
 
 
 def combinations(
@@ -64,7 +63,7 @@ def combinations(
 ) -> list[Case]:
     """Every combination as a case; a baseline among other heads is left out where the part is the mechanism: it has none.
 
-    A network makes its features itself: it has no `feature_scale`.
+    A network computes its own features, so `feature_scale` does not apply to it.
 
     Raises:
         ValueError: unknown head, backbone or output stride.
@@ -110,16 +109,16 @@ def prepare(case: Case, device: str) -> Prepared:
     """Shapes and work of a case.
 
     Raises:
-        ValueError: the head refuses the size, or the device has no such arithmetic.
+        ValueError: the head refuses the size, or the device does not support the arithmetic.
     """
     if case.dtype == "tf32" and not device.startswith("cuda"):
-        raise ValueError("tf32 is an arithmetic of NVIDIA GPUs; on a CPU use fp32 or bf16")
+        raise ValueError("only NVIDIA GPUs support tf32; on a CPU use fp32 or bf16")
     path, inputs, outputs = _shapes(_alike(case, batch=1))
     tiny = _shapes(_alike(case, batch=1, input_size=TINY))[1]
     counted, note = None, ""
     try:
         counted = work(case)
-    except Exception as error:  # a form that runs need not be one that can be counted
+    except Exception as error:  # a form may run although it cannot be counted
         note = f"work not counted: {first_line(error)}"
     return Prepared(
         channels=features(case.backbone, case.output_stride, case.input_size)[0],
@@ -135,19 +134,22 @@ def prepare(case: Case, device: str) -> Prepared:
 def work(case: Case) -> Work:
     """FLOPs of the equation and bytes of the form that runs, for the whole batch; training is three times the forward pass.
 
-    The backward pass of a product is two products of its size, hence three. Bytes are those of the case's arithmetic. A form
-    that works in blocks reads the same bytes from the cache again and again: where it counts more than the equation does, the
-    equation's bytes stand.
+    The backward pass of a product is two products of the same size, hence three. Bytes are those of the case's arithmetic. A form
+    that works in blocks reads the same bytes from the cache repeatedly: if it counts more than the equation, the equation's
+    bytes are used.
     """
     alike = _alike(case, batch=1, phase="inference", dtype="fp32")
     reference = replace(alike, implementation="reference")
     macs, other = _equation(reference)
     moved = _moved(reference)
-    with suppress(flops.UncountedOperator):  # a kernel of ours
+    with suppress(flops.UncountedOperator):  # one of our own kernels
         moved = min(moved, _moved(alike))
     times = case.batch * (3 if case.phase == "training" else 1)
     return Work(
-        macs=times * macs, flops=2 * times * macs, other=times * other, bytes=times * moved * BYTES[case.dtype] // 4
+        macs=times * macs,
+        flops=2 * times * macs,
+        other=times * other,
+        bytes=times * moved * DTYPES[case.dtype].itemsize // 4,
     )
 
 
@@ -167,7 +169,7 @@ def build_head(case: Case, channels: tuple[int, ...], device: str) -> nn.Module:
 
 
 def build_network(case: Case, device: str) -> SegmentationModel:
-    """The network of a case; in training with its auxiliary head."""
+    """The network of a case; for training with its auxiliary head."""
     with torch.device(device):
         return set_form(
             create_model(
@@ -183,7 +185,7 @@ def build_network(case: Case, device: str) -> SegmentationModel:
 
 
 def set_form(module: nn.Module, case: Case) -> Any:
-    """Set the case's implementation wherever there is a choice."""
+    """Set the case's implementation on every module that has a choice."""
     for child in module.modules():
         if hasattr(child, "implementation"):
             child.implementation = case.implementation  # type: ignore[assignment]
@@ -203,7 +205,7 @@ def mechanism_path(head: nn.Module, name: str) -> str:
 
 
 def tensors(nested: Any) -> Iterator[Tensor]:
-    """The tensors in what a module returned, in order."""
+    """The tensors in the arguments or the result of a module, in order."""
     if isinstance(nested, Tensor):
         yield nested
     elif isinstance(nested, dict | list | tuple):
@@ -213,7 +215,7 @@ def tensors(nested: Any) -> Iterator[Tensor]:
 
 @lru_cache(maxsize=256)
 def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
-    """Mechanism's path, shapes of the part's inputs and outputs, for one image."""
+    """The mechanism's path, and the shapes of the part's inputs and outputs for one image."""
     if case.part == "network":
         return "", ((1, 3, *case.input_size),), ()
     channels, shapes = features(case.backbone, case.output_stride, case.input_size)
@@ -223,7 +225,7 @@ def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
     with torch.no_grad(), _seen(head.get_submodule(path)) as seen:
         out = head(maps)
         if case.phase == "training":
-            # Norms want two values a channel, and only shapes are asked for.
+            # Norms need two values per channel in training; only the shapes matter here.
             part, doubled = head.get_submodule(path).train(), [torch.cat([one, one]) for one in seen[0]]
             out = part(doubled) if case.part == "head" else part(*doubled)
     return path, tuple(tuple(one.shape) for one in seen[0]), tuple((1, *one.shape[1:]) for one in tensors(out))
@@ -231,7 +233,7 @@ def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
 
 @contextmanager
 def _seen(module: nn.Module) -> Iterator[list[list[Tensor]]]:
-    """What `module` is given in each of its calls."""
+    """The input tensors of `module` in each of its calls."""
     seen: list[list[Tensor]] = []
 
     def keep(module: nn.Module, inputs: Any) -> None:
@@ -273,7 +275,7 @@ def _moved(case: Case) -> int:
 
 
 def _alike(case: Case, **changes: Any) -> Case:
-    """The case as far as `changes` and what is found on `meta` go: one entry in a cache for all that agree in it."""
+    """The case with `changes` and without the settings that do not matter on `meta`, so that such cases share a cache entry."""
     return replace(case, channels_last=False, compile=False, map_size=(0, 0), feature_scale=1.0, **changes)
 
 

@@ -1,4 +1,4 @@
-"""A case as a piece of work: module, random inputs and what one pass is. The target of the processes that measure."""
+"""A case as a task: the module, random inputs and one pass. This is the target of the processes that measure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Pass = Callable[[], Any]
 
 
 def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int) -> Task:
-    """The task of a case (`Case` and `Prepared` as JSON has them).
+    """The task of a case (`Case` and `Prepared` as decoded JSON).
 
-    The warm-up is the same pass for a tiny image; that of a compiled module, which would be compiled for its size, is the pass.
+    The warm-up is the same pass with a tiny image. A compiled module, which is compiled for one size, is warmed up by the pass.
     """
     chosen, shapes = msgspec.convert(case, Case), msgspec.convert(prepared, Prepared)
     assert chosen.part in PARTS
@@ -32,14 +32,14 @@ def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int)
 
 
 def passes(case: Case, prepared: Prepared, module: nn.Module, device: str) -> Task:
-    """A case's passes of a module that is there."""
+    """The task that runs a case's pass on a module."""
     make = _inference if case.phase == "inference" else _training
     run = make(case, module, _inputs(case, prepared.inputs, device), prepared.gradients)
     first = run if case.compile else make(case, module, _inputs(case, prepared.tiny_inputs, device), ())
 
     def warm_up() -> None:
         first()
-        module.zero_grad()  # gradients belong to what a pass needs
+        module.zero_grad()  # the gradients count as memory of a pass
 
     return Task(run, warm_up)
 
@@ -57,7 +57,7 @@ def _module(case: Case, prepared: Prepared, device: str) -> nn.Module:
 
 
 def _inputs(case: Case, shapes: Sequence[Sequence[int]], device: str) -> list[Tensor]:
-    """Images in fp32; maps as the convolutions before them leave them: in the arithmetic of the case, not negative."""
+    """Images in fp32; maps as preceding convolutions would return them: in the arithmetic of the case, non-negative."""
     memory_format = torch.channels_last if case.channels_last else torch.contiguous_format
     inputs = []
     for shape in shapes:
@@ -77,7 +77,7 @@ def _inference(case: Case, module: nn.Module, inputs: list[Tensor], gradients: S
 
 
 def _training(case: Case, module: nn.Module, inputs: list[Tensor], gradients: Sequence[Sequence[int]]) -> Pass:
-    """Forward, and backward from a random gradient; gradients of the inputs too, since the backbone needs them."""
+    """Forward, and backward from a random gradient; gradients of the inputs too, because the backbone needs them."""
     drawn = [torch.randn(*shape, device=inputs[0].device) for shape in gradients]
 
     def run() -> None:
@@ -114,7 +114,7 @@ def _training_of_a_network(case: Case, device: str) -> Task:
     def warm_up() -> None:
         step(batch if case.compile else tiny)
         optimizer.zero_grad(set_to_none=True)
-        optimizer.state.clear()  # momentum belongs to what a step needs
+        optimizer.state.clear()  # the momentum counts as memory of a step
 
     return Task(lambda: step(batch), warm_up=warm_up)
 

@@ -1,9 +1,9 @@
-"""Runs cases: the memory of each in a process of its own, then their times in turns, beside the machine's limits.
+"""Runs cases: first the memory of each in a process of its own, then their times in turns, with the machine's limits.
 
-Cases of one part, phase, size and batch are a group; in a sweep those of all sizes, so that drift does not bend the curves. Its
-processes are alive together, as many as memory holds, and each round gives every one of them one pass in an order drawn anew; a
-product and a copy take part as two more. A case that is refused, runs out of memory or dies is reported as such, and the rest
-goes on.
+Cases of one part, phase, size and batch are a group; in a sweep a group has all sizes, so that drift does not bend the curves.
+The processes of a group run side by side, as many as fit into memory. Each round runs one pass of each process in a new random
+order; a matrix product and a copy are two more processes. A case that is refused, runs out of memory or crashes is reported as
+such, and the others continue.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from segattn.records.bench import Case, Latency, MachineLimit, PeakMemory, Resul
 
 TARGET = "segattn.benchmark.piece:task"
 _PROCESS_BYTES = 400 * 2**20
-"""Python, torch and, on a GPU, its context, of a process that waits."""
+"""Memory of an idle process: Python, torch and, on a GPU, its context."""
 _MOST_PROCESSES = 32
 
 
@@ -40,23 +40,23 @@ class Settings:
 
     device: str = "cpu"
     threads: int | None = None
-    """Of each process; torch's own choice unless given."""
+    """Threads of each process; None: torch's default."""
     rounds: int = 10
     warmup: int = 2
     budget_seconds: float | None = None
-    """For the rounds of all groups together; they end early, but not before three."""
+    """For the rounds of all groups together; rounds stop when it is spent, but not before the third."""
     seed: int = 0
     product_size: int | None = None
     copy_size: int | None = None
     target: str = TARGET
-    """What makes a case a task, "module:function", called with `case`, `prepared`, `device` and `seed` as `piece.task` is."""
+    """The function that turns a case into a task, "module:function", with the arguments of `piece.task`."""
     timeout: float = 600.0
-    """Seconds after which a process that does not answer is ended."""
+    """Seconds after which a process that does not answer is killed."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far a benchmark is."""
+    """Progress of a benchmark."""
 
     share: float
     what: str
@@ -64,7 +64,7 @@ class Position:
 
 @dataclass
 class _Entry:
-    """A case on its way."""
+    """A case and what has been measured of it so far."""
 
     case: Case
     prepared: Prepared | None = None
@@ -94,13 +94,13 @@ def run(
     on_progress: Callable[[Position], object] = lambda position: None,
     on_group: Callable[[records.BenchRecord], object] = lambda record: None,
 ) -> records.BenchRecord:
-    """Measure every case. `on_group` gets what there is after each group, so that a long run can be kept on the way.
+    """Measure every case. `on_group` gets the record so far after each group, so that a long run can be saved in between.
 
     Raises:
         ValueError: no case, or fewer than one round.
     """
     if not cases:
-        raise ValueError("no case to measure; name at least one head that has the part")
+        raise ValueError("no case to measure; give at least one head that has the part")
     if settings.rounds < 1 or settings.warmup < 0:
         raise ValueError(f"rounds={settings.rounds} and warmup={settings.warmup} should be at least 1 and 0")
     begun = time.monotonic()
@@ -141,7 +141,7 @@ def run(
 
 
 def name(case: Case) -> str:
-    """A case in few words, for messages."""
+    """A short description of a case, for messages."""
     form = "" if case.implementation == "auto" else f" {case.implementation}"
     return f"{case.head}{form}, {case.part}, {case.phase}, {case.input_size[0]}x{case.input_size[1]}, {case.dtype}"
 
@@ -168,7 +168,7 @@ def _arguments(entry: _Entry, settings: Settings) -> dict[str, Any]:
 
 
 def _memory(entry: _Entry, settings: Settings) -> None:
-    """Fill in shapes, work and memory, or why not."""
+    """Fill in shapes, work and memory, or the outcome if that fails."""
     try:
         entry.prepared = prepare(entry.case, settings.device)
     except Exception as error:
@@ -176,7 +176,7 @@ def _memory(entry: _Entry, settings: Settings) -> None:
         return
     steps = (
         2 if entry.case.part == "network" and entry.case.phase == "training" else 1
-    )  # momentum is there from the second on
+    )  # momentum exists from the second step on
     needed = memory.measure(
         settings.target,
         _arguments(entry, settings),
@@ -196,7 +196,7 @@ def _memory(entry: _Entry, settings: Settings) -> None:
 
 
 def _groups(entries: Sequence[_Entry], device: str, *, sizes_together: bool = False) -> Iterator[list[_Entry]]:
-    """Entries that are timed in the same rounds: of one part, phase, size and batch, as far as memory holds them together.
+    """Entries that are timed in the same rounds: of one part, phase, size and batch, as many as fit into memory together.
 
     With all sizes together, those of one head stay together first; the heads keep their order, so that those named next to each
     other are compared in the same rounds.
@@ -225,10 +225,10 @@ def _groups(entries: Sequence[_Entry], device: str, *, sizes_together: bool = Fa
 
 
 def _held(entry: _Entry, device: str) -> tuple[int, int]:
-    """Bytes of a process that waits, and how many more while it runs."""
+    """Bytes of an idle process, and how many more it needs while it runs."""
     if entry.memory is None:
         return _PROCESS_BYTES, 0
-    if device.startswith("cuda"):  # the allocator keeps what it has taken
+    if device.startswith("cuda"):  # the allocator does not return memory
         return _PROCESS_BYTES + (entry.memory.reserved_bytes or entry.memory.total_bytes), 0
     return _PROCESS_BYTES + entry.memory.total_bytes - entry.memory.extra_bytes, entry.memory.extra_bytes
 
@@ -236,7 +236,7 @@ def _held(entry: _Entry, device: str) -> tuple[int, int]:
 def _time(
     group: Sequence[_Entry], number: int, settings: Settings, share: float, told: Callable[[float, str], None]
 ) -> list[MachineLimit]:
-    """Fill in the latency of a group's entries; the machine's limits in the same rounds."""
+    """Fill in the latency of a group's entries, and return the machine's limits in the same rounds."""
     dtypes = list(dict.fromkeys(entry.case.dtype for entry in group))
     sizes = {dtype: settings.product_size or machine_limits.product_size(dtype, settings.device) for dtype in dtypes}
     copied = settings.copy_size or machine_limits.copy_size(settings.device)

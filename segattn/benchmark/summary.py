@@ -1,4 +1,4 @@
-"""Samples as figures: the latency of a case, the limits of the machine."""
+"""Samples summarised as figures: the latency of a case, the limits of the machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def latency(seconds: Sequence[float]) -> Latency | None:
 
 
 def limits(timed: Mapping[Any, Timed], group: int, sizes: Mapping[str, int], copied: int) -> list[MachineLimit]:
-    """One for each dtype that the machine could multiply in."""
+    """One limit for each dtype in which the product could be measured."""
     copies = timed["copy"].seconds if "copy" in timed else []
     return [
         MachineLimit(

@@ -1,1 +1,1 @@
-"""Costs predicted before anything runs: memory, and what a budget buys."""
+"""Predictions before anything runs: peak memory, and the networks within a budget."""

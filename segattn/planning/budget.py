@@ -1,7 +1,7 @@
-"""Which networks can be had within a budget, best first by the accuracy that there is a record of.
+"""Networks within a budget, best first by recorded accuracy.
 
-A network is a head on a backbone at an output stride. Two kinds of record, never mixed: run records of one's own, and rows that
-others have published (`records/published.csv`), each with its source. Only records of one data set can be ranked.
+A network is a head on a backbone at an output stride. Two kinds of record are never mixed: your own run records, and results that
+others have published (`records/published.csv`), each with its source. Only records of the same data set can be ranked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Key = tuple[str, str, int]  # head, backbone, output stride
 
 @dataclass(frozen=True)
 class Recorded:
-    """What runs of one's own have reached: the mean over the seeds of one experiment."""
+    """The result of your own runs: the mean over the seeds of one experiment."""
 
     mean_iou: float
     seeds: int
@@ -37,7 +37,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Network:
-    """One line: what it costs, and what is recorded of it."""
+    """One line: a network, its cost and its recorded accuracy."""
 
     head: str
     backbone: str
@@ -65,7 +65,7 @@ def within(
     """The networks whose cost is at most `limit`: those recorded here first, then those published, then the rest by cost.
 
     Raises:
-        ValueError: none is; the message names the cheapest.
+        NothingFits: no network is; the message names the cheapest.
     """
     keys = [(head, backbone, stride) for backbone in backbones for stride in output_strides for head in heads]
     networks = []
@@ -80,7 +80,7 @@ def within(
 
 
 class NothingFits(ValueError):
-    """No network is within the budget; `least` is the one that needs least."""
+    """No network is within the budget; `least` is the cheapest."""
 
     def __init__(self, least: Network) -> None:
         super().__init__(f"nothing fits; {least.head} on {least.backbone} needs least")
@@ -122,9 +122,7 @@ def run_records(folder: str | os.PathLike[str]) -> list[records.RunRecord]:
     """
     paths = sorted(Path(folder).rglob("record.json"))
     if not paths:
-        raise ValueError(
-            f"{folder}: no run records (record.json) in it; give the folder that `segattn study` has written"
-        )
+        raise ValueError(f"{folder}: no run records (record.json) in it; give a folder that `segattn study` wrote")
     return [record for record in map(records.read, paths) if isinstance(record, records.RunRecord)]
 
 
@@ -158,7 +156,7 @@ def published_by_others(dataset: str) -> dict[Key, Published]:
 
 
 def backbone_of(written: str) -> tuple[str, int] | None:
-    """Our name and the output stride of a backbone as a model zoo writes it; None for what is not ours.
+    """Our name and the output stride of a backbone as a model zoo writes it; None if we do not have it.
 
     >>> backbone_of("R-101-D8"), backbone_of("ResNet50_OS8"), backbone_of("R-101b-D8")
     (('resnet101', 8), ('resnet50', 8), None)

@@ -1,13 +1,13 @@
-"""How much memory a training step or an inference pass needs, predicted without running it, and what fits.
+"""Predicts the peak memory of a training step or inference pass without running it, and the largest batch or crop that fits.
 
 The training step itself (`step`, `optimization` and `execution` of `segattn.training`) runs on fake tensors while
-`segattn.profile.liveness` watches every storage: the peak of the allocator. A process needs a constant more than that:
+`segattn.profile.liveness` tracks every storage; that gives the peak of the allocator. A process needs a constant on top:
 
 * CPU: the pages of the libraries that a step touches, `CPU_LIBRARIES`; calibrated and tested in docs/planner.md.
-* CUDA: the context of the driver, about 0.5 GB, and the workspaces of cuBLAS and cuDNN, which choose them by what is free, about
-  0.25 GB; both together `CUDA_RESERVE`. Neither has been measured by us: no GPU was at hand.
+* CUDA: `CUDA_RESERVE`, the context of the driver (about 0.5 GB) and the workspaces of cuBLAS and cuDNN, whose size depends on
+  the memory that is free (about 0.25 GB). Neither figure has been measured on a GPU.
 
-Left out: `compile`, several processes and what is outside the step (evaluation, workers that load data).
+Not covered: `compile`, several processes, and memory outside the step (evaluation, workers that load data).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is to run: a network, how it is trained, and on what."""
+    """What to predict: a network, its training, its input and its device."""
 
     model: config.Model = field(default_factory=config.Model)
     optimization: config.Optimization = field(default_factory=config.Optimization)
@@ -50,12 +50,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one process is predicted to need."""
+    """The predicted memory of one process."""
 
     peak: Peak
-    """The allocator's."""
+    """Peak of the allocator."""
     reserve: int
-    """Bytes that the device's libraries take."""
+    """Bytes that the device's libraries need."""
 
     @property
     def total(self) -> int:
@@ -63,21 +63,21 @@ class Prediction:
 
 
 def predict(case: Case, *, reserve: int | None = None) -> Prediction:
-    """What a process needs for the case; `reserve` takes the place of the device's constant.
+    """The memory that a process needs for the case; `reserve` replaces the device's constant.
 
     Raises:
-        ValueError: unknown head, backbone or option; a head that refuses the size; training on too few values for a norm.
+        ValueError: unknown head, backbone or option; a size that the head refuses; training with too few values for a norm.
     """
     constant = CPU_LIBRARIES if case.device == "cpu" else CUDA_RESERVE
     return Prediction(simulate(case), constant if reserve is None else reserve)
 
 
 def largest(total: Callable[[int], int], limit: int, *, start: int, power: int, lowest: int = 1) -> int | None:
-    """The largest n from `lowest` with total(n) <= limit, None if there is none; total rises, about as a + b n^power.
+    """The largest n from `lowest` with total(n) <= limit, None if there is none; total must rise, roughly as a + b n^power.
 
-    Few calls: each guess lies on the curve a + b n^power through two known points. The search ends when n fits and n + 1 does
-    not, by a call or by the curve through two points that fit: steps need the most of several such curves, and beyond two
-    points such a maximum never falls below the curve through them.
+    It needs few calls: each guess is on the curve a + b n^power through two known points. The search ends when n fits and n + 1
+    does not, which is known from a call or from the curve through two points that fit: a step needs the maximum of several such
+    curves, and beyond two points this maximum is never below the curve through them.
     """
     known = {start: total(start)}
     while True:
@@ -98,7 +98,7 @@ def largest(total: Callable[[int], int], limit: int, *, start: int, power: int, 
 
 
 def _crossing(known: dict[int, int], points: list[int], limit: int, power: int) -> int:
-    """Where the curve through one or two known points meets the limit, rounded down; four times further at most from one."""
+    """Where the curve through one or two known points meets the limit, rounded down; from one point at most four times as far."""
     low, high = points[0], points[-1]
     if low == high:
         return max(1, int(low * min(4.0, max(0.25, limit / known[low])) ** (1 / power)))
@@ -142,7 +142,7 @@ def largest_crop(case: Case, limit: int, *, reserve: int | None = None, known: P
 
 
 def simulate(case: Case) -> Peak:
-    """The allocator's peak of one step in its steady state, weights and optimiser included."""
+    """The allocator's peak in one step in its steady state, weights and optimiser included."""
     with torch.device("meta"):
         model = build_model(replace(case.model, pretrained=None), case.num_classes)
     model.train(case.training)
@@ -160,7 +160,7 @@ def simulate(case: Case) -> Peak:
     step = Step(case.optimization, accelerator, network, optimizer, model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with watch:
-        if case.optimization.momentum:  # the first step makes it; the second is like all others
+        if case.optimization.momentum:  # the first step creates it; all later steps have it
             for parameter in trained:
                 optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter)
         watch.name((state for entry in optimizer.state.values() for state in entry.values()), "optimizer")
@@ -187,7 +187,7 @@ def _inference(case: Case, watch: Liveness, model: nn.Module, image: Tensor) -> 
 
 
 class _InFloat32(nn.Module):
-    """As accelerate prepares networks for mixed precision: what they return is brought to float32."""
+    """A network as accelerate prepares it for mixed precision: outputs are converted to float32."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class _InFloat32(nn.Module):
 
 
 class _Alone:
-    """What `Step` needs of accelerate's Accelerator, for one process and fake tensors."""
+    """The part of accelerate's Accelerator that `Step` uses, for one process and fake tensors."""
 
     num_processes = 1
     device = torch.device("cpu")
@@ -220,12 +220,12 @@ class _Alone:
 
 
 def task(case: dict[str, Any]) -> Task:
-    """The same step with real tensors, random images and labels: what a process of its own measures (`case` as JSON has it)."""
+    """The same step with real tensors, random images and labels, to be measured in its own process (`case` as decoded JSON)."""
     return Task(real_step(msgspec.convert(case, Case)))
 
 
 def real_step(case: Case) -> Callable[[], Any]:
-    """One training step, or inference pass, each time it is called; on the device of the case."""
+    """A function that runs one training step, or inference pass, on the device of the case."""
     optimization = case.optimization
     precision = "no" if optimization.precision == "fp32" else optimization.precision
     accelerator = Accelerator(cpu=case.device == "cpu", mixed_precision=precision)

@@ -110,7 +110,7 @@ def test_half_precision_moves_half_the_bytes():
 
 
 def test_tf32_is_refused_on_a_cpu():
-    with pytest.raises(ValueError, match="tf32 is an arithmetic of NVIDIA GPUs"):
+    with pytest.raises(ValueError, match="only NVIDIA GPUs support tf32"):
         cases.prepare(one(dtypes=("tf32",)), "cpu")
 
 
