@@ -1,4 +1,4 @@
-"""Names: the nearest valid ones for a mistyped name, and the module behind a dotted one."""
+"""Names: the errors for a mistyped one, with the nearest valid ones, and the module behind a dotted one."""
 
 from __future__ import annotations
 
