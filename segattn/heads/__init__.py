@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
 from functools import partial
 from inspect import Parameter
 from types import ModuleType
@@ -16,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from segattn.catalogue import hint, is_dotted, load_module
+from segattn.catalogue import check_options, is_dotted, load_module, unknown
 from segattn.heads.parts import contract
 from segattn.heads.parts.contract import declared, mechanism_of
 from segattn.heads.parts.controlled import ControlledHead
@@ -46,8 +45,7 @@ def module(name: str) -> ModuleType:
     elif name in names():
         source = importlib.import_module(f"{__name__}.{name}")
     else:
-        close = hint(name, names(), most=3, cutoff=0.4)
-        raise ValueError(f"unknown head {name!r}; {close}Known heads: {', '.join(names())}")
+        raise unknown("head", name, names())
     contract.check_file(name, source)
     return source
 
@@ -77,7 +75,7 @@ def create(
     if mode not in get_args(Mode):
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(get_args(Mode))}")
     own, of_mechanism = _options(name, source, mode)
-    _check_options(name, [*own, *of_mechanism], chosen)
+    check_options(f"head {name!r}", chosen, [*own, *of_mechanism])
     for_head = {option: value for option, value in chosen.items() if option in own}
     for_mechanism = {option: value for option, value in chosen.items() if option not in own}
     if mode == "controlled":
@@ -106,13 +104,3 @@ def _options(name: str, source: ModuleType, mode: Mode) -> tuple[dict[str, Param
             "Mechanism = MyMechanism"
         )
     return contract.options_of(ControlledHead), contract.options_of(Mechanism)
-
-
-def _check_options(name: str, allowed: Iterable[str], chosen: dict[str, Any]) -> None:
-    """Turn an unknown keyword into an error that names the valid ones."""
-    for option in chosen:
-        if option not in allowed:
-            close = hint(option, allowed, most=1)
-            raise ValueError(
-                f"head {name!r} has no option {option!r}; {close}Its options: {', '.join(allowed) or 'none'}"
-            )
