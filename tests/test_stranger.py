@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,62 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.places import ROOT
+
 pytestmark = pytest.mark.slow
 COMMAND = Path(sys.executable).with_name("segattn")
-HEAD = '''"""A. Stranger: *A tenth mechanism*, nowhere yet.
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+HEAD = next(block for block in BLOCKS if "class Head" in block)
+"""The README's own tenth mechanism."""
+PAPER = '''"""A. Stranger: *A tenth mechanism*, nowhere yet.
 
-    Y = X + gamma mean(X)
+    Y = X + gamma sum_n w_n (W X)_n
 """
 
-from torch import nn
-
-from mylab.blocks import Pool
-
-
-class Head(nn.Module):
-    """The mean of the map, added to it."""
-
-    loss_weights = {"out": 1.0}
-    Mechanism = Pool
-    family = "pooling"
-    gates = ("gamma",)
-    without_attention = "identity"
-
-    def __init__(self, in_channels, num_classes, *, channels=16, mechanism=Pool):
-        super().__init__()
-        self.reduce = nn.Conv2d(in_channels[-1], channels, 1)
-        self.attention = mechanism(channels)
-        self.classify = nn.Conv2d(channels, num_classes, 1)
-
-    def forward(self, features):
-        return {"out": self.classify(self.attention(self.reduce(features[-1])))}
-
-    def attention_maps(self, features, pixel):
-        return self.attention.maps(self.reduce(features[-1]), pixel)
 '''
-BLOCKS = """import torch
-from torch import nn
-
-
-class Pool(nn.Module):
-    def __init__(self, channels, *, sharpness=1.0):
-        super().__init__()
-        self.sharpness = sharpness
-        self.value = nn.Conv2d(channels, channels, 1)
-        self.gamma = nn.Parameter(torch.zeros(()))
-
-    def weights(self, x):
-        return (self.sharpness * x.mean(1).flatten(1)).softmax(1).unflatten(1, x.shape[-2:])
-
-    def forward(self, x):
-        pooled = torch.einsum("bhw,bchw->bc", self.weights(x), self.value(x))
-        return x + self.gamma * pooled[:, :, None, None]
-
-    def maps(self, x, pixel):
-        return {"pool": self.weights(x)}
-"""
 EXPERIMENT = '''"""As small as can be."""
 
+from mylab.sizes import CROP
 from segattn.config import Augmentation, Data, Experiment, Model, Optimization
 
 
@@ -73,7 +34,7 @@ def experiment():
     return Experiment(
         name="small",
         data=Data(name="mylab.scenes", options={"number": 4}),
-        augmentation=Augmentation(crop_size=(32, 48)),
+        augmentation=Augmentation(crop_size=CROP),
         model=Model(backbone="resnet18", align_corners=False, backbone_options={"width": 8}),
         optimization=Optimization(iterations=2, batch_size=2, lr=0.01, precision="fp32"),
     )
@@ -84,6 +45,7 @@ SCENES = """from segattn.data import streets
 def load(split, *, root=None, number=4):
     return streets.load(split, height=32, width=64, num_images=number)
 """
+SIZES = "CROP = (32, 48)\n"
 NETWORK = "from torch import nn\n\n\ndef network():\n    return nn.Conv2d(3, 4, 3)\n"
 
 
@@ -92,10 +54,10 @@ def folder(tmp_path_factory):
     """The stranger's folder, with files beside the head that must not be taken for installed packages."""
     place = tmp_path_factory.mktemp("stranger")
     (place / "mylab").mkdir()
-    files = {"tenth": HEAD, "blocks": BLOCKS, "small": EXPERIMENT, "scenes": SCENES, "network": NETWORK}
+    files = {"tenth": PAPER + HEAD, "sizes": SIZES, "small": EXPERIMENT, "scenes": SCENES, "network": NETWORK}
     for name, text in files.items():
         (place / "mylab" / f"{name}.py").write_text(text)
-    for name in ("numpy", "yaml", "blocks", "tyro"):
+    for name in ("numpy", "yaml", "sizes", "tyro"):
         (place / f"{name}.py").write_text(
             "raise SystemExit('a file of the working directory shadows an installed package')\n"
         )

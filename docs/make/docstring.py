@@ -37,7 +37,7 @@ def read(module: ModuleType) -> Docstring:
     if citation is None or not 0 < cost < differences < len(paragraphs) - 1:
         raise ValueError(
             f"{module.__file__}: the docstring should have, in this order, 'authors: *title*, venue, arXiv id.', the equations, "
-            "a paragraph 'Cost', a paragraph 'Differences', and the legend of shapes; see segattn/heads/non_local.py"
+            "a paragraph 'Cost', a paragraph 'Differences', and the legend of shapes; see segattn/heads/ccnet.py"
         )
     return Docstring(
         authors=citation["authors"],

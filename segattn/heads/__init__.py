@@ -20,7 +20,7 @@ from segattn.heads.parts import contract
 from segattn.heads.parts.contract import declared, mechanism_of
 from segattn.heads.parts.controlled import ControlledHead
 
-__all__ = ["Mode", "create", "declared", "mechanism_of", "module", "names", "options"]
+__all__ = ["Mode", "create", "declared", "mechanism_of", "modes", "module", "names", "options"]
 
 Mode = Literal["faithful", "controlled"]
 
@@ -48,6 +48,15 @@ def module(name: str) -> ModuleType:
         raise unknown("head", name, names())
     contract.check_file(name, source)
     return source
+
+
+def modes(name: str) -> list[Mode]:
+    """The modes that the head has: `controlled` needs the class of its mechanism.
+
+    >>> modes("ccnet")
+    ['faithful', 'controlled']
+    """
+    return ["faithful"] if declared(module(name).Head, "Mechanism") is None else ["faithful", "controlled"]
 
 
 def options(name: str, *, mode: Mode = "faithful") -> dict[str, Parameter]:

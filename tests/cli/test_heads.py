@@ -36,3 +36,18 @@ def test_title_and_venue_are_taken_from_the_first_lines():
 def test_unknown_head_is_named_with_the_nearest(capsys):
     assert main(["heads", "danett"]) == 2
     assert "unknown head 'danett'; did you mean danet" in capsys.readouterr().err
+
+
+def test_head_without_docstring_or_annotations_is_explained_by_what_it_has(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plainlab").mkdir()
+    (tmp_path / "plainlab" / "bare.py").write_text(
+        "from torch import nn\n\n\nclass Head(nn.Module):\n    loss_weights = {'out': 1.0}\n\n"
+        "    def __init__(self, in_channels, num_classes, *, width=8):\n        super().__init__()\n\n"
+        "    def forward(self, features):\n        return {}\n"
+    )
+    assert main(["heads", "plainlab.bare"]) == 0
+    shown = capsys.readouterr().out
+    assert "has no docstring" in shown
+    assert "Modes: faithful." in shown
+    assert shown.endswith("Options of the head:\n  width = 8\n")

@@ -78,7 +78,14 @@ def paper(docstring: str) -> tuple[str, str]:
 
 def _explain(name: str) -> None:
     module = heads.module(name)
-    print(inspect.getdoc(module))
-    print("\nOptions of the head:")
+    text = module.__doc__ or module.Head.__doc__ or getattr(heads.declared(module.Head, "Mechanism"), "__doc__", None)
+    print(
+        inspect.cleandoc(text)
+        if text
+        else f"{module.__file__} has no docstring: begin it with authors, *title* and the equation"
+    )
+    print(f"\nFamily: {heads.declared(module.Head, 'family')}. Modes: {', '.join(heads.modes(name))}.")
+    print("Options of the head:")
     for option in heads.options(name).values():
-        print(f"  {option.name} = {option.default!r}    ({option.annotation})")
+        kind = "" if option.annotation is option.empty else f"    ({option.annotation})"
+        print(f"  {option.name} = {option.default!r}{kind}")

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from segattn import heads
 from segattn.catalogue import first_line
-from segattn.heads.parts.checks import CHECKS, Check, Fault, NotDeclared, Subject, modes, subjects
+from segattn.heads.parts.checks import CHECKS, Check, Fault, NotDeclared, Subject, subjects
 
 PASSED, FAILED, NOT_THERE, NOT_ASKED = "passed", "failed", "not there", "-"
 _COLOURS = {PASSED: "green", FAILED: "bold red", NOT_THERE: "yellow", NOT_ASKED: "dim"}
@@ -42,7 +42,7 @@ def results(name: str, *, on_start: Callable[[str], object] = lambda what: None)
     Raises:
         ValueError: the head cannot be found, or its file misses something of the contract.
     """
-    available = modes(name)
+    available = heads.modes(name)
     Subject(name).build()  # what the contract asks for is said before anything is checked
     for mode in available:
         for check in CHECKS:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from segattn.heads.parts.checks import graphs, numbers
-from segattn.heads.parts.checks.subject import Fault, NotDeclared, Subject, modes, subjects
+from segattn.heads.parts.checks.subject import Fault, NotDeclared, Subject, subjects
 
-__all__ = ["CHECKS", "Check", "Fault", "NotDeclared", "Subject", "modes", "subjects"]
+__all__ = ["CHECKS", "Check", "Fault", "NotDeclared", "Subject", "subjects"]
 
 
 @dataclass(frozen=True)

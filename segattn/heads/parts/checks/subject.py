@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from segattn import heads
-from segattn.heads.parts.contract import declared
 
 IN_CHANNELS, CLASSES = (7, 11, 13, 17), 5
 SIZES = ((1, 1), (1, 7), (7, 5), (8, 6), (13, 2))
@@ -54,11 +53,6 @@ def subjects(name: str, mode: heads.Mode) -> list[Subject]:
     if "implementation" in heads.options(name, mode=mode):
         return [Subject(name, mode, form) for form in ("reference", "fast")]
     return [Subject(name, mode)]
-
-
-def modes(name: str) -> list[heads.Mode]:
-    """The modes that the head has."""
-    return ["faithful"] if declared(heads.module(name).Head, "Mechanism") is None else ["faithful", "controlled"]
 
 
 def features(batch: int = 2, size: Size = (7, 5), dtype: torch.dtype = torch.float32) -> list[Tensor]:

@@ -4,7 +4,8 @@ import textwrap
 
 import pytest
 
-from segattn.heads.parts.checks import CHECKS, Fault, NotDeclared, Subject, modes, subjects
+from segattn import heads
+from segattn.heads.parts.checks import CHECKS, Fault, NotDeclared, Subject, subjects
 
 GOOD = """
     import torch
@@ -127,7 +128,7 @@ def head(tmp_path, monkeypatch):
 
 def outcomes(check, name):
     """What the check raises, in every mode and form that it is asked of."""
-    for mode in modes(name):
+    for mode in heads.modes(name):
         for subject in subjects(name, mode):
             if check.applies(subject):
                 check.run(subject)
