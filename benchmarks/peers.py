@@ -26,7 +26,7 @@ from segattn import records
 from segattn.benchmark import cases, piece
 from segattn.benchmark.run import Settings, run
 from segattn.benchmark.run import name as in_words
-from segattn.cli.arguments import size
+from segattn.cli.values import size
 from segattn.convert.mmseg import from_mmseg
 from segattn.device import DTYPES
 from segattn.profile.markdown import markdown_table

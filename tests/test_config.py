@@ -127,5 +127,5 @@ def test_experiment_by_dotted_path(tmp_path, monkeypatch):
     assert experiments.summary("own_lab.night") == "At night."
     with pytest.raises(ValueError, match="has no function experiment"):
         experiments.load("own_lab.empty")
-    with pytest.raises(ValueError, match="dotted path"):
+    with pytest.raises(ValueError, match=r"there is no day\.py in .*; there are: empty, night"):
         experiments.load("own_lab.day")

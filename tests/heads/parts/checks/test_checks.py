@@ -86,8 +86,8 @@ FAULTS = {
     ),
     "copies_are_independent": (
         "self.classify = nn.Conv2d(in_channels[-1], num_classes, 1)",
-        "conv = nn.Conv2d(in_channels[-1], num_classes, 1); self.add_module('classify', conv); "
-        "type(conv).__deepcopy__ = lambda self, memo: self",
+        "Shared = type('Shared', (nn.Conv2d,), {'__deepcopy__': lambda self, memo: self}); "
+        "self.classify = Shared(in_channels[-1], num_classes, 1)",
         "a deep copy shares tensors",
     ),
     "features_are_left_alone": (
