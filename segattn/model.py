@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -87,6 +88,16 @@ class SegmentationModel(nn.Module):
         for module in self.modules():
             if hasattr(module, "implementation"):
                 module.implementation = heads.declared(module, "counted_as")
+
+    @torch.no_grad()
+    def after_step(self, reduce: Callable[[Tensor], Tensor] = lambda mean: mean) -> None:
+        """What modules do once an optimiser step: EMANet moves its bases. `segattn train` calls it; so should a loop of your own.
+
+        `reduce` gives the mean of a tensor over all processes; one process needs none.
+        """
+        for module in self.modules():
+            if module is not self and hasattr(module, "after_step"):
+                module.after_step(reduce)  # type: ignore[operator]
 
     def upsample(self, logits: Float[Tensor, "B K h w"], size: Sequence[int]) -> Float[Tensor, "B K H W"]:
         """Logits at `size`, bilinear."""

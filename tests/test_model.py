@@ -292,3 +292,15 @@ def test_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "notes.pth").write_text("not a checkpoint")
     with pytest.raises(ValueError, match=r"notes\.pth: cannot be read as tensors only"):
         load_backbone_weights(backbones.create("resnet18", width=8), tmp_path / "notes.pth")
+
+
+def test_after_step_reaches_every_module_that_declares_it():
+    model = create_model("emanet", num_classes=3, backbone="resnet18", head_options={"channels": 16}).train()
+    before = model.head.attention.bases.clone()
+    model(torch.randn(2, 3, 33, 33))
+    assert torch.equal(model.head.attention.bases, before)  # a forward pass alone does not move them
+    model.after_step()
+    assert not torch.equal(model.head.attention.bases, before)
+    moved = model.head.attention.bases.clone()
+    model.after_step()  # nothing has been gathered since
+    assert torch.equal(model.head.attention.bases, moved)

@@ -49,9 +49,8 @@ class Step:
                 f"each of {accelerator.num_processes} processes has {share} images a batch, which cannot be split into "
                 f"{optimization.accumulation} parts; change optimization.accumulation"
             )
-        self.accelerator, self.network, self.optimizer = accelerator, network, optimizer
+        self.accelerator, self.network, self.optimizer, self.model = accelerator, network, optimizer, model
         self.loss_weights, self.parts = model.loss_weights, optimization.accumulation
-        self.after_step: list[Any] = [module.after_step for module in model.modules() if hasattr(module, "after_step")]
         self.memory_format = torch.channels_last if optimization.channels_last else torch.contiguous_format
         self.ohem = Ohem() if optimization.ohem else None
         self.class_weights = None if class_weights is None else class_weights.to(accelerator.device)
@@ -84,9 +83,7 @@ class Step:
             part = torch.stack([total.detach(), *(loss / self.parts for loss in losses.values())])
             values = part if values is None else values + part
         self.optimizer.step()
-        with torch.no_grad():
-            for after_step in self.after_step:
-                after_step(self._mean)
+        self.model.after_step(self._mean)
         reduced = self._mean(values).tolist()
         return reduced[0], dict(zip(losses, reduced[1:], strict=True))
 
