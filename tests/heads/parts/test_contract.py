@@ -41,6 +41,7 @@ def lab(tmp_path, monkeypatch):
     """Writes `mylab/tenth.py` in a working directory of its own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mylab").mkdir()
+    _forget("mylab")  # of another test
     finders = list(sys.meta_path)
 
     def write(text: str, name: str = "tenth.py") -> None:
@@ -48,7 +49,11 @@ def lab(tmp_path, monkeypatch):
 
     yield write
     sys.meta_path[:] = finders
-    for name in [name for name in sys.modules if name.split(".")[0] == "mylab"]:
+    _forget("mylab")
+
+
+def _forget(package: str) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
         del sys.modules[name]
 
 
