@@ -1,6 +1,6 @@
 """Measure how far our heads are from mmsegmentation's with the same weights, and write the table of docs/verification.md.
 
-    python tests/convert/compare_mmseg.py VENV/bin/python [--write docs/verification.md]
+    python -m tests.convert.compare_mmseg VENV/bin/python [--write docs/verification.md]
 
 VENV is an environment of its own with mmsegmentation:
 `pip install -c constraints.txt torch onedl-mmsegmentation onedl-mmcv`.
@@ -139,7 +139,7 @@ def table(python: str) -> str:
             *rows,
             "",
             f"Measured on {datetime.date.today()}, {processor()}, {packages}, float32, by",
-            "`python tests/convert/compare_mmseg.py VENV/bin/python --write docs/verification.md`.",
+            "`python -m tests.convert.compare_mmseg VENV/bin/python --write docs/verification.md`.",
         ]
     )
 

@@ -1,6 +1,6 @@
 """Measure how far our mechanisms are from the slow oracles of the tests, and write the table of docs/verification.md.
 
-    python tests/heads/compare_oracles.py [--heads ccnet ...] [--write docs/verification.md]
+    python -m tests.heads.compare_oracles [--heads ccnet ...] [--write docs/verification.md]
 
 The oracles are those of tests/heads/test_<head>.py: loops over pixels in float64, written from the equations alone.
 """
@@ -263,7 +263,7 @@ def table(cases: list[Case]) -> str:
             *rows,
             "",
             f"Measured on {datetime.date.today()}, {versions}, by",
-            "`python tests/heads/compare_oracles.py --write docs/verification.md`.",
+            "`python -m tests.heads.compare_oracles --write docs/verification.md`.",
         ]
     )
 
