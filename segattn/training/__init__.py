@@ -1,1 +1,1 @@
-"""Training of one network, resumable exactly."""
+"""Training of one network, with exact resumption."""

@@ -1,10 +1,10 @@
-"""Weights of the classes in the loss, from the histogram of the training labels.
+"""Class weights of the loss, computed from the histogram of the training labels.
 
     log       w_k = 1 / ln(1.02 + n_k / sum_j n_j)                     Paszke et al., ENet, arXiv 1606.02147
     median    w_k = median_j(f_j) / f_k,   f_k = n_k / m_k             Eigen, Fergus, arXiv 1411.4734
 
-where n_k counts the pixels of class k and m_k the counted pixels of the images in which k occurs; ignored pixels are not
-counted. A class that never occurs has weight 1 and is left out of the median.
+where n_k is the number of pixels of class k and m_k the number of labelled pixels in the images that contain class k; ignored
+pixels are excluded. A class that never occurs has weight 1 and is excluded from the median.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def class_weights(
     world_size: int = 1,
     total: Callable[[Tensor], Tensor] = lambda counts: counts,
 ) -> Tensor | None:
-    """The weights (K,), float32, that the options ask for; None for weights of 1.
+    """Class weights (K,), float32, as set in the options; None if all are 1.
 
     Each process counts its share of the labels; `total` sums over processes.
 
     Raises:
-        ValueError: as many weights as classes are needed; no pixel is labelled.
+        ValueError: the number of weights is not the number of classes, or no pixel is labelled.
     """
     K = dataset.num_classes
     weights = optimization.class_weights
@@ -44,12 +44,12 @@ def class_weights(
         return None
     pixels, present = (row.numpy() for row in total(torch.from_numpy(histogram(dataset, rank, world_size))).cpu())
     if not pixels.any():
-        raise ValueError(f"{dataset.name} {dataset.split}: no pixel is labelled, class_balance has nothing to count")
+        raise ValueError(f"{dataset.name} {dataset.split}: no pixel is labelled; class_balance needs labels")
     return torch.from_numpy(balanced(optimization.class_balance, pixels, present)).float()
 
 
 def balanced(kind: str, pixels: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """The weights (K,) from pixels of each class and the counted pixels of the images in which it occurs.
+    """Class weights (K,) from n_k (`pixels`) and m_k (`present`).
 
     >>> balanced("median", np.array([60, 30, 10]), np.array([100, 100, 50])).round(3).tolist()
     [0.5, 1.0, 1.5]
@@ -67,7 +67,7 @@ def balanced(kind: str, pixels: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def histogram(dataset: Dataset, rank: int = 0, world_size: int = 1) -> np.ndarray:
-    """int64 (2, K): pixels of each class, counted pixels of the images in which it occurs; of every `world_size`-th label."""
+    """n_k and m_k of every `world_size`-th label, starting at `rank`; int64 (2, K)."""
     K = dataset.num_classes
     pixels, present = np.zeros((2, K), np.int64)
     for index in range(rank, len(dataset), world_size):

@@ -1,6 +1,6 @@
-"""How a network is executed in training: device, memory format, frozen norms, recomputed activations, compilation.
+"""How a network is executed in training: device, memory format, frozen norms, activation checkpointing, compilation.
 
-None of these changes the names of parameters, so that checkpoints do not depend on them.
+None of these changes the names of parameters, so checkpoints do not depend on them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from segattn.model import SegmentationModel
 
 
 def accelerator(precision: str, device: str) -> Accelerator:
-    """Device, processes and mixed precision of one training.
+    """Device, processes and mixed precision of one training run.
 
     Raises:
         ValueError: as `resolve_device`.
@@ -36,10 +36,10 @@ def accelerator(precision: str, device: str) -> Accelerator:
 
 
 def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize: bool) -> SegmentationModel:
-    """The network as the options ask for it; `synchronize` makes batch norms see the batches of all processes.
+    """Prepare the network as set in the options; `synchronize` computes batch-norm statistics over all processes.
 
     Raises:
-        ValueError: activation checkpointing of a backbone that is not ours.
+        ValueError: as `checkpoint_activations`.
     """
     if synchronize:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -55,7 +55,7 @@ def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize
 
 
 def freeze_norms(model: nn.Module) -> None:
-    """Keep batch norms at their running statistics, also when the network is put into training mode."""
+    """Keep batch norms in eval mode, where they use their running statistics, also after `model.train()`."""
 
     def stay(self: nn.Module, mode: bool = True) -> nn.Module:
         self.training = False
@@ -68,17 +68,17 @@ def freeze_norms(model: nn.Module) -> None:
 
 
 def checkpoint_activations(backbone: nn.Module) -> None:
-    """Keep only the inputs of the residual blocks for the backward pass, which computes the rest again.
+    """Store only the inputs of the residual blocks; the backward pass recomputes the rest.
 
-    The running statistics of batch norms move in the first pass only.
+    The running statistics of batch norms are updated in the forward pass only.
 
     Raises:
-        ValueError: no residual blocks of ours in it.
+        ValueError: the backbone is not one of segattn's ResNets.
     """
     blocks = [module for module in backbone.modules() if isinstance(module, BasicBlock | Bottleneck)]
     if not blocks:
         raise ValueError(
-            f"activation checkpointing is for our ResNets, not for {type(backbone).__name__}; "
+            f"activation checkpointing is for segattn's ResNets, not for {type(backbone).__name__}; "
             "set optimization.activation_checkpointing to False"
         )
     for block in blocks:
@@ -98,7 +98,7 @@ def _recomputed(block: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor
 
 @contextmanager
 def _still_statistics(block: nn.Module) -> Iterator[None]:
-    """Batch norms move copies of their statistics; the autograd graph of the first pass keeps hold of the originals."""
+    """Batch norms update copies of their statistics; the autograd graph of the forward pass refers to the originals."""
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
     originals = [dict(norm.named_buffers(recurse=False)) for norm in norms]
     _set_buffers(norms, [{name: value.clone() for name, value in own.items()} for own in originals])

@@ -31,10 +31,10 @@ def refuse_another(out: Path, config: Experiment) -> None:
     if not path.exists():
         if (out / "checkpoints").exists():
             raise ValueError(
-                f"{out} has checkpoints but no experiment.json to say of which experiment; choose another --out or remove it"
+                f"{out} has checkpoints but no experiment.json that names their experiment; choose another --out or remove it"
             )
         return
-    # read as an experiment: settings that an older version did not have are at their defaults
+    # read as an experiment: settings that an older version did not have take their defaults
     recorded = configuration.to_dict(configuration.from_dict(json.loads(path.read_text())))
     wanted = configuration.to_dict(config)
     if recorded != wanted:
@@ -55,9 +55,9 @@ def claim(out: Path, config: Experiment) -> None:
         ValueError: as `refuse_another`, or the folder cannot be written.
     """
     refuse_another(out, config)
-    for left in out.glob(".*"):  # half-written files of a killed process
-        if left.name.startswith(_WRITING):
-            left.unlink(missing_ok=True)
+    for leftover in out.glob(".*"):  # partly written files of a killed process
+        if leftover.name.startswith(_WRITING):
+            leftover.unlink(missing_ok=True)
     path = out / "experiment.json"
     if path.exists():
         return
@@ -68,7 +68,7 @@ def claim(out: Path, config: Experiment) -> None:
 
 
 def ended(out: Path) -> records.RunRecord | None:
-    """The record of the run that has ended here, None if it has not; checkpoints that a kill left behind are removed."""
+    """The record of the finished run in this folder, or None; removes checkpoints that a kill left behind."""
     path = out / "record.json"
     if not path.exists() or not (out / "experiment.json").exists():
         return None
@@ -98,38 +98,38 @@ class State:
     average: WeightAverage | None = None
 
 
-_AVERAGE = "average."  # before the name of a parameter, among the optimiser's tensors
+_AVERAGE = "average."  # prefix of the averaged parameters among the optimiser's tensors
 
 
 def save(out: Path, state: State, iteration: int, random: Sequence[dict[str, Tensor]]) -> None:
-    """Write a checkpoint; `random` are the states of all processes' generators, by rank.
+    """Write a checkpoint; `random` holds the random states of all processes, in order of rank.
 
     Raises:
-        ValueError: the disk is full or the folder cannot be written; checkpoints before this one are still there.
+        ValueError: the disk is full or the folder cannot be written; earlier checkpoints are kept.
     """
-    moved = momentum(state.model, state.optimizer)
+    optimizer = momentum(state.model, state.optimizer)
     if state.average is not None:
-        moved |= {_AVERAGE + name: value for name, value in state.average.values.items()}
+        optimizer |= {_AVERAGE + name: value for name, value in state.average.values.items()}
     generators = {_of_rank(name, rank): value for rank, own in enumerate(random) for name, value in own.items()}
     if state.scaler is not None:
         scaler = state.scaler.state_dict()
         generators["scaler"] = torch.tensor([scaler["scale"], scaler["_growth_tracker"]], dtype=torch.float64)
     snapshot = checkpoint.Snapshot(
-        iteration=iteration, model=state.model.state_dict(), optimizer=moved, random=generators
+        iteration=iteration, model=state.model.state_dict(), optimizer=optimizer, random=generators
     )
     try:
         checkpoint.save_snapshot(snapshot, out)
     except OSError as error:
         before = checkpoint.latest_iteration(out)
-        kept = "there is none before it" if before is None else f"the one of iteration {before} is kept"
+        kept = "there is no earlier one" if before is None else f"the one of iteration {before} is kept"
         raise ValueError(
             f"the checkpoint of iteration {iteration} cannot be written into {out / 'checkpoints'}: "
-            f"{error.strerror or error}; {kept}. Make room and run the same command again"
+            f"{error.strerror or error}; {kept}. Free some disk space and run the same command again"
         ) from error
 
 
 def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
-    """Load the newest checkpoint into `state` and random generators; the iteration to go on from, 0 without one."""
+    """Load the newest checkpoint into `state` and the random generators; returns its iteration, 0 if there is none."""
     snapshot = checkpoint.latest_snapshot(out)
     if snapshot is None:
         return 0
@@ -149,7 +149,7 @@ def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
     if state.scaler is not None and "scaler" in snapshot.random:
         scale, tracker = snapshot.random["scaler"].tolist()
         state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
-    if _of_rank("cpu", rank) not in snapshot.random:  # more processes than the run had
+    if _of_rank("cpu", rank) not in snapshot.random:  # the run had fewer processes when it was saved
         seed_process(seed, rank, snapshot.iteration)
         return snapshot.iteration
     torch.set_rng_state(snapshot.random[_of_rank("cpu", rank)])
@@ -159,7 +159,7 @@ def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
 
 
 def seed_process(seed: int, rank: int, iteration: int) -> None:
-    """Give each process random numbers (dropout) of its own; rank 0 keeps its generator as it is."""
+    """Seed each process differently, so that dropout differs; rank 0 keeps its generator state."""
     if rank > 0:
         torch.manual_seed(int(np.random.SeedSequence((seed, rank, iteration)).generate_state(1)[0]))
 
@@ -169,7 +169,7 @@ def _of_rank(name: str, rank: int) -> str:
 
 
 def momentum(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:
-    """The optimiser's momentum by the name of its parameter."""
+    """The optimiser's momentum buffers by parameter name."""
     state = optimizer.state
     return {
         name: state[parameter]["momentum_buffer"]
@@ -179,13 +179,13 @@ def momentum(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:
 
 
 def random_state() -> dict[str, Tensor]:
-    """States of torch's generators."""
+    """States of torch's random generators."""
     state = {"cpu": torch.get_rng_state()}
     return state | {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
 
 
 class Log:
-    """The run's `log.jsonl`: points after the checkpoint that a run resumes from are dropped."""
+    """The run's `log.jsonl`; points after the checkpoint that the run resumes from are dropped."""
 
     def __init__(self, path: Path, start: int, *, active: bool) -> None:
         self.path, self.active = path, active
@@ -197,7 +197,7 @@ class Log:
             try:
                 raw = json.loads(line)
             except ValueError:
-                break  # a line cut by a kill
+                break  # a kill cut the line off
             if raw["iteration"] > start:
                 break
             self.seconds = raw.pop("seconds")
@@ -208,6 +208,7 @@ class Log:
         self.board = _tensorboard(path.parent, start) if active else None
 
     def add(self, point: records.CurvePoint, seconds: float) -> None:
+        """Append a point, reached after `seconds` of training, to the log and to TensorBoard."""
         self.points.append(point)
         self.seconds = seconds
         if self.active:
@@ -217,8 +218,8 @@ class Log:
                     file.write(line)
             except OSError as error:
                 raise ValueError(
-                    f"{self.path} cannot be written: {error.strerror or error}; the checkpoints are kept, run the same "
-                    "command again when there is room"
+                    f"{self.path} cannot be written: {error.strerror or error}; the checkpoints are kept. Free some disk "
+                    "space and run the same command again"
                 ) from error
         if self.board is not None:
             self.board.add_scalar("loss", point.loss, point.iteration)
@@ -230,7 +231,7 @@ class Log:
             self.board.flush()
 
     def replace_last(self, point: records.CurvePoint) -> None:
-        """Write the last point again, with what was measured later."""
+        """Replace the last point by one that includes the mean IoU."""
         self.points.pop()
         if self.active:
             lines = self.path.read_text().splitlines(keepends=True)
@@ -238,13 +239,13 @@ class Log:
         self.add(point, self.seconds)
 
     def close(self) -> None:
-        """End TensorBoard's writer, which has a thread and a file of its own."""
+        """Close TensorBoard's writer, which has a thread and a file of its own."""
         if self.board is not None:
             self.board.close()
 
 
 def _tensorboard(folder: Path, start: int) -> Any:
-    """A writer into the run's folder where TensorBoard is installed (extra `log`), else None."""
+    """A TensorBoard writer for the run's folder; None if TensorBoard (extra `log`) is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,4 +1,4 @@
-"""Stopping a run between two steps when SIGINT (Ctrl-C) or SIGTERM arrives, all its processes at the same point."""
+"""Stop a run between two steps on SIGINT (Ctrl-C) or SIGTERM, with all processes at the same point."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Interrupted(Exception):
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying in the middle of a step; a second one dies as usual."""
+    """Collect SIGINT and SIGTERM, so that no step is cut short; a second signal ends the process as usual."""
     received: list[int] = []
 
     def note(number: int, frame: object) -> None:
@@ -45,50 +45,50 @@ class Stop:
     """Whether any process of a run has received a signal; all processes get the same answer.
 
     Args:
-        received: this process's own, as from `signals`.
+        received: the signals that this process has received, from `signals`.
     """
 
     EVERY_SECONDS = 1.0
-    """How often processes that work on separate items ask each other; the first to ask waits until the others ask."""
+    """Interval at which processes with separate items exchange their state; the first one waits for the others."""
 
     def __init__(self, accelerator: Accelerator, received: list[int]) -> None:
         self.accelerator, self.received = accelerator, received
 
     def asked_for(self) -> bool:
-        """Whether a signal has come to any process; called by all at the same point, the same answer in all."""
-        return self._ask(through=True) is None
+        """Whether any process has received a signal; all processes call this at the same point and get the same answer."""
+        return self._ask(finished=True) is None
 
     def raise_interrupted(self, where: str) -> None:
         """Raise Interrupted with the name of the signal."""
         name = signal.Signals(self.received[0]).name
-        raise Interrupted(f"stopped by {name} {where}; run the same command again to go on")
+        raise Interrupted(f"stopped by {name} {where}; run the same command again to continue")
 
     def until_asked_for(self, items: Iterable[Item], where: str) -> Iterator[Item]:
-        """The items of this process, of which other processes may have more or fewer; returns when all have finished.
+        """Yield this process's items; other processes may have more or fewer. Ends when all have finished.
 
         Raises:
-            Interrupted: in all processes, at most about a second and an item after the signal came to one.
+            Interrupted: in all processes, about a second and one item at most after one of them received a signal.
         """
         asked = time.monotonic()
         for item in items:
             yield item
             alone = self.accelerator.num_processes == 1
             if alone or self.received or time.monotonic() - asked > self.EVERY_SECONDS:
-                if self._ask(through=False) is None:
+                if self._ask(finished=False) is None:
                     self.raise_interrupted(where)
                 asked = time.monotonic()
-        while (through := self._ask(through=True)) != self.accelerator.num_processes:
-            if through is None:
+        while (num_finished := self._ask(finished=True)) != self.accelerator.num_processes:
+            if num_finished is None:
                 self.raise_interrupted(where)
 
-    def _ask(self, *, through: bool) -> int | None:
-        """How many processes have finished their items, None if any was told to stop."""
+    def _ask(self, *, finished: bool) -> int | None:
+        """Number of processes that have finished their items; None if any process has received a signal."""
         if self.accelerator.num_processes == 1:
-            return None if self.received else int(through)
-        own = torch.tensor([float(bool(self.received)), float(through)], device=self.accelerator.device)
-        stopping, num_through = self.accelerator.reduce(own, "sum").tolist()
+            return None if self.received else int(finished)
+        own = torch.tensor([float(bool(self.received)), float(finished)], device=self.accelerator.device)
+        stopping, num_finished = self.accelerator.reduce(own, "sum").tolist()
         if not stopping:
-            return int(num_through)  # a signal that came meanwhile counts at the next question
+            return int(num_finished)  # a signal received in the meantime counts at the next exchange
         if not self.received:
-            self.received.append(signal.SIGTERM)  # it came to another process
+            self.received.append(signal.SIGTERM)  # another process received it
         return None

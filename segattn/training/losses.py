@@ -2,9 +2,9 @@
 
     L = sum_o weight_o * CE(outputs_o, label)
 
-CE is the mean over the counted pixels, in float32 also under mixed precision; with class weights the weighted mean,
-divided by the sum of the weights, as torch's own. mmsegmentation divides by all pixels of the crop instead, ignored ones
-and easy ones included, so its loss is smaller by the counted share.
+CE is the mean over the pixels that are not ignored, in float32 also under mixed precision. With class weights it is the weighted
+mean, divided by the sum of the weights, as in torch. mmsegmentation divides by all pixels of the crop instead, including ignored
+and easy ones, so its loss is smaller by the share of counted pixels.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Ohem:
-    """Online hard example mining over pixels, on the main output only (as CCNet's and mmsegmentation's recipes).
+    """Online hard example mining over pixels, on the main output only (as in the recipes of CCNet and mmsegmentation).
 
-    A pixel takes part if the probability of its true class is below `threshold`; if those are fewer than `min_kept`
-    per image, the `min_kept` times batch size hardest pixels of the batch take part (all, if the batch has fewer).
-    The loss is the mean over the pixels that take part.
+    A pixel is kept if the probability of its true class is below `threshold`. If fewer than `min_kept` per image are below it,
+    the `min_kept` times batch size hardest pixels of the batch are kept (all, if the batch has fewer). The loss is the mean over
+    the kept pixels.
     """
 
     threshold: float = 0.7
     """Probability in (0, 1]."""
     min_kept: int = 100_000
-    """Pixels per image, pooled over the batch, as mmsegmentation; CCNet's code means the batch of one GPU."""
+    """Pixels per image, pooled over the batch, as in mmsegmentation; in CCNet's code, pixels per batch of one GPU."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -48,11 +48,11 @@ def segmentation_loss(
     class_weights: Tensor | None = None,
     divisor: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted sum of the cross-entropies of all outputs, and each one's own unweighted loss (detached, for logs).
+    """Weighted sum of the cross-entropies of all outputs, and the unweighted loss of each (detached, for logs).
 
-    `outputs`: logits (B, K, H, W) by name; `label`: int64 (B, H, W); `class_weights`: (K,). A batch in which every
-    pixel is ignored gives 0, and zero gradients. `divisor`: divide the sum over pixels by this, not by `num_counted`;
-    for a batch that is computed in parts. It does not go with OHEM, which counts its own pixels.
+    `outputs`: logits (B, K, H, W) by name; `label`: int64 (B, H, W); `class_weights`: (K,). If every pixel of the batch is
+    ignored, loss and gradients are 0. `divisor` replaces `num_counted` as the divisor of the sum over pixels, for a batch that
+    is computed in parts; it cannot be combined with OHEM, which counts its own pixels.
 
     Raises:
         ValueError: outputs and weights do not have the same names; shapes do not fit; a label is outside the classes
@@ -60,7 +60,7 @@ def segmentation_loss(
     """
     _check_names(outputs, weights)
     if ohem is not None and divisor is not None:
-        raise ValueError("OHEM counts the pixels that take part itself; leave out divisor")
+        raise ValueError("divisor cannot be combined with OHEM, which counts its own pixels; leave out one of them")
     losses = {}
     for name, logits in outputs.items():
         _check_shapes(name, logits, label, ignore_index, class_weights)
@@ -71,7 +71,7 @@ def segmentation_loss(
 
 
 def num_counted(label: Tensor, *, ignore_index: int = 255, class_weights: Tensor | None = None) -> Tensor:
-    """What the mean of `segmentation_loss` divides by: the number of counted pixels, or the sum of their class weights."""
+    """The divisor of the mean in `segmentation_loss`: the number of counted pixels, or the sum of their class weights."""
     counted = label != ignore_index
     if class_weights is None:
         return counted.sum()
@@ -98,8 +98,8 @@ def _cross_entropy(
 
 @torch.no_grad()
 def _hard(logits: Tensor, label: Tensor, ignore_index: int, ohem: Ohem) -> Tensor:
-    """The pixels that take part; bool (B, H, W)."""
-    # The loss itself orders the pixels: it is -log of the true class's probability, without a softmax map of its own.
+    """The pixels that OHEM keeps; bool (B, H, W)."""
+    # The loss is -log of the true class's probability, so it orders the pixels without a separate softmax map.
     hardness = F.cross_entropy(logits, label, ignore_index=ignore_index, reduction="none")
     hardness = hardness.masked_fill(label == ignore_index, -torch.inf)
     kept = min(ohem.min_kept * len(label), label.numel())
@@ -114,10 +114,10 @@ def _check_names(outputs: Mapping[str, Tensor], weights: Mapping[str, float]) ->
         parts += [f"outputs without a weight: {', '.join(unexpected)}"] if unexpected else []
         raise ValueError(
             f"outputs and loss weights differ ({'; '.join(parts)}); a head's loss_weights must name every output that "
-            "it gives in training, and no other"
+            "it returns in training, and no other"
         )
     if not outputs:
-        raise ValueError("no outputs: a network gives at least 'out' in training")
+        raise ValueError("no outputs: a network returns at least 'out' in training")
 
 
 def _check_shapes(name: str, logits: Tensor, label: Tensor, ignore_index: int, class_weights: Tensor | None) -> None:

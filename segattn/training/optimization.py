@@ -1,4 +1,4 @@
-"""The optimiser, its schedule and its arithmetic."""
+"""The optimiser and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segattn.model import SegmentationModel
 
 
 def learning_rate(iteration: int, optimization: Optimization) -> float:
-    """Rate of an iteration: linear warm-up, then min_lr + (lr - min_lr) (1 - iteration/iterations)^power."""
+    """Learning rate of an iteration: linear warm-up, then min_lr + (lr - min_lr) (1 - iteration/iterations)^power."""
     decay = (1 - iteration / optimization.iterations) ** optimization.poly_power
     lowest = min(optimization.min_lr, optimization.lr)
     rate = lowest + (optimization.lr - lowest) * decay
@@ -20,7 +20,7 @@ def learning_rate(iteration: int, optimization: Optimization) -> float:
 
 
 def set_learning_rate(optimizer: Any, iteration: int, optimization: Optimization) -> float:
-    """Give every group of `sgd` its rate for an iteration; the backbone's rate."""
+    """Set the learning rate of every parameter group of `sgd` for an iteration; returns the backbone's."""
     rate = learning_rate(iteration, optimization)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_factor"]
@@ -28,9 +28,9 @@ def set_learning_rate(optimizer: Any, iteration: int, optimization: Optimization
 
 
 def sgd(model: SegmentationModel, optimization: Optimization) -> torch.optim.SGD:
-    """SGD with a group for each pair of learning-rate factor and weight decay; frozen parameters are left out.
+    """SGD with one parameter group for each pair of learning-rate factor and weight decay; frozen parameters are left out.
 
-    A head's `no_weight_decay` names parameters by their prefix within the head (DNLNet's queries and keys).
+    A head's `no_weight_decay` lists parameters by prefix of their name within the head (DNLNet's queries and keys).
     """
     declared = model.declared("no_weight_decay") if isinstance(model, SegmentationModel) else ()
     undecayed = tuple(f"head.{prefix}." for prefix in declared)

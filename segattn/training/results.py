@@ -1,4 +1,4 @@
-"""What a run leaves behind when it has ended: record, trained model, example pictures, counts of each image."""
+"""The results of a finished run: record, trained model, example pictures, counts of each image."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def record_of(
     precision: str,
     cost: records.Cost,
 ) -> records.RunRecord:
-    """The record of a run, its example pictures not yet in it; the last point of its curve has the final mean IoU."""
+    """The record of a run, without its example pictures; the last point of its curve has the final mean IoU."""
     last = dataclasses.replace(points[-1], mean_iou=result.scores.mean_iou)
     return records.RunRecord(
         experiment=config.name,
@@ -71,10 +71,10 @@ def write(
     *,
     autocast: Callable[[], AbstractContextManager[object]],
 ) -> records.RunRecord:
-    """Write everything, the record last: a folder with a record is complete. The record with its examples.
+    """Write all results, the record last, so that a folder with a record is complete; returns the record with its examples.
 
     Raises:
-        ValueError: the folder cannot be written; the checkpoints are still there.
+        ValueError: the folder cannot be written; the checkpoints are kept.
     """
     try:
         examples = write_examples(
@@ -92,7 +92,7 @@ def write(
     except OSError as error:
         raise ValueError(
             f"the results cannot be written into {out}: {error.strerror or error}; the trained network is in "
-            f"{out / 'checkpoints'}, run the same command again when there is room"
+            f"{out / 'checkpoints'}. Free some disk space and run the same command again"
         ) from error
     checkpoint.remove_snapshots(out)
     return record
@@ -111,6 +111,6 @@ def _write_counts(path: Path, result: Evaluated) -> None:
 
 
 def environment_of(device: torch.device, precision: str) -> records.Environment:
-    """Where figures are being measured."""
+    """The machine, software and precision of a measurement."""
     machine = environment(__version__, device=device, path=Path(__file__).parent)
     return records.Environment(**machine, precision=precision)

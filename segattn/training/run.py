@@ -1,4 +1,4 @@
-"""A run under way: what happens between the steps of `segattn.training.train`, and at the end."""
+"""A run in progress: logging, checkpoints and evaluation between the steps of `segattn.training.train`, and at the end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from segattn.training.interruption import Stop
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is, for progress bars."""
+    """Progress of a run, for progress bars."""
 
     stage: str
     """`train` or `evaluate`."""
@@ -37,9 +37,9 @@ OnProgress = Callable[[Progress], object]
 
 @dataclass
 class Run:
-    """One run, as one of its processes sees it. `done` counts iterations from 1.
+    """One process's part of a run. `done` is the number of finished iterations.
 
-    All processes call the methods at the same points, since they may wait for each other; only the main one writes files.
+    All processes call the methods at the same points, because they may wait for each other; only rank 0 writes files.
     """
 
     config: Experiment
@@ -47,7 +47,7 @@ class Run:
     """The run's folder."""
     accelerator: Accelerator
     state: folder.State
-    """Everything that training changes: weights, momentum, scale of fp16, average."""
+    """Everything that training changes: weights, momentum, loss scale of fp16, weight average."""
     log: folder.Log
     val_set: Dataset
     stop: Stop
@@ -55,14 +55,14 @@ class Run:
     began: float = field(default_factory=time.perf_counter)
     """`time.perf_counter()` when this process started the run."""
     seconds_before: float = field(init=False)
-    """Spent by earlier, interrupted processes."""
+    """Seconds that earlier, interrupted processes spent on the run."""
 
     def __post_init__(self) -> None:
         self.seconds_before = self.log.seconds
 
     @property
     def seconds(self) -> float:
-        """Spent on the run so far, interruptions left out."""
+        """Seconds spent on the run so far, without the time between an interruption and its continuation."""
         return self.seconds_before + time.perf_counter() - self.began
 
     def check_finite(self, loss: float, iteration: int, names: Sequence[str]) -> None:
@@ -74,17 +74,17 @@ class Run:
             )
 
     def note(self, point: records.CurvePoint) -> None:
-        """Put the point into the log where one is due, and report progress."""
+        """Log the point if one is due, and report progress."""
         done, iterations = point.iteration, self.config.optimization.iterations
         if done % self.config.log_every == 0 or done == iterations or self._is_validated(done):
             self.log.add(point, self.seconds)
         self.on_progress(Progress("train", done, iterations, point.loss))
 
     def save_if_due(self, done: int) -> None:
-        """Write a checkpoint where one is due, and one when a signal has come.
+        """Write a checkpoint if one is due or if a signal was received.
 
         Raises:
-            Interrupted: a signal has come to one of the processes.
+            Interrupted: one of the processes received a signal.
         """
         stopping = self.stop.asked_for()
         last = done == self.config.optimization.iterations
@@ -103,7 +103,7 @@ class Run:
         self.accelerator.wait_for_everyone()
 
     def evaluate_if_due(self, done: int) -> None:
-        """The measurement that is due after iteration `done`, unless it is in the log; a checkpoint was written before it."""
+        """Evaluate if due after iteration `done` and not in the log yet; a checkpoint has been written before."""
         if not self._is_validated(done):
             return
         point = next((point for point in self.log.points[-1:] if point.iteration == done), None)
@@ -112,9 +112,9 @@ class Run:
             self.log.replace_last(dataclasses.replace(point, mean_iou=mean_iou))
 
     def evaluate(self, when: str, *, final: bool = False) -> Evaluated:
-        """Scores on the validation split; can be interrupted, since a checkpoint was written before it."""
+        """Scores on the validation split; can be interrupted, because a checkpoint has been written before."""
         if self.accelerator.num_processes > 1:
-            for buffer in self.state.model.buffers():  # each process has norm statistics of its own; rank 0's count
+            for buffer in self.state.model.buffers():  # norm statistics differ between processes: use rank 0's
                 buffer.copy_(broadcast(buffer))
         with nullcontext() if self.state.average is None else self.state.average.applied():
             return evaluate(
@@ -129,7 +129,7 @@ class Run:
             )
 
     def finish(self, trained_cost: records.Cost) -> records.RunRecord:
-        """Evaluate, and write the model, its pictures and its record."""
+        """Evaluate the network; write the model, example pictures and record."""
         train_seconds, began = self.seconds, time.perf_counter()
         result = self.evaluate("in the last evaluation", final=True)
         evaluate_seconds = time.perf_counter() - began
@@ -155,6 +155,6 @@ class Run:
         return record
 
     def _is_validated(self, done: int) -> bool:
-        """Whether the network is measured after iteration `done`; the last measurement is `finish`'s."""
+        """Whether the network is evaluated after iteration `done`; `finish` does the last evaluation."""
         every = self.config.validate_every
         return bool(every) and 0 < done < self.config.optimization.iterations and done % every == 0

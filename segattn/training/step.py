@@ -1,9 +1,9 @@
-"""One iteration of training: the batch's loss and gradient, whole or in parts, in one process or several.
+"""One training iteration: loss and gradient of a batch, whole or in parts (gradient accumulation), in one process or several.
 
-With cross-entropy alone the loss is the mean over the counted pixels of the whole batch, wherever its images are: each part's
-sum is divided by the mean count of the parts, and the parts are averaged. OHEM chooses its pixels within each part, as the
-authors' codes do on each GPU, and the parts' means are averaged. Batch norm sees a part (SyncBN: that part of all processes),
-and EMANet's bases move once, by the mean over parts and processes.
+Without OHEM the loss is the mean over the counted pixels of the whole batch, however its images are distributed: each part's sum
+is divided by the mean number of counted pixels per part, and the results are averaged. OHEM selects its pixels within each part,
+as the authors' code does on each GPU, and the means of the parts are averaged. Batch norm computes its statistics per part
+(SyncBN: per part over all processes). EMANet's bases are updated once per step, by the mean over parts and processes.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from segattn.training.losses import Ohem, num_counted, segmentation_loss
 
 
 class Step:
-    """Loss, gradient and the optimiser's step for one batch, then what modules do once a step.
+    """Loss, gradient and optimiser step for one batch, then `after_step` of the network's modules.
 
-    A module of the network that declares `after_step(reduce)` is called once a step, however many parts the batch has, after
-    the weights have moved and without gradient. `reduce(tensor)` is the mean of that tensor over all processes, so all of
-    them call it equally often.
+    `after_step(reduce)` of every module that defines it is called once per step, however many parts the batch has, after the
+    weights have been updated and without gradient. `reduce(tensor)` returns the mean of the tensor over all processes, so all
+    processes must call it equally often.
 
     Args:
-        network: the model as accelerate prepared it: what is called.
-        model: the model itself: its loss weights and modules.
-        class_weights: (K,), of the loss; None for 1.
+        network: the model as prepared by accelerate, for the forward pass.
+        model: the model itself, for its loss weights and modules.
+        class_weights: (K,), weights of the loss; None if all are 1.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Step:
         share = optimization.batch_size // accelerator.num_processes
         if share % optimization.accumulation:
             raise ValueError(
-                f"each of {accelerator.num_processes} processes has {share} images a batch, which cannot be split into "
+                f"each of {accelerator.num_processes} processes has {share} images per batch, which cannot be split into "
                 f"{optimization.accumulation} parts; change optimization.accumulation"
             )
         self.accelerator, self.network, self.optimizer, self.model = accelerator, network, optimizer, model
@@ -56,7 +56,7 @@ class Step:
         self.class_weights = None if class_weights is None else class_weights.to(accelerator.device)
 
     def __call__(self, batch: Batch) -> tuple[float, dict[str, float]]:
-        """The batch's loss and those of its outputs, over all processes; the weights have moved."""
+        """Update the weights; returns the loss of the batch and of each output, averaged over all processes."""
         device = self.accelerator.device
         images = batch["image"].to(device, memory_format=self.memory_format, non_blocking=True)
         assert batch["label"] is not None
@@ -88,12 +88,12 @@ class Step:
         return reduced[0], dict(zip(losses, reduced[1:], strict=True))
 
     def _mean(self, values: Tensor | None) -> Tensor:
-        """Over all processes."""
+        """Mean over all processes."""
         mean: Tensor = self.accelerator.reduce(values, "mean")
         return mean
 
     def _divisor(self, label: Tensor) -> Tensor | None:
-        """Mean count of pixels over all parts of all processes; None where each part has its own mean."""
+        """Mean number of counted pixels per part, over all processes; None if each part's loss is its own mean."""
         if self.ohem is not None or (self.parts == 1 and self.accelerator.num_processes == 1):
             return None
         return self._mean(num_counted(label, class_weights=self.class_weights).double()) / self.parts

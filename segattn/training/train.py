@@ -1,11 +1,11 @@
 """Training of one network: SGD with a polynomial schedule, counted in iterations, resumable exactly.
 
-Device, mixed precision and processes are accelerate's; which sample comes when is the data stream's (a pure function of seed
-and iteration); files are written by the main process only. A run's folder:
+accelerate handles devices, mixed precision and processes. The data stream decides the order of samples, as a pure function of
+seed and iteration. Only rank 0 writes files. A run's folder:
 
     log.jsonl           one line every `log_every` iterations
-    checkpoints/        complete snapshots to resume from; removed when the run has ended
-    model.safetensors, config.json, record.json, per_image.npz, examples/    when the run has ended
+    checkpoints/        complete snapshots to resume from; removed when the run is finished
+    model.safetensors, config.json, record.json, per_image.npz, examples/    when the run is finished
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ def train(
     on_progress: OnProgress = lambda progress: None,
     on_notice: OnNotice = print,
 ) -> records.RunRecord:
-    """Train, evaluate and record one network; goes on from the newest checkpoint in `out`, if there is one.
+    """Train and evaluate one network and write its record; resumes from the newest checkpoint in `out`, if there is one.
 
-    A run that has ended is not trained again: its record is returned.
+    A finished run is not trained again; its record is returned.
 
     Args:
         num_workers: processes that prepare images.
-        opened: the experiment's training and validation split from `splits.open_data`, where that has been called already.
-        on_notice: gets what a user should know about the labels, in the first process.
+        opened: the experiment's training and validation splits from `splits.open_data`, if they are already open.
+        on_notice: called on rank 0 with each notice about the labels.
 
     Raises:
         ValueError: the experiment or its data cannot be used, `out` holds another experiment's run, or the loss is not finite.
-        Interrupted: SIGINT or SIGTERM came; the run can be continued by the same call.
+        Interrupted: SIGINT or SIGTERM was received; the same call continues the run.
     """
     # Open: the folder, the data, the devices.
     configuration.check(config)
@@ -65,14 +65,14 @@ def train(
     if (ended := folder.ended(out)) is not None:
         return ended
     train_set, val_set = open_data(config.data) if opened is None else opened
-    trained_cost = cost.experiment_cost(config, train_set.num_classes)  # an operator without formula is an error now
+    trained_cost = cost.experiment_cost(config, train_set.num_classes)  # fails now if an operator has no formula
     accelerator = execution.accelerator(optimization.precision, device)
     rank, world_size = accelerator.process_index, accelerator.num_processes
     if opened is None and accelerator.is_main_process:
         for notice in notices(train_set, val_set):
             on_notice(notice)
 
-    # Build: the network, what moves its weights, the stream of batches.
+    # Build: the network, the optimiser, the stream of batches.
     torch.manual_seed(config.seed)
     model = build_model(config.model, train_set.num_classes)
     synchronize = accelerator.device.type == "cuda" and world_size > 1
@@ -105,7 +105,7 @@ def train(
     state = folder.State(model, optimizer, accelerator.scaler, average)
     start = folder.restore(out, state, seed=config.seed, rank=rank)
     if world_size > 1 and len(set(gather_object([start]))) > 1:
-        raise ValueError(f"the processes see different checkpoints in {out}; give a folder that all machines share")
+        raise ValueError(f"the processes see different checkpoints in {out}; use a folder that all machines share")
     log = folder.Log(out / "log.jsonl", start, active=accelerator.is_main_process)
     accelerator.wait_for_everyone()
 
@@ -113,7 +113,7 @@ def train(
         stop = Stop(accelerator, received)
         run = Run(config, out, accelerator, state, log, val_set, stop, on_progress)
 
-        # Loop: a measurement that an interrupted run still owes comes first.
+        # Loop: an evaluation that an interrupted run did not finish comes first.
         run.evaluate_if_due(start)
         network.train()
         for iteration, batch in enumerate(stream.batches(start, optimization.iterations), start):
@@ -129,5 +129,5 @@ def train(
         # Finish: the last evaluation, the trained network, the record.
         record = run.finish(trained_cost)
         if stop.asked_for():
-            raise Interrupted(f"stopped by {signal.Signals(received[0]).name} when {out} had just been finished")
+            raise Interrupted(f"stopped by {signal.Signals(received[0]).name} just after {out} was finished")
     return record

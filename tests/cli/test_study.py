@@ -67,7 +67,7 @@ def test_interrupted_study_is_130(experiment_file, tmp_path, monkeypatch, capsys
     from segattn.study import run as module
 
     def stopped(*arguments, **options):
-        raise Interrupted("stopped by SIGINT at iteration 3; run the same command again to go on")
+        raise Interrupted("stopped by SIGINT at iteration 3; run the same command again to continue")
 
     monkeypatch.setattr(module, "run_study", stopped)
     assert main(["study", str(experiment_file), "--out", str(tmp_path)]) == 130

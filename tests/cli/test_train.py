@@ -103,12 +103,13 @@ def test_interrupted_run_is_130_and_says_how_to_go_on(experiment_file, tmp_path,
     from segattn.training import train as module
 
     def stopped(*arguments, **options):
-        raise Interrupted("stopped by SIGTERM at iteration 3; run the same command again to go on")
+        raise Interrupted("stopped by SIGTERM at iteration 3; run the same command again to continue")
 
     monkeypatch.setattr(module, "train", stopped)
     assert main(["train", str(experiment_file), "--out", str(tmp_path / "run")]) == 130
     assert (
-        capsys.readouterr().err == "segattn: stopped by SIGTERM at iteration 3; run the same command again to go on\n"
+        capsys.readouterr().err
+        == "segattn: stopped by SIGTERM at iteration 3; run the same command again to continue\n"
     )
 
 

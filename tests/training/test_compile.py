@@ -48,8 +48,8 @@ def test_compiled_network_has_outputs_losses_and_gradients_of_the_eager_one(tmp_
         total.backward()
         losses.append(total.item())
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
-    for (name, expected), found in zip(eager.named_parameters(), compiled.parameters(), strict=True):
-        assert torch.allclose(found.grad, expected.grad, rtol=1e-3, atol=1e-6), name  # sums in another order
+    for (name, expected), parameter in zip(eager.named_parameters(), compiled.parameters(), strict=True):
+        assert torch.allclose(parameter.grad, expected.grad, rtol=1e-3, atol=1e-6), name  # sums in another order
     with torch.no_grad():
         assert torch.allclose(compiled.eval()(images), eager.eval()(images), atol=1e-5)
     assert list(tmp_path.rglob("*.cpp")), "no C++ was generated: that was not inductor"

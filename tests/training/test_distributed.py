@@ -80,9 +80,9 @@ def test_loss_curve_is_that_of_one_process_with_the_whole_batch(two, run, settin
     record = records.read(folder / run / "record.json")
     losses = [point.loss for point in record.curve]
     assert losses == pytest.approx([point.loss for point in alone.curve], rel=2e-5)
-    expected, found = load_file(tmp_path / "model.safetensors"), load_file(folder / run / "model.safetensors")
+    expected, weights = load_file(tmp_path / "model.safetensors"), load_file(folder / run / "model.safetensors")
     for name, value in expected.items():  # float32 sums in another order
-        assert torch.allclose(value.float(), found[name].float(), rtol=1e-3, atol=1e-5), name
+        assert torch.allclose(value.float(), weights[name].float(), rtol=1e-3, atol=1e-5), name
 
 
 def test_every_image_is_evaluated_exactly_once(two):
@@ -141,7 +141,7 @@ def test_signal_to_one_process_stops_both(two):
 def test_signal_to_one_process_while_both_evaluate_stops_both(two, sitting, where):
     notes = [rank[sitting] for rank in two[1]]
     assert [run["interrupted"] for run in notes] == [
-        f"stopped by SIGTERM {where}; run the same command again to go on"
+        f"stopped by SIGTERM {where}; run the same command again to continue"
     ] * 2
     assert [run["evaluations"] for run in notes] == [2, 2]
 
@@ -149,8 +149,8 @@ def test_signal_to_one_process_while_both_evaluate_stops_both(two, sitting, wher
 @pytest.mark.parametrize("run", ["parts", "stopped"])
 def test_resumed_equals_uninterrupted_bit_by_bit(two, run):
     folder, _ = two
-    expected, found = load_file(folder / "whole/model.safetensors"), load_file(folder / run / "model.safetensors")
-    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    expected, weights = load_file(folder / "whole/model.safetensors"), load_file(folder / run / "model.safetensors")
+    assert [name for name in expected if not torch.equal(expected[name], weights[name])] == []
     whole, parts = (records.read(folder / of / "record.json") for of in ("whole", run))
     assert whole.curve == parts.curve
     assert whole.scores == parts.scores
@@ -160,12 +160,12 @@ def test_folders_that_are_not_shared_are_refused_by_both(two):
     for rank in two[1]:
         assert "interrupted" in rank[8]
         assert "see different checkpoints" in rank[9]["refused"]
-        assert "give a folder that all machines share" in rank[9]["refused"]
+        assert "use a folder that all machines share" in rank[9]["refused"]
 
 
 def test_two_processes_evaluate_each_image_once_and_one_speaks(two, tmp_path):
     folder, _ = two
-    found = []
+    results = []
     for name, launcher in (("one", []), ("two", LAUNCHER)):
         command = [*launcher, "-m", "segattn", "evaluate", str(folder / "whole"), "--device", "cpu"]
         command += ["--json", str(tmp_path / f"{name}.json"), "--write-predictions", str(tmp_path / name)]
@@ -175,9 +175,9 @@ def test_two_processes_evaluate_each_image_once_and_one_speaks(two, tmp_path):
         assert done.returncode == 0, done.stderr[-4000:]
         assert done.stdout.count("mIoU") == 2  # the scores and their definition, once
         files = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-        found.append((json.loads((tmp_path / f"{name}.json").read_text()), files))
-    assert found[0] == found[1]
-    assert len(found[0][1]) == 3
+        results.append((json.loads((tmp_path / f"{name}.json").read_text()), files))
+    assert results[0] == results[1]
+    assert len(results[0][1]) == 3
 
 
 def test_run_of_two_processes_is_an_ordinary_run(two):

@@ -17,13 +17,13 @@ class Pair:
     device = torch.device("cpu")
 
     def __init__(self):
-        self.barrier, self.given = threading.Barrier(2), {}
+        self.barrier, self.values = threading.Barrier(2), {}
 
     def reduce(self, value, how):
         assert how == "sum"
-        self.given[threading.get_ident()] = value
+        self.values[threading.get_ident()] = value
         self.barrier.wait(timeout=20)
-        total = sum(self.given.values())
+        total = sum(self.values.values())
         self.barrier.wait(timeout=20)
         return total
 
@@ -57,10 +57,10 @@ def test_all_items_are_seen_where_no_signal_comes(numbers, seconds):
 @pytest.mark.parametrize("numbers", [(1000, 1000), (1000, 3), (1000, 0)])
 def test_signal_to_the_first_ends_both(numbers):
     first, second = both(numbers, interrupted_at=(2, None), seconds=0.0)
-    assert first == ([0, 1, 2], "stopped by SIGINT in a test; run the same command again to go on")
+    assert first == ([0, 1, 2], "stopped by SIGINT in a test; run the same command again to continue")
     assert second == (
         list(range(min(3, numbers[1]))),
-        "stopped by SIGTERM in a test; run the same command again to go on",
+        "stopped by SIGTERM in a test; run the same command again to continue",
     )
 
 

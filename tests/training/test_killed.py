@@ -115,8 +115,8 @@ def test_killed_run_equals_the_uninterrupted_one_bit_by_bit(trainings, tmp_path)
     trainings.start(run)
     assert trainings.status() == 0
 
-    expected, found = load_file(whole / "model.safetensors"), load_file(run / "model.safetensors")
-    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    expected, weights = load_file(whole / "model.safetensors"), load_file(run / "model.safetensors")
+    assert [name for name in expected if not torch.equal(expected[name], weights[name])] == []
     assert log_without_seconds(whole) == log_without_seconds(run)
     record, other = records.read(whole / "record.json"), records.read(run / "record.json")
     assert (record.scores, record.curve, record.strata) == (other.scores, other.curve, other.strata)

@@ -19,15 +19,15 @@ def random_case(seed=0, ignored=0.2):
 
 def pixels(logits, label):
     """(probability of the true class, class) of each counted pixel, by loops."""
-    found = []
+    counted = []
     for b in range(B):
         for y in range(H):
             for x in range(W):
                 k = int(label[b, y, x])
                 if k != IGNORED:
                     scores = [math.exp(value) for value in logits[b, :, y, x].tolist()]
-                    found.append((scores[k] / sum(scores), k))
-    return found
+                    counted.append((scores[k] / sum(scores), k))
+    return counted
 
 
 def loss_of(logits, label, **options):
@@ -43,9 +43,9 @@ def test_cross_entropy_equals_a_loop_over_counted_pixels():
 def test_class_weights_equal_a_loop_and_divide_by_their_sum():
     logits, label = random_case()
     weights = torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0])
-    found = pixels(logits, label)
-    numerator = sum(-math.log(p) * float(weights[k]) for p, k in found)
-    expected = numerator / sum(float(weights[k]) for _, k in found)
+    counted = pixels(logits, label)
+    numerator = sum(-math.log(p) * float(weights[k]) for p, k in counted)
+    expected = numerator / sum(float(weights[k]) for _, k in counted)
     assert loss_of(logits, label, class_weights=weights).item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -104,9 +104,9 @@ def test_large_half_precision_logits_stay_finite():
 
 def test_ohem_keeps_every_pixel_below_the_threshold():
     logits, label = random_case()
-    found = pixels(logits, label)
-    hard = [-math.log(p) for p, _ in found if p < 0.1]
-    assert B < len(hard) < len(found)  # more than min_kept asks for, and not all
+    counted = pixels(logits, label)
+    hard = [-math.log(p) for p, _ in counted if p < 0.1]
+    assert B < len(hard) < len(counted)  # more than min_kept asks for, and not all
     loss = loss_of(logits, label, ohem=Ohem(threshold=0.1, min_kept=1))
     assert loss.item() == pytest.approx(sum(hard) / len(hard), rel=1e-6)
 

@@ -68,22 +68,22 @@ def test_everything_decays_alike_by_default(model):
 
 
 def test_norms_biases_and_gates_need_not_decay(model):
-    found = groups_by_name(model, Optimization(weight_decay=3e-4, decay_norm_and_bias=False))
-    assert found["backbone.layer1.0.conv1.weight"] == (1.0, 3e-4)
+    groups = groups_by_name(model, Optimization(weight_decay=3e-4, decay_norm_and_bias=False))
+    assert groups["backbone.layer1.0.conv1.weight"] == (1.0, 3e-4)
     for name in (
         "backbone.layer1.0.bn1.weight",
         "backbone.layer1.0.bn1.bias",
         "auxiliary.classify.conv.bias",
         "head.attention.position.gamma",
     ):
-        assert found[name] == (1.0, 0.0)
+        assert groups[name] == (1.0, 0.0)
     convolutions = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Conv2d)}
-    assert {name for name, (_, decay) in found.items() if decay} == convolutions
+    assert {name for name, (_, decay) in groups.items() if decay} == convolutions
 
 
 def test_head_and_auxiliary_learn_by_their_factor(model):
-    found = groups_by_name(model, Optimization(head_lr_factor=10.0))
-    assert {(name.split(".")[0], factor) for name, (factor, _) in found.items()} == {
+    groups = groups_by_name(model, Optimization(head_lr_factor=10.0))
+    assert {(name.split(".")[0], factor) for name, (factor, _) in groups.items()} == {
         ("backbone", 1.0),
         ("head", 10.0),
         ("auxiliary", 10.0),

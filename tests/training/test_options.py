@@ -42,9 +42,9 @@ def test_parts_give_the_loss_and_the_weights_of_the_whole(tmp_path):
     optimization = {"batch_size": 4, "freeze_norm": True, "iterations": 2}
     settings = {"model": QUIET, "augmentation": {"crop_size": (48, 48)}}
     whole, weights = curve(tmp_path, "whole", optimization=optimization, **settings)
-    losses, found = curve(tmp_path, "in parts", optimization={**optimization, "accumulation": 4}, **settings)
+    losses, weights_in_parts = curve(tmp_path, "in parts", optimization={**optimization, "accumulation": 4}, **settings)
     assert losses == pytest.approx(whole, rel=2e-5)
-    assert all(torch.allclose(weights[name], found[name], rtol=1e-3, atol=1e-5) for name in weights)
+    assert all(torch.allclose(weights[name], weights_in_parts[name], rtol=1e-3, atol=1e-5) for name in weights)
 
 
 def test_parts_of_unequally_many_pixels_make_up_the_mean_over_the_batch():
@@ -78,9 +78,10 @@ def test_ohem_in_parts_trains(tmp_path):
 def test_recomputed_activations_change_nothing(head, tmp_path):
     kept, weights = curve(tmp_path, "kept", head, optimization={"iterations": 3})
     option = {"iterations": 3, "activation_checkpointing": True}
-    losses, found = curve(tmp_path, "recomputed", head, optimization=option)
+    losses, recomputed = curve(tmp_path, "recomputed", head, optimization=option)
     assert losses == kept
-    assert [name for name in weights if not torch.equal(weights[name], found[name])] == []  # statistics and bases too
+    # norm statistics and EMANet's bases are among them
+    assert [name for name in weights if not torch.equal(weights[name], recomputed[name])] == []
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
@@ -186,7 +187,7 @@ def test_compiled_network_gives_what_the_eager_one_gives(monkeypatch):
 
 def test_compilation_and_recomputation_together_are_refused():
     both = {"compile": True, "activation_checkpointing": True}
-    with pytest.raises(ValueError, match="do not go together"):
+    with pytest.raises(ValueError, match="cannot be combined"):
         check(tiny.experiment(optimization=both))
 
 
@@ -231,10 +232,12 @@ def test_class_weights_reach_the_loss(tmp_path):
     K = open_data(tiny.TINY.data)[0].num_classes
     plain, _ = curve(tmp_path, "plain", optimization={"iterations": 1})
     ones, _ = curve(tmp_path, "ones", optimization={"iterations": 1, "class_weights": (1.0,) * K})
-    given, _ = curve(tmp_path, "given", optimization={"iterations": 1, "class_weights": (5.0,) + (1.0,) * (K - 1)})
-    found, _ = curve(tmp_path, "balanced", optimization={"iterations": 1, "class_balance": "median"})
+    weighted_loss, _ = curve(
+        tmp_path, "weighted", optimization={"iterations": 1, "class_weights": (5.0,) + (1.0,) * (K - 1)}
+    )
+    balanced_loss, _ = curve(tmp_path, "balanced", optimization={"iterations": 1, "class_balance": "median"})
     assert ones == pytest.approx(plain, rel=1e-6)
-    assert plain[0] != given[0] != found[0] != plain[0]
+    assert plain[0] != weighted_loss[0] != balanced_loss[0] != plain[0]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_after_step_is_called_once_a_step_and_not_in_evaluation(accumulation, tm
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What FCN's head, which has no after_step of its own, is given in one."""
+    """What an `after_step` added to FCN's head, which has none of its own, receives."""
     seen = []
     monkeypatch.setattr(fcn.Head, "after_step", lambda self, reduce: seen.append(reduce(torch.ones(()))), raising=False)
     return seen

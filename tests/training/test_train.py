@@ -69,9 +69,9 @@ def test_resumed_run_equals_the_uninterrupted_one_bit_by_bit(uninterrupted, at, 
 
     resumed = train(config, tmp_path, device="cpu", on_progress=keep_last_snapshot)
 
-    expected, found = load_file(whole / "model.safetensors"), load_file(tmp_path / "model.safetensors")
-    assert expected.keys() == found.keys()
-    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+    expected, weights = load_file(whole / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    assert expected.keys() == weights.keys()
+    assert [name for name in expected if not torch.equal(expected[name], weights[name])] == []
     assert momentum.keys() == kept.keys()
     assert [name for name in momentum if not torch.equal(momentum[name], kept[name])] == []
     assert log_without_seconds(whole) == log_without_seconds(tmp_path)
@@ -87,10 +87,10 @@ def test_momentum_covers_what_is_trained_and_nothing_else(uninterrupted):
 
 def test_run_folder_has_everything_and_nothing_to_resume(uninterrupted):
     run, _, _ = uninterrupted
-    found = {str(path.relative_to(run)) for path in run.rglob("*") if "tensorboard" not in str(path)}
+    paths = {str(path.relative_to(run)) for path in run.rglob("*") if "tensorboard" not in str(path)}
     pictures = {f"examples/{i:05d}-{kind}.png" for i in (0, 2) for kind in ("image", "label", "prediction")}
     files = {"config.json", "experiment.json", "log.jsonl", "model.safetensors", "per_image.npz", "record.json"}
-    assert found == files | pictures | {"examples"}
+    assert paths == files | pictures | {"examples"}
 
 
 def test_record_says_what_was_run_and_where(uninterrupted):

@@ -55,7 +55,7 @@ def test_error_that_safetensors_makes_of_a_full_disk_is_understood(tmp_path, mon
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     config = tiny.experiment(validate_every=0)
-    with pytest.raises(ValueError, match=r"iteration 2 cannot be written.*os error 28.*there is none before it"):
+    with pytest.raises(ValueError, match=r"iteration 2 cannot be written.*os error 28.*there is no earlier one"):
         train(config, tmp_path, device="cpu", on_progress=from_iteration(1, monkeypatch, checkpoint, "save_file", fail))
 
 

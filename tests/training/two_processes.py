@@ -72,5 +72,5 @@ def run(job):
 
 sys.addaudithook(note_writing)
 jobs_file = Path(sys.argv[1])
-found = [run(job) for job in json.loads(jobs_file.read_text())]
-jobs_file.with_name(f"notes-{RANK}.json").write_text(json.dumps(found))
+job_notes = [run(job) for job in json.loads(jobs_file.read_text())]
+jobs_file.with_name(f"notes-{RANK}.json").write_text(json.dumps(job_notes))
