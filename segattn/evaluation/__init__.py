@@ -1,1 +1,1 @@
-"""Scores: what is measured on a split, and how."""
+"""Scores of a model on a split, and their definitions."""

@@ -1,4 +1,4 @@
-"""Accuracy of a model over one split: every image once, one confusion matrix over all of them."""
+"""Accuracy of a model on one split: one confusion matrix over all images, each counted once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from segattn.model import SegmentationModel
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Scores of a split, and each image's own counts."""
+    """Scores of a split, and the counts of each image."""
 
     scores: records.Scores
     per_image: np.ndarray
@@ -38,7 +38,7 @@ class Evaluated:
     per_image_boundary: np.ndarray | None = None
     """int64 (images, 2, K): intersection and union of the boundary bands."""
     per_image_strata: np.ndarray | None = None
-    """int64 (images, 2, K, sizes, widths): labelled pixels and those predicted right."""
+    """int64 (images, 2, K, sizes, widths): labelled pixels, and those predicted correctly."""
 
 
 @torch.no_grad()
@@ -57,10 +57,10 @@ def evaluate(
 ) -> Evaluated:
     """Score `model` on a labelled split; the model is left in the mode it was in.
 
-    With torch.distributed initialised every process takes its share, each image is counted exactly once, and every process
+    If torch.distributed is initialised, every process takes its share, each image is counted exactly once, and every process
     returns the same result. `on_image(done, total)` is called after each batch, `on_prediction(index, class indices (H, W))` for
     each image; the batches pass through `watched`, which may end the evaluation with an exception. `strata` adds boundary IoU
-    and IoU by size and width, some milliseconds an image of 128x256 and some tenths of a second one of 1024x2048, on the CPU.
+    and IoU by size and width; on the CPU these take milliseconds per image of 128x256 and tenths of a second at 1024x2048.
 
     Raises:
         ValueError: the split has no labels, a label is outside the model's classes, or every pixel is ignored.
@@ -105,7 +105,7 @@ def evaluate(
     per_image = _sum_over_processes(per_image, device)
     if not per_image.any():
         raise ValueError(
-            f"{dataset.name} {dataset.split}: no pixel counts, every label is {dataset.ignore_index}; there is nothing to score"
+            f"{dataset.name} {dataset.split}: every pixel is ignored (label {dataset.ignore_index}); there is nothing to score"
         )
     names = [dataset.image_name(index) for index in range(len(dataset))]
     summary = scores(per_image, describe(inference), dataset.ignore_index)
@@ -117,7 +117,7 @@ def evaluate(
 
 
 def scores(per_image: Tensor, inference: str, ignore_index: int = 255) -> records.Scores:
-    """Scores of the sum of confusion matrices (images, K, K)."""
+    """Scores of the summed confusion matrices of all images, (images, K, K)."""
     matrix = ConfusionMatrix.from_matrix(per_image.sum(dim=0), ignore_index)
     return records.Scores(
         mean_iou=matrix.mean_iou(),
@@ -133,7 +133,7 @@ def scores(per_image: Tensor, inference: str, ignore_index: int = 255) -> record
 
 
 def strata_scores(confusion: np.ndarray, boundary: np.ndarray, by_stratum: np.ndarray) -> records.Strata:
-    """Boundary IoU and IoU by size and width from the counts of each image, as in `Evaluated`."""
+    """Boundary IoU, and IoU by size and width, from the counts of each image as in `Evaluated`."""
     false = confusion.sum(1) - confusion.diagonal(axis1=1, axis2=2)
 
     def scored(names: tuple[str, ...], counts: np.ndarray) -> list[records.Stratum]:
@@ -168,7 +168,7 @@ def write_examples(
 ) -> list[records.Example]:
     """Write image, coloured label and coloured prediction of `count` evenly spaced images into `folder`.
 
-    Paths in the result are relative to the folder's parent, where the record is.
+    The returned paths are relative to the folder's parent, where the record is.
     """
     examples: list[records.Example] = []
     if count < 1:
@@ -218,7 +218,7 @@ def _share() -> tuple[int, int]:
 
 
 def _sum_over_processes(counts: Tensor, device: torch.device) -> Tensor:
-    """Sum of all processes' counts; each image was counted by one of them."""
+    """Sum of the counts of all processes; each image was counted by one of them."""
     if _share()[1] == 1:
         return counts
     moved = counts.to(device)

@@ -4,7 +4,7 @@ With `M` the matrix of pixel counts (row = label, column = prediction) and k a c
 
     IoU_k      = M_kk / (sum_j M_kj + sum_i M_ik - M_kk)        nan where class k is in neither labels nor predictions
     accuracy_k = M_kk / sum_j M_kj                              nan where class k is not in the labels (recall)
-    mIoU       = mean of IoU_k,  mean accuracy = mean of accuracy_k, nan left out
+    mIoU       = mean of IoU_k,  mean accuracy = mean of accuracy_k, both without nan
     pixel accuracy = sum_k M_kk / sum_ij M_ij
 
 Boundary IoU: Cheng, Girshick, Dollar, Berg, Kirillov, *Boundary IoU: Improving Object-Centric Image Segmentation
@@ -22,19 +22,22 @@ from torch import Tensor
 
 DEFINITION = (
     "One confusion matrix over all pixels of the split; pixels whose label is the ignore label are not counted, "
-    "whatever was predicted there. IoU of a class = true positives / (true positives + false positives + false "
-    "negatives). mIoU = mean of the IoU over the classes that occur in the labels or in the predictions of the split; "
-    "a class that is predicted but never labelled counts as 0. Mean accuracy = mean recall over the classes that occur "
-    "in the labels. Pixel accuracy = share of counted pixels that are right. Scores are not averaged over images."
+    "whatever the prediction. IoU of a class = true positives / (true positives + false positives + false "
+    "negatives). mIoU = mean IoU over the classes that occur in the labels or in the predictions of the split; "
+    "a class that is predicted but never labelled has an IoU of 0. Mean accuracy = mean recall over the classes that occur "
+    "in the labels. Pixel accuracy = share of counted pixels that are predicted correctly. Scores are not averaged over images."
 )
 
 BOUNDARY_DEFINITION = (
-    "Boundary IoU (Cheng et al., CVPR 2021, arXiv 2103.16562): IoU of the bands inside the classes' outlines, as wide as 2 % "
-    "of the image's diagonal, in label and prediction; summed over the images, averaged over classes like mIoU. Ignored "
-    "pixels are in no band and make no outline."
+    "Boundary IoU (Cheng et al., CVPR 2021, arXiv 2103.16562): IoU of the boundary bands in label and prediction. The band of "
+    "a class contains its pixels that are at most 2 % of the image diagonal away from its boundary. Intersections and unions "
+    "are summed over the images; the IoU is averaged over the classes as in mIoU. Ignored pixels are in no band, and a border "
+    "with ignored pixels is not a boundary."
 )
 
-_MOST_ROWS = 1024  # label values up to here, ignored ones too, are counted first and judged by their row
+_MOST_ROWS = (
+    1024  # labels below this, ignored ones too, are counted first; rows of invalid values are checked afterwards
+)
 
 
 class ConfusionMatrix:
@@ -73,14 +76,14 @@ class ConfusionMatrix:
         return result
 
     def update(self, prediction: Tensor | np.ndarray, label: Tensor | np.ndarray) -> Tensor:
-        """Count the pixels of one image or batch; give back their own matrix (K, K), for scores per image.
+        """Count the pixels of one image or batch; returns their own matrix (K, K), for scores per image.
 
-        Class indices in any equal shape and any integer type. Where the label is `ignore_index` the prediction is
-        not looked at.
+        Both are class indices of the same shape and any integer type. Predictions are not checked where the label is
+        `ignore_index`.
 
         Raises:
             ValueError: shapes differ, a type is not integer, or a counted label or prediction is outside the classes;
-                nothing is counted then.
+                then nothing is counted.
         """
         K = self.num_classes
         prediction, label = _pair(prediction, label)
@@ -133,7 +136,7 @@ class ConfusionMatrix:
         return float(self.class_accuracy().nanmean())
 
     def pixel_accuracy(self) -> float:
-        """Share of counted pixels whose class is right; nan if no pixel was counted."""
+        """Share of counted pixels that are predicted correctly; nan if no pixel was counted."""
         return float(self.matrix.diagonal().sum().double() / self.matrix.sum())
 
 
@@ -147,10 +150,10 @@ def boundary_counts(
 ) -> tuple[Tensor, Tensor]:
     """Intersection and union, int64 (K,) each, of the classes' boundary bands in one image (H, W), to sum over images.
 
-    The band of a class in a map: its pixels within d pixels (in both axes) of a pixel that is not of the class or lies
-    outside the image; d = dilation_ratio times the image diagonal, rounded, at least 1. As in the authors' code, which
-    erodes d times by 3x3 with zeros around. Ours, since the paper has no ignored pixels: they are in no band, and a
-    border between a class and ignored pixels is no boundary, because where the object ends is not known there.
+    The band of a class contains its pixels within d pixels (along both axes) of a pixel that is of another class or outside
+    the image; d = dilation_ratio times the image diagonal, rounded, at least 1. The authors' code does the same: it erodes d
+    times by 3x3 with zero padding. Ours, because the paper has no ignored pixels: they are in no band, and a border between a
+    class and ignored pixels is not a boundary, because the object may continue there.
 
     Raises:
         ValueError: as `ConfusionMatrix.update`; not (H, W) maps; a dilation ratio that is not positive.
@@ -158,9 +161,11 @@ def boundary_counts(
     K = num_classes
     prediction, label = _pair(prediction, label)
     if label.ndim != 2:
-        raise ValueError(f"label has shape {tuple(label.shape)}; boundaries are found in one image (H, W) at a time")
+        raise ValueError(f"label has shape {tuple(label.shape)}; boundary IoU takes one image (H, W) at a time")
     if not dilation_ratio > 0:
-        raise ValueError(f"dilation_ratio is {dilation_ratio}; it is a positive share of the image diagonal (0.02)")
+        raise ValueError(
+            f"dilation_ratio is {dilation_ratio}; it must be a positive share of the image diagonal, such as 0.02"
+        )
     counted = label != ignore_index
     _check_range(label, counted, K, "label", ignore_index)
     _check_range(prediction, counted, K, "prediction")
@@ -184,7 +189,7 @@ def boundary_iou(
 ) -> Tensor:
     """Boundary IoU per class of one image (H, W), float64 (K,) in [0, 1]; nan where neither map has the class.
 
-    For a data set sum `boundary_counts` over its images and divide once, as mIoU does. Definition and errors: there.
+    For a data set, sum `boundary_counts` over its images and divide once, as mIoU does. Definition and errors: as there.
     """
     intersection, union = boundary_counts(
         prediction, label, num_classes, ignore_index=ignore_index, dilation_ratio=dilation_ratio
@@ -194,8 +199,8 @@ def boundary_iou(
 
 def _near_boundary(classes: Tensor, counted: Tensor, distance: int) -> Tensor:
     """Whether the window of `distance` around each pixel holds another class or leaves the image; bool (H, W)."""
-    # All classes at once: a window is of one class if its largest and its smallest class are the pixel's own. Pixels
-    # that are not counted are smallest for the maximum and largest for the minimum: they never decide.
+    # All classes at once: a window holds one class if its largest and its smallest class index are the pixel's own. Ignored
+    # pixels have the smallest value for the maximum and the largest for the minimum, so they never decide.
     far = torch.iinfo(torch.int32).max
     low = classes.to(torch.int32).masked_fill(~counted, -far)
     high = classes.to(torch.int32).masked_fill(~counted, far)
@@ -232,14 +237,14 @@ def _integers(values: Tensor | np.ndarray | Sequence[Any], name: str) -> Tensor:
         array = np.asarray(values)
         if array.dtype.kind not in "iu":
             raise ValueError(f"{name} is of type {array.dtype}; integers are needed (class indices, not logits)")
-        return torch.from_numpy(array.astype(np.int64))  # a copy: read-only arrays are welcome
+        return torch.from_numpy(array.astype(np.int64))  # a copy, so read-only arrays work
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise ValueError(f"{name} is of type {values.dtype}; integers are needed (class indices, not logits)")
     return values.long()
 
 
 def _within(values: Tensor, end: int) -> bool:
-    """Whether all values are in 0 to end - 1; false for no values."""
+    """Whether all values are in 0 to end - 1; False if there are none."""
     if values.numel() == 0:
         return False
     low, high = values.aminmax()

@@ -1,4 +1,4 @@
-"""Predictions as files: as the test servers of Cityscapes, ADE20K and VOC take them, and as class indices for other data sets.
+"""Prediction files in the formats of the test servers of Cityscapes, ADE20K and VOC; class indices for other data sets.
 
     cityscapes    CITY_SEQUENCE_FRAME_pred.png, the ids of labelIds (road is 7), at 2048x1024
     ade20k        NAME.png, 1 to 150 (0 would be "none of the classes", which is never predicted)
@@ -33,7 +33,7 @@ class PredictionFiles:
     """Writes the predictions of a split into a folder, in the format of its data set.
 
     Raises:
-        ValueError: the folder is a file, or already has files in it: a server would take what is left of an earlier run.
+        ValueError: the folder is a file or is not empty: files of an earlier run would be submitted with the new ones.
     """
 
     def __init__(self, dataset: Dataset, folder: str | Path) -> None:
@@ -50,7 +50,7 @@ class PredictionFiles:
         self._palette = stored is None
 
     def path(self, index: int) -> Path:
-        """Where the prediction of a sample is written."""
+        """The file of a sample's prediction."""
         name = self.dataset.image_name(index)
         if self.dataset.name == "cityscapes":
             return self.folder / f"{Path(name).name.removesuffix('_leftImg8bit')}_pred.png"
@@ -87,12 +87,12 @@ def predict_split(
     world_size: int = 1,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> None:
-    """Call `on_prediction(index, class indices (H, W))` for every image of a split, which needs no labels.
+    """Call `on_prediction(index, class indices (H, W))` for every image of a split; the split needs no labels.
 
-    Of `world_size` processes each takes its share.
+    Each of `world_size` processes takes its share.
 
     Raises:
-        ValueError: the model's classes are not the data set's.
+        ValueError: the model and the data set have different numbers of classes.
     """
     if dataset.num_classes != model.num_classes:
         raise ValueError(f"the model has {model.num_classes} classes, {dataset.name} has {dataset.num_classes}")

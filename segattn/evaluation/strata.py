@@ -1,23 +1,24 @@
-"""How well small, large, thin and thick things are segmented: counts by size of the segment and width of the place.
+"""Accuracy on small and large, thin and thick objects: counts by size of the segment and local width.
 
-Everything is told from the label alone, so that all networks are scored on the same strata of the same pixels.
+Size and width are computed from the label alone, so that all networks are scored on the same strata.
 
-* Segment: pixels of one class that touch (8 neighbours). Two cars that overlap in the image are one segment.
-* Size of a segment: its share of the image's pixels, at COCO's borders (Lin et al., *Microsoft COCO*, ECCV 2014, arXiv
-  1405.0312: 32 x 32 and 96 x 96 pixels), taken in an image of 640 x 480: 1/300 and 3/100. Ours: shares, so that the strata
-  do not depend on the resolution.
-* Width of a place: thin, where no square of 1 % of the image's diagonal that holds only the place's class covers it;
-  thick, where one of 4 % does. That is the morphological opening of each class (Serra, *Image Analysis and Mathematical
-  Morphology*, 1982). A thin part of a large object is thin: a mast on a building.
+* Segment: connected pixels of one class (8 neighbours). Two cars that overlap in the image are one segment.
+* Size of a segment: its share of the image's pixels. The limits are COCO's (Lin et al., *Microsoft COCO*, ECCV 2014, arXiv
+  1405.0312: 32 x 32 and 96 x 96 pixels) in an image of 640 x 480, 1/300 and 3/100. Ours: shares instead of pixels, so that the
+  strata do not depend on the resolution.
+* Width at a pixel: thin if it lies in no square that contains only its class and has a side of 1 % of the image diagonal; thick
+  if it lies in one with a side of 4 %. This is the morphological opening of each class (Serra, *Image Analysis and Mathematical
+  Morphology*, 1982). A thin part of a large object is thin, such as a mast on a building.
 
-Ignored pixels, and those outside the image, count as whatever suits: a building cut by the edge is not thin.
+Ignored pixels, and pixels outside the image, count as any class: a building cut off by the image's edge is not thin.
 
 False positives belong to no segment. As in mIoU^K of Wang et al., *Revisiting Evaluation Metrics for Semantic Segmentation*,
-NeurIPS 2023, arXiv 2310.19252, those of an image are shared among the class's segments there by area:
+NeurIPS 2023, arXiv 2310.19252, those in an image are divided among the segments of the class there, in proportion to area:
 
     IoU of class k in stratum s = sum_i right_iks / sum_i (pixels_iks + false_ik * pixels_iks / pixels_ik)
 
-over the images i that label the class; Wang et al. average over segments, here a stratum's pixels are pooled, as in mIoU.
+where i runs over the images whose label contains the class. Wang et al. average over segments; here the pixels of a stratum are
+pooled, as in mIoU.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ import numpy as np
 
 SIZES = ("small", "medium", "large")
 SIZE_BORDERS = (1 / 300, 3 / 100)
-"""Shares of the image's pixels; a segment of exactly that share is in the upper stratum."""
+"""Shares of the image's pixels; a segment of exactly that share belongs to the upper stratum."""
 WIDTHS = ("thin", "medium", "thick")
 WIDTH_BORDERS = (0.01, 0.04)
-"""Shares of the image's diagonal."""
+"""Sides of the squares, as shares of the image diagonal."""
 
 DEFINITION = (
-    "Size: segments (touching pixels of one class) below 1/300 of the image's pixels are small, from 3/100 on large. Width: "
-    "a place is thin where no square of 1 % of the image's diagonal with only its class covers it, thick where one of 4 % "
-    "does. Both are told from the labels. False positives of a class are shared among its segments in the image by area; "
-    "those in images without the class are in no stratum."
+    "Size: a segment (connected pixels of one class) is small below 1/300 of the image's pixels and large from 3/100. Width: "
+    "a pixel is thin if it lies in no square that contains only its class and has a side of 1 % of the image diagonal, and "
+    "thick if it lies in one with a side of 4 %. Size and width are computed from the labels. False positives of a class are "
+    "divided among its segments in the image, in proportion to area; those in images without the class are in no stratum."
 )
 
 
 def count(prediction: np.ndarray, label: np.ndarray, num_classes: int, ignore_index: int = 255) -> np.ndarray:
-    """Labelled pixels and those predicted right in each stratum of one image (H, W): int64 (2, K, sizes, widths).
+    """Labelled pixels, and those predicted correctly, in each stratum of one image (H, W): int64 (2, K, sizes, widths).
 
     >>> pixels, right = count(np.zeros((9, 9), int), np.zeros((9, 9), int), num_classes=1)
     >>> pixels.tolist() == right.tolist() == [[[0, 0, 0], [0, 0, 0], [0, 0, 81]]]
@@ -58,9 +59,9 @@ def count(prediction: np.ndarray, label: np.ndarray, num_classes: int, ignore_in
 
 
 def unions(pixels: np.ndarray, false: np.ndarray) -> np.ndarray:
-    """Denominators of the IoU of strata, float64 (..., K, strata): their pixels and their share of the false positives.
+    """Denominators of the IoU of strata, float64 (..., K, strata): their pixels plus their share of the false positives.
 
-    `pixels` are (..., K, strata), `false` the false positives of each image and class (..., K).
+    `pixels` is (..., K, strata), `false` the number of false positives of each image and class, (..., K).
     """
     total = pixels.sum(-1, keepdims=True)
     return pixels + false[..., None] * (pixels / np.maximum(total, 1))
@@ -77,13 +78,13 @@ def size_of_segments(label: np.ndarray, ignore_index: int = 255) -> np.ndarray:
 def widths(label: np.ndarray, ignore_index: int = 255) -> np.ndarray:
     """Width stratum (0 thin, 1 medium, 2 thick) of each pixel, uint8 (H, W); 0 if ignored."""
     counted = label != ignore_index
-    classes = label.astype(np.int16)  # before the wildcards: np.where would wrap -1 into the label's own type
+    classes = label.astype(np.int16)  # np.where would wrap the -1 below into the label's own type
     low, high = np.where(counted, classes, -1), np.where(counted, classes, 2**15 - 1)
     stratum = np.zeros(label.shape, np.uint8)
     for share in WIDTH_BORDERS:
         reach = max(1, round(share * math.hypot(*label.shape) / 2))  # squares of 2 reach + 1
         one_class = _maximum(low, reach, -1) == -_maximum(-high, reach, 1 - 2**15)
-        # Around a pixel of another class no square of this size is of one class: what the squares cover is of theirs.
+        # A square of one class covers only pixels of its own class, so one map serves all classes.
         stratum += _maximum(one_class.view(np.uint8), reach, 0)
     return stratum * counted
 
@@ -122,7 +123,7 @@ def _segments(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _components(count: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The smallest node that each of `count` nodes is connected to, by edges a[i] - b[i]."""
+    """The smallest node connected to each of `count` nodes by the edges a[i] - b[i]."""
     a, b = a.astype(np.int64), b.astype(np.int64)
     parent = np.arange(count)
     while True:

@@ -40,11 +40,11 @@ def dataset(sizes, *, labelled=True, classes=K, seed=0):
         label[rng.random((h, w)) < 0.1] = 255
         samples.append((Sample(image, label if labelled else None, f"photo{number}"), level))
     names = [sample.name for sample, _ in samples]
-    found = Dataset(
+    levels = Dataset(
         name="levels", split="val", class_names=[f"class{k}" for k in range(classes)], image_names=names,
         palette=[(k, k, k) for k in range(classes)], read=lambda i: samples[i][0], from_files=False,
     )  # fmt: skip
-    return found, samples
+    return levels, samples
 
 
 SIZES = [(5, 7), (5, 7), (5, 7), (11, 3), (5, 7)]
@@ -65,12 +65,12 @@ def counted_by_a_loop(samples):
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_counts_equal_a_loop_over_pixels_whatever_the_batches(batch_size):
     data, samples = dataset(SIZES)
-    found = evaluate(Brightness(), data, batch_size=batch_size)
+    result = evaluate(Brightness(), data, batch_size=batch_size)
     expected = counted_by_a_loop(samples)
-    assert found.per_image.tolist() == expected.tolist()
-    assert found.scores.confusion == expected.sum(axis=0).tolist()
-    assert found.names == ["photo0", "photo1", "photo2", "photo3", "photo4"]
-    assert found.scores.num_images == 5
+    assert result.per_image.tolist() == expected.tolist()
+    assert result.scores.confusion == expected.sum(axis=0).tolist()
+    assert result.names == ["photo0", "photo1", "photo2", "photo3", "photo4"]
+    assert result.scores.num_images == 5
 
 
 def test_scores_are_those_of_the_whole_set_not_the_mean_over_images():
@@ -104,7 +104,7 @@ def test_split_in_which_no_pixel_counts_is_an_error():
         name="void", split="val", class_names=["a", "b", "c"], palette=PALETTE, image_names=["void"],
         read=lambda i: void, from_files=False,
     )  # fmt: skip
-    with pytest.raises(ValueError, match="void val: no pixel counts"):
+    with pytest.raises(ValueError, match="void val: every pixel is ignored"):
         evaluate(Brightness(), data)
 
 

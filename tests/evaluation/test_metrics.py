@@ -82,8 +82,8 @@ def test_merged_matrices_equal_one_matrix_over_all_images():
 
 def test_from_matrix_keeps_counts_but_not_the_memory():
     counts = counted(*random_maps()).matrix
-    for given in (counts, counts.numpy(), counts.tolist()):
-        wrapped = ConfusionMatrix.from_matrix(given)
+    for matrix in (counts, counts.numpy(), counts.tolist()):
+        wrapped = ConfusionMatrix.from_matrix(matrix)
         assert torch.equal(wrapped.matrix, counts)
     copy = ConfusionMatrix.from_matrix(counts)
     copy.update(*random_maps())
@@ -171,7 +171,7 @@ def test_definitions_in_use_today_give_different_values():
     assert mean_over_images == pytest.approx((11 / 18 + 11 / 35) / 2)
     assert mean_over_images == pytest.approx(0.4627, abs=1e-4)
     assert ignored_is_false_positive == pytest.approx(0.3004, abs=1e-4)
-    assert "predicted but never labelled counts as 0" in DEFINITION
+    assert "predicted but never labelled has an IoU of 0" in DEFINITION
     assert "not averaged over images" in DEFINITION
 
 
@@ -210,11 +210,11 @@ def test_iou_equals_the_evaluator_of_cityscapes_on_written_files(tmp_path):
     evaluator.args.evalInstLevelScore = False
     evaluator.args.JSONOutput = False
     evaluator.args.quiet = True
-    theirs = evaluator.evaluateImgLists(predictions, truths, evaluator.args)
-    expected = [theirs["classScores"][trainId2label[k].name] for k in range(19)]
+    official = evaluator.evaluateImgLists(predictions, truths, evaluator.args)
+    expected = [official["classScores"][trainId2label[k].name] for k in range(19)]
     assert math.isnan(expected[18])
     assert ours.iou().tolist() == pytest.approx(expected, abs=1e-9, nan_ok=True)
-    assert ours.mean_iou() == pytest.approx(theirs["averageScoreClasses"], abs=1e-9)
+    assert ours.mean_iou() == pytest.approx(official["averageScoreClasses"], abs=1e-9)
 
 
 def test_label_outside_the_classes_is_named_and_nothing_is_counted():

@@ -72,12 +72,12 @@ def test_files_for_cityscapes_have_our_scores_by_its_own_evaluator(run, roots, i
     }
     done = subprocess.run([sys.executable, "-c", OFFICIAL], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "resultPixelLevelSemanticLabeling.json").read_text())
-    assert np.sum(found["confMatrix"]) == 3 * SIZE[0] * SIZE[1]  # all three pairs
-    assert {name for name, iou in found["classScores"].items() if not np.isnan(iou)} <= set(CLASS_NAMES)
+    report = json.loads((tmp_path / "resultPixelLevelSemanticLabeling.json").read_text())
+    assert np.sum(report["confMatrix"]) == 3 * SIZE[0] * SIZE[1]  # all three pairs
+    assert {name for name, iou in report["classScores"].items() if not np.isnan(iou)} <= set(CLASS_NAMES)
     for name, iou in zip(CLASS_NAMES, ours["iou"], strict=True):
-        assert found["classScores"][name] == pytest.approx(np.nan if iou is None else iou, abs=1e-9, nan_ok=True), name
-    assert found["averageScoreClasses"] == pytest.approx(ours["mean_iou"], abs=1e-9)
+        assert report["classScores"][name] == pytest.approx(np.nan if iou is None else iou, abs=1e-9, nan_ok=True), name
+    assert report["averageScoreClasses"] == pytest.approx(ours["mean_iou"], abs=1e-9)
 
 
 @pytest.mark.parametrize(("name", "first"), [("cityscapes", 7), ("ade20k", 1), ("voc", 0)])
