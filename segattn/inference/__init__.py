@@ -1,1 +1,1 @@
-"""Predictions: windows, files, videos, networks made faster."""
+"""Prediction: sliding windows, image files, videos, optimized networks."""

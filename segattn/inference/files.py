@@ -34,14 +34,14 @@ class Labelled:
     label: np.ndarray
     """uint8 (H, W), class indices."""
     confidence: np.ndarray | None = None
-    """uint8 (H, W), 255 times the softmax probability of the label, where it was asked for."""
+    """uint8 (H, W), 255 times the softmax probability of the label; None unless requested."""
 
 
 def find_images(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
-    """The image and video files among `paths`, folders searched one level deep, without what was written into `out` before.
+    """The image and video files among `paths`; folders are searched one level deep, and earlier results in `out` are skipped.
 
     Raises:
-        ValueError: a path does not exist, or a folder has neither.
+        ValueError: a path does not exist, or a folder has neither images nor videos.
     """
     files: list[Path] = []
     for path in paths:
@@ -60,12 +60,12 @@ def find_images(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name says so."""
+    """Whether the file name has the suffix of a video."""
     return path.suffix.lower() in video.SUFFIXES
 
 
 def output_names(images: Sequence[Path]) -> list[str]:
-    """A distinct stem for the outputs of each image: its own, with its folder's name where two are alike."""
+    """A distinct stem for the outputs of each image: its own, with its folder's name if two images have the same stem."""
     stems = [path.stem for path in images]
     names = [stem if stems.count(stem) == 1 else f"{path.parent.name}-{path.name}" for stem, path in zip(stems, images)]  # noqa: B905
     return [name if names.count(name) == 1 else f"{number:04d}-{name}" for number, name in enumerate(names)]
@@ -75,7 +75,7 @@ def label_image(model: Network, path: Path, inference: Evaluation | None = None)
     """Label one photo of any size.
 
     Raises:
-        ValueError: the file is no readable image.
+        ValueError: the file is not a readable image.
     """
     return label_images(model, [read_image(path)], inference)[0]
 
@@ -91,7 +91,7 @@ def label_images(
     """Label photos of one size, uint8 (H, W, 3), in one pass.
 
     Raises:
-        ValueError: they do not fit into memory.
+        ValueError: the photos do not fit into memory.
     """
     device = next(model.parameters()).device
     inference = inference or Evaluation()
@@ -113,7 +113,7 @@ def label_images(
 
 
 def overlay(labelled: Labelled, palette: Palette, opacity: float = 0.55) -> np.ndarray:
-    """The photo with its labels' colours over it, uint8 (H, W, 3)."""
+    """The photo blended with the colours of its labels, uint8 (H, W, 3)."""
     mixed = labelled.image * (1 - opacity) + colour(labelled.label, tuple(palette)) * opacity
     return mixed.round().astype(np.uint8)
 
@@ -126,17 +126,19 @@ class Settings:
     palette: Palette
     inference: Evaluation | None = None
     batch: int = 1
-    """Photos of one size, or frames, that pass through the network at once."""
+    """Batch size: photos of one size, or video frames."""
     confidence: bool = False
     """Also write NAME-confidence.png for photos: grey, 255 is a probability of 1."""
     opacity: float = 0.55
-    """Of the colours over the photo."""
+    """Opacity of the colours over the photo."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise ValueError(f"batch {self.batch} is not possible; use 1 or more")
+            raise ValueError(f"batch size {self.batch} is not possible; use 1 or more")
         if not 0 <= self.opacity <= 1:
-            raise ValueError(f"opacity {self.opacity} is a share between 0 (the photo) and 1 (the colours)")
+            raise ValueError(
+                f"opacity is {self.opacity}; it must be between 0 (only the photo) and 1 (only the colours)"
+            )
 
 
 def predict_files(
@@ -148,16 +150,16 @@ def predict_files(
     on_error: Callable[[Path, ValueError], object] | None = None,
     on_frame: Callable[[int, int | None], object] = lambda done, total: None,
 ) -> Iterator[Path]:
-    """Label photos and videos, and give the path of each one's overlay.
+    """Label photos and videos; yields the path of each overlay.
 
-    Of a photo NAME-label.png (class indices, with a palette) and NAME-overlay.png are written, of a video NAME-overlay.mp4.
-    A file that cannot be labelled goes to `on_error` and the next one follows; without `on_error` its ValueError is raised,
-    which names it. `on_frame(done, total)` is called while a video is labelled.
+    For a photo it writes NAME-label.png (class indices, with a palette) and NAME-overlay.png, for a video NAME-overlay.mp4. If a
+    file cannot be labelled, `on_error(path, error)` is called and the next file follows; without `on_error` the error, a
+    ValueError that names the file, is raised. `on_frame(done, total)` is called after each batch of video frames.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"cannot make the folder {out} for the results: {error.strerror}") from None
+        raise ValueError(f"cannot create the folder {out} for the results: {error.strerror}") from None
 
     def failed(path: Path, error: ValueError) -> None:
         if on_error is None:
@@ -187,10 +189,10 @@ def label_video(
     *,
     on_frame: Callable[[int, int | None], object] = lambda done, total: None,
 ) -> Path:
-    """Write the video `out` (.mp4) of the frames in their labels' colours with a legend of all classes; sound is left out.
+    """Write the video `out` (.mp4), without sound: each frame's overlay, beside a legend of all classes.
 
     Raises:
-        ValueError: PyAV is missing, the video cannot be read, or a frame does not fit into memory.
+        ValueError: PyAV is not installed, the video cannot be read, or a frame does not fit into memory.
     """
     source, done = video.Video(path), 0
     column: Image.Image | None = None
@@ -209,7 +211,7 @@ def label_video(
             done += len(batch)
             on_frame(done, source.num_frames)
         if not done:
-            raise ValueError(f"{path}: no pictures in this video")
+            raise ValueError(f"{path}: this video has no frames")
     return out
 
 
@@ -218,11 +220,11 @@ class _File:
     path: Path
     name: str
     image: np.ndarray | None = None
-    """None of a video."""
+    """None for a video."""
 
 
 def _groups(files: Sequence[Path], batch: int, failed: Callable[[Path, ValueError], None]) -> Iterator[list[_File]]:
-    """Up to `batch` photos of one size that follow one another, or a video."""
+    """Groups of up to `batch` consecutive photos of one size, or of one video."""
     waiting: list[_File] = []
     for path, name in zip(files, output_names(files), strict=True):
         try:
@@ -245,7 +247,7 @@ def _groups(files: Sequence[Path], batch: int, failed: Callable[[Path, ValueErro
 def _label_group(
     model: Network, group: list[_File], settings: Settings
 ) -> Iterator[tuple[_File, Labelled | ValueError]]:
-    """Each photo with its labels, or with the reason why it has none; a batch that does not fit is labelled one by one."""
+    """Each photo with its labels or its error; a batch that does not fit into memory is labelled one photo at a time."""
     images = [file.image for file in group if file.image is not None]
     try:
         labelled = label_images(model, images, settings.inference, confidence=settings.confidence)

@@ -18,7 +18,7 @@ def colour(label: np.ndarray, palette: Palette) -> np.ndarray:
 
 
 def with_legend(picture: np.ndarray, label: np.ndarray, class_names: Sequence[str], palette: Palette) -> Image.Image:
-    """The picture with a column beside it that names the colours that occur, largest area first."""
+    """The picture with a legend beside it of the classes that occur, largest area first."""
     counts = np.bincount(label.ravel(), minlength=len(class_names))[: len(class_names)]
     shown = [index for index in np.argsort(-counts, kind="stable").tolist() if counts[index]]
     shares = [100 * counts[index] / label.size for index in shown]
@@ -30,7 +30,7 @@ def with_legend(picture: np.ndarray, label: np.ndarray, class_names: Sequence[st
 
 
 def legend(height: int, texts: Sequence[str], colours: Palette) -> Image.Image:
-    """A column of swatches and texts, `height` pixels tall or more."""
+    """A column of swatches and texts, at least `height` pixels tall."""
     line = max(14, min(max(28, height // 30), height // max(len(texts), 1)))
     font = ImageFont.load_default(size=round(line * 0.62))
     width = round(max((font.getlength(text) for text in texts), default=0)) + line + 18

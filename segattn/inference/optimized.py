@@ -1,4 +1,4 @@
-"""A trained network made ready for inference: the same function with fewer operators, and in half precision where asked."""
+"""A trained network optimized for inference: the same function with fewer operators, optionally in half precision."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def optimize(
     """A copy of `model` for inference on its device; the model itself stays as it is.
 
     Every batch norm that directly follows a convolution is folded into it (its statistics are constants outside training), the
-    auxiliary head is dropped, and weights are kept in `dtype`. Images of any float type go in, float32 logits come out.
-    `channels_last` is how maps are laid out: by default so in half precision, where convolutions are up to twice as fast for
-    it. `example` is a normalised image that the network is run on to see which norm follows which convolution, and to see that
-    folding changed nothing; needed only by networks that refuse 65 x 97 pixels.
+    auxiliary head is dropped, and weights are kept in `dtype`. The copy takes images of any floating-point type and returns
+    float32 logits. `channels_last` is the memory format; it is the default in half precision, where it makes convolutions up to
+    twice as fast. The network is run on `example`, a normalised image, to see which norm follows which convolution and to check
+    that folding does not change the logits; only networks that do not accept 65 x 97 pixels need it.
 
     Raises:
-        ValueError: `dtype` is no floating-point type, or the folded network's logits are not the model's.
+        ValueError: `dtype` is not a floating-point type, or folding changes the logits.
 
     >>> from segattn import create_model
     >>> model = create_model("ccnet", num_classes=3, backbone="resnet18")
@@ -62,13 +62,13 @@ class OptimizedModel(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> OptimizedModel:
-        """Stays in eval mode.
+        """Keep the network in eval mode.
 
         Raises:
-            ValueError: asked for training; its batch norms are gone.
+            ValueError: `mode` is True; the network has no batch norms any more.
         """
         if mode:
-            raise ValueError("an optimized network cannot be trained; train the one that it was made from")
+            raise ValueError("an optimized network cannot be trained; train the original network")
         return super().train(mode)
 
     @torch.no_grad()
@@ -85,7 +85,7 @@ class OptimizedModel(nn.Module):
 
 
 def _fold_norms(network: SegmentationModel, example: Tensor) -> None:
-    """Fold every batch norm that takes a convolution's result as it is into that convolution."""
+    """Fold every batch norm that directly follows a convolution into it."""
     pairs, expected = _norms_after_convolutions(network, example)
     names = {module: name for name, module in network.named_modules()}
     for conv, norm in pairs:
@@ -101,16 +101,16 @@ def _fold_norms(network: SegmentationModel, example: Tensor) -> None:
     error, size = (logits - expected).abs().max().item(), expected.abs().max().item()
     if not error <= 1e-3 * max(size, 1.0):  # NaN too
         raise ValueError(
-            f"folding batch norms changed the logits by {error:.2g} of {size:.2g}: a convolution's result is used "
-            "elsewhere than in its norm; this network cannot be optimized"
+            f"folding batch norms changed the logits by {error:.2g} of {size:.2g}: the output of a convolution is also "
+            "used outside its norm; this network cannot be optimized"
         )
 
 
 def _norms_after_convolutions(
     network: SegmentationModel, example: Tensor
 ) -> tuple[list[tuple[nn.Conv2d, _BatchNorm]], Tensor]:
-    """Which norm takes the result of which convolution, each called once; and the logits of `example`."""
-    outputs: list[tuple[Tensor, nn.Conv2d]] = []  # kept, so that no id is given twice
+    """Pairs of a convolution and the norm that directly follows it, each called once; and the logits of `example`."""
+    outputs: list[tuple[Tensor, nn.Conv2d]] = []  # kept alive, so that `is` compares with every output
     taken: list[tuple[_BatchNorm, nn.Conv2d | None]] = []
 
     def make(module: nn.Module, _: object, output: Tensor) -> None:

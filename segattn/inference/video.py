@@ -1,4 +1,4 @@
-"""Frames of video files in and out, through PyAV (extra `video`): upright, with the timing of the original."""
+"""Reading and writing video frames with PyAV (extra `video`): upright, with the original timing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import numpy as np
 
 SUFFIXES = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"}
 _ENCODERS = ("libx264", "libvpx-vp9", "mpeg4")
-"""The first that PyAV's FFmpeg has."""
-_TICKS = 90_000  # a second, as in MPEG streams
+"""In order of preference; the first one that PyAV's FFmpeg has is used."""
+_TICKS = 90_000  # per second, as in MPEG streams
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +26,14 @@ class Frame:
     image: np.ndarray
     """uint8 (H, W, 3), upright."""
     time: Fraction | None
-    """Seconds since the first frame; None where the file does not say."""
+    """Seconds since the first frame; None if the file does not say."""
 
 
 class Video:
     """A video file; iterating decodes its first video stream.
 
     Raises:
-        ValueError: PyAV is not installed, or the file is no readable video; while iterating, that it is damaged.
+        ValueError: PyAV is not installed, the file is not a readable video, or, during iteration, it is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,8 +70,8 @@ class Video:
 class VideoWriter:
     """Writes an MP4 of frames of one size; the file appears under its name when it is complete.
 
-    Used as a context manager; after an exception nothing is left. Sides are made even by repeating the last row or column,
-    as the codecs want it. Sound is not written.
+    Use it as a context manager; after an exception it leaves no file. Odd sides are padded by repeating the last row or column,
+    because the codecs need even ones. Sound is not written.
     """
 
     def __init__(self, path: Path, *, rate: Fraction) -> None:
@@ -86,7 +86,7 @@ class VideoWriter:
         return self
 
     def add(self, image: np.ndarray, time: Fraction | None = None) -> None:
-        """Append a frame, uint8 (H, W, 3), shown from `time` seconds on; a frame's length after the last where it is None.
+        """Append a frame, uint8 (H, W, 3), shown from `time` seconds on; if None, one frame period after the last frame.
 
         Raises:
             ValueError: the size is not that of the first frame.
@@ -94,7 +94,7 @@ class VideoWriter:
         if self.stream is None:
             self._open(image.shape[0], image.shape[1])
         if image.shape[:2] != self.size:
-            raise ValueError(f"{self.path}: a frame of {image.shape[:2]} pixels among frames of {self.size}")
+            raise ValueError(f"{self.path}: this frame has {image.shape[:2]} pixels, the first one {self.size}")
         padded = np.pad(image, [(0, extent % 2) for extent in self.size] + [(0, 0)], mode="edge")
         frame = self.av.VideoFrame.from_ndarray(padded, format="rgb24")
         self.last = max(self.next if time is None else round(time * _TICKS), self.last + 1)
@@ -129,7 +129,7 @@ class VideoWriter:
 
 
 def _frames(stream: Any, container: Any) -> int | None:
-    """Number of frames, estimated from the duration where the file does not count them."""
+    """Number of frames, estimated from the duration if the file does not state it."""
     if stream.frames:
         return int(stream.frames)
     if container.duration and stream.average_rate:
@@ -142,5 +142,5 @@ def _av(path: Path) -> ModuleType:
         import av
     except ImportError:
         raise ValueError(f"{path} is a video, which needs PyAV: pip install 'segattn[video]'") from None
-    av.logging.set_level(av.logging.PANIC)  # errors come as exceptions
+    av.logging.set_level(av.logging.PANIC)  # errors are raised as exceptions
     return av

@@ -4,12 +4,12 @@ Window placement and averaging are mmsegmentation's:
 
 * windows start every `stride` pixels, ceil((size - crop) / stride) + 1 of them per axis, at least one; the last one is
   shifted inside the image; an image smaller than the crop is one window of its own size; logits are divided by the
-  number of windows that saw the pixel.
-* the image is resized to every scale and, where asked, flipped; the logits of each pass are flipped back and resized to
+  number of windows that cover the pixel.
+* the image is resized to every scale and, with `flip`, also flipped; the logits of each pass are flipped back and resized to
   the output size; then softmax probabilities are averaged over the passes.
 
-All resizing is bilinear with the model's own `align_corners`, of images too (mmsegmentation resizes images, as 8-bit
-pixels, always without).
+All resizing, of images too, is bilinear with the model's own `align_corners`; mmsegmentation resizes images as 8-bit pixels and
+always without `align_corners`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from segattn.data.transforms import fit_short_side
 
 Model = Callable[[Tensor], Tensor]
 WINDOW_BATCH = 4
-"""Windows that pass through the model at once: more are faster on a GPU and need more memory."""
+"""Windows per forward pass: more are faster on a GPU but need more memory."""
 
 
 def describe(inference: Evaluation) -> str:
@@ -62,8 +62,8 @@ def predict(
     """Class scores in float32 at `output_size`, by default the images' own size.
 
     Logits if there is a single pass, averaged probabilities if there are several (flip or scales). `model` is in eval
-    mode and gives logits (B, K, H, W) at its input's size. `inference`: whole image by default; what it says of scores and
-    examples does not matter here. `window_batch` windows pass through the model at once.
+    mode and returns logits (B, K, H, W) at its input's size. `inference` is the whole image by default; its fields about scores
+    and examples are not used. `window_batch` is the number of windows per forward pass.
 
     Raises:
         ValueError: the model is in training mode, or `window_batch` is below 1.
@@ -82,12 +82,12 @@ def predict_labels(
     output_size: tuple[int, int] | None = None,
     window_batch: int = WINDOW_BATCH,
 ) -> Integer[Tensor, "B h w"]:
-    """Class indices at `output_size`, uint8 up to 256 classes, int64 above; as `predict(...).argmax(1)`.
+    """Class indices at `output_size`, uint8 up to 256 classes, int64 above; the same as `predict(...).argmax(1)`.
 
-    With a single pass over the whole image no float map at full resolution exists if the model gives its logits as its head
-    makes them (`SegmentationModel.logits`): they are brought to full size a strip of rows at a time, up to rounding the same.
-    With a single pass of windows their sum is the only one: neither divided by counts nor normalised, which would change
-    no maximum.
+    For a single pass over the whole image, a model with a method `logits` (`SegmentationModel.logits`) needs no float map at full
+    resolution: its logits are upsampled a strip of rows at a time, with the same result up to rounding. For a single pass of
+    windows, the sum of their logits is the only such map; it is not divided by counts or normalised, because neither changes the
+    maximum.
     """
     inference, output_size = inference or Evaluation(), output_size or _size(images)
     if output_size == _size(images) and _one_plain_pass(inference) and hasattr(model, "logits"):
@@ -113,7 +113,7 @@ def _scores(
 ) -> Tensor:
     _check_eval(model)
     if window_batch < 1:
-        raise ValueError(f"window_batch is {window_batch}; it is at least 1")
+        raise ValueError(f"window_batch is {window_batch}; it must be at least 1")
     single = inference.num_passes == 1
     total: Tensor | None = None
     for scores in _passes(model, images, inference, output_size, window_batch, keep_scale=keep_scale or not single):
@@ -121,14 +121,14 @@ def _scores(
             return scores
         probabilities = scores.softmax(1)
         total = probabilities if total is None else total.add_(probabilities)
-        del scores, probabilities  # not kept while the next pass runs
+        del scores, probabilities  # freed before the next pass
     assert total is not None
     return total.div_(inference.num_passes) if keep_scale else total
 
 
 def _check_eval(model: Model) -> None:
     if getattr(model, "training", False):
-        raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
+        raise ValueError("the model is in training mode, where it returns several outputs; call model.eval() first")
 
 
 def _one_plain_pass(inference: Evaluation) -> bool:
@@ -143,7 +143,7 @@ def _no_labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
 def _labels_in_strips(
     logits: Float[Tensor, "B K h w"], size: tuple[int, int], align_corners: bool, *, rows: int = 32
 ) -> Integer[Tensor, "B H W"]:
-    """Labels of bilinearly resized logits: each strip's rows are mixed from two of the map's, then its columns resized."""
+    """Labels of bilinearly resized logits; each row of a strip is interpolated from two rows of the map, then its columns."""
     labels, (h, (H, W)) = _no_labels(logits, size), (logits.shape[2], size)
     at = torch.arange(H, device=logits.device, dtype=torch.float64)
     at = at * ((h - 1) / max(H - 1, 1)) if align_corners else ((at + 0.5) * (h / H) - 0.5).clamp_min(0)
@@ -167,7 +167,7 @@ def _passes(
     *,
     keep_scale: bool,
 ) -> Iterator[Tensor]:
-    """Logits (B, K, h, w) of every scale and flip, turned back and at the output size."""
+    """Logits (B, K, h, w) of every scale and flip, flipped back and resized to the output size."""
     align_corners = bool(getattr(model, "align_corners", False))
     if inference.short_side is not None:
         images = _to_short_side(images, inference.short_side)

@@ -129,9 +129,9 @@ def test_results_beside_the_photos_are_not_labelled_again(trained, photos, capsy
 
 def test_numbers_out_of_range_are_named(trained, photos, tmp_path, capsys):
     assert predict(trained, photos, "-o", tmp_path, "--batch-size", 0) == 2
-    assert "batch 0 is not possible" in capsys.readouterr().err
+    assert "batch size 0 is not possible" in capsys.readouterr().err
     assert predict(trained, photos, "-o", tmp_path, "--opacity", "55") == 2
-    assert "opacity 55.0 is a share between 0" in capsys.readouterr().err
+    assert "opacity is 55.0; it must be between 0" in capsys.readouterr().err
 
 
 def test_half_precision_labels_nearly_alike(trained, photos, tmp_path):

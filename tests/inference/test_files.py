@@ -138,17 +138,17 @@ def test_outputs_never_overwrite_one_another(tmp_path):
 def test_folder_that_cannot_be_made_is_named(model, tmp_path):
     (tmp_path / "file").write_text("")
     files = predict_files(model, [], tmp_path / "file", SETTINGS)
-    with pytest.raises(ValueError, match="cannot make the folder"):
+    with pytest.raises(ValueError, match="cannot create the folder"):
         next(files)
 
 
 def test_confidence_is_the_probability_of_the_label(model, tmp_path):
     image = read_image(photo(tmp_path / "a.png", (37, 53)))
-    found = label_images(model, [image], confidence=True)[0]
+    labelled = label_images(model, [image], confidence=True)[0]
     with torch.no_grad():
         probabilities = model(to_tensor(image)[None]).softmax(1)[0]
-    assert np.array_equal(found.label, probabilities.argmax(0))
-    assert np.abs(found.confidence - 255 * probabilities.amax(0).numpy()).max() <= 0.5 + 1e-3
+    assert np.array_equal(labelled.label, probabilities.argmax(0))
+    assert np.abs(labelled.confidence - 255 * probabilities.amax(0).numpy()).max() <= 0.5 + 1e-3
     flipped = label_images(model, [image], Evaluation(flip=True), confidence=True)[0]  # probabilities already
     assert np.array_equal(flipped.label, label_images(model, [image], Evaluation(flip=True))[0].label)
     assert flipped.confidence.min() >= 13  # at least 1/19 of 255
@@ -173,8 +173,8 @@ def test_bad_photo_is_reported_and_the_rest_goes_on(model, tmp_path):
     (tmp_path / "b.png").write_bytes(b"no photo")
     paths = [photo(tmp_path / "a.png", (37, 53)), tmp_path / "b.png", photo(tmp_path / "c.png", (37, 53))]
     errors = []
-    found = predict_files(model, paths, tmp_path / "out", SETTINGS, on_error=lambda *error: errors.append(error))
-    assert [path.name for path in found] == ["a-overlay.png", "c-overlay.png"]
+    overlays = predict_files(model, paths, tmp_path / "out", SETTINGS, on_error=lambda *error: errors.append(error))
+    assert [path.name for path in overlays] == ["a-overlay.png", "c-overlay.png"]
     assert [path.name for path, _ in errors] == ["b.png"]
     assert "b.png: unreadable image" in str(errors[0][1])
     with pytest.raises(ValueError, match=r"b\.png"):
@@ -199,10 +199,10 @@ def test_batch_that_does_not_fit_is_labelled_one_by_one_and_the_photo_too_large_
     ]
     errors = []
     settings = dataclasses.replace(SETTINGS, batch=2)
-    found = predict_files(
+    overlays = predict_files(
         Small().eval(), paths, tmp_path / "out", settings, on_error=lambda *e: errors.append(str(e[1]))
     )
-    assert [path.name for path in found] == ["a-overlay.png", "b-overlay.png"]
+    assert [path.name for path in overlays] == ["a-overlay.png", "b-overlay.png"]
     assert len(errors) == 1
     assert "c.png: 1 x 53x64 pixels do not fit into memory; use a smaller --batch" in errors[0]
 

@@ -60,9 +60,9 @@ def test_same_logits_and_no_norm_at_work(head, mode, images):
 def test_half_precision_is_near_and_comes_out_as_float32(head, images):
     model = trained_looking(head)
     fast = segattn.optimize(model, dtype=torch.bfloat16)
-    found, expected = fast(images), model(images)
-    assert found.dtype == torch.float32
-    assert (found - expected).abs().mean() < 0.05 * expected.abs().mean() + 0.02
+    logits, expected = fast(images), model(images)
+    assert logits.dtype == torch.float32
+    assert (logits - expected).abs().mean() < 0.05 * expected.abs().mean() + 0.02
     assert next(fast.network.backbone.parameters()).dtype == torch.bfloat16
 
 
@@ -92,7 +92,7 @@ def test_a_convolution_used_elsewhere_is_noticed():
     model = trained_looking("fcn")
     model.backbone, model.head = Reused(), heads.create("fcn", (4, 4, 4, 4), 5)
     nn.init.normal_(model.head.sandwich.classify.conv.weight)
-    with pytest.raises(ValueError, match="used elsewhere than in its norm"):
+    with pytest.raises(ValueError, match="used outside its norm"):
         segattn.optimize(model.eval())
 
 

@@ -32,25 +32,25 @@ def sample(height, width, seed=0):
 
 
 def test_training_sees_the_resized_image_at_scale_one():
-    given = sample(46, 62)
+    photo = sample(46, 62)
     settings = Augmentation(crop_size=(23, 31), scale_range=(1.0, 1.0), flip=0, photometric=False, short_side=23)
-    image, label = augment(given, np.random.default_rng(0), settings)
-    expected = np.asarray(Image.fromarray(given.image).resize((31, 23), Image.Resampling.BILINEAR))
+    image, label = augment(photo, np.random.default_rng(0), settings)
+    expected = np.asarray(Image.fromarray(photo.image).resize((31, 23), Image.Resampling.BILINEAR))
     assert np.array_equal(image, expected)
-    assert np.array_equal(label, given.label[1::2, 1::2])  # the pixel under each centre
+    assert np.array_equal(label, photo.label[1::2, 1::2])  # the pixel under each centre
 
 
 def test_random_scale_comes_on_top():
-    given = sample(46, 62)
+    photo = sample(46, 62)
     settings = Augmentation(crop_size=(46, 62), scale_range=(0.5, 0.5), flip=0, photometric=False, short_side=46)
-    _, label = augment(given, np.random.default_rng(0), settings)
+    _, label = augment(photo, np.random.default_rng(0), settings)
     assert (label[:23, :31] != 255).all()
     assert (label[23:] == 255).all()
     assert (label[:, 31:] == 255).all()
 
 
 class Sizes:
-    """A model that notes what it is given and says class 1 on the left half."""
+    """A model that records its inputs and predicts class 1 on the left half."""
 
     def __init__(self):
         self.seen = []
@@ -65,15 +65,15 @@ class Sizes:
 
 
 def test_evaluation_resizes_as_training_and_answers_at_the_images_size():
-    model, given = Sizes(), sample(46, 62)
-    images = to_tensor(given.image)[None]
+    model, photo = Sizes(), sample(46, 62)
+    images = to_tensor(photo.image)[None]
     labels = predict_labels(model, images, inference=Evaluation(short_side=23))
     assert [tuple(seen.shape[-2:]) for seen in model.seen] == [(23, 31)]
     assert labels.shape == (1, 46, 62)
     assert labels[0, 5, :28].eq(1).all()
     assert labels[0, 5, 34:].eq(0).all()
     settings = Augmentation(crop_size=(23, 31), scale_range=(1.0, 1.0), flip=0, photometric=False, short_side=23)
-    trained, _ = augment(given, np.random.default_rng(0), settings)
+    trained, _ = augment(photo, np.random.default_rng(0), settings)
     difference = (model.seen[0][0] - to_tensor(trained)).abs()
     assert difference.max() < 1.01 / 255 / 0.224  # Pillow rounds to whole grey values, twice
 

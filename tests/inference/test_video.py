@@ -75,7 +75,7 @@ def test_failed_video_leaves_nothing(tmp_path):
 
 
 def test_frame_of_another_size_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"a frame of \(36, 54\) pixels among frames of \(38, 54\)"):
+    with pytest.raises(ValueError, match=r"this frame has \(36, 54\) pixels, the first one \(38, 54\)"):
         clip(tmp_path / "a.mp4", [*frames(1), *frames(1, (36, 54))])
 
 
@@ -137,9 +137,9 @@ def test_damaged_video_among_photos_is_reported(model, tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video")
     Image.new("RGB", (54, 38)).save(tmp_path / "b.png")
     errors = []
-    found = files.predict_files(
+    overlays = files.predict_files(
         model, files.find_images([tmp_path]), tmp_path / "out", SETTINGS, on_error=lambda *error: errors.append(error)
     )
-    assert [path.name for path in found] == ["b-overlay.png"]
+    assert [path.name for path in overlays] == ["b-overlay.png"]
     assert errors[0][0].name == "a.mp4"
     assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".mp4"] == []

@@ -220,9 +220,9 @@ class LargeFloats(TorchDispatchMode):
 @pytest.mark.parametrize("inference", [Evaluation(), SLIDE], ids=["whole", "slide"])
 def test_labels_need_one_float_map_at_full_resolution(inference):
     model, images = Stub(), random_images(B=1, H=61, W=67)
-    with LargeFloats(K * 61 * 67) as made:
+    with LargeFloats(K * 61 * 67) as floats:
         predict_labels(model, images, inference=inference)
-    assert len(made.blocks) == 1
+    assert len(floats.blocks) == 1
 
 
 class Coarse(nn.Module):
@@ -255,16 +255,16 @@ def test_coarse_logits_are_labelled_in_strips_as_in_one_map(H, W, align_corners)
 
 def test_labels_of_coarse_logits_need_no_float_map_at_full_resolution():
     model, images = Coarse(True), random_images(B=1, H=131, W=67)
-    with LargeFloats(K * 131 * 67) as made:
+    with LargeFloats(K * 131 * 67) as floats:
         predict_labels(model, images)
-    assert not made.blocks
+    assert not floats.blocks
 
 
 def test_sliding_scores_are_accumulated_in_place():
     model, images = Stub(), random_images(B=1, H=61, W=67)
-    with LargeFloats(K * 61 * 67) as made:
+    with LargeFloats(K * 61 * 67) as floats:
         predict(model, images, inference=SLIDE)
-    assert len(made.blocks) == 1
+    assert len(floats.blocks) == 1
 
 
 def test_half_precision_windows_are_summed_in_float32():
@@ -299,10 +299,10 @@ def test_model_in_training_mode_is_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"mode": "sliding"}, "mode is 'sliding'; it is 'whole' or 'slide'"),
+        ({"mode": "sliding"}, "mode is 'sliding'; it must be 'whole' or 'slide'"),
         ({"mode": "slide"}, "needs evaluation.crop_size"),
         ({"mode": "slide", "stride": (7, 5)}, "needs evaluation.crop_size"),
-        ({"mode": "slide", "crop_size": (11, 13), "stride": (7, 14)}, "never be predicted"),
+        ({"mode": "slide", "crop_size": (11, 13), "stride": (7, 14)}, "would have no label"),
         ({"mode": "slide", "crop_size": (11, 13), "stride": (0, 5)}, "at least 1 pixel"),
         ({"mode": "slide", "crop_size": (-1, 13), "stride": (7, 5)}, "at least 1 pixel"),
         ({"crop_size": (11, 13)}, "set mode='slide'"),
