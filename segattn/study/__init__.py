@@ -1,1 +1,1 @@
-"""A study: every head, every seed, one protocol."""
+"""A study: every head with every seed, under one protocol."""

@@ -1,6 +1,6 @@
-"""A study: every head, every seed, one protocol, one record each, and the cost of all at the paper's sizes.
+"""A study: every head with every seed, under one protocol, one record per run, and the cost of each head at the paper's sizes.
 
-Runs that have ended are not run again, an interrupted one goes on from its checkpoint.
+Finished runs are not repeated; an interrupted run resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from segattn.training.train import OnNotice, train
 
 @dataclass(frozen=True)
 class Position:
-    """Where a study is, for progress bars."""
+    """Progress of a study, for progress bars."""
 
     run: int
-    """Number of the run, from 0."""
+    """Index of the run, from 0."""
     num_runs: int
     name: str
     progress: Progress | None
@@ -42,20 +42,22 @@ def run_name(config: Experiment) -> str:
 
 
 def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) -> list[Experiment]:
-    """The runs of a study, all heads of one seed before the next seed.
+    """The runs of a study: all heads with one seed, then all with the next seed.
 
     Raises:
-        ValueError: unknown head, an option that a head does not have, or nothing to run.
+        ValueError: unknown head, an option that a head does not have, a head named twice, or nothing to run.
     """
     if not head_names or not seeds:
         raise ValueError("a study needs at least one head and one seed")
     twice = sorted({head for head in head_names if list(head_names).count(head) > 1})
     if twice:
-        raise ValueError(f"each head once: {', '.join(twice)} given more than once; for repetitions give more seeds")
+        raise ValueError(
+            f"{', '.join(twice)} given more than once; name each head once, and give more seeds for repetitions"
+        )
     configuration.check(config)
     runs = [configuration.with_head(config, head, seed=seed) for seed in seeds for head in head_names]
     for run in runs[: len(head_names)]:
-        with torch.device("meta"):  # builds the head, so that a wrong option is named before the first run
+        with torch.device("meta"):  # builds the head, so that a wrong option fails before the first run
             heads.create(run.model.head, (8, 8, 8, 8), 2, mode=run.model.mode, **run.model.head_options)
     return runs
 
@@ -72,18 +74,18 @@ def run_study(
     on_position: OnPosition = lambda position: None,
     on_notice: OnNotice = print,
 ) -> Path:
-    """Run what is not finished yet; the path of the study's record.
+    """Run everything that is not finished yet; returns the path of the study's record.
 
     Raises:
         ValueError: as `plan` and `segattn.training.train.train`.
-        segattn.training.train.Interrupted: a signal came; the same call goes on where it was.
+        segattn.training.train.Interrupted: a signal was received; the same call resumes the study.
     """
     out = Path(out)
     runs = plan(config, head_names, seeds)
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes, only rank 0 writes and prints
     opened = None
     if not all(_is_finished(out / run_name(run), run) for run in runs):
-        opened = open_data(config.data)  # a bad file is named before the first network is trained
+        opened = open_data(config.data)  # a damaged file fails before the first network is trained
         for notice in notices(*opened) if first else ():
             on_notice(notice)
     costs = reference_costs(head_names, config.model.mode)
@@ -114,7 +116,7 @@ def run_study(
 
 
 def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[records.Cost]:
-    """Cost with ResNet-101 at output stride 8 at the study's crops: 19 classes at 769, 150 at 520."""
+    """Cost of each head with ResNet-101 at output stride 8 and the study's crops: 19 classes at 769, 150 at 520."""
     costs = []
     for head in head_names:
         for size, num_classes in zip(cost.REFERENCE_SIZES, cost.REFERENCE_CLASSES, strict=True):
@@ -127,7 +129,7 @@ def _is_finished(folder: Path, run: Experiment) -> bool:
     path = folder / "record.json"
     if not path.exists():
         return False
-    # read as an experiment: settings that an older version did not have are at their defaults
+    # read as an experiment: settings that an older version did not have take their defaults
     recorded = configuration.from_dict(records.read(path).config)
     if configuration.to_dict(recorded) != configuration.to_dict(run):
         raise ValueError(f"{folder} holds the record of another experiment; choose another --out or remove that folder")

@@ -53,10 +53,10 @@ def finished(tmp_path_factory):
 
 
 def test_runs_are_every_head_with_every_seed(finished):
-    found = records.read(finished[0] / "study.json")
-    assert found.runs == [f"{name}/record.json" for name in NAMES]
-    assert (found.experiment, found.command) == ("tiny", "segattn study tiny")
-    runs = [records.read(finished[0] / path) for path in found.runs]
+    study_record = records.read(finished[0] / "study.json")
+    assert study_record.runs == [f"{name}/record.json" for name in NAMES]
+    assert (study_record.experiment, study_record.command) == ("tiny", "segattn study tiny")
+    runs = [records.read(finished[0] / path) for path in study_record.runs]
     assert [(run.head, run.mode, run.seed) for run in runs] == [
         ("fcn", "faithful", 0), ("reconet", "faithful", 0), ("fcn", "faithful", 1), ("reconet", "faithful", 1),
     ]  # fmt: skip
@@ -184,14 +184,16 @@ def test_one_option_chooses_the_mode_of_all_heads_which_are_trained_and_counted_
     (tmp_path / "tiny.json").write_text(json.dumps(configuration.to_dict(short)))
     out = tmp_path / "out"
     assert main(["study", str(tmp_path / "tiny.json"), "--mode", mode, "--device", "cpu", "--out", str(out)]) == 0
-    found = records.read(out / "study.json")
+    study_record = records.read(out / "study.json")
     names = ["fcn", *(name for name in heads.names() if name != "fcn")]
-    assert found.runs == [f"{name}-{mode}-s0/record.json" for name in names]
-    runs = [records.read(out / path) for path in found.runs]
+    assert study_record.runs == [f"{name}-{mode}-s0/record.json" for name in names]
+    runs = [records.read(out / path) for path in study_record.runs]
     assert [(run.head, run.mode) for run in runs] == [(name, mode) for name in names]
     crops = [(769, 769), (520, 520)]
-    assert [(c.head, c.mode, c.input_size) for c in found.costs] == [(n, mode, s) for n in names for s in crops]
-    surroundings = [{c.head_total.macs - c.mechanism.macs for c in found.costs if c.input_size == s} for s in crops]
+    assert [(c.head, c.mode, c.input_size) for c in study_record.costs] == [(n, mode, s) for n in names for s in crops]
+    surroundings = [
+        {c.head_total.macs - c.mechanism.macs for c in study_record.costs if c.input_size == s} for s in crops
+    ]
     assert [len(macs) == 1 for macs in surroundings] == [mode == "controlled"] * 2
     assert (len({run.cost.head_total.macs - run.cost.mechanism.macs for run in runs}) == 1) == (mode == "controlled")
     assert {name for name in names if f"{name},{mode}" in (out / "table.csv").read_text()} == set(names)
