@@ -31,7 +31,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, so that `import segattn` and `segattn --help` stay light."""
+    """Import an attribute at its first use, so that `import segattn` and `segattn --help` stay fast."""
     if name not in _LAZY:
         raise AttributeError(f"module 'segattn' has no attribute {name!r}")
     module, attribute = _LAZY[name]

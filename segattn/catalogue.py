@@ -1,4 +1,4 @@
-"""Names: the errors for a mistyped one, with the nearest valid ones, and the module behind a dotted one."""
+"""Look-up by name: errors that suggest the nearest valid names, and modules by dotted path."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from types import ModuleType
 
 
 def hint(name: object, known: Iterable[str], *, most: int = 2, cutoff: float = 0.6) -> str:
-    """`did you mean danet or dnlnet? `, with the blank after it; nothing where no name comes close.
+    """`did you mean danet or dnlnet? `, with a trailing space; empty if no name is close.
 
-    `cutoff` in [0, 1] is how alike names must be (`difflib`).
+    `cutoff` in [0, 1] is the least similarity of a suggested name (`difflib`).
 
     >>> hint("danett", ["ccnet", "danet", "fcn"], most=1)
     'did you mean danet? '
@@ -30,19 +30,18 @@ def hint(name: object, known: Iterable[str], *, most: int = 2, cutoff: float = 0
 
 
 def is_dotted(name: str) -> bool:
-    """Whether `name` is a dotted module path, such as `mylab.tenth`, and not a name of a catalogue."""
+    """Whether `name` is a dotted module path, such as `mylab.tenth`, and not a name in a catalogue."""
     return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name) is not None
 
 
 def load_module(name: str, what: str) -> ModuleType:
-    """Import a module of the user's by its dotted path; `what` is what it should hold, for messages: `head`, `data set`.
+    """Import a user's module by its dotted path; `what` says in messages what it defines: `head`, `data set`.
 
-    Python looks among the installed packages first. A top-level package that is not installed is then looked for in the working
-    directory, that package alone: the modules beside `mylab/tenth.py` import as `mylab.NAME`, and nothing that is installed
-    can be shadowed by a file of the same name.
+    Installed packages come first. Only a top-level package that is not installed is looked for in the working directory: modules
+    beside `mylab/tenth.py` import as `mylab.NAME`, and no file there can shadow an installed package.
 
     Raises:
-        ValueError: in one line, no such module and where it was looked for, or what importing it raised.
+        ValueError: no such module, or importing it fails; one line says where it was looked for, or what it raised.
     """
     folder = Path.cwd()
     _look_into(folder, name.partition(".")[0])
@@ -64,7 +63,7 @@ def first_line(error: BaseException) -> str:
 
 
 class _WorkingDirectory:
-    """Finds one top-level package in one folder, after every other finder has failed; its modules follow from its path."""
+    """Finds one top-level package in one folder, after all other finders; the modules in it are found by the package's path."""
 
     def __init__(self, folder: Path, package: str) -> None:
         self.folder, self.package = folder, package
@@ -76,7 +75,7 @@ class _WorkingDirectory:
 
 
 def _look_into(folder: Path, package: str) -> None:
-    """Let Python find `package` in `folder`, and in no other, where nothing of that name is installed."""
+    """Let Python find `package` in `folder`, and in no other folder, if no package of that name is installed."""
     if package in sys.stdlib_module_names:
         return
     others = [f for f in sys.meta_path if not (isinstance(f, _WorkingDirectory) and f.package == package)]
@@ -85,7 +84,7 @@ def _look_into(folder: Path, package: str) -> None:
 
 
 def _not_there(missing: str, folder: Path) -> str:
-    """Why no module `missing` was found."""
+    """Why Python cannot find the module `missing`."""
     parent, _, last = missing.rpartition(".")
     if not parent:
         return f"no package {missing} is installed, and the working directory {folder} has no {missing}.py or folder {missing}"
@@ -116,7 +115,7 @@ def _where(error: BaseException) -> str:
 def unknown(what: str, name: object, valid: Iterable[str], *, also: str = "") -> ValueError:
     """The error for a name that is not in a catalogue, with the nearest valid names and all of them.
 
-    `also` says what else may be given, in words that follow the list.
+    `also` is appended to the list and says what else is allowed.
 
     >>> unknown("head", "danett", ["ccnet", "danet"])
     ValueError("unknown head 'danett'; did you mean danet? Known heads: ccnet, danet")

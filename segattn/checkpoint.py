@@ -1,7 +1,7 @@
-"""Safe checkpoints: safetensors and JSON, written whole or not at all, loaded without running any code.
+"""Safe checkpoints: safetensors and JSON, written completely or not at all, loaded without running any code.
 
-A trained model is a folder with `model.safetensors` and `config.json`. A run to resume has `checkpoints/iteration-*`, each
-complete: it is written under another name, synced, and renamed.
+A trained model is a folder with `model.safetensors` and `config.json`. An unfinished run has `checkpoints/iteration-*`; each is
+complete, because it is written under a temporary name, synced, and renamed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything that a run needs to go on exactly where it was."""
+    """Everything that a run needs to resume exactly."""
 
     iteration: int
     model: dict[str, Tensor]
@@ -68,10 +68,10 @@ def save_model(
 def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> SegmentationModel:
     """Load a model that `segattn train` or `segattn study` wrote, in eval mode.
 
-    The result knows its `class_names`, `palette` and `experiment`. `folder` is the run's folder.
+    The result has `class_names`, `palette` and `experiment`. `folder` is the run's folder.
 
     Raises:
-        ValueError: no model there, damaged files, or weights that do not fit the configuration.
+        ValueError: `folder` has no model, a file is damaged, or the weights do not fit the configuration.
     """
     raw = read_config(folder)
     try:
@@ -95,7 +95,7 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
     if any(differences.values()):
         listing = "; ".join(f"{what} {', '.join(names[:5]) or 'none'}" for what, names in differences.items())
         raise ValueError(
-            f"{path} belongs to another network than config.json beside it describes ({len(raw['class_names'])} classes): "
+            f"{path} does not fit the network that config.json beside it describes ({len(raw['class_names'])} classes): "
             f"{listing}{' and more' if max(map(len, differences.values())) > 5 else ''}"
         )
     model.class_names, model.experiment = tuple(raw["class_names"]), experiment
@@ -104,10 +104,10 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
 
 
 def find_models(folder: PathLike) -> list[Path]:
-    """Folders of trained models: `folder` itself, or those in it, such as the runs of a study that have ended.
+    """Folders of trained models: `folder` itself, or the folders in it, such as the finished runs of a study.
 
     Raises:
-        ValueError: neither has one.
+        ValueError: there is no trained model in any of them.
     """
     folder = Path(folder)
     candidates = [folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
@@ -115,7 +115,7 @@ def find_models(folder: PathLike) -> list[Path]:
         path for path in candidates if (path / "config.json").is_file() and (path / "model.safetensors").is_file()
     ]
     if not models:
-        what = "has no trained network" if folder.is_dir() else "is no folder"
+        what = "has no trained network" if folder.is_dir() else "is not a folder"
         raise ValueError(f"{folder} {what}; give the folder of a finished run, or of a study such as runs/quick")
     return models[:1] if models[0] == folder else models
 
@@ -124,7 +124,7 @@ def read_config(folder: PathLike) -> dict[str, Any]:
     """The `config.json` of a model's folder.
 
     Raises:
-        ValueError: no such file, or not one of ours.
+        ValueError: no such file, or it was not written by segattn.
     """
     path = Path(folder) / "config.json"
     try:
@@ -142,7 +142,7 @@ def read_tensors(path: PathLike) -> dict[str, Tensor]:
     """Tensors of a safetensors file.
 
     Raises:
-        ValueError: no such file, truncated, or no safetensors file.
+        ValueError: no such file, or not a complete safetensors file.
     """
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
@@ -155,14 +155,14 @@ def read_tensors(path: PathLike) -> dict[str, Tensor]:
 def save_snapshot(snapshot: Snapshot, run: PathLike, *, keep: int = 2) -> Path:
     """Write a checkpoint to resume from, then remove all but the newest `keep`.
 
-    The folder appears under its name only when it is complete and synced, so that a kill at any moment leaves the last one.
+    The folder appears under its name only when it is complete and synced, so a kill at any moment leaves the previous one intact.
     """
     parent = Path(run) / "checkpoints"
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"iteration-{snapshot.iteration:08d}"
     temporary = parent / f".writing-{snapshot.iteration:08d}"
-    for left in parent.glob(".*-*"):  # by a kill
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in parent.glob(".*-*"):  # of a killed process
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         temporary.mkdir()
         for name in ("model", "optimizer", "random"):
@@ -185,7 +185,7 @@ def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
     """Write and sync a safetensors file.
 
     Raises:
-        OSError: the system refused, also where safetensors says so with an error of its own.
+        OSError: the file cannot be written; safetensors' own error is converted.
     """
     try:
         save_file(_contiguous(state), path)
@@ -195,7 +195,7 @@ def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a checkpoint, which a kill does not leave half there under its name."""
+    """Remove a checkpoint; a kill never leaves part of it under its name."""
     removing = folder.with_name(f".removing-{folder.name}")
     shutil.rmtree(removing, ignore_errors=True)
     try:
@@ -206,7 +206,7 @@ def _remove(folder: Path) -> None:
 
 
 def latest_iteration(run: PathLike) -> int | None:
-    """The iteration of the newest checkpoint, None if there is none; nothing is read."""
+    """The iteration of the newest checkpoint, None if there is none; no file is read."""
     snapshots = _snapshots(Path(run) / "checkpoints")
     return int(snapshots[-1].name.removeprefix("iteration-")) if snapshots else None
 
@@ -225,7 +225,7 @@ def latest_snapshot(run: PathLike) -> Snapshot | None:
         iteration = json.loads((folder / "state.json").read_text())["iteration"]
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(
-            f"{folder}: damaged checkpoint ({error}); remove this folder to go on from an older one"
+            f"{folder}: damaged checkpoint ({error}); remove this folder to resume from an older one"
         ) from None
     parts = {name: read_tensors(folder / f"{name}.safetensors") for name in ("model", "optimizer", "random")}
     return Snapshot(iteration=iteration, **parts)
@@ -244,12 +244,12 @@ def _snapshots(parent: Path) -> list[Path]:
 
 
 def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Dense tensors on the CPU that share no storage: what safetensors can write."""
+    """Dense tensors on the CPU that share no storage, as safetensors requires."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
 
 
 def _sync(path: Path) -> None:
-    """Ask the system to put a file or folder onto the disk."""
+    """Flush a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,7 +1,7 @@
-"""What an experiment is: frozen dataclasses, changed with `dataclasses.replace` or from the command line.
+"""The settings of an experiment: frozen dataclasses, changed with `dataclasses.replace` or from the command line.
 
-An experiment is a function that returns an `Experiment` (see `segattn/experiments/`). Everything that can change a result is in
-here and is written into the record; where the run happens (device, workers, output folder) is not.
+An experiment is a function that returns an `Experiment` (see `segattn/experiments/`). It holds every setting that can change a
+result and is written into the record. Where the run happens (device, workers, output folder) is not part of it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from segattn.catalogue import hint
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which images."""
+    """The images."""
 
     name: str = "streets"
-    """Data set: a name of `segattn.datasets.names()` or a dotted module path."""
+    """Data set: a name, such as streets or cityscapes, or a dotted module path."""
     root: str | None = None
     """Folder of the data set; None for a generated one."""
     train_split: str = "train"
@@ -30,16 +30,16 @@ class Data:
     size: tuple[int, int] | None = None
     """Height and width in pixels of generated images (`streets` only)."""
     train_images: int | None = None
-    """How many images to generate, or to take, for training; None for all."""
+    """Number of training images to generate or to use; None for all."""
     val_images: int | None = None
-    """The same for validation."""
+    """Number of validation images to generate or to use; None for all."""
     options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the data set, such as augmented=false of voc or version=10k of coco_stuff."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Joint transforms of image and label in training; a value out of range is a ValueError."""
+    """Joint transforms of image and label in training; a value out of range raises ValueError."""
 
     crop_size: tuple[int, int] = (769, 769)
     """Height and width in pixels; smaller images are padded (mean colour, label 255)."""
@@ -49,9 +49,9 @@ class Augmentation:
     """Probability of a horizontal flip."""
     photometric: bool = True
     max_class_share: float = 1.0
-    """Crops are drawn again (up to 10 times) while one class covers more than this share of the counted pixels."""
+    """Crops are redrawn (up to 10 times) while one class covers more than this share of the pixels that are not ignored."""
     short_side: int | None = None
-    """Images are first brought to this short side (long side at most 4 times that), then scaled by `scale_range`."""
+    """Images are first resized to this short side (long side at most 4 times that), then scaled by `scale_range`."""
 
     def __post_init__(self) -> None:
         if len(self.crop_size) != 2 or min(self.crop_size) < 1:
@@ -63,15 +63,15 @@ class Augmentation:
         if not 0 < self.max_class_share <= 1:
             raise ValueError(f"augmentation.max_class_share={self.max_class_share} is a share above 0, at most 1")
         if self.short_side is not None and self.short_side < 1:
-            raise ValueError(f"augmentation.short_side is {self.short_side}; it is at least 1 pixel, or None")
+            raise ValueError(f"augmentation.short_side is {self.short_side}; it must be at least 1 pixel, or None")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Which network."""
+    """The network."""
 
     head: str = "fcn"
-    """Attention head: a name of `segattn heads` or a dotted module path."""
+    """Attention head: a name listed by `segattn heads`, or a dotted module path."""
     mode: Literal["faithful", "controlled"] = "faithful"
     """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
     backbone: str = "resnet101"
@@ -92,7 +92,7 @@ class Optimization:
 
     iterations: int = 80_000
     batch_size: int = 8
-    """Over all processes together."""
+    """Images per iteration, over all processes."""
     lr: float = 1e-2
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -103,19 +103,19 @@ class Optimization:
     warmup: int = 0
     """Iterations of linear warm-up."""
     head_lr_factor: float = 1.0
-    """The head's learning rate is this times the backbone's."""
+    """Learning rate of the head, as a multiple of the backbone's."""
     ohem: bool = False
     """Online hard example mining: confidence threshold 0.7, at least 100,000 pixels kept."""
     class_weights: tuple[float, ...] = ()
-    """Weight of each class in the loss, in the order of the data set's classes; none: all 1."""
+    """Weight of each class in the loss, in the order of the data set's classes; empty: all 1."""
     class_balance: Literal["none", "log", "median"] = "none"
     """Class weights from the training labels' histogram; log: 1 / ln(1.02 + share), median: median(frequency) / frequency."""
     accumulation: int = 1
-    """Parts that a process's share of the batch passes through the network in, one after another."""
+    """Gradient accumulation: number of parts into which each process splits its share of the batch."""
     freeze_norm: bool = False
     """Batch norms keep their running statistics; their weights and biases are still trained."""
     ema_decay: float = 0.0
-    """Above 0: the weights are averaged exponentially, and the average is what is evaluated and kept."""
+    """Above 0: decay of an exponential moving average of the weights, which is what is evaluated and saved."""
     activation_checkpointing: bool = False
     """Recompute the backbone's blocks in the backward pass: less memory, a quarter to a third more time."""
     compile: bool = False
@@ -123,40 +123,42 @@ class Optimization:
     channels_last: bool = True
     """Memory format of images and weights."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: bf16 on a GPU that has it and on processors with AMX, else fp32."""
+    """auto: bf16 on GPUs that support it and on CPUs with AMX, otherwise fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How predictions are made, and what is scored and kept at the end of a run; a value out of range is a ValueError."""
+    """How predictions are made, and what is scored and saved at the end of a run; a value out of range raises ValueError."""
 
     mode: Literal["whole", "slide"] = "whole"
     """The whole image at once, or a sliding window."""
     crop_size: tuple[int, int] | None = None
     """Height and width of the sliding window in pixels; with mode slide only."""
     stride: tuple[int, int] | None = None
-    """Vertical and horizontal step of the window in pixels, at most the window; two thirds of it unless given."""
+    """Vertical and horizontal step of the window in pixels, at most the window's size; by default two thirds of it."""
     flip: bool = False
-    """Also predict the image mirrored left to right, and average."""
+    """Also predict the image mirrored left to right, and average both."""
     scales: tuple[float, ...] = (1.0,)
     """Factors on height and width; predictions are averaged over them."""
     examples: int = 4
-    """How many validation images are kept as pictures."""
+    """Number of validation images saved as example pictures."""
     short_side: int | None = None
-    """Images are first brought to this short side (long side at most 4 times that); scores are at the label's own size."""
+    """Images are first resized to this short side (long side at most 4 times that); scores are computed at the label's size."""
     strata: bool = True
     """Also score boundaries, and objects by size and width, at the end of a run."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("whole", "slide"):
-            raise ValueError(f"evaluation.mode is {self.mode!r}; it is 'whole' or 'slide'")
+            raise ValueError(f"evaluation.mode is {self.mode!r}; it must be 'whole' or 'slide'")
         if self.mode == "slide":
             size, stride = self.window
             if min(*size, *stride) < 1:
-                raise ValueError(f"evaluation.crop_size is {size} and stride {stride}; all sizes are at least 1 pixel")
+                raise ValueError(
+                    f"evaluation.crop_size is {size} and stride {stride}; all sizes must be at least 1 pixel"
+                )
             if stride[0] > size[0] or stride[1] > size[1]:
                 raise ValueError(
-                    f"evaluation.stride {stride} is larger than crop_size {size}: pixels between would never be predicted"
+                    f"evaluation.stride {stride} is larger than crop_size {size}: pixels between windows would have no label"
                 )
         elif self.crop_size is not None or self.stride is not None:
             raise ValueError("evaluation.crop_size and stride are for windows; leave them out or set mode='slide'")
@@ -165,11 +167,11 @@ class Evaluation:
         if self.examples < 0:
             raise ValueError(f"evaluation.examples should be 0 or more, not {self.examples}")
         if self.short_side is not None and self.short_side < 1:
-            raise ValueError(f"evaluation.short_side is {self.short_side}; it is at least 1 pixel, or None")
+            raise ValueError(f"evaluation.short_side is {self.short_side}; it must be at least 1 pixel, or None")
 
     @property
     def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Size and step of the sliding window, (height, width) each; a ValueError without crop_size."""
+        """Size and step of the sliding window, (height, width) each; raises ValueError without crop_size."""
         if self.crop_size is None:
             raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (height width), such as 769 769")
         height, width = self.crop_size
@@ -193,14 +195,14 @@ class Experiment:
     evaluation: Evaluation = Evaluation()
     seed: int = 0
     validate_every: int = 8_000
-    """Iterations between measurements on the validation split; 0 for the end only."""
+    """Iterations between evaluations on the validation split; 0: only at the end."""
     checkpoint_every: int = 2_000
     """Iterations between checkpoints to resume from."""
     log_every: int = 50
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """An experiment as plain JSON types, as it reads after a round trip through a file (tuples are lists)."""
+    """An experiment as plain JSON types, as after a round trip through a file (tuples are lists)."""
     # asdict: msgspec leaves out fields that its own `convert` left at their defaults
     return msgspec.json.decode(msgspec.json.encode(dataclasses.asdict(config)))
 
@@ -219,7 +221,7 @@ def from_dict(raw: dict[str, Any]) -> Experiment:
 
 
 def _refuse_unknown_fields(raw: Any, known: Any, path: str = "") -> None:
-    """Raise for a field that a configuration does not have; msgspec would leave it out without a word."""
+    """Raise ValueError for a field that a configuration does not have; msgspec would drop it silently."""
     if not isinstance(raw, dict) or not dataclasses.is_dataclass(known):
         return
     allowed = [field.name for field in dataclasses.fields(known)]
@@ -231,7 +233,7 @@ def _refuse_unknown_fields(raw: Any, known: Any, path: str = "") -> None:
 
 
 def check(config: Experiment) -> None:
-    """Raise ValueError for a value that no run could use; `Augmentation` and `Evaluation` refuse theirs when they are built."""
+    """Raise ValueError for a value that no run can use; `Augmentation` and `Evaluation` check theirs when they are built."""
     for name in _ABOVE_0:
         if (value := attrgetter(name)(config)) <= 0:
             raise ValueError(f"{name} should be above 0, not {value}")
@@ -246,11 +248,11 @@ def check(config: Experiment) -> None:
             f"optimization.batch_size {optimization.batch_size} cannot be split into {optimization.accumulation} parts"
         )
     if optimization.class_weights and optimization.class_balance != "none":
-        raise ValueError("optimization.class_weights are given and class_balance computes others; use one of them")
+        raise ValueError("optimization.class_weights and class_balance both set the class weights; use one of them")
     if optimization.class_weights and (min(optimization.class_weights) < 0 or max(optimization.class_weights) == 0):
         raise ValueError(f"optimization.class_weights {optimization.class_weights} should be 0 or more, not all 0")
     if optimization.compile and optimization.activation_checkpointing:
-        raise ValueError("optimization.compile and activation_checkpointing do not go together; turn one of them off")
+        raise ValueError("optimization.compile and activation_checkpointing cannot be combined; turn one of them off")
 
 
 _ABOVE_0 = (

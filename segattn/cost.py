@@ -1,4 +1,4 @@
-"""What a record says of a network: its cost, from the ledger of `segattn.profile`, and what its head declares."""
+"""What a record says about a network: its cost, from the ledger of `segattn.profile`, and what its head declares."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ REFERENCE_CLASSES = (19, 150)
 def ledger(model: SegmentationModel, input_size: tuple[int, int]) -> flops.Ledger:
     """Every operator of an inference pass of one image; `model` is on the `meta` device.
 
-    An operation is a property of the equation, so each mechanism is counted in the form that its equation is written in,
-    whichever form computes it (class attribute `counted_as`, by default "reference").
+    Cost is a property of the equation, so each mechanism is counted in the form that matches its equation, whichever form
+    computes it (class attribute `counted_as`, by default "reference").
     """
     return flops.count(_as_counted(model), torch.empty(1, 3, *input_size, device="meta"))
 
 
 def parts(model: SegmentationModel, input_size: tuple[int, int]) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
-    """Mechanism, head and network as modules of their own with their inputs on `meta`, in the form that `ledger` counts."""
+    """Mechanism, head and network as separate modules with their inputs on `meta`, in the form that `ledger` counts."""
     image = torch.empty(1, 3, *input_size, device="meta")
     head, inputs_of = _HeadAlone(_as_counted(model).head), {}
     attention = model.get_submodule(_mechanism(model))
@@ -109,7 +109,7 @@ def network_cost(
 
 
 def _mechanism(model: SegmentationModel) -> str:
-    """Path of the mechanism, wherever the head keeps it; of the whole head where that declares none."""
+    """Path of the mechanism within the model; of the whole head if that declares no mechanism."""
     return next(path for path, module in model.named_modules() if module is model.mechanism)
 
 
@@ -131,7 +131,7 @@ def experiment_cost(config: Experiment, num_classes: int) -> records.Cost:
 def head_facts(name: str, mode: str = "faithful") -> records.HeadFacts:
     """What the head `name` declares, on itself or on its mechanism, for records; nothing is built.
 
-    Both modes have one mechanism and so the same facts.
+    Both modes have the same mechanism and therefore the same facts.
 
     >>> head_facts("ccnet").family, head_facts("fcn").baseline
     ('sparse', True)
@@ -154,7 +154,7 @@ def head_facts(name: str, mode: str = "faithful") -> records.HeadFacts:
 
 
 def baselines_first(names: Iterable[str]) -> list[str]:
-    """Heads in the order of tables: those that the others are compared with, then the others, each by name.
+    """Heads in the order of tables: baselines first, then the others, each group sorted by name.
 
     >>> baselines_first(["danet", "fcn", "ccnet"])
     ['fcn', 'ccnet', 'danet']

@@ -1,4 +1,4 @@
-"""Where and in which arithmetic networks run: devices, precisions, autocast."""
+"""Devices, precisions and autocast."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, 
 
 
 def resolve_device(device: str) -> torch.device:
-    """auto is the GPU where there is one.
+    """The torch device for auto, cpu or cuda; auto is the GPU if there is one.
 
     Raises:
-        ValueError: unknown, or a GPU where torch sees none.
+        ValueError: unknown device, or cuda where torch sees no GPU.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device {device!r} is not known; use auto, cpu or cuda")
@@ -23,7 +23,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """`fp32`, `bf16` or `fp16`; auto is bf16 where it is faster: GPUs that have it, processors with AMX."""
+    """`fp32`, `bf16` or `fp16`; auto is bf16 where it is faster: on GPUs that support it and on CPUs with AMX."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -34,13 +34,13 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 
 def autocast(dtype: str, device: torch.device | str) -> AbstractContextManager[object]:
-    """bf16 and fp16 as training and evaluation have them: weights stay in fp32."""
+    """Autocast as in training and evaluation: bf16 or fp16 arithmetic, weights in fp32."""
     if DTYPES[dtype] == torch.float32:
         return nullcontext()
     return torch.autocast(torch.device(device).type, dtype=DTYPES[dtype])
 
 
 def set_tf32(allowed: bool) -> None:
-    """Whether float32 products and convolutions on CUDA may round their operands to 10 bits of mantissa."""
+    """Set whether float32 matrix products and convolutions on CUDA may round their operands to 10 bits of mantissa."""
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed

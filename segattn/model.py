@@ -1,4 +1,4 @@
-"""A segmentation network: backbone, head, auxiliary head, and the one place where logits are brought to the image's size."""
+"""A segmentation network: backbone, head, auxiliary head, and the upsampling of logits to the image's size."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class AuxiliaryHead(nn.Module):
 
 
 class SegmentationModel(nn.Module):
-    """Backbone and head as an ordinary module: images in, logits at the images' size out.
+    """Backbone and head as one module, from images to logits of the images' size.
 
-    In eval mode the result is one tensor (B, K, H, W); in training a dict of named logits, all of that size, whose weights in
-    the loss are `loss_weights`. What a network was trained on, `load_model` fills in; of a new one it is None:
+    In eval mode the result is one tensor (B, K, H, W). In training mode it is a dict of named logits, all of that size, whose
+    weights in the loss are `loss_weights`. `load_model` sets the following attributes; they are None in a new network:
 
         class_names    K names
         palette        K colours, red, green and blue from 0 to 255
@@ -70,7 +70,7 @@ class SegmentationModel(nn.Module):
         return {name: self.upsample(logits, size) for name, logits in outputs.items()}
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
-        """In eval mode, the head's logits as they are, before they are brought to the images' size."""
+        """The head's logits before upsampling; in eval mode only."""
         logits: Tensor = self(images, full_size=False)
         return logits
 
@@ -80,11 +80,11 @@ class SegmentationModel(nn.Module):
 
     @property
     def mechanism(self) -> nn.Module:
-        """The module that is counted as the head's mechanism: the whole head where that declares none."""
+        """The module that is counted as the head's mechanism; the whole head if it declares none."""
         return heads.mechanism_of(self.head)
 
     def take_counted_forms(self) -> None:
-        """Compute each mechanism in the form whose operators are counted as its equation's cost (`counted_as`)."""
+        """Switch each mechanism to the form whose operators are counted as its equation's cost (`counted_as`)."""
         for module in self.modules():
             if hasattr(module, "implementation"):
                 module.implementation = heads.declared(module, "counted_as")
@@ -100,7 +100,7 @@ class SegmentationModel(nn.Module):
                 module.after_step(reduce)  # type: ignore[operator]
 
     def upsample(self, logits: Float[Tensor, "B K h w"], size: Sequence[int]) -> Float[Tensor, "B K H W"]:
-        """Logits at `size`, bilinear."""
+        """Logits resized bilinearly to `size`."""
         return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=self.align_corners)
 
 
@@ -119,8 +119,8 @@ def create_model(
 ) -> SegmentationModel:
     """Build a segmentation network with random weights, or with a pretrained backbone.
 
-    `align_corners` is how logits are upsampled; the custom is True for odd crops (769, 520 on a 97 or 65 grid), False for 512.
-    `auxiliary_weight=0` leaves the auxiliary head out; heads with auxiliary outputs of their own never get it.
+    `align_corners` applies to the upsampling of logits; usual are True for crops of 769 and 520 (feature maps of 97 and 65) and
+    False for 512. `auxiliary_weight=0` omits the auxiliary head; heads with auxiliary outputs of their own never get one.
     `pretrained` is a file, URL or published name of backbone weights in torchvision's or mmsegmentation's naming.
 
     Raises:
@@ -152,5 +152,5 @@ def create_model(
 
 
 def build_model(model: config.Model, num_classes: int) -> SegmentationModel:
-    """The network that an experiment's model section describes; its fields are the arguments of `create_model`."""
+    """The network that an experiment's `model` section describes; its fields are the arguments of `create_model`."""
     return create_model(num_classes=num_classes, **vars(model))

@@ -37,7 +37,7 @@ def test_missing_gradio_is_said_with_the_command_that_brings_it(monkeypatch, cap
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere is no folder; give the folder of a finished run, or of a study"),
+        (["nowhere"], "nowhere is not a folder; give the folder of a finished run, or of a study"),
         (["--max-side", "10"], "--max-side 10 should be from 64 to 2048 pixels"),
         (["--port", "70000"], "--port 70000 should be from 0 to 65535"),
         (["--cache-mb", "-1"], "--cache-mb -1 should be 0 or more"),

@@ -110,7 +110,7 @@ def test_checkpoint_of_another_class_count_is_refused(trained, photo, tmp_path, 
     changed["palette"] = changed["palette"][:11]
     (other / "config.json").write_text(json.dumps(changed))
     assert maps(photo, other) == 2
-    assert "belongs to another network than config.json beside it describes (11 classes)" in capsys.readouterr().err
+    assert "does not fit the network that config.json beside it describes (11 classes)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "expected"), [("300,200", (300, 200)), ("(3, 4)", (3, 4)), ("-1,5", (-1, 5))])
