@@ -1,7 +1,7 @@
 """Segmentation heads, one file each: the folder is the catalogue.
 
-A head is any module file with a class `Head` (`ccnet.py` is the pattern, `parts/contract.py` says all that it may declare); a
-dotted module path such as `mylab.tenth` works wherever a name does.
+A head is any module file with a class `Head`; `ccnet.py` is an example, and `parts/contract.py` lists everything that a head may
+declare. A dotted module path such as `mylab.tenth` works wherever a name does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def module(name: str) -> ModuleType:
     """The module that defines the head `name` (a name of `names()` or a dotted module path), checked against the contract.
 
     Raises:
-        ValueError: no such head, naming the nearest ones or where it was looked for; or a file that misses something.
+        ValueError: no such head (with the nearest names, or where it was looked for), or its file does not meet the contract.
     """
     if is_dotted(name):
         source = load_module(name, "head")
@@ -60,7 +60,7 @@ def modes(name: str) -> list[Mode]:
 
 
 def options(name: str, *, mode: Mode = "faithful") -> dict[str, Parameter]:
-    """The options that the head takes in that mode, its mechanism's among them: name, default and type of each.
+    """The options of the head in that mode, including those of its mechanism: name, default and type of each.
 
     >>> list(options("ccnet", mode="controlled"))
     ['channels', 'dropout', 'recurrence', 'reduction', 'implementation']
@@ -74,11 +74,11 @@ def create(
 ) -> nn.Module:
     """Build the head `name` for a backbone whose four maps have `in_channels` channels.
 
-    `faithful` is the paper's own head. `controlled` puts the mechanism into the same surrounding convolutions as every other
-    one, so that accuracy and cost differ by the mechanism only. `chosen` are options of the head and of its mechanism.
+    `faithful` is the paper's own head. `controlled` puts every mechanism between the same convolutions, so that accuracy and cost
+    differ by the mechanism only. `chosen` are options of the head and of its mechanism.
 
     Raises:
-        ValueError: unknown head, mode or option; no controlled form; a head that misses something of the contract.
+        ValueError: unknown head, mode or option; no controlled form; a head that does not meet the contract.
     """
     source = module(name)
     if mode not in get_args(Mode):

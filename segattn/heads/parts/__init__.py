@@ -1,1 +1,1 @@
-"""What heads share; no file here knows a mechanism."""
+"""What heads share; no file here is specific to a mechanism."""

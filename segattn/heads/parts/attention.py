@@ -1,4 +1,4 @@
-"""The attention product: its equation, and the same without storing the weights. Nothing here knows any mechanism."""
+"""The attention product, as its equation is written and without storing the weights. Nothing is specific to a mechanism."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def attend(
     scale: float = 1.0,
     implementation: Implementation = "auto",
 ) -> Float[Tensor, "*B Q V"]:
-    """`softmax(scale q k^T) v`. `fast` never stores the Q x N weights; `auto` is `fast` but for few weights on a CPU."""
+    """`softmax(scale q k^T) v`. `fast` never stores the Q x N weights; `auto` is `fast`, except for few weights on a CPU."""
     if writes_out(implementation, pays=_few(query, key)):
         return affinity(query, key, scale, cut=implementation == "auto").to(value.dtype) @ value
     return _without_weights(query, key, value, scale)
@@ -37,9 +37,9 @@ def affinity(
     real: Bool[Tensor, "*B N"] | None = None,
     cut: bool = False,
 ) -> Float[Tensor, "*B Q N"]:
-    """`softmax(scale q k^T)` over the keys, or over those that are `real`: rows sum to 1.
+    """`softmax(scale q k^T)` over the keys, or over those marked `real`: rows sum to 1.
 
-    In float32 also under autocast, since logits may be unscaled. `cut` see `cut_off`.
+    Computed in float32 also under autocast, because logits may be unscaled. `cut` applies `cut_off` to the logits.
     """
     with full_precision(query):
         logits = (widen(query) * scale) @ widen(key).transpose(-2, -1)
@@ -49,12 +49,12 @@ def affinity(
 
 
 def widen(x: Tensor) -> Tensor:
-    """Half precision to float32; float32 and float64 as they are."""
+    """Half precision to float32; float32 and float64 unchanged."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """A context without autocast on the device of `x`, for arithmetic that half precision would overflow."""
+    """A context without autocast on the device of `x`, for arithmetic that would overflow in half precision."""
     available = torch.amp.is_autocast_available(x.device.type)  # not on meta
     return torch.autocast(x.device.type, enabled=False) if available else nullcontext()
 
@@ -69,26 +69,26 @@ def check_option(name: str, value: object, allowed: object) -> None:
 
 
 def writes_out(implementation: Implementation, *, pays: bool) -> bool:
-    """Whether to write the equation out: `auto` does where it pays, but never in a graph, which must serve all sizes."""
+    """Whether to compute the equation as written: `auto` does if it `pays`, but not in a graph, which must work at all sizes."""
     if implementation != "auto" or torch.compiler.is_compiling():
         return implementation == "reference"
     return pays
 
 
 def cut_off(logits: Float[Tensor, "*B Q N"]) -> Float[Tensor, "*B Q N"]:
-    """Logits relative to the highest of their row, in place; -inf below -46: a weight of 1e-20 does not change any sum.
+    """Logits relative to the highest of their row, in place; -inf below -46, because a weight of 1e-20 changes no sum.
 
-    Softmax of unscaled logits leaves numbers below float32's normal range, 1e-38, and a CPU multiplies those up to fifty times
-    more slowly. In the backward pass weights of 1e-30 produce them too, with gradients of 1e-9.
+    Softmax of unscaled logits produces numbers below float32's normal range, 1e-38, which a CPU multiplies up to fifty times more
+    slowly. In the backward pass, weights of 1e-30 times gradients of 1e-9 produce them too.
     """
     if not logits.is_cuda:
-        values = logits.detach()  # nothing to record: with a weight of 0 the softmax's own gradient is 0
+        values = logits.detach()  # autograd need not see this: where a weight is 0, softmax's gradient is 0
         F.threshold(values.sub_(values.amax(dim=-1, keepdim=True)), LEAST, float("-inf"), inplace=True)
     return logits
 
 
 def _few(query: Tensor, key: Tensor) -> bool:
-    """Whether the weights fit into a CPU's cache, where the product written out is the fastest."""
+    """Whether the weights fit into a CPU's cache; then the written-out product is the fastest."""
     if query.is_cuda:
         return False
     training, single = torch.is_grad_enabled(), query.dtype.itemsize > 2  # in half precision the fused product wins
@@ -97,10 +97,10 @@ def _few(query: Tensor, key: Tensor) -> bool:
 
 
 def _without_weights(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """The same sum by kernels that keep a part of the weights at a time.
+    """The same product by kernels that hold only part of the weights at a time.
 
-    The fused product needs query, key and value of one width. Where they differ it computes the weights again for each group
-    of values, which in single precision on a CPU costs more than it saves: there `InBlocks`.
+    The fused product needs query, key and value of one width. If the widths differ, it recomputes the weights for each group of
+    values, which costs more than it saves in single precision on a CPU; there `InBlocks` computes the product.
     """
     one_width = query.shape[-1] == value.shape[-1]
     if one_width or value.is_cuda or value.dtype.itemsize == 2 or torch.compiler.is_compiling():
@@ -110,7 +110,7 @@ def _without_weights(query: Tensor, key: Tensor, value: Tensor, scale: float) ->
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """By torch's fused product, which keeps its logits in float32: zeros appended to query and key change no logit.
+    """torch's fused product, which keeps its logits in float32; zeros appended to query and key change no logit.
 
     Its kernels need contiguous inputs of one width of at most 256 (otherwise torch silently takes the slow path).
     """

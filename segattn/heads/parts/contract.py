@@ -1,7 +1,8 @@
-"""Everything that a head may declare, and the check that names what is missing.
+"""Everything that a head may declare, and the check that reports what is missing.
 
-A head is a module file with a class `Head`: `mylab/tenth.py` is the head `mylab.tenth`. Required are the constructor, `forward`
-and `loss_weights`; everything else has a default. `segattn/heads/ccnet.py` is the pattern, `segattn heads check NAME` the test.
+A head is a module file with a class `Head`: `mylab/tenth.py` is the head `mylab.tenth`. The constructor, `forward` and
+`loss_weights` are required; everything else has a default. `segattn/heads/ccnet.py` is an example; `segattn heads check NAME`
+tests a head.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from typing import Any, Literal, NoReturn, Protocol
 from torch import Tensor, nn
 
 Reduce = Callable[[Tensor], Tensor]
-"""Mean of a tensor over all processes; the tensor itself where there is one process."""
+"""Mean of a tensor over all processes; the tensor itself if there is one process."""
 
 
 class Declared(Protocol):
-    """What is read of a head. A declaration is an attribute of the class or of the instance."""
+    """What segattn reads from a head. A declaration is an attribute of the class or of the instance."""
 
     # Required -----------------------------------------------------------------------------------------------------------
     loss_weights: Mapping[str, float]
     """Every output of `forward` in training and its weight in the loss; "out" is one of them."""
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Logits by name, each (B, K, h, w): in evaluation "out" alone, in training every name of `loss_weights`.
+        """Logits by name, each (B, K, h, w): in evaluation only "out", in training every name of `loss_weights`.
 
         `features` are the backbone's four maps (B, C_i, H_i, W_i), at strides 4, 8, 8, 8 for output stride 8. Logits stay at
         the size of the feature map; the model upsamples them. The constructor is called as
@@ -37,22 +38,22 @@ class Declared(Protocol):
 
     # The mechanism ------------------------------------------------------------------------------------------------------
     attention: nn.Module
-    """The mechanism itself, whose cost is counted apart from that of the convolutions around it. Default: the whole head."""
+    """The mechanism itself; its cost is counted separately from that of the convolutions around it. Default: the whole head."""
 
     Mechanism: type[nn.Module]
     """The class of the mechanism, for the controlled comparison. It is built as `Mechanism(channels)`, or as
-    `Mechanism(channels, num_classes)` where its second argument has that name, and maps (B, C, H, W) to the same shape, or to a
-    dict with that map under "context" and one entry for each name of its own `loss_weights`. Its keyword-only arguments are the
-    mechanism's options, and the head's too: a head whose constructor has an argument `mechanism` receives there the class, with
-    the chosen options filled in. The method `maps(x, pixel)` gives the maps of the controlled form. Default: no controlled
-    form."""
+    `Mechanism(channels, num_classes)` if its second argument has that name. It maps (B, C, H, W) to the same shape, or to a dict
+    with that map under "context" and one entry for each name of its own `loss_weights`. Its keyword-only arguments are the
+    mechanism's options. They are the head's options too if the head's constructor has an argument `mechanism`, which receives
+    the class with the chosen options filled in. The method `maps(x, pixel)` returns the attention maps of the controlled form.
+    Default: no controlled form."""
 
     without_attention: Literal["identity", "mean"]
-    """What replaces the mechanism's output when the mechanism is removed from a trained network: "identity", its input, where
-    the mechanism adds to it; "mean", the mean of each channel of its output, elsewhere. Default: "mean"."""
+    """What replaces the mechanism's output when the mechanism is removed from a trained network: "identity", its input, if the
+    mechanism adds to its input; otherwise "mean", the mean of each channel of its output. Default: "mean"."""
 
     gates: tuple[str, ...]
-    """Names, within the mechanism, of the learnt scalars that scale its output and start at 0; one that is None does not exist
+    """Names, within the mechanism, of the learnt scalars that scale its output and start at 0; a gate that is None does not exist
     with the chosen options. Default: none."""
 
     counted_as: Literal["reference", "fast"]
@@ -70,23 +71,23 @@ class Declared(Protocol):
     """Parameters that receive no gradient by design, by prefix of their name within the head. Default: none."""
 
     def after_step(self, reduce: Reduce) -> None:
-        """Called on every module that has it, once an optimiser step, whatever the accumulation. Default: nothing.
+        """Called on every module that defines it, once per optimiser step, also with gradient accumulation. Default: nothing.
 
-        `reduce` gives the mean of a tensor over all processes. EMANet moves its bases here.
+        `reduce` returns the mean of a tensor over all processes. EMANet updates its bases here.
         """
         ...
 
     # Attention maps -----------------------------------------------------------------------------------------------------
     def attention_maps(self, features: Sequence[Tensor], pixel: tuple[int, int]) -> dict[str, Tensor]:
-        """Maps by name of the position `pixel` = (row, column) of the last feature map, each (B, h, w). Default: none."""
+        """Attention maps by name, each (B, h, w), for `pixel` = (row, column) of the last feature map. Default: none."""
         ...
 
     map_kinds: Mapping[str, str]
     """Kind of each map that is not on the feature map's grid: `half_grid`, `channels` or `bases`; on head or mechanism.
-    Default: all are `positions`."""
+    Default: `positions` for all maps."""
 
     main_map: str
-    """The map that shows the mechanism best, drawn where there is room for one; on head or mechanism. Default: the first."""
+    """The map that shows the mechanism best, drawn if there is room for only one; on head or mechanism. Default: the first."""
 
     # Reports ------------------------------------------------------------------------------------------------------------
     growth: tuple[float, float] | None
@@ -94,9 +95,9 @@ class Declared(Protocol):
     mechanism. Default: None, not declared."""
 
     family: str
-    """What kind of mechanism it is, as reports group heads. A word of your own, or one of these: "baseline", no attention, what
-    others are compared with; "dense", every position attends to every position; "sparse", every position attends to some;
-    "low-rank", positions are described by a few bases or factors; "channel", channels attend to channels. Default: "other"."""
+    """The kind of mechanism, by which reports group heads: one of these, or a word of your own. "baseline": no attention, what
+    others are compared with; "dense": every position attends to every position; "sparse": every position attends to some;
+    "low-rank": positions are described by a few bases or factors; "channel": channels attend to channels. Default: "other"."""
 
 
 DEFAULTS: dict[str, Any] = {
@@ -113,14 +114,14 @@ DEFAULTS: dict[str, Any] = {
     "family": "other",
     "growth": None,
 }
-"""Of every declaration that may be left out and is no method."""
+"""Default of every optional declaration that is not a method."""
 _OF_MECHANISM = {"map_kinds", "main_map", "gates", "growth", "without_attention"}
 _METHODS = {"forward": ("features",), "attention_maps": ("features", "pixel"), "after_step": ("reduce",)}
-_PATTERN = "segattn/heads/ccnet.py is the pattern"
+_PATTERN = "see segattn/heads/ccnet.py"
 
 
 def declared(head: Any, name: str) -> Any:
-    """What a head (class or instance) declares under `name`, itself or on its mechanism, or the default.
+    """What a head (class or instance) or its mechanism declares under `name`, or the default.
 
     >>> from segattn.heads import ccnet
     >>> declared(ccnet.Head, "own_auxiliary")
@@ -138,21 +139,23 @@ def declared(head: Any, name: str) -> Any:
 
 
 def mechanism_of(head: nn.Module) -> nn.Module:
-    """The module that is counted as the mechanism: `attention`, or the whole head where there is none."""
+    """The module that is counted as the mechanism: `attention`, or the whole head if there is none."""
     attention = getattr(head, "attention", None)
     return attention if isinstance(attention, nn.Module) else head
 
 
 def check_file(name: str, module: ModuleType) -> None:
-    """Check what can be seen of a head's file before anything is built.
+    """Check a head's file before anything is built.
 
     Raises:
-        ValueError: no class `Head`, a wrong signature, or a declaration that is missing; the message has the line to write.
+        ValueError: no class `Head`, a wrong signature, or a missing declaration; the message says which line to write.
     """
     where = _shown(module)
     Head: Any = getattr(module, "Head", None)
     if not _is_module_class(Head):
-        fault = "has no class Head" if Head is None else f"has a Head that is {_kind(Head)}, not a class of nn.Module"
+        fault = (
+            "has no class Head" if Head is None else f"has a Head that is {_kind(Head)}, not a subclass of nn.Module"
+        )
         raise ValueError(f"head {name}: {where} {fault}; write: class Head(nn.Module): ... ({_PATTERN})")
     if Head.forward is nn.Module.forward:
         _missing(name, where, "forward", "def forward(self, features): return {'out': logits}")
@@ -164,7 +167,7 @@ def check_file(name: str, module: ModuleType) -> None:
     if Mechanism is None:
         return
     if not _is_module_class(Mechanism):
-        fault = f"is {_kind(Mechanism)}, not a class of nn.Module; write: Mechanism = MyMechanism"
+        fault = f"is {_kind(Mechanism)}, not a subclass of nn.Module; write: Mechanism = MyMechanism"
         raise ValueError(f"head {name}: Mechanism of Head in {where} {fault}")
     if required := [option.name for option in options_of(Mechanism).values() if option.default is option.empty]:
         fault = f"has no default for the option {required[0]}; write: def __init__(self, channels, *, {required[0]}=1):"
@@ -175,7 +178,7 @@ def check_instance(name: str, module: ModuleType, head: nn.Module) -> None:
     """Check what a head declares once it is built.
 
     Raises:
-        ValueError: `loss_weights` is missing or names no "out", or a declaration is of another type than in the contract.
+        ValueError: `loss_weights` is missing or has no "out", or a declaration has the wrong type.
     """
     where = _shown(module)
     weights = getattr(head, "loss_weights", None)
@@ -185,8 +188,8 @@ def check_instance(name: str, module: ModuleType, head: nn.Module) -> None:
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in by_name.values())
     if not numbers or "out" not in by_name:
         raise ValueError(
-            f"head {name}: loss_weights of {where} is {weights!r}; it names every output in training and its weight, "
-            "'out' among them: loss_weights = {'out': 1.0}"
+            f"head {name}: loss_weights of {where} is {weights!r}; it must give a weight for every output in training, "
+            "including 'out': loss_weights = {'out': 1.0}"
         )
     for attribute, default in DEFAULTS.items():
         value = declared(head, attribute)
@@ -217,7 +220,7 @@ def takes_mechanism(Head: type[nn.Module]) -> bool:
 
 
 def build_mechanism(Mechanism: Callable[..., nn.Module], channels: int, num_classes: int, **options: Any) -> nn.Module:
-    """`Mechanism(channels, ...)`, with the number of classes where it takes that."""
+    """`Mechanism(channels, ...)`, with the number of classes if it takes that."""
     positional = [p.name for p in inspect.signature(Mechanism).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     return Mechanism(channels, *([num_classes] if "num_classes" in positional[1:2] else []), **options)
 
@@ -263,7 +266,7 @@ def _is_module_class(value: object) -> bool:
 
 
 def _shown(module: ModuleType) -> str:
-    """The file, relative to the working directory where it lies in it."""
+    """The file, relative to the working directory if it lies in there."""
     path = Path(module.__file__ or module.__name__)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 

@@ -14,7 +14,7 @@ from segattn.heads.parts.layers import Sandwich
 class ControlledHead(nn.Module):
     """`Sandwich` around the mechanism that a head declares, with the head's other declarations.
 
-    The mechanism maps (B, C, H, W) to (B, C, H, W). One that has outputs of its own to train (Denoised NL's class logits)
+    The mechanism maps (B, C, H, W) to (B, C, H, W). A mechanism with training outputs of its own (Denoised NL's class logits)
     has `loss_weights` and returns a dict with its map under "context".
     """
 
@@ -39,7 +39,7 @@ class ControlledHead(nn.Module):
             setattr(self, name, getattr(self.attention, name, declared(Head, name)))
 
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Logits (B, K, H, W) under "out"; the mechanism's own outputs beside them in training."""
+        """Logits (B, K, H, W) under "out"; in training also the mechanism's own outputs."""
         x = features[-1]
         context = self.attention(self.sandwich.before(x))
         outputs = dict(context) if isinstance(context, dict) else {"context": context}

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-LEAST = -46.0  # logits this far below the highest have a weight of 1e-20, which does not count
+LEAST = -46.0  # logits this far below the highest have a weight of 1e-20, which changes no sum
 
 
 class InBlocks(torch.autograd.Function):
-    """`softmax(scale q k^T) v` a block of queries at a time; the backward pass computes the weights again.
+    """`softmax(scale q k^T) v`, one block of queries at a time; the backward pass recomputes the weights.
 
     With P = softmax(scale q k^T), y = P v and g the gradient of y: dv = P^T g, and the logits' gradient is
     P * (g v^T - sum(g * y)), since the rows of P sum to 1 (Dao et al., FlashAttention, arXiv 2205.14135, appendix B).
@@ -56,12 +56,12 @@ class InBlocks(torch.autograd.Function):
 
     @staticmethod
     def buffers(query: Tensor, key: Tensor, number: int) -> list[Tensor]:
-        """Memory for the weights of one block, reused for every block, since fresh memory costs page faults."""
+        """Memory for the weights of one block, reused for every block, because newly allocated memory costs page faults."""
         return [query.new_empty(InBlocks.BLOCK, key.shape[1]) for _ in range(number)]
 
     @staticmethod
     def blocks(query: Tensor) -> Iterator[tuple[int, slice]]:
-        """Every sample's blocks of queries."""
+        """The blocks of queries of every sample."""
         for b in range(query.shape[0]):
             for start in range(0, query.shape[1], InBlocks.BLOCK):
                 yield b, slice(start, start + InBlocks.BLOCK)

@@ -1,7 +1,7 @@
 """What heads share besides the attention product: the convolutions around a mechanism, and resizing.
 
-The study's heads differ in their mechanism, and most of them put it into the same surroundings (`Sandwich`). Nothing in this
-file knows any mechanism.
+The heads of the study differ in their mechanism; most of them have the same convolutions around it (`Sandwich`). Nothing in this
+file is specific to a mechanism.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class ConvBnRelu(nn.Sequential):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, *maps: Float[Tensor, "B _ H W"]) -> Float[Tensor, "B C h w"]:
-        """Of one map, or of several joined by channels."""
+        """Apply the layer to one map, or to several concatenated along channels."""
         if len(maps) > 1 and self.apart(maps):
             return self.relu(self.bn(self.sum_of_convolutions(maps)))
         return self.relu(self.bn(self.conv(maps[0] if len(maps) == 1 else torch.cat(maps, dim=1))))
 
     def apart(self, maps: Sequence[Tensor]) -> bool:
-        """Whether to convolve each map alone: where a joined copy would be several times the copies of the weights' parts."""
+        """Whether to convolve each map separately: if the concatenated maps would be over four times the size of the weights."""
         if self.implementation == "reference" or torch.compiler.is_compiling():
             return False
         return sum(x.numel() for x in maps) > 4 * self.conv.weight.numel()
 
     def sum_of_convolutions(self, maps: Sequence[Tensor]) -> Float[Tensor, "B C h w"]:
-        """The convolution of the joined maps without joining them."""
+        """The convolution of the concatenated maps, without concatenating them."""
         conv = self.conv
         first, *others = zip(maps, conv.weight.split([x.shape[1] for x in maps], dim=1), strict=True)
         y = F.conv2d(*first, conv.bias, conv.stride, conv.padding)
@@ -70,7 +70,7 @@ class Sandwich(nn.Module):
     """The convolutions around a mechanism: 3x3 before it, 3x3 after it, 3x3 over `[X ; context]`, classifier.
 
     X (B, in_channels, H, W) -> `before` -> F (B, channels, H, W) -> mechanism -> `after` -> logits (B, K, H, W).
-    As in the public heads of Non-Local, DNLNet and CCNet, and the surroundings of every mechanism in the controlled study.
+    Used as in the public heads of Non-Local, DNLNet and CCNet, and around every mechanism in the controlled study.
     """
 
     def __init__(self, in_channels: int, channels: int, num_classes: int, *, dropout: float = 0.1) -> None:
@@ -85,7 +85,7 @@ class Sandwich(nn.Module):
         return self.reduce(x)
 
     def after(self, x: Float[Tensor, "B X H W"], context: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
-        """Refine the mechanism's output, join it with the backbone's map, classify."""
+        """Refine the mechanism's output, concatenate it with the backbone's map, classify."""
         context = self.refine(context)
         return self.classify(self.fuse(x, context))
 
@@ -100,12 +100,12 @@ def start_small(block: nn.Module) -> None:
 
 
 def resize(x: Float[Tensor, "B C h w"], size: Sequence[int]) -> Float[Tensor, "B C H W"]:
-    """Resize bilinearly with aligned corners, also to the same size: torch.export could not decide whether it is the same."""
+    """Resize bilinearly with aligned corners, even to the same size: torch.export cannot decide whether the sizes are equal."""
     return F.interpolate(x, list(size), mode="bilinear", align_corners=True)
 
 
 def positions(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N C"]:
-    """Lay a map out as a contiguous sequence of positions (no copy where the map is channels-last)."""
+    """Rearrange a map into a contiguous sequence of positions (no copy if the map is channels-last)."""
     return x.flatten(2).transpose(1, 2).contiguous()
 
 
@@ -122,7 +122,7 @@ def neighbours(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N 9 C"]:
 
 
 def spread(x: Float[Tensor, "B C H W"], weights: Float[Tensor, "B 9 N"]) -> Float[Tensor, "B C N"]:
-    """Every position's vector added to its 3x3 neighbours, by its 9 weights: the transpose of a sum over `neighbours`."""
+    """Add every position's vector to its 3x3 neighbours with 9 weights: the transpose of a weighted sum over `neighbours`."""
     h, w = x.shape[-2:]
     v = F.pad(x, (1, 1, 1, 1))
     s = F.pad(weights.to(x.dtype).unflatten(2, (h, w)), (1, 1, 1, 1))

@@ -1,7 +1,7 @@
-"""Maps of any size in blocks: padded and cut, and put together and cropped, also in a graph that must serve all sizes.
+"""Splitting maps of any size into blocks with padding, and the inverse, also in an exported graph for all sizes.
 
-torch.export ties a graph to one block across a map or to several, and a slice to one padding. A graph (`graph=True`) has
-therefore always a second block, which its user masks, and crops by indices.
+torch.export specialises a graph to one block per axis or to several, and a slice to one padding. A graph (`graph=True`) therefore
+always has a second block, which the caller masks, and crops by indices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 def layout(
     size: Sequence[int], partition: tuple[int, int], *, graph: bool = False
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The number of blocks (down, across), and how many rows and columns of padding lie above and left of the map.
+    """The number of blocks (down, across), and the rows and columns of padding above and to the left of the map.
 
     >>> layout((5, 9), (2, 3))
     ((3, 3), (0, 0))
@@ -32,7 +32,7 @@ def layout(
 def into_blocks(
     x: Float[Tensor, "B C H W"], partition: tuple[int, int], *, graph: bool = False
 ) -> Float[Tensor, "B C Qh Ph Qw Pw"]:
-    """Pad with zeros to multiples of the partition (the smaller half above and left) and cut into blocks."""
+    """Pad with zeros to multiples of the partition (the smaller half above and left) and split into blocks."""
     (H, W), (Ph, Pw) = x.shape[-2:], partition
     (Qh, Qw), (top, left) = layout((H, W), partition, graph=graph)
     whole = F.pad(x, (left, Qw * Pw - W - left, top, Qh * Ph - H - top))

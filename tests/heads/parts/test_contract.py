@@ -70,11 +70,11 @@ CASES = {
     "no Head": ("x = 1", "has no class Head; write: class Head(nn.Module): ..."),
     "Head is a function": (
         "def Head(in_channels): ...",
-        "has a Head that is a function, not a class of nn.Module; write: class",
+        "has a Head that is a function, not a subclass of nn.Module; write: class",
     ),
     "Head is no module": (
         "class Head: ...",
-        "has a Head that is the class Head, not a class of nn.Module; write: class Head(nn",
+        "has a Head that is the class Head, not a subclass of nn.Module; write: class Head(nn",
     ),
     "no forward": (head(WEIGHTS, INIT), "has no forward; add: def forward(self, features): return {'out': logits}"),
     "forward takes nothing": (
@@ -88,16 +88,16 @@ CASES = {
     "no loss_weights": (head(INIT, FORWARD), "has no loss_weights; add: loss_weights = {'out': 1.0}"),
     "loss_weights without out": (
         head("loss_weights = {'main': 1.0}\n", INIT, FORWARD),
-        "loss_weights of {file} is {'main': 1.0}; it names every output in training and its weight, 'out' among them: "
+        "loss_weights of {file} is {'main': 1.0}; it must give a weight for every output in training, including 'out': "
         "loss_weights = {'out': 1.0}",
     ),
     "loss_weights is a list": (
         head("loss_weights = ['out']\n", INIT, FORWARD),
-        "loss_weights of {file} is ['out']; it names",
+        "loss_weights of {file} is ['out']; it must give a weight for",
     ),
     "weight is no number": (
         head("loss_weights = {'out': '1'}\n", INIT, FORWARD),
-        "loss_weights of {file} is {'out': '1'}; it names",
+        "loss_weights of {file} is {'out': '1'}; it must give a weight for",
     ),
     "no constructor": (
         head(WEIGHTS, FORWARD),
@@ -145,7 +145,7 @@ CASES = {
     ),
     "Mechanism is an instance": (
         head(WEIGHTS, "Mechanism = nn.Identity()\n", INIT, FORWARD),
-        "Mechanism of Head in {file} is a Identity, not a class of nn.Module; write: Mechanism = MyMechanism",
+        "Mechanism of Head in {file} is a Identity, not a subclass of nn.Module; write: Mechanism = MyMechanism",
     ),
     "Mechanism has a required option": (
         MECHANISM.format(default="") + head(WEIGHTS, "Mechanism = Gate\n", INIT, FORWARD),
