@@ -129,7 +129,11 @@ def save(out: Path, state: State, iteration: int, random: Sequence[dict[str, Ten
 
 
 def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
-    """Load the newest checkpoint into `state` and the random generators; returns its iteration, 0 if there is none."""
+    """Load the newest checkpoint into `state` and the random generators; returns its iteration, 0 if there is none.
+
+    Raises:
+        ValueError: it has the momentum of a parameter that the network does not have: another version wrote it.
+    """
     snapshot = checkpoint.latest_snapshot(out)
     if snapshot is None:
         return 0
@@ -138,6 +142,11 @@ def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
     for name, momentum in snapshot.optimizer.items():
         if name.startswith(_AVERAGE):
             continue
+        if name not in parameters:
+            raise ValueError(
+                f"{out}: the checkpoint of iteration {snapshot.iteration} has the momentum of {name}, which this network does "
+                f"not have: another version wrote it; remove {out / 'checkpoints'} to train from the start"
+            )
         parameter = parameters[name]
         buffer = torch.empty_like(parameter).copy_(momentum)  # in the parameter's memory format
         state.optimizer.state[parameter] = {"momentum_buffer": buffer}
