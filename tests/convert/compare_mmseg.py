@@ -70,6 +70,7 @@ def ours(converted: Converted, image: torch.Tensor) -> dict[str, torch.Tensor]:
         model.train()
         auxiliary.classify.dropout.p = 0.0  # as in the reference; the head's is an option
         tensors |= {f"training {name}": value for name, value in outputs(model, image).items()}
+        model.after_step()  # mmsegmentation's EMANet moves its bases in the forward pass
         after = to_mmseg(model.state_dict(), converted.network.head)
         tensors |= {f"after {key}": value.clone() for key, value in after.items()}
         model.load_state_dict(converted.state)
