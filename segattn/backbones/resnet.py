@@ -9,7 +9,7 @@ Parameter names: torchvision's with `stem="plain"`, mmsegmentation's ResNetV1c w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,22 +24,32 @@ LAYOUTS = {
 }
 
 
-def _conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False)
+def _conv(in_channels: int, out_channels: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """A convolution of kernel 3 or 1 that keeps the size, up to its stride; a kernel of 1 has no dilation."""
+    dilation = dilation if kernel > 1 else 1
+    padding = kernel // 2 * dilation
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=padding, dilation=dilation, bias=False)
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; only the first is strided and dilated."""
+    """Two convolutions, 3x3 unless `kernels` says otherwise, and a shortcut; only the first is strided and dilated."""
 
     expansion = 1
 
     def __init__(
-        self, in_channels: int, width: int, *, stride: int = 1, dilation: int = 1, downsample: nn.Module | None = None
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        kernels: Sequence[int] = (3, 3),
+        downsample: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.conv1 = _conv3x3(in_channels, width, stride=stride, dilation=dilation)
+        self.conv1 = _conv(in_channels, width, kernels[0], stride=stride, dilation=dilation)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv3x3(width, width)
+        self.conv2 = _conv(width, width, kernels[1])
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
@@ -51,17 +61,24 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (strided, dilated), 1x1 convolution to four times the width, and a shortcut."""
+    """1x1, 3x3 (strided, dilated; 1x1 if `kernels` says so), 1x1 convolution to four times the width, and a shortcut."""
 
     expansion = 4
 
     def __init__(
-        self, in_channels: int, width: int, *, stride: int = 1, dilation: int = 1, downsample: nn.Module | None = None
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        kernels: Sequence[int] = (3,),
+        downsample: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = _conv3x3(width, width, stride=stride, dilation=dilation)
+        self.conv2 = _conv(width, width, kernels[0], stride=stride, dilation=dilation)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
@@ -93,6 +110,9 @@ class ResNet(nn.Module):
       output stride 8, as in DANet and Denoised NL; with `contract_dilation` 2, 8, 16, as in EMANet.
     * `width`: channels of stage 1 before expansion; 64 in the paper, less for quick experiments.
     * `stem_channels`: output channels of the stem, by default `width`; 128 gives the 64-64-128 stem of several authors' code.
+    * `receptive_field`: side in pixels of the square that one position of stage 4 sees, the largest by default: 311, 103 or
+      55 for resnet18 at output stride 8. Smaller ones replace 3x3 by 1x1 convolutions as in BagNet (Brendel, Bethge:
+      *Approximating CNNs with Bag-of-local-Features Models*, ICLR 2019, arXiv 1904.00760), so that context is left to the head.
     """
 
     def __init__(
@@ -105,6 +125,7 @@ class ResNet(nn.Module):
         width: int = 64,
         multi_grid: Sequence[int] | None = None,
         contract_dilation: bool = True,
+        receptive_field: int | None = None,
     ) -> None:
         super().__init__()
         if output_stride not in LAYOUTS:
@@ -118,6 +139,15 @@ class ResNet(nn.Module):
             raise ValueError(
                 f"multi_grid={tuple(multi_grid)} should have {depths[3]} factors, one a block of stage 4 of {name}"
             )
+        plans = _plans(name, output_stride, multi_grid, contract_dilation)
+        sizes = {_receptive_field(plan, stem): plan for plan in plans}
+        if receptive_field is not None and receptive_field not in sizes:
+            raise ValueError(
+                f"receptive_field={receptive_field} is not possible; with these options {name} has one of "
+                f"{', '.join(map(str, sorted(sizes)))} pixels"
+            )
+        plan = plans[0] if receptive_field is None else sizes[receptive_field]
+        self.receptive_field = _receptive_field(plan, stem)
         self.deep = stem == "deep"
         if width < 1:
             raise ValueError(f"width={width} should be at least 1")
@@ -132,13 +162,8 @@ class ResNet(nn.Module):
             self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
         in_channels = stem_channels
-        strides, dilations = LAYOUTS[output_stride]
-        for stage, depth in enumerate(depths):
-            grid = tuple(multi_grid) if multi_grid is not None and stage == 3 else (1,) * depth
-            block_dilations = [dilations[stage] * factor for factor in grid]
-            if contract_dilation and block_dilations[0] > 1:
-                block_dilations[0] //= 2
-            layer = _stage(block, in_channels, width * 2**stage, stride=strides[stage], dilations=block_dilations)
+        for stage, shapes in enumerate(plan):
+            layer = _stage(block, in_channels, width * 2**stage, shapes)
             setattr(self, f"layer{stage + 1}", layer)
             in_channels = width * 2**stage * block.expansion
         self.channels = tuple(width * 2**stage * block.expansion for stage in range(4))
@@ -162,22 +187,67 @@ def _deep_stem(channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for in_channels, out_channels, stride in ((3, half, 2), (half, half, 1), (half, channels, 1)):
         layers += [
-            _conv3x3(in_channels, out_channels, stride=stride),
+            _conv(in_channels, out_channels, stride=stride),
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*layers)
 
 
+class _Shape(NamedTuple):
+    """Stride and dilation of a block's first spatial convolution, and the kernels of all its spatial convolutions."""
+
+    stride: int
+    dilation: int
+    kernels: tuple[int, ...]
+
+
+_Plan = list[list[_Shape]]
+"""The blocks of the four stages."""
+
+
+def _plans(name: str, output_stride: int, multi_grid: Sequence[int] | None, contract_dilation: bool) -> list[_Plan]:
+    """The network's possible shapes, from the largest receptive field to the smallest: 3x3 convolutions everywhere, in stages 1
+    and 2 only, and there only where BagNet keeps them: the first of a basic block, the first bottleneck of a stage."""
+    block, depths = DEPTHS[name]
+    strides, dilations = LAYOUTS[output_stride]
+    plans: list[_Plan] = [[], [], []]
+    for stage, depth in enumerate(depths):
+        grid = tuple(multi_grid) if multi_grid is not None and stage == 3 else (1,) * depth
+        own = [dilations[stage] * factor for factor in grid]
+        if contract_dilation and own[0] > 1:
+            own[0] //= 2
+        for plan, near in zip(plans, (4, 2, 0), strict=True):
+            shapes = []
+            for index, dilation in enumerate(own):
+                bagnet = (3, 1) if block is BasicBlock else (3 if index == 0 else 1,)
+                kernels = bagnet if stage < 2 else (1,) * len(bagnet)
+                stride = strides[stage] if index == 0 else 1
+                shapes.append(_Shape(stride, dilation, (3,) * len(bagnet) if stage < near else kernels))
+            plan.append(shapes)
+    return plans
+
+
+def _receptive_field(plan: _Plan, stem: Stem) -> int:
+    """Side in pixels of what a position of stage 4 sees: 1 + the sum of (kernel - 1) * dilation * stride so far."""
+    field, stride = 1 + (2 + 2 * 2 + 2 * 2 if stem == "deep" else 6), 2
+    field, stride = field + 2 * stride, 2 * stride  # the max pooling
+    for shape in (shape for stage in plan for shape in stage):
+        field += (shape.kernels[0] - 1) * shape.dilation * stride
+        stride *= shape.stride
+        field += sum(kernel - 1 for kernel in shape.kernels[1:]) * stride
+    return field
+
+
 def _stage(
-    block: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, *, stride: int, dilations: Sequence[int]
+    block: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, shapes: Sequence[_Shape]
 ) -> nn.Sequential:
     out_channels = width * block.expansion
     downsample = None
-    if stride != 1 or in_channels != out_channels:
+    if shapes[0].stride != 1 or in_channels != out_channels:
         downsample = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            nn.Conv2d(in_channels, out_channels, 1, shapes[0].stride, bias=False), nn.BatchNorm2d(out_channels)
         )
-    layers = [block(in_channels, width, stride=stride, dilation=dilations[0], downsample=downsample)]
-    layers += [block(out_channels, width, dilation=dilation) for dilation in dilations[1:]]
+    layers = [block(in_channels, width, **shapes[0]._asdict(), downsample=downsample)]
+    layers += [block(out_channels, width, **shape._asdict()) for shape in shapes[1:]]
     return nn.Sequential(*layers)

@@ -231,3 +231,53 @@ def test_wrong_option_is_named(options, message):
 def test_unknown_name_is_told_with_the_nearest():
     with pytest.raises(ValueError, match=r"unknown backbone 'resnet110'; did you mean resnet.*timm:NAME"):
         backbones.create("resnet110")
+
+
+# Receptive field
+
+
+def seen(model, size):
+    """Rows and columns of the image with a gradient from the middle position of stage 4: counts, and the outermost ones."""
+    image = torch.randn(1, 3, size, size, dtype=torch.float64, requires_grad=True)
+    last = model(image)[-1]
+    last[..., last.shape[-2] // 2, last.shape[-1] // 2].sum().backward()
+    rows, columns = (image.grad.abs().sum((0, 1, axis)).nonzero().flatten() for axis in (3, 2))
+    return int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"receptive_field": 55}, 55),
+        ({"receptive_field": 103}, 103),
+        ({"receptive_field": 311}, 311),
+        ({}, 311),
+        ({"receptive_field": 51, "stem": "plain"}, 51),
+        # Worked out by hand: 15 after the stem, stage 1 +8 +8, stage 2 +8 at stride 4 and +16 at 8; then stage 3 at 8 alone.
+        ({"receptive_field": 55, "output_stride": 32}, 55),
+        ({"name": "resnet50", "receptive_field": 31}, 31),  # 15, +8 in stage 1, +8 in stage 2
+        ({"name": "resnet50", "receptive_field": 95}, 95),  # 15, 3 times 8; then 8 and 3 times 16
+    ],
+)
+def test_one_position_sees_its_receptive_field_and_nothing_else(options, field):
+    model = randomised(small(**options)).double()
+    assert model.receptive_field == field
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert seen(model, field + 66) == (field, field)
+
+
+def test_another_receptive_field_is_refused_with_the_possible_ones():
+    with pytest.raises(
+        ValueError, match=r"receptive_field=60 is not possible; with .* resnet18 has one of 55, 103, 311"
+    ):
+        small(receptive_field=60)
+
+
+def test_a_small_receptive_field_keeps_names_and_sizes():
+    full, local = small(), small(receptive_field=55)
+    assert set(full.state_dict()) == set(local.state_dict())
+    assert [tuple(x.shape) for x in full(IMAGE)] == [tuple(x.shape) for x in local(IMAGE)]
+    assert local.layer1[0].conv1.kernel_size == (3, 3)
+    assert local.layer1[0].conv2.kernel_size == (1, 1)
+    assert all(conv.kernel_size == (1, 1) for conv in local.layer4.modules() if isinstance(conv, nn.Conv2d))
