@@ -7,6 +7,7 @@ cost.py        multiply-adds, parameters and bytes of a network, three ways
 head_facts.py  what a head declares about its mechanism
 schema.py      the version of the schema, and where figures were measured
 files.py       reading and writing
+lease.py       one writer of a folder at a time
 published.py   what others report for the same heads, from published.csv
 """
 
@@ -14,6 +15,7 @@ from segattn.records.bench import BenchRecord
 from segattn.records.cost import Cost, PartCost
 from segattn.records.files import read, write, write_bytes
 from segattn.records.head_facts import HeadFacts
+from segattn.records.lease import Held, Lease, LeaseLost
 from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Strata, Stratum
 from segattn.records.schema import SCHEMA, Environment
 from segattn.records.study import StudyRecord
@@ -26,6 +28,9 @@ __all__ = [
     "Environment",
     "Example",
     "HeadFacts",
+    "Held",
+    "Lease",
+    "LeaseLost",
     "PartCost",
     "RunRecord",
     "Scores",
