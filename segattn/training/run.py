@@ -19,6 +19,7 @@ from segattn.data import Dataset
 from segattn.evaluation.evaluate import Evaluated, evaluate
 from segattn.training import folder, results
 from segattn.training.interruption import Stop
+from segattn.training.log import Log
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Run:
     accelerator: Accelerator
     state: folder.State
     """Everything that training changes: weights, momentum, loss scale of fp16, weight average."""
-    log: folder.Log
+    log: Log
     val_set: Dataset
     stop: Stop
     on_progress: OnProgress

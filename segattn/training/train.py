@@ -28,6 +28,7 @@ from segattn.training import execution, folder
 from segattn.training.averaging import WeightAverage
 from segattn.training.class_weights import class_weights
 from segattn.training.interruption import Interrupted, Stop, signals
+from segattn.training.log import Log
 from segattn.training.optimization import set_learning_rate, sgd
 from segattn.training.run import OnProgress, Run
 from segattn.training.step import Step
@@ -106,7 +107,7 @@ def train(
     start = folder.restore(out, state, seed=config.seed, rank=rank)
     if world_size > 1 and len(set(gather_object([start]))) > 1:
         raise ValueError(f"the processes see different checkpoints in {out}; use a folder that all machines share")
-    log = folder.Log(out / "log.jsonl", start, active=accelerator.is_main_process)
+    log = Log(out / "log.jsonl", start, active=accelerator.is_main_process)
     accelerator.wait_for_everyone()
 
     with closing(log), signals() as received:

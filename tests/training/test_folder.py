@@ -8,6 +8,7 @@ import torch
 from segattn import checkpoint
 from segattn.model import build_model
 from segattn.training import folder
+from segattn.training.log import Log
 from segattn.training.optimization import sgd
 from tests import tiny
 
@@ -37,7 +38,7 @@ def test_checkpoints_of_nobody_are_not_gone_on_from(tmp_path):
 
 def test_a_closed_log_has_ended_its_tensorboard_writer(tmp_path):
     pytest.importorskip("tensorboard")
-    log = folder.Log(tmp_path / "log.jsonl", 0, active=True)
+    log = Log(tmp_path / "log.jsonl", 0, active=True)
     assert log.board is not None
     log.board.add_scalar("loss", 1.0, 1)
     log.close()
