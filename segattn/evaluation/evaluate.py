@@ -165,14 +165,17 @@ def write_examples(
     count: int,
     inference: Evaluation | None = None,
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    before_writing: Callable[[], object] = lambda: None,
 ) -> list[records.Example]:
     """Write image, coloured label and coloured prediction of `count` evenly spaced images into `folder`.
 
-    The returned paths are relative to the folder's parent, where the record is.
+    `before_writing` is called before the pictures of each image. The returned paths are relative to the folder's parent, where
+    the record is.
     """
     examples: list[records.Example] = []
     if count < 1:
         return examples
+    before_writing()
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)).tolist():
@@ -184,6 +187,7 @@ def write_examples(
         pictures = {"image": sample.image, "prediction": colour(prediction, dataset.palette)}
         if sample.label is not None:
             pictures["label"] = colour(sample.label, dataset.palette)
+        before_writing()
         for kind, picture in pictures.items():
             Image.fromarray(picture).save(folder / f"{stem}-{kind}.png", optimize=True)
         examples.append(

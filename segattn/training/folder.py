@@ -1,15 +1,19 @@
-"""The folder of one run: which experiment it holds, and the checkpoints that an interrupted run resumes from."""
+"""The folder of one run: which experiment it holds, who writes it, and the checkpoints that an interrupted run resumes from."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from segattn import checkpoint, records
@@ -17,14 +21,24 @@ from segattn import config as configuration
 from segattn.config import Experiment
 from segattn.model import SegmentationModel
 from segattn.training.averaging import WeightAverage
+from segattn.training.log import Log
 
 
 def refuse_another(out: Path, config: Experiment) -> None:
-    """Raise unless the folder is free or holds a run of this experiment; nothing is written.
+    """Raise unless the folder is free or holds a run of this experiment, and no process of this machine writes it.
+
+    Nothing is written.
 
     Raises:
-        ValueError: the folder holds another experiment's run (naming what differs) or an unknown one, or it is a file.
+        ValueError: the folder holds another experiment's run (naming what differs) or an unknown one, it is in use, or it is a
+            file.
     """
+    _refuse_another_experiment(out, config)
+    if int(os.environ.get("RANK", "0")) == 0:  # rank 0 holds the lease; the others may come here later than it took it
+        records.Lease(out).refuse_if_held()
+
+
+def _refuse_another_experiment(out: Path, config: Experiment) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder for the run")
     path = out / "experiment.json"
@@ -52,9 +66,9 @@ def claim(out: Path, config: Experiment) -> None:
     """Write the experiment into the run's folder.
 
     Raises:
-        ValueError: as `refuse_another`, or the folder cannot be written.
+        ValueError: the folder holds another run, as in `refuse_another`, or it cannot be written.
     """
-    refuse_another(out, config)
+    _refuse_another_experiment(out, config)
     for leftover in out.glob(".*"):  # partly written files of a killed process
         if leftover.name.startswith(_WRITING):
             leftover.unlink(missing_ok=True)
@@ -68,14 +82,47 @@ def claim(out: Path, config: Experiment) -> None:
 
 
 def ended(out: Path) -> records.RunRecord | None:
-    """The record of the finished run in this folder, or None; removes checkpoints that a kill left behind."""
+    """The record of the finished run in this folder, or None; removes checkpoints and a lease that a kill left behind."""
     path = out / "record.json"
     if not path.exists() or not (out / "experiment.json").exists():
         return None
     record: records.RunRecord = records.read(path)
-    if (out / "checkpoints").exists():
-        checkpoint.remove_snapshots(out)
+    if (out / "checkpoints").exists() or records.Lease(out).path.exists():
+        with suppress(ValueError), records.Lease(out, watch=False):  # or its holder removes them
+            checkpoint.remove_snapshots(out)
     return record
+
+
+def open_log(
+    out: Path, config: Experiment, state: State, accelerator: Accelerator, on_notice: Callable[[str], object]
+) -> Log:
+    """Claim the folder, restore `state` from its newest checkpoint, open its log; rank 0 takes the lease of the folder.
+
+    The log's `close` releases the lease.
+
+    Raises:
+        ValueError: as `claim` and `restore`, another process writes the folder or finished the run since `ended` was called, or
+            the processes see different checkpoints.
+    """
+    rank, first = accelerator.process_index, accelerator.is_main_process
+    lease = records.Lease(out, on_notice=on_notice) if first else None
+    with ExitStack() as until_opened:
+        if lease is not None:
+            until_opened.enter_context(lease)
+            if ended(out) is not None:
+                raise ValueError(
+                    f"{out}: another process has just finished this run; its record is {out / 'record.json'}"
+                )
+            claim(out, config)
+        accelerator.wait_for_everyone()
+        seed_process(config.seed, rank, 0)
+        start = restore(out, state, seed=config.seed, rank=rank)
+        if accelerator.num_processes > 1 and len(set(gather_object([start]))) > 1:
+            raise ValueError(f"the processes see different checkpoints in {out}; use a folder that all machines share")
+        log = Log(out / "log.jsonl", start, active=first, lease=lease)
+        accelerator.wait_for_everyone()
+        until_opened.pop_all()
+    return log
 
 
 def _differences(a: Any, b: Any, path: str = "") -> Iterator[str]:

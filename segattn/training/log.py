@@ -10,10 +10,16 @@ from segattn import records
 
 
 class Log:
-    """The run's `log.jsonl`; points after the checkpoint that the run resumes from are dropped."""
+    """The run's `log.jsonl`; points after the checkpoint that the run resumes from are dropped.
 
-    def __init__(self, path: Path, start: int, *, active: bool) -> None:
-        self.path, self.active = path, active
+    Args:
+        start: the iteration of that checkpoint.
+        active: whether this process writes.
+        lease: of the run's folder, held by the process that writes; checked before each write, released by `close`.
+    """
+
+    def __init__(self, path: Path, start: int, *, active: bool, lease: records.Lease | None = None) -> None:
+        self.path, self.start, self.active, self.lease = path, start, active, lease
         self.points: list[records.CurvePoint] = []
         self.seconds = 0.0
         lines = path.read_text().splitlines() if path.exists() else []
@@ -34,6 +40,7 @@ class Log:
 
     def add(self, point: records.CurvePoint, seconds: float) -> None:
         """Append a point, reached after `seconds` of training, to the log and to TensorBoard."""
+        self.check()
         self.points.append(point)
         self.seconds = seconds
         if self.active:
@@ -57,16 +64,26 @@ class Log:
 
     def replace_last(self, point: records.CurvePoint) -> None:
         """Replace the last point by one that includes the mean IoU."""
+        self.check()
         self.points.pop()
         if self.active:
             lines = self.path.read_text().splitlines(keepends=True)
             records.write_bytes("".join(lines[:-1]).encode(), self.path)
         self.add(point, self.seconds)
 
+    def check(self) -> None:
+        """Raise `records.LeaseLost` unless this process may still write the run's folder; ranks without a lease pass."""
+        if self.lease is not None:
+            self.lease.check()
+
     def close(self) -> None:
-        """Close TensorBoard's writer, which has a thread and a file of its own."""
-        if self.board is not None:
-            self.board.close()
+        """Close TensorBoard's writer, which has a thread and a file of its own, and release the lease."""
+        try:
+            if self.board is not None:
+                self.board.close()
+        finally:
+            if self.lease is not None:
+                self.lease.release()
 
 
 def _tensorboard(folder: Path, start: int) -> Any:

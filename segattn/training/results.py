@@ -70,8 +70,12 @@ def write(
     record: records.RunRecord,
     *,
     autocast: Callable[[], AbstractContextManager[object]],
+    check: Callable[[], object],
 ) -> records.RunRecord:
     """Write all results, the record last, so that a folder with a record is complete; returns the record with its examples.
+
+    Args:
+        check: called before each write; raises if the folder's lease was lost.
 
     Raises:
         ValueError: the folder cannot be written; the checkpoints are kept.
@@ -84,16 +88,21 @@ def write(
             count=config.evaluation.examples,
             inference=config.evaluation,
             autocast=autocast,
+            before_writing=check,
         )
         record = dataclasses.replace(record, examples=examples)
+        check()
         checkpoint.save_model(model, out, experiment=config, class_names=record.class_names, palette=record.palette)
+        check()
         _write_counts(out / "per_image.npz", result)
+        check()
         records.write(record, out / "record.json")
     except OSError as error:
         raise ValueError(
             f"the results cannot be written into {out}: {error.strerror or error}; the trained network is in "
             f"{out / 'checkpoints'}. Free some disk space and run the same command again"
         ) from error
+    check()
     checkpoint.remove_snapshots(out)
     return record
 

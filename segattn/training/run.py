@@ -100,6 +100,7 @@ class Run:
         if self.accelerator.num_processes > 1:
             states = gather_object(states)
         if self.accelerator.is_main_process:
+            self.log.check()
             folder.save(self.out, self.state, done, states)
         self.accelerator.wait_for_everyone()
 
@@ -150,8 +151,10 @@ class Run:
             cost=trained_cost,
         )
         if self.accelerator.is_main_process:
-            autocast = self.accelerator.autocast
-            record = results.write(self.out, model, self.config, self.val_set, result, record, autocast=autocast)
+            autocast, check = self.accelerator.autocast, self.log.check
+            record = results.write(
+                self.out, model, self.config, self.val_set, result, record, autocast=autocast, check=check
+            )
         self.accelerator.wait_for_everyone()
         return record
 

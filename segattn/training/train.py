@@ -1,7 +1,7 @@
 """Training of one network: SGD with a polynomial schedule, counted in iterations, resumable exactly.
 
 accelerate handles devices, mixed precision and processes. The data stream decides the order of samples, as a pure function of
-seed and iteration. Only rank 0 writes files. A run's folder:
+seed and iteration. Only rank 0 writes files, under a lease of the run's folder (`segattn.records.lease`). A run's folder:
 
     log.jsonl           one line every `log_every` iterations
     checkpoints/        complete snapshots to resume from; removed when the run is finished
@@ -16,7 +16,6 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from accelerate.utils import gather_object
 
 from segattn import config as configuration
 from segattn import cost, data, records
@@ -28,7 +27,6 @@ from segattn.training import execution, folder
 from segattn.training.averaging import WeightAverage
 from segattn.training.class_weights import class_weights
 from segattn.training.interruption import Interrupted, Stop, signals
-from segattn.training.log import Log
 from segattn.training.optimization import set_learning_rate, sgd
 from segattn.training.run import OnProgress, Run
 from segattn.training.step import Step
@@ -53,10 +51,11 @@ def train(
     Args:
         num_workers: processes that prepare images.
         opened: the experiment's training and validation splits from `splits.open_data`, if they are already open.
-        on_notice: called on rank 0 with each notice about the labels.
+        on_notice: called on rank 0 with each notice about the labels, and when it waits for the folder's lease.
 
     Raises:
         ValueError: the experiment or its data cannot be used, `out` holds another experiment's run, or the loss is not finite.
+        Held, LeaseLost (ValueErrors of `segattn.records`): another process writes `out`, from the start or since.
         Interrupted: SIGINT or SIGTERM was received; the same call continues the run.
     """
     # Open: the folder, the data, the devices.
@@ -98,26 +97,18 @@ def train(
         num_workers=num_workers,
     )
 
-    # Restore: from here on files are written.
-    if accelerator.is_main_process:
-        folder.claim(out, config)
-    accelerator.wait_for_everyone()
-    folder.seed_process(config.seed, rank, 0)
+    # Restore: from here on files are written, under the folder's lease.
     state = folder.State(model, optimizer, accelerator.scaler, average)
-    start = folder.restore(out, state, seed=config.seed, rank=rank)
-    if world_size > 1 and len(set(gather_object([start]))) > 1:
-        raise ValueError(f"the processes see different checkpoints in {out}; use a folder that all machines share")
-    log = Log(out / "log.jsonl", start, active=accelerator.is_main_process)
-    accelerator.wait_for_everyone()
+    log = folder.open_log(out, config, state, accelerator, on_notice)
 
     with closing(log), signals() as received:
         stop = Stop(accelerator, received)
         run = Run(config, out, accelerator, state, log, val_set, stop, on_progress)
 
         # Loop: an evaluation that an interrupted run did not finish comes first.
-        run.evaluate_if_due(start)
+        run.evaluate_if_due(log.start)
         network.train()
-        for iteration, batch in enumerate(stream.batches(start, optimization.iterations), start):
+        for iteration, batch in enumerate(stream.batches(log.start, optimization.iterations), log.start):
             lr = set_learning_rate(optimizer, iteration, optimization)
             loss, losses = step(batch)
             run.check_finite(loss, iteration, batch["names"])
