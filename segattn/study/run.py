@@ -98,7 +98,15 @@ def run_study(
             def report(progress: Progress, number: int = number, name: str = run_name(run)) -> None:
                 on_position(Position(number, len(runs), name, progress))
 
-            train(run, folder, device=device, num_workers=num_workers, opened=opened, on_progress=report)
+            train(
+                run,
+                folder,
+                device=device,
+                num_workers=num_workers,
+                opened=opened,
+                on_progress=report,
+                on_notice=on_notice,
+            )
         finished.append(f"{folder.name}/record.json")
         record = records.StudyRecord(
             experiment=config.name,
@@ -110,7 +118,8 @@ def run_study(
             head_facts={head: cost.head_facts(head, config.model.mode) for head in head_names},
         )
         if first:
-            records.write(record, path)
+            with records.Lease(out, "study", wait=60, on_notice=on_notice):  # each holds it for one write
+                records.write(record, path)
         on_position(Position(number, len(runs), run_name(run), None))
     return path
 

@@ -1,6 +1,7 @@
 import functools
 import json
 import signal
+import threading
 
 import pytest
 
@@ -214,3 +215,25 @@ def test_data_are_checked_once_for_all_runs_and_not_for_a_finished_study(tmp_pat
     assert checked == ["train", "val"]
     run_study(config, tmp_path, head_names=("fcn", "ccnet"), device="cpu")
     assert checked == ["train", "val"]
+
+
+def test_record_is_written_when_the_folder_comes_free(finished):
+    out = finished[0]
+    before, seen, lease = (out / "study.json").read_bytes(), [], records.Lease(out, "study")
+    lease.acquire()
+
+    def release():  # the other study has written its record
+        seen.append((out / "study.json").read_bytes())
+        lease.release()
+
+    threading.Timer(0.5, release).start()
+    study(out, command="segattn study again")
+    assert seen == [before]
+    assert records.read(out / "study.json").command == "segattn study again"
+    assert not (out / ".lease").exists()
+
+
+def test_run_in_use_ends_the_study_in_one_line(tmp_path):
+    with records.Lease(tmp_path / NAMES[0]), pytest.raises(records.Held, match=f"{NAMES[0]} is in use"):
+        study(tmp_path, seeds=(0,))
+    assert list(tmp_path.glob("**/*.json")) == []
