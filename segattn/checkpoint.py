@@ -79,7 +79,7 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
     except ValueError as error:
         raise ValueError(f"{Path(folder) / 'config.json'}: {error}") from None
     described = dataclasses.replace(
-        experiment.model, pretrained=None
+        experiment.network, pretrained=None, init_head="random"
     )  # the weights below replace it; its file may be gone
     model = build_model(described, len(raw["class_names"]))
     path = Path(folder) / "model.safetensors"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -79,7 +78,11 @@ class Model:
     align_corners: bool = True
     auxiliary_weight: float = 0.4
     pretrained: str | None = None
-    """Backbone weights: a file, a URL, or a name such as mmsegmentation:resnet101_v1c or torchvision:resnet101."""
+    """Weights to start from: the folder of a run, or of a study for its run of the same head, mode and seed; a trunk of `segattn
+    zoo`; a file of a backbone, a URL, or a name such as mmsegmentation:resnet101_v1c or torchvision:resnet101."""
+    init_head: Literal["random", "trunk"] = "random"
+    """trunk: the head also starts from the pretrained network's head, as far as names and shapes agree: for a controlled head,
+    everything but its mechanism."""
     head_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the head, such as channels=256."""
     backbone_options: dict[str, Any] = field(default_factory=dict)
@@ -90,6 +93,8 @@ class Model:
 class Optimization:
     """SGD with a polynomial schedule, counted in iterations."""
 
+    train: Literal["all", "head"] = "all"
+    """head: the pretrained backbone is frozen, with its norms in eval mode, and there is no auxiliary head."""
     iterations: int = 80_000
     batch_size: int = 8
     """Images per iteration, over all processes."""
@@ -124,6 +129,18 @@ class Optimization:
     """Memory format of images and weights."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 on GPUs that support it and on CPUs with AMX, otherwise fp32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """The frozen backbone's feature maps in head-only training: the same samples for all heads and seeds, so that they can be
+    computed once (`segattn data features`). Computed on the fly, they are rounded to the same type."""
+
+    copies: int = 4
+    """Augmented copies of each training image; each is a pure function of `seed`, image and copy."""
+    seed: int = 0
+    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Type in which feature maps are stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +195,11 @@ class Evaluation:
         return self.crop_size, self.stride or (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3))
 
     @property
+    def one_plain_pass(self) -> bool:
+        """Whether each image is predicted once, whole and at its own size."""
+        return (self.mode, self.scales, self.flip, self.short_side) == ("whole", (1.0,), False, None)
+
+    @property
     def num_passes(self) -> int:
         """Predictions per image that are averaged."""
         return len(self.scales) * (2 if self.flip else 1)
@@ -192,6 +214,7 @@ class Experiment:
     augmentation: Augmentation = Augmentation()
     model: Model = Model()
     optimization: Optimization = Optimization()
+    features: Features = Features()
     evaluation: Evaluation = Evaluation()
     seed: int = 0
     validate_every: int = 8_000
@@ -199,6 +222,12 @@ class Experiment:
     checkpoint_every: int = 2_000
     """Iterations between checkpoints to resume from."""
     log_every: int = 50
+
+    @property
+    def network(self) -> Model:
+        """`model` as it is built: head-only training has no auxiliary head, which would train nothing."""
+        frozen = self.optimization.train == "head"
+        return dataclasses.replace(self.model, auxiliary_weight=0.0) if frozen else self.model
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -230,39 +259,6 @@ def _refuse_unknown_fields(raw: Any, known: Any, path: str = "") -> None:
             close = hint(name, allowed, most=1)
             raise ValueError(f"not an experiment: unknown field {path}{name}; {close}Its fields: {', '.join(allowed)}")
         _refuse_unknown_fields(value, getattr(known, name), f"{path}{name}.")
-
-
-def check(config: Experiment) -> None:
-    """Raise ValueError for a value that no run can use; `Augmentation` and `Evaluation` check theirs when they are built."""
-    for name in _ABOVE_0:
-        if (value := attrgetter(name)(config)) <= 0:
-            raise ValueError(f"{name} should be above 0, not {value}")
-    for name in _NOT_NEGATIVE:
-        if (value := attrgetter(name)(config)) < 0:
-            raise ValueError(f"{name} should be 0 or more, not {value}")
-    optimization = config.optimization
-    if not 0 <= optimization.ema_decay < 1:
-        raise ValueError(f"optimization.ema_decay={optimization.ema_decay} should be at least 0 (off) and below 1")
-    if optimization.batch_size % optimization.accumulation:
-        raise ValueError(
-            f"optimization.batch_size {optimization.batch_size} cannot be split into {optimization.accumulation} parts"
-        )
-    if optimization.class_weights and optimization.class_balance != "none":
-        raise ValueError("optimization.class_weights and class_balance both set the class weights; use one of them")
-    if optimization.class_weights and (min(optimization.class_weights) < 0 or max(optimization.class_weights) == 0):
-        raise ValueError(f"optimization.class_weights {optimization.class_weights} should be 0 or more, not all 0")
-    if optimization.compile and optimization.activation_checkpointing:
-        raise ValueError("optimization.compile and activation_checkpointing cannot be combined; turn one of them off")
-
-
-_ABOVE_0 = (
-    *("optimization.iterations", "optimization.batch_size", "optimization.lr", "optimization.accumulation"),
-    *("checkpoint_every", "log_every"),
-)
-_NOT_NEGATIVE = (
-    *("optimization.momentum", "optimization.weight_decay", "optimization.min_lr", "optimization.warmup"),
-    *("model.auxiliary_weight", "validate_every", "seed"),
-)
 
 
 def with_head(config: Experiment, head: str, *, seed: int) -> Experiment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn import backbones, config, heads
-from segattn.backbones.pretrained import load_backbone_weights
+from segattn.backbones import pretrained as pretrained_weights
 from segattn.heads.parts.layers import Classifier, ConvBnRelu
 
 
@@ -32,11 +32,12 @@ class SegmentationModel(nn.Module):
     """Backbone and head as one module, from images to logits of the images' size.
 
     In eval mode the result is one tensor (B, K, H, W). In training mode it is a dict of named logits, all of that size, whose
-    weights in the loss are `loss_weights`. `load_model` sets the following attributes; they are None in a new network:
+    weights in the loss are `loss_weights`. `load_model` sets the first three attributes; they are None in a new network:
 
         class_names    K names
         palette        K colours, red, green and blue from 0 to 255
         experiment     the experiment that trained it
+        started_from   what a new network with pretrained weights started from, in words
     """
 
     def __init__(
@@ -55,14 +56,19 @@ class SegmentationModel(nn.Module):
         self.class_names: tuple[str, ...] | None = None
         self.palette: tuple[tuple[int, int, int], ...] | None = None
         self.experiment: config.Experiment | None = None
+        self.started_from = ""
         self.loss_weights: dict[str, float] = dict(head.loss_weights)  # type: ignore[arg-type]
         if auxiliary is not None:
             self.loss_weights["aux"] = auxiliary_weight
 
     def forward(self, images: Float[Tensor, "B 3 H W"], *, full_size: bool = True) -> Tensor | dict[str, Tensor]:
-        features = self.backbone(images)
+        return self.decode(self.backbone(images), images.shape[-2:], full_size=full_size)
+
+    def decode(
+        self, features: Sequence[Tensor], size: Sequence[int], *, full_size: bool = True
+    ) -> Tensor | dict[str, Tensor]:
+        """What `forward` returns, from the backbone's four maps of images of `size`."""
         outputs = dict(self.head(features))
-        size = images.shape[-2:]
         if not self.training:
             return self.upsample(outputs["out"], size) if full_size else outputs["out"]
         if self.auxiliary is not None:
@@ -116,12 +122,16 @@ def create_model(
     head_options: Mapping[str, Any] | None = None,
     backbone_options: Mapping[str, Any] | None = None,
     pretrained: str | os.PathLike[str] | None = None,
+    init_head: Literal["random", "trunk"] = "random",
+    seed: int = 0,
 ) -> SegmentationModel:
     """Build a segmentation network with random weights, or with a pretrained backbone.
 
     `align_corners` applies to the upsampling of logits; usual are True for crops of 769 and 520 (feature maps of 97 and 65) and
     False for 512. `auxiliary_weight=0` omits the auxiliary head; heads with auxiliary outputs of their own never get one.
-    `pretrained` is a file, URL or published name of backbone weights in torchvision's or mmsegmentation's naming.
+    `pretrained` is the folder of a run, or a file, URL or published name of backbone weights in torchvision's or
+    mmsegmentation's naming; of a study's folder, it is the run with this head, mode and `seed`. With `init_head="trunk"` the head
+    starts from the pretrained network's head, as far as names and shapes agree.
 
     Raises:
         ValueError: unknown head, backbone, mode or option (naming the nearest valid ones), or fewer than one class.
@@ -139,9 +149,14 @@ def create_model(
     top = heads.create(head, channels, num_classes, mode=mode, **(head_options or {}))
     wants_auxiliary = auxiliary_weight > 0 and not heads.declared(top, "own_auxiliary")
     auxiliary = AuxiliaryHead(channels[2], num_classes) if wants_auxiliary else None
+    started_from = ""
     if pretrained is not None:
-        load_backbone_weights(body, pretrained)
-    return SegmentationModel(
+        weights = pretrained_weights.read(pretrained, head=head, mode=mode, seed=seed)
+        weights.check_backbone(backbone, output_stride, backbone_options or {})
+        weights.load_backbone(body)
+        started_from = f"backbone from {weights.where}; "
+        started_from += weights.load_head(top) if init_head == "trunk" else "head at random"
+    model = SegmentationModel(
         body,
         top,
         auxiliary,
@@ -149,8 +164,10 @@ def create_model(
         align_corners=align_corners,
         auxiliary_weight=auxiliary_weight,
     )
+    model.started_from = started_from
+    return model
 
 
-def build_model(model: config.Model, num_classes: int) -> SegmentationModel:
+def build_model(model: config.Model, num_classes: int, *, seed: int = 0) -> SegmentationModel:
     """The network that an experiment's `model` section describes; its fields are the arguments of `create_model`."""
-    return create_model(num_classes=num_classes, **vars(model))
+    return create_model(num_classes=num_classes, seed=seed, **vars(model))

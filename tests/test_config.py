@@ -5,6 +5,7 @@ import pytest
 
 from segattn import config, experiments
 from segattn.config import Evaluation
+from segattn.training.checks import check
 from tests import tiny
 
 
@@ -17,7 +18,7 @@ def test_experiment_survives_a_file(name, tmp_path):
 
 @pytest.mark.parametrize("name", experiments.names())
 def test_experiment_is_one_that_can_run(name):
-    config.check(experiments.load(name))
+    check(experiments.load(name))
     assert experiments.load(name).name == name
 
 
@@ -71,7 +72,7 @@ def test_options_of_heads_are_free_in_a_file():
 )
 def test_value_that_no_run_could_use_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        config.check(tiny.experiment(**changes))
+        check(tiny.experiment(**changes))
 
 
 def test_whole_image_is_the_default_and_sliding_steps_two_thirds():

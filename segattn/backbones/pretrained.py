@@ -1,4 +1,4 @@
-"""Pretrained backbones from a local file, a URL, or the name of one that torchvision or mmsegmentation publishes.
+"""Pretrained weights: from a run of ours, a file, a URL, or the name of a backbone that torchvision or mmsegmentation publishes.
 
 Downloads lie in torch's hub folder (`TORCH_HOME`); the hash in a published file's name is checked. Tensors only are read from
 them, no code is run.
@@ -6,9 +6,13 @@ them, no code is run.
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -28,15 +32,135 @@ PUBLISHED = {
 """ImageNet weights; torchvision's need the backbone option stem=plain, mmsegmentation's have the deep stem."""
 
 
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights to start from."""
+
+    where: str
+    """Run, trunk, file, URL or published name, as messages call it."""
+    backbone: Mapping[str, Tensor]
+    head: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of a network of segattn; empty where the file holds a backbone only."""
+    network: Mapping[str, Any] | None = None
+    """The `model` section of the experiment that trained it, if it is a network of segattn."""
+
+    def load_backbone(self, backbone: nn.Module) -> None:
+        """Load all weights of the backbone.
+
+        Raises:
+            ValueError: names or shapes that do not fit (all kinds of differences are named).
+        """
+        own = backbone.state_dict()
+        missing = [key for key in own if key not in self.backbone and not key.endswith("num_batches_tracked")]
+        unexpected = [key for key in self.backbone if key not in own]
+        shapes = [key for key, value in self.backbone.items() if key in own and value.shape != own[key].shape]
+        if missing or unexpected or shapes:
+            raise ValueError(
+                f"pretrained backbone {self.where} does not fit: missing {_some(missing)}; unexpected {_some(unexpected)}; "
+                f"other shape {_some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
+            )
+        backbone.load_state_dict(dict(self.backbone), strict=False)
+
+    def load_head(self, head: nn.Module) -> str:
+        """Load what the head has in common with the pretrained one, by name and shape; returns what, in words.
+
+        Raises:
+            ValueError: only a backbone is known.
+        """
+        if not self.head:
+            raise ValueError(
+                f"model.init_head=trunk: {self.where} holds a backbone only; give model.pretrained a run or a trunk of "
+                "segattn zoo, or leave init_head out"
+            )
+        own = head.state_dict()
+        common = {key: value for key, value in self.head.items() if key in own and value.shape == own[key].shape}
+        head.load_state_dict(common, strict=False)
+        fresh = [key for key in own if key not in common and not key.endswith("num_batches_tracked")]
+        if not fresh:
+            return "the whole head from there"
+        return f"head: {_parts(common)} from there, {_parts(fresh)} at random"
+
+    def check_backbone(self, name: str, output_stride: int, options: Mapping[str, Any]) -> None:
+        """Raise ValueError where the pretrained network's backbone is described and is another one: the setting is named."""
+        if self.network is None:
+            return
+        described = {"backbone": self.network["backbone"], "output_stride": self.network["output_stride"]}
+        wanted = {"backbone": name, "output_stride": output_stride}
+        described |= {f"backbone_options.{key}": value for key, value in self.network["backbone_options"].items()}
+        wanted |= {f"backbone_options.{key}": value for key, value in options.items()}
+        differing = [key for key in {**described, **wanted} if described.get(key) != wanted.get(key)]
+        if differing:
+            listing = "; ".join(
+                f"{key} is {_said(described, key)} there and {_said(wanted, key)} here" for key in differing
+            )
+            raise ValueError(f"pretrained network {self.where} has another backbone: {listing}; make them equal")
+
+
+def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed: int = 0) -> Pretrained:
+    """Weights of a run or study of ours, of a trunk of the zoo, of a file, a URL, or a name of `PUBLISHED`; runs no code.
+
+    Of a study's folder, the run of this head, mode and seed is read.
+
+    Raises:
+        ValueError: no such run, name or file; a study without that run (its runs are listed); no state dict.
+    """
+    where = os.fspath(where)
+    if os.path.isdir(where):
+        folder = _run_of(Path(where), head, mode, seed)
+        path, network = str(folder / "model.safetensors"), _network_of(folder)
+        where = str(folder)
+    else:
+        path, network = local_file(where), None
+    state = _tensors(path)
+    if not any(key.startswith("backbone.") for key in state):
+        return Pretrained(where, {key: value for key, value in state.items() if not key.startswith("fc.")})
+    return Pretrained(where, _below(state, "backbone."), _below(state, "head.") if network else {}, network)
+
+
 def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> None:
     """Load a backbone's weights in torchvision's or mmsegmentation's naming, without running any code.
 
-    `path` is a file, a URL, or a name of `PUBLISHED`.
+    `path` is what `read` takes.
 
     Raises:
-        ValueError: no such file, no state dict, or keys that do not fit (both lists are named).
+        ValueError: as `read` and `Pretrained.load_backbone`.
     """
-    path = local_file(path)
+    read(path).load_backbone(backbone)
+
+
+def _run_of(folder: Path, head: str, mode: str, seed: int) -> Path:
+    """The folder itself if it is a run's, else the run of the study in it."""
+    if (folder / "model.safetensors").is_file():
+        return folder
+    runs = sorted(path.parent for path in folder.glob("*/model.safetensors"))
+    if not runs:
+        raise ValueError(f"pretrained network {folder}: it has no trained network; give the folder of a finished run")
+    for run in runs:
+        experiment = _experiment_of(run)
+        if (experiment["model"]["head"], experiment["model"]["mode"], experiment["seed"]) == (head, mode, seed):
+            return run
+    names = ", ".join(run.name for run in runs)
+    wanted = f"{head}, {mode}, seed {seed}" if head else "the wanted head"
+    raise ValueError(f"pretrained network {folder}: it has no run of {wanted}; give one of its runs: {names}")
+
+
+def _experiment_of(run: Path) -> dict[str, Any]:
+    path = run / "config.json"
+    try:
+        experiment: dict[str, Any] = json.loads(path.read_text())["experiment"]
+        model = experiment["model"]
+        experiment["seed"], model["head"], model["mode"], model["backbone"], model["output_stride"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"pretrained network {run}: {path.name} is missing or damaged ({error!r})") from None
+    return experiment
+
+
+def _network_of(run: Path) -> dict[str, Any]:
+    model: dict[str, Any] = _experiment_of(run)["model"]
+    return {"backbone_options": {}, **model}
+
+
+def _tensors(path: str) -> dict[str, Tensor]:
     try:
         if path.endswith(".safetensors"):
             from safetensors.torch import load_file
@@ -50,19 +174,21 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> 
         state = state.get("state_dict", state)  # type: ignore[assignment]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"pretrained backbone {path}: it holds no state dict (names and tensors)")
-    if any(key.startswith("backbone.") for key in state):
-        state = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
-    state = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    own = backbone.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
-    shapes = [key for key in state if key in own and state[key].shape != own[key].shape]
-    if missing or unexpected or shapes:
-        raise ValueError(
-            f"pretrained backbone {path} does not fit: missing {_some(missing)}; unexpected {_some(unexpected)}; "
-            f"other shape {_some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
-        )
-    backbone.load_state_dict(state, strict=False)
+    return state
+
+
+def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _parts(keys: Iterable[str]) -> str:
+    """The modules that hold these tensors, in words: `sandwich`, `attention and classify`."""
+    modules = list(dict.fromkeys(key.partition(".")[0] for key in keys))
+    return " and ".join([", ".join(modules[:-1]), modules[-1]] if len(modules) > 1 else modules) or "nothing"
+
+
+def _said(settings: Mapping[str, Any], key: str) -> str:
+    return repr(settings[key]) if key in settings else "the default"
 
 
 def local_file(where: str | os.PathLike[str]) -> str:
@@ -81,8 +207,8 @@ def local_file(where: str | os.PathLike[str]) -> str:
     if re.match(r"(https?|file)://", where):
         return _downloaded(where)
     raise ValueError(
-        f"pretrained backbone {where}: no such file; give a local .pth or .safetensors file, a URL, or one of "
-        f"{', '.join(PUBLISHED)}"
+        f"pretrained backbone {where}: no such file; give the folder of a run, a local .pth or .safetensors file, a URL, or one "
+        f"of {', '.join(PUBLISHED)}"
     )
 
 

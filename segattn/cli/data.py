@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from rich.table import Table
 
 from segattn.catalogue import hint
+from segattn.cli import features
 from segattn.cli.arguments import parse
 from segattn.cli.values import Size
 from segattn.data.tools import check, make, pack, prepare
@@ -24,6 +25,7 @@ _COMMANDS = {
     "make": "write generated scenes in the layout of a real data set",
     "check": "read all images and masks and list every fault",
     "pack": "decode a data set once, into files that are mapped into memory",
+    "features": "compute a frozen backbone's feature maps once, for head-only studies",
 }
 
 
@@ -98,7 +100,13 @@ def run(arguments: Sequence[str]) -> int:
         print("\n".join(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items()))
         return 0
     name, rest = arguments[0], arguments[1:]
-    commands = {"prepare": _run_prepare, "make": _run_make, "check": _run_check, "pack": _run_pack}
+    commands = {
+        "prepare": _run_prepare,
+        "make": _run_make,
+        "check": _run_check,
+        "pack": _run_pack,
+        "features": features.run,
+    }
     if name not in commands:
         close = hint(name, commands, most=1)
         raise ValueError(f"unknown command 'data {name}'; {close}Commands: {', '.join(commands)}")

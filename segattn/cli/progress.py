@@ -93,10 +93,12 @@ def clock(seconds: float) -> str:
 
 
 def _share(progress: run.Progress | None) -> float:
-    """Done share of a run; the last evaluation counts as its last tenth."""
+    """Done share of a run; the last evaluation counts as its last tenth, features before the first run as nothing."""
     if progress is None:
         return 1.0
     share = progress.done / max(progress.total, 1)
+    if progress.stage == "features":
+        return 0.0
     return 0.9 * share if progress.stage == "train" else 0.9 + 0.1 * share
 
 
@@ -108,5 +110,5 @@ def _words(progress: run.Progress | None) -> str:
     if progress is None:
         return "done"
     loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
-    unit = "step" if progress.stage == "train" else "image"
+    unit = {"train": "step", "evaluate": "image"}.get(progress.stage, "sample")
     return f"{progress.stage} {unit} {progress.done} of {progress.total}{loss}"

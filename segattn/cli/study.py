@@ -34,6 +34,10 @@ class StudyArguments:
     """auto: the GPU if there is one."""
     workers: int = 0
     """Processes that prepare images; 0: the training process prepares them itself, between steps."""
+    features: Path | None = None
+    """Folder for the frozen backbone's maps in head-only studies; by default `features` in the study's folder."""
+    features_limit: str = "16GiB"
+    """Size that they may have. Where they would be larger, the heads are trained side by side, one forward pass for all."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -57,6 +61,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(chosen: Any, command: str) -> int:
     from segattn import report
+    from segattn.cli.plan.quantities import memory_bytes
     from segattn.cli.progress import study_progress
     from segattn.study.run import run_study
     from segattn.training.train import Interrupted
@@ -75,6 +80,8 @@ def _run(chosen: Any, command: str) -> int:
                 command=command,
                 device=chosen.device,
                 num_workers=chosen.workers,
+                features=chosen.features,
+                features_limit=memory_bytes(chosen.features_limit),
                 on_position=reporter,
                 on_notice=partial(console.print, highlight=False, markup=False),
             )

@@ -27,6 +27,8 @@ class TrainArguments:
     """auto: the GPU if there is one."""
     workers: int = 0
     """Processes that prepare images; 0: the training process prepares them itself, between steps."""
+    features: Path | None = None
+    """Folder of a frozen backbone's maps, for head-only training; what is missing there is computed and stored."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -41,13 +43,19 @@ def run(arguments: Sequence[str]) -> int:
     chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__)
     from segattn import heads
     from segattn.cli.progress import study_progress
+    from segattn.data.splits import open_data
     from segattn.study.run import Position, run_name
+    from segattn.training.features import compute, plan_features
     from segattn.training.run import Progress
     from segattn.training.train import Interrupted, train
 
     config = chosen.config
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
+    settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers}
+    if chosen.features is not None:
+        settings["opened"] = open_data(config.data)
+        settings["stored"] = compute(plan_features([config], settings["opened"], chosen.features, device=chosen.device))
     console = Console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:
@@ -58,8 +66,7 @@ def run(arguments: Sequence[str]) -> int:
             record = train(
                 config,
                 out,
-                device=chosen.device,
-                num_workers=chosen.workers,
+                **settings,
                 on_progress=report,
                 on_notice=partial(console.print, highlight=False, markup=False),
             )

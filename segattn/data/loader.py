@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
 import torch
@@ -23,14 +23,18 @@ from segattn.config import Augmentation
 from segattn.data._dataset import Dataset
 from segattn.data.transforms import augment, to_tensor
 
-_Item = tuple[Tensor, Tensor | None, str, int]
+Item = tuple[Tensor | list[Tensor], Tensor | None, str, int]
+"""One sample: the image float32 (3, H, W), or the feature maps (C_i, H_i, W_i) of a frozen backbone instead; label (H, W); name;
+index in the data set."""
 
 
 class Batch(TypedDict):
-    """Samples of one size."""
+    """Samples of one size: with `image`, or with `features` instead."""
 
-    image: Tensor
+    image: NotRequired[Tensor]
     """float32 (B, 3, H, W), normalised."""
+    features: NotRequired[list[Tensor]]
+    """The four maps (B, C_i, H_i, W_i) of a frozen backbone; those that no head reads have no channels."""
     label: Tensor | None
     """int64 (B, H, W); None in a split without labels."""
     names: list[str]
@@ -46,6 +50,7 @@ class TrainingStream:
         rank: this process takes the `rank`-th of `world_size` equal shares of each batch; in rank order they make up
             the batch of a single process.
         num_workers: worker processes, 0 computes inline; no influence on what comes out.
+        items: the samples to draw from, prepared; by default each sample of `dataset`, augmented anew for each position.
 
     Raises:
         ValueError: an empty split, a batch that does not divide, a rank out of range, a negative seed.
@@ -62,6 +67,7 @@ class TrainingStream:
         world_size: int = 1,
         num_workers: int = 0,
         pin_memory: bool = False,
+        items: Items | None = None,
     ) -> None:
         _check_share(rank, world_size)
         if len(dataset) == 0:
@@ -78,11 +84,13 @@ class TrainingStream:
         self.world_size = world_size
         self.num_workers = num_workers
         self.pin_memory = pin_memory
+        self.items = items
 
     def sample_index(self, position: int) -> int:
-        """Which sample of the data set stands at a position of the stream."""
-        epoch, offset = divmod(position, len(self.dataset))
-        return int(_permutation(self.seed, epoch, len(self.dataset))[offset])
+        """Which sample of the data set, or which of `items`, stands at a position of the stream."""
+        size = len(self.dataset if self.items is None else self.items)
+        epoch, offset = divmod(position, size)
+        return int(_permutation(self.seed, epoch, size)[offset])
 
     def positions(self, iteration: int) -> range:
         """Positions of the stream that this process computes in an iteration."""
@@ -130,12 +138,33 @@ class _Positions:
     def __init__(self, stream: TrainingStream) -> None:
         self.stream = stream
 
-    def __getitem__(self, position: int) -> _Item:
+    def __getitem__(self, position: int) -> Item:
         stream = self.stream
         index = stream.sample_index(position)
-        sample = stream.dataset.lazily(index)
-        image, label = augment(sample, np.random.default_rng((stream.seed, position)), stream.augmentation)
-        return to_tensor(image), torch.from_numpy(label).long(), sample.name, index
+        if stream.items is not None:
+            return stream.items[index]
+        return _augmented(stream.dataset, index, (stream.seed, position), stream.augmentation)
+
+
+class AugmentedCopies:
+    """A fixed number of augmented copies of each sample: copy c of sample i is item `copies * i + c`, drawn from (seed, i, c)."""
+
+    def __init__(self, dataset: Dataset, augmentation: Augmentation, *, copies: int, seed: int) -> None:
+        self.dataset, self.augmentation, self.copies, self.seed = dataset, augmentation, copies, seed
+
+    def __len__(self) -> int:
+        return len(self.dataset) * self.copies
+
+    def __getitem__(self, item: int) -> Item:
+        index, copy = divmod(item, self.copies)
+        return _augmented(self.dataset, index, (self.seed, index, copy, 2), self.augmentation)
+
+
+def _augmented(dataset: Dataset, index: int, words: tuple[int, ...], augmentation: Augmentation) -> Item:
+    """A sample augmented with the generator that `words` seed."""
+    sample = dataset.lazily(index)
+    image, label = augment(sample, np.random.default_rng(words), augmentation)
+    return to_tensor(image), torch.from_numpy(label).long(), sample.name, index
 
 
 @functools.lru_cache(maxsize=4)
@@ -149,6 +178,7 @@ class EvaluationStream:
     Args:
         batch_size: neighbours of one size come together up to this number.
         limit: only the first so many samples of the split, all if None.
+        items: one for each sample of the split, used instead of reading it.
     """
 
     def __init__(
@@ -160,6 +190,7 @@ class EvaluationStream:
         world_size: int = 1,
         num_workers: int = 0,
         limit: int | None = None,
+        items: Items | None = None,
     ) -> None:
         _check_share(rank, world_size)
         if batch_size < 1:
@@ -170,27 +201,27 @@ class EvaluationStream:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.indices = range(len(dataset))[:limit][rank::world_size]
+        self.items: Items = Images(dataset) if items is None else items
 
     def __len__(self) -> int:
         """Images (not batches) that this process evaluates."""
         return len(self.indices)
 
     def __iter__(self) -> Iterator[Batch]:
-        waiting: list[_Item] = []
+        waiting: list[Item] = []
         for item in self._items():
-            if waiting and (len(waiting) == self.batch_size or item[0].shape != waiting[0][0].shape):
+            if waiting and (len(waiting) == self.batch_size or _size(item) != _size(waiting[0])):
                 yield _collate(waiting)
                 waiting = []
             waiting.append(item)
         if waiting:
             yield _collate(waiting)
 
-    def _items(self) -> Iterator[_Item]:
-        images = _Images(self.dataset)
+    def _items(self) -> Iterator[Item]:
         if not self.num_workers:
-            return (images[index] for index in self.indices)
-        loader: DataLoader[_Item] = DataLoader(
-            images,  # type: ignore[arg-type]
+            return (self.items[index] for index in self.indices)
+        loader: DataLoader[Item] = DataLoader(
+            self.items,  # type: ignore[arg-type]
             batch_size=None,
             sampler=self.indices,
             num_workers=self.num_workers,
@@ -200,13 +231,23 @@ class EvaluationStream:
         return iter(loader)
 
 
-class _Images:
+class Items(Protocol):
+    """A sequence of samples."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, item: int, /) -> Item: ...
+
+
+class Images:
     """A data set as a sequence of whole samples in tensors."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
 
-    def __getitem__(self, index: int) -> _Item:
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Item:
         sample = self.dataset[index]
         label = None if sample.label is None else torch.from_numpy(sample.label).long()
         return to_tensor(sample.image), label, sample.name, index
@@ -230,10 +271,20 @@ def _end_with_the_parent(parent: int) -> None:
     os._exit(0)
 
 
-def _collate(items: list[_Item]) -> Batch:
-    images, labels, names, indices = zip(*items, strict=True)
+def _collate(items: list[Item]) -> Batch:
+    inputs, labels, names, indices = zip(*items, strict=True)
     label = None if labels[0] is None else _stacked(labels)
-    return {"image": _stacked(images), "label": label, "names": list(names), "indices": list(indices)}
+    batch: Batch = {"label": label, "names": list(names), "indices": list(indices)}
+    if isinstance(inputs[0], Tensor):
+        return {"image": _stacked(inputs), **batch}
+    return {"features": [_stacked(maps) for maps in zip(*inputs, strict=True)], **batch}
+
+
+def _size(item: Item) -> tuple[int, ...]:
+    """Of the image; of the label where there are feature maps instead."""
+    sized = item[0] if isinstance(item[0], Tensor) else item[1]
+    assert sized is not None
+    return tuple(sized.shape[-2:])
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -90,11 +90,9 @@ def predict_labels(
     maximum.
     """
     inference, output_size = inference or Evaluation(), output_size or _size(images)
-    if output_size == _size(images) and _one_plain_pass(inference) and hasattr(model, "logits"):
+    if output_size == _size(images) and inference.one_plain_pass and hasattr(model, "logits"):
         _check_eval(model)
-        return _labels_in_strips(
-            model.logits(images).float(), output_size, bool(getattr(model, "align_corners", False))
-        )
+        return labels_in_strips(model.logits(images).float(), output_size, bool(getattr(model, "align_corners", False)))
     scores = _scores(model, images, inference, output_size, window_batch, keep_scale=False)
     labels = _no_labels(scores, _size(scores))
     for image, best in zip(scores, labels, strict=True):
@@ -131,16 +129,12 @@ def _check_eval(model: Model) -> None:
         raise ValueError("the model is in training mode, where it returns several outputs; call model.eval() first")
 
 
-def _one_plain_pass(inference: Evaluation) -> bool:
-    return (inference.mode, inference.scales, inference.flip, inference.short_side) == ("whole", (1.0,), False, None)
-
-
 def _no_labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
     dtype = torch.uint8 if scores.shape[1] <= 256 else torch.int64
     return torch.empty(scores.shape[0], *size, dtype=dtype, device=scores.device)
 
 
-def _labels_in_strips(
+def labels_in_strips(
     logits: Float[Tensor, "B K h w"], size: tuple[int, int], align_corners: bool, *, rows: int = 32
 ) -> Integer[Tensor, "B H W"]:
     """Labels of bilinearly resized logits; each row of a strip is interpolated from two rows of the map, then its columns."""

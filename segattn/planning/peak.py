@@ -144,7 +144,7 @@ def largest_crop(case: Case, limit: int, *, reserve: int | None = None, known: P
 def simulate(case: Case) -> Peak:
     """The allocator's peak in one step in its steady state, weights and optimiser included."""
     with torch.device("meta"):
-        model = build_model(replace(case.model, pretrained=None), case.num_classes)
+        model = build_model(replace(case.model, pretrained=None, init_head="random"), case.num_classes)
     model.train(case.training)
     model = execution.arrange(model, case.optimization, synchronize=False)
     watch = Liveness(case.device)

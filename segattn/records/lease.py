@@ -45,6 +45,7 @@ class Lease:
 
     Args:
         what: what the folder holds, for messages.
+        name: of the lease's file. Leases of different names in one folder are independent: each is for a file of it.
         wait: seconds to wait for a living holder before `Held` is raised.
         watch: whether to watch a holder that cannot be proven dead for a heartbeat, up to `duration` seconds; otherwise `Held` is
             raised at once.
@@ -57,6 +58,7 @@ class Lease:
         folder: str | os.PathLike[str],
         what: str = "run",
         *,
+        name: str = ".lease",
         wait: float = 0.0,
         watch: bool = True,
         duration: float = SECONDS,
@@ -64,7 +66,7 @@ class Lease:
     ) -> None:
         self.folder, self.what, self.wait, self.watch = Path(folder), what, wait, watch
         self.duration, self.on_notice = duration, on_notice
-        self.path = Path(os.path.abspath(folder)) / ".lease"
+        self.path = Path(os.path.abspath(folder)) / name
         self._lock: SoftFileLease | None = None
         self._pid, self._token = 0, ""
 

@@ -9,15 +9,21 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from segattn import config as configuration
 from segattn import cost, heads, records
 from segattn.config import Experiment
+from segattn.data.features import StoredFeatures
 from segattn.data.splits import notices, open_data
+from segattn.study.features import FEATURES_LIMIT, shared_features
+from segattn.training.checks import check
 from segattn.training.run import Progress
+from segattn.training.together import train_side_by_side
 from segattn.training.train import OnNotice, train
 
 
@@ -54,7 +60,7 @@ def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) ->
         raise ValueError(
             f"{', '.join(twice)} given more than once; name each head once, and give more seeds for repetitions"
         )
-    configuration.check(config)
+    check(config)
     runs = [configuration.with_head(config, head, seed=seed) for seed in seeds for head in head_names]
     for run in runs[: len(head_names)]:
         with torch.device("meta"):  # builds the head, so that a wrong option fails before the first run
@@ -71,10 +77,19 @@ def run_study(
     command: str = "",
     device: str = "auto",
     num_workers: int = 0,
+    features: str | Path | None = None,
+    features_limit: int = FEATURES_LIMIT,
     on_position: OnPosition = lambda position: None,
     on_notice: OnNotice = print,
 ) -> Path:
     """Run everything that is not finished yet; returns the path of the study's record.
+
+    In a head-only study the frozen backbone's maps are computed once and stored. Where they would not fit, the heads of a seed
+    are trained side by side, which gives the same networks.
+
+    Args:
+        features: folder for the maps; by default `features` in `out`.
+        features_limit: bytes that the maps may take; what is free on the disk is a limit too.
 
     Raises:
         ValueError: as `plan` and `segattn.training.train.train`.
@@ -89,24 +104,31 @@ def run_study(
         for notice in notices(*opened) if first else ():
             on_notice(notice)
     costs = reference_costs(head_names, config.model.mode)
+    said: set[str] = set()
+
+    def say_once(notice: str) -> None:
+        if first and notice not in said:
+            said.add(notice)
+            on_notice(notice)
+
+    settings: dict[str, Any] = {"device": device, "num_workers": num_workers, "opened": opened, "on_notice": say_once}
+    if opened is not None and config.optimization.train == "head":
+        settings["stored"] = shared_features(
+            runs,
+            opened,
+            out / "features" if features is None else Path(features),
+            limit=features_limit,
+            device=device,
+            on_progress=lambda progress: on_position(Position(0, len(runs), "features", progress)),
+            on_notice=say_once,
+        )
     finished: list[str] = []
     path = out / "study.json"
     for number, run in enumerate(runs):
         folder = out / run_name(run)
         if not _is_finished(folder, run):
-
-            def report(progress: Progress, number: int = number, name: str = run_name(run)) -> None:
-                on_position(Position(number, len(runs), name, progress))
-
-            train(
-                run,
-                folder,
-                device=device,
-                num_workers=num_workers,
-                opened=opened,
-                on_progress=report,
-                on_notice=on_notice,
-            )
+            same_seed = [(other, out / run_name(other)) for other in runs if other.seed == run.seed]
+            _train(run, same_seed, settings, partial(_tell, on_position, number, len(runs)))
         finished.append(f"{folder.name}/record.json")
         record = records.StudyRecord(
             experiment=config.name,
@@ -122,6 +144,28 @@ def run_study(
                 records.write(record, path)
         on_position(Position(number, len(runs), run_name(run), None))
     return path
+
+
+def _train(
+    run: Experiment,
+    same_seed: Sequence[tuple[Experiment, Path]],
+    settings: dict[str, Any],
+    tell: Callable[[str, Progress], None],
+) -> None:
+    """Train a run; with it all of its seed, if the maps of a frozen backbone are not stored."""
+    stored: StoredFeatures | None = settings.get("stored")
+    if stored is None or stored.train is not None:
+        folder = next(folder for other, folder in same_seed if other == run)
+        train(run, folder, **settings, on_progress=partial(tell, run_name(run)))
+        return
+    name = f"{len(same_seed)} heads side by side, seed {run.seed}"
+    train_side_by_side(
+        same_seed, **settings, on_progress=lambda index, progress: tell(name, progress) if index == 0 else None
+    )
+
+
+def _tell(on_position: OnPosition, number: int, num_runs: int, name: str, progress: Progress) -> None:
+    on_position(Position(number, num_runs, name, progress))
 
 
 def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[records.Cost]:

@@ -21,6 +21,7 @@ from segattn.backbones.resnet import BasicBlock, Bottleneck
 from segattn.config import Optimization
 from segattn.device import resolve_device, resolve_precision
 from segattn.model import SegmentationModel
+from segattn.training.frozen import freeze
 
 
 def accelerator(precision: str, device: str) -> Accelerator:
@@ -45,6 +46,8 @@ def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     if optimization.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if optimization.train == "head":
+        freeze(model.backbone)
     if optimization.freeze_norm:
         freeze_norms(model)
     if optimization.activation_checkpointing:

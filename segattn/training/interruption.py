@@ -19,9 +19,8 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that no step is cut short; a second signal ends the process as usual."""
-    received: list[int] = []
+def signals(received: list[int]) -> Iterator[None]:
+    """Collect SIGINT and SIGTERM in `received`, so that no step is cut short; a second signal ends the process as usual."""
 
     def note(number: int, frame: object) -> None:
         if received:
@@ -32,10 +31,10 @@ def signals() -> Iterator[list[int]]:
     try:
         previous = {int(number): signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not the main thread: signals are the caller's
-        yield received
+        yield
         return
     try:
-        yield received
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

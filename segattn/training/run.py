@@ -16,6 +16,7 @@ from accelerate.utils import broadcast, gather_object
 from segattn import records
 from segattn.config import Experiment
 from segattn.data import Dataset
+from segattn.data.loader import Items
 from segattn.evaluation.evaluate import Evaluated, evaluate
 from segattn.training import folder, results
 from segattn.training.interruption import Stop
@@ -27,7 +28,7 @@ class Progress:
     """Progress of a run, for progress bars."""
 
     stage: str
-    """`train` or `evaluate`."""
+    """`features`, `train` or `evaluate`."""
     done: int
     total: int
     loss: float | None = None
@@ -53,6 +54,8 @@ class Run:
     val_set: Dataset
     stop: Stop
     on_progress: OnProgress
+    val_items: Items | None = None
+    """Samples of the validation split with the maps of a frozen backbone instead of images."""
     began: float = field(default_factory=time.perf_counter)
     """`time.perf_counter()` when this process started the run."""
     seconds_before: float = field(init=False)
@@ -124,6 +127,7 @@ class Run:
                 self.val_set,
                 self.config.evaluation,
                 batch_size=4,
+                items=self.val_items,
                 strata=final and self.config.evaluation.strata,
                 autocast=self.accelerator.autocast,
                 on_image=lambda done, total: self.on_progress(Progress("evaluate", done, total)),

@@ -58,18 +58,19 @@ class Step:
     def __call__(self, batch: Batch) -> tuple[float, dict[str, float]]:
         """Update the weights; returns the loss of the batch and of each output, averaged over all processes."""
         device = self.accelerator.device
-        images = batch["image"].to(device, memory_format=self.memory_format, non_blocking=True)
+        samples = batch["features"] if "features" in batch else [batch["image"]]
+        inputs = [x.to(device, memory_format=self.memory_format, non_blocking=True) for x in samples]
         assert batch["label"] is not None
         label = batch["label"].to(device, non_blocking=True)
         divisor = self._divisor(label)
         self.optimizer.zero_grad()
         values: Tensor | None = None
-        pairs = list(zip(images.chunk(self.parts), label.chunk(self.parts), strict=True))
-        for number, (some_images, some_label) in enumerate(pairs, start=1):
+        parts = list(zip(*(x.chunk(self.parts) for x in (*inputs, label)), strict=True))
+        for number, (*some_inputs, some_label) in enumerate(parts, start=1):
             last = number == self.parts
             with nullcontext() if last else self.accelerator.no_sync(self.network):
                 with self.accelerator.autocast():
-                    outputs = self.network(some_images)
+                    outputs = self.network(*some_inputs)
                 total, losses = segmentation_loss(
                     outputs,
                     some_label,

@@ -1,7 +1,7 @@
 """Training of one network: SGD with a polynomial schedule, counted in iterations, resumable exactly.
 
 accelerate handles devices, mixed precision and processes. The data stream decides the order of samples, as a pure function of
-seed and iteration. Only rank 0 writes files, under a lease of the run's folder (`segattn.records.lease`). A run's folder:
+seed and iteration. Only rank 0 writes files. A run's folder:
 
     log.jsonl           one line every `log_every` iterations
     checkpoints/        complete snapshots to resume from; removed when the run is finished
@@ -11,20 +11,21 @@ seed and iteration. Only rank 0 writes files, under a lease of the run's folder 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import torch
 
-from segattn import config as configuration
 from segattn import cost, data, records
 from segattn.config import Experiment
-from segattn.data.loader import TrainingStream
+from segattn.data.features import StoredFeatures
+from segattn.data.loader import Batch, TrainingStream
 from segattn.data.splits import notices, open_data
 from segattn.model import build_model
-from segattn.training import execution, folder
+from segattn.training import execution, folder, frozen
 from segattn.training.averaging import WeightAverage
+from segattn.training.checks import check
 from segattn.training.class_weights import class_weights
 from segattn.training.interruption import Interrupted, Stop, signals
 from segattn.training.optimization import set_learning_rate, sgd
@@ -41,6 +42,7 @@ def train(
     device: str = "auto",
     num_workers: int = 0,
     opened: tuple[data.Dataset, data.Dataset] | None = None,
+    stored: StoredFeatures | None = None,
     on_progress: OnProgress = lambda progress: None,
     on_notice: OnNotice = print,
 ) -> records.RunRecord:
@@ -51,75 +53,113 @@ def train(
     Args:
         num_workers: processes that prepare images.
         opened: the experiment's training and validation splits from `splits.open_data`, if they are already open.
-        on_notice: called on rank 0 with each notice about the labels, and when it waits for the folder's lease.
+        stored: the frozen backbone's maps of these splits, for head-only training; computed on the fly without.
+        on_notice: called on rank 0 with each notice about the labels and about what the network starts from, and when it waits
+            for the folder's lease.
 
     Raises:
         ValueError: the experiment or its data cannot be used, `out` holds another experiment's run, or the loss is not finite.
         Held, LeaseLost (ValueErrors of `segattn.records`): another process writes `out`, from the start or since.
         Interrupted: SIGINT or SIGTERM was received; the same call continues the run.
     """
-    # Open: the folder, the data, the devices.
-    configuration.check(config)
-    optimization, out = config.optimization, Path(out)
-    folder.refuse_another(out, config)
-    if (ended := folder.ended(out)) is not None:
+    check(config)
+    folder.refuse_another(Path(out), config)
+    if (ended := folder.ended(Path(out))) is not None:
         return ended
-    train_set, val_set = open_data(config.data) if opened is None else opened
-    trained_cost = cost.experiment_cost(config, train_set.num_classes)  # fails now if an operator has no formula
-    accelerator = execution.accelerator(optimization.precision, device)
-    rank, world_size = accelerator.process_index, accelerator.num_processes
-    if opened is None and accelerator.is_main_process:
-        for notice in notices(train_set, val_set):
-            on_notice(notice)
+    received: list[int] = []
+    training = Training(config, Path(out), received, device, num_workers, opened, stored, on_progress, on_notice)
+    with closing(training), signals(received):
+        for iteration, batch in training.batches():
+            training.advance(iteration, batch)
+        return training.finish()
 
-    # Build: the network, the optimiser, the stream of batches.
-    torch.manual_seed(config.seed)
-    model = build_model(config.model, train_set.num_classes)
-    synchronize = accelerator.device.type == "cuda" and world_size > 1
-    model = execution.arrange(model, optimization, synchronize=synchronize)
-    network, optimizer = accelerator.prepare(model, sgd(model, optimization))
-    weights = class_weights(
-        optimization,
-        train_set,
-        rank=rank,
-        world_size=world_size,
-        total=lambda counts: accelerator.reduce(counts.to(accelerator.device), "sum"),
-    )
-    step = Step(optimization, accelerator, network, optimizer, model, weights)
-    average = WeightAverage(model, optimization.ema_decay) if optimization.ema_decay else None
-    stream = TrainingStream(
-        train_set,
-        config.augmentation,
-        batch_size=optimization.batch_size,
-        seed=config.seed,
-        rank=rank,
-        world_size=world_size,
-        num_workers=num_workers,
-    )
 
-    # Restore: from here on files are written, under the folder's lease.
-    state = folder.State(model, optimizer, accelerator.scaler, average)
-    log = folder.open_log(out, config, state, accelerator, on_notice)
+class Training:
+    """One network in training, opened, built and restored: `advance` takes it through an iteration, `finish` ends it."""
 
-    with closing(log), signals() as received:
-        stop = Stop(accelerator, received)
-        run = Run(config, out, accelerator, state, log, val_set, stop, on_progress)
+    def __init__(
+        self,
+        config: Experiment,
+        out: Path,
+        received: list[int],
+        device: str,
+        num_workers: int,
+        opened: tuple[data.Dataset, data.Dataset] | None,
+        stored: StoredFeatures | None,
+        on_progress: OnProgress,
+        on_notice: OnNotice,
+    ) -> None:
+        # Open: the data, the devices.
+        optimization, self.config = config.optimization, config
+        train_set, val_set = open_data(config.data) if opened is None else opened
+        self.cost = cost.experiment_cost(config, train_set.num_classes)  # fails now if an operator has no formula
+        accelerator = execution.accelerator(optimization.precision, device)
+        rank, world_size = accelerator.process_index, accelerator.num_processes
 
-        # Loop: an evaluation that an interrupted run did not finish comes first.
-        run.evaluate_if_due(log.start)
-        network.train()
-        for iteration, batch in enumerate(stream.batches(log.start, optimization.iterations), log.start):
-            lr = set_learning_rate(optimizer, iteration, optimization)
-            loss, losses = step(batch)
-            run.check_finite(loss, iteration, batch["names"])
-            if average is not None:
-                average.update(iteration + 1)
-            run.note(records.CurvePoint(iteration=iteration + 1, loss=loss, lr=lr, losses=losses))
-            run.save_if_due(iteration + 1)
-            run.evaluate_if_due(iteration + 1)
+        # Build: the network, the optimiser, the stream of batches.
+        torch.manual_seed(config.seed)
+        model = build_model(config.network, train_set.num_classes, seed=config.seed)
+        if accelerator.is_main_process:
+            for notice in ([] if opened else notices(train_set, val_set)) + [model.started_from] * bool(
+                model.started_from
+            ):
+                on_notice(notice)
+        synchronize = accelerator.device.type == "cuda" and world_size > 1
+        model = execution.arrange(model, optimization, synchronize=synchronize)
+        trained, self.source = frozen.split(model, config, accelerator, (train_set, val_set), stored)
+        self.network, self.optimizer = accelerator.prepare(trained, sgd(model, optimization))
+        weights = class_weights(
+            optimization,
+            train_set,
+            rank=rank,
+            world_size=world_size,
+            total=lambda counts: accelerator.reduce(counts.to(accelerator.device), "sum"),
+        )
+        self.step = Step(optimization, accelerator, self.network, self.optimizer, model, weights)
+        self.average = WeightAverage(model, optimization.ema_decay) if optimization.ema_decay else None
+        self.stream = TrainingStream(
+            train_set,
+            config.augmentation,
+            batch_size=optimization.batch_size,
+            seed=config.seed,
+            rank=rank,
+            world_size=world_size,
+            num_workers=num_workers,
+            items=self.source.train,
+        )
 
-        # Finish: the last evaluation, the trained network, the record.
-        record = run.finish(trained_cost)
-        if stop.asked_for():
-            raise Interrupted(f"stopped by {signal.Signals(received[0]).name} just after {out} was finished")
-    return record
+        # Restore: from here on files are written, under the folder's lease.
+        state = folder.State(model, self.optimizer, accelerator.scaler, self.average)
+        log = folder.open_log(out, config, state, accelerator, on_notice)
+        self.start = log.start
+        self.run = Run(config, out, accelerator, state, log, val_set, Stop(accelerator, received), on_progress, self.source.val)
+
+    def batches(self) -> Iterator[tuple[int, Batch]]:
+        """The remaining iterations and their batches; an evaluation that an interrupted run did not finish comes first."""
+        self.run.evaluate_if_due(self.start)
+        self.network.train()
+        batches = self.source.batches(self.stream.batches(self.start, self.config.optimization.iterations))
+        return enumerate(batches, self.start)
+
+    def advance(self, iteration: int, batch: Batch) -> None:
+        """One iteration, and the checkpoint and evaluation that are due after it."""
+        lr = set_learning_rate(self.optimizer, iteration, self.config.optimization)
+        loss, losses = self.step(batch)
+        self.run.check_finite(loss, iteration, batch["names"])
+        if self.average is not None:
+            self.average.update(iteration + 1)
+        self.run.note(records.CurvePoint(iteration=iteration + 1, loss=loss, lr=lr, losses=losses))
+        self.run.save_if_due(iteration + 1)
+        self.run.evaluate_if_due(iteration + 1)
+
+    def finish(self) -> records.RunRecord:
+        """The last evaluation, the trained network, the record."""
+        record = self.run.finish(self.cost)
+        if self.run.stop.asked_for():
+            name = signal.Signals(self.run.stop.received[0]).name
+            raise Interrupted(f"stopped by {name} just after {self.run.out} was finished")
+        return record
+
+    def close(self) -> None:
+        """Close the log and release the folder's lease."""
+        self.run.log.close()

@@ -20,7 +20,7 @@ PAPER = {  # crop, weight decay, align_corners
 @pytest.mark.parametrize("name", experiments.names())
 def test_experiment_can_be_run_and_is_named_after_its_file(name):
     experiment = experiments.load(name)
-    config.check(experiment)
+    check(experiment)
     assert experiment.name == name
     assert config.from_dict(config.to_dict(experiment)) == experiment
     assert experiment.data.name in data.names()

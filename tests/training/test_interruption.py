@@ -87,6 +87,7 @@ def test_alone_the_own_signal_counts_at_once():
 
 
 def test_signals_are_collected():
-    with signals() as received:
+    received = []
+    with signals(received):
         signal.raise_signal(signal.SIGTERM)
         assert received == [signal.SIGTERM]

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from segattn import checkpoint
-from segattn.config import check
 from segattn.model import create_model
 from segattn.training import averaging, execution, folder
+from segattn.training.checks import check
 from segattn.training.class_weights import balanced, histogram
 from segattn.training.interruption import Interrupted
 from segattn.training.losses import num_counted, segmentation_loss

@@ -1,0 +1,90 @@
+"""`segattn data features`: the maps of a frozen backbone, computed once for all heads and seeds of a head-only study."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from segattn.cli.arguments import experiment_and_rest, head_names, load_experiment, parse
+from segattn.cli.experiment_options import DETAILS, ExperimentOptions
+from segattn.cli.values import Device
+from segattn.config import Model, with_head
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesArguments:
+    """Compute and store the frozen backbone's maps that the heads of a head-only study read. Resumable: complete parts are kept.
+    The same command, started several times, also on machines that share the folder, shares the work.
+
+    `segattn study` does this by itself; use this command to do it beforehand, or with several processes.
+    """
+
+    heads: tuple[str, ...] = ("all",)
+    """Heads that will read the maps: only the stages that they need are stored."""
+    out: Path | None = None
+    """Folder for the maps; by default runs/EXPERIMENT/features, where `segattn study` looks."""
+    workers: int = 1
+    """Processes that share the work."""
+    dry_run: bool = False
+    """Only print what would be stored, and its size."""
+    device: Device = "auto"
+    """auto: the GPU if there is one."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `segattn data features` with these words."""
+    name, rest = experiment_and_rest(arguments, command="data features")
+    options: Any = make_dataclass(
+        "FeaturesOptions",
+        [("config", ExperimentOptions, field(default=load_experiment(name)))],
+        bases=(FeaturesArguments,),
+        frozen=True,
+        kw_only=True,
+    )
+    details = {**DETAILS, (Model, "head"): tyro.conf.Suppress}
+    chosen: Any = parse(
+        options, rest, command=f"data features {name}", description=FeaturesArguments.__doc__, details=details
+    )
+    if chosen.workers < 1:
+        raise ValueError(f"--workers {chosen.workers}: at least 1")
+    _run(chosen)
+    return 0
+
+
+def _run(chosen: Any) -> None:
+    from segattn.data.splits import open_data
+    from segattn.training.features import compute_with, plan_features
+
+    config, console = chosen.config, Console()
+    runs = [with_head(config, head, seed=config.seed) for head in head_names(chosen.heads)]
+    root = chosen.out or Path("runs") / config.name / "features"
+    plan = plan_features(runs, open_data(config.data), root, device=chosen.device)
+    state = "complete" if plan.is_complete else "to be computed"
+    console.print(f"{plan.describe()}, {state}", highlight=False, markup=False, soft_wrap=True)
+    if chosen.dry_run or plan.is_complete:
+        return
+    free = os.statvfs(next(path for path in (root.absolute(), *root.absolute().parents) if path.exists()))
+    if free.f_bavail * free.f_frsize < plan.num_bytes:
+        raise ValueError(
+            f"{plan.num_bytes / 2**20:,.0f} MiB are needed and {free.f_bavail * free.f_frsize / 2**20:,.0f} MiB are free in "
+            f"{root}; choose another --out, fewer --features.copies, or let segattn study train the heads side by side"
+        )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("samples", total=None)
+        compute_with(
+            chosen.workers,
+            plan,
+            runs,
+            root,
+            device=chosen.device,
+            on_part=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    console.print(f"complete: {plan.folder}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,184 @@
+"""Reads feature maps of a frozen backbone that were computed once (`segattn data features`).
+
+    FOLDER/index.json             what the maps belong to, their shapes and type; written first
+    FOLDER/train-00000.bin, ...   samples one after the other: the maps that heads read, channels last, then the label, uint8
+    FOLDER/val-00000.bin, ...
+
+A part appears under its name when it is complete. Sample c of image i of the training split is its augmented copy c.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from segattn.data._dataset import Dataset
+from segattn.data.loader import Item
+
+FORMAT = 1
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+_ALIGNED = 64
+"""Bytes; each sample starts at a multiple of it."""
+PART_BYTES = 64 * 2**20
+"""Size of a part, unless a single sample is larger."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Shapes of one sample: its maps (C, h, w), by index of the backbone's stage, and its label (H, W)."""
+
+    maps: Mapping[int, tuple[int, int, int]]
+    label: tuple[int, int]
+
+    def num_bytes(self, dtype: str) -> int:
+        """In the file, with the padding to the next sample."""
+        numbers = sum(math.prod(shape) for shape in self.maps.values())
+        return -(-(numbers * _DTYPES[dtype].itemsize + math.prod(self.label)) // _ALIGNED) * _ALIGNED
+
+
+class Layout:
+    """Where the samples of a split lie: part and offset of each."""
+
+    def __init__(self, split: str, samples: Sequence[Sample], dtype: str) -> None:
+        self.split, self.samples, self.dtype = split, samples, dtype
+        sizes = [sample.num_bytes(dtype) for sample in samples]
+        self.num_bytes = sum(sizes)
+        per_part = max(1, PART_BYTES // max(sizes, default=1))
+        self.parts = [range(start, min(start + per_part, len(samples))) for start in range(0, len(samples), per_part)]
+        self.part_bytes = [sum(sizes[item] for item in part) for part in self.parts]
+        self.per_part = per_part
+        self.offsets = [
+            offset for part in self.parts for offset in accumulate((sizes[item] for item in part[:-1]), initial=0)
+        ]
+
+    def name(self, part: int) -> str:
+        """File name of a part."""
+        return f"{self.split}-{part:05}.bin"
+
+    def record(self, item: int, maps: Sequence[Tensor], label: Tensor) -> bytes:
+        """The bytes of a sample: its maps (C, h, w) in order of the stages, then its label."""
+        sample = self.samples[item]
+        parts = [_bytes(maps[stage].movedim(0, -1)) for stage in sample.maps]
+        whole = b"".join([*parts, label.to(torch.uint8).numpy().tobytes()])
+        return whole.ljust(sample.num_bytes(self.dtype), b"\0")
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes()
+
+
+class StoredSplit:
+    """The samples of a split, read from the files: maps (C, h, w) of the four stages (those not stored have no channels)."""
+
+    def __init__(self, folder: Path, layout: Layout, dataset: Dataset, copies: int) -> None:
+        self.folder, self.layout, self.dataset, self.copies = folder, layout, dataset, copies
+
+    def __len__(self) -> int:
+        return len(self.layout.samples)
+
+    def __getitem__(self, item: int) -> Item:
+        """A sample.
+
+        Raises:
+            ValueError: the file has vanished or been cut off.
+        """
+        part = item // self.layout.per_part
+        path = self.folder / self.layout.name(part)
+        check_part(path, self.layout.part_bytes[part])
+        offset, sample = self.layout.offsets[item], self.layout.samples[item]
+        whole = _read(path, offset, sample.num_bytes(self.layout.dtype))
+        maps, offset = [torch.empty(0, 1, 1)] * 4, 0
+        for stage, (C, h, w) in sample.maps.items():
+            end = offset + C * h * w * _DTYPES[self.layout.dtype].itemsize
+            maps[stage] = (
+                torch.from_numpy(whole[offset:end]).view(_DTYPES[self.layout.dtype]).view(h, w, C).movedim(-1, 0)
+            )
+            offset = end
+        label = whole[offset : offset + math.prod(sample.label)].reshape(sample.label)
+        index = item // self.copies
+        return maps, torch.from_numpy(label).long(), self.dataset.image_name(index), index
+
+
+def check_part(path: Path, num_bytes: int) -> None:
+    """Raise ValueError unless the part is there, in full size."""
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = -1
+    if size != num_bytes:
+        what = "is missing" if size < 0 else f"has {size} bytes instead of {num_bytes}"
+        raise ValueError(
+            f"stored features: {path} {what}; run the same command again: it computes what is missing and goes on"
+        )
+
+
+def _read(path: Path, offset: int, num_bytes: int) -> np.ndarray:
+    """Bytes of a file, from the system's page cache. A mapped file that is cut off in the meantime would kill the process."""
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset)
+        data = bytearray(file.read(num_bytes))
+    if len(data) != num_bytes:
+        raise ValueError(f"stored features: {path} was cut off while it was read; run the same command again")
+    return np.frombuffer(data, np.uint8)
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """Complete features of one split or of both."""
+
+    folder: Path
+    train: StoredSplit | None
+    """None where they did not fit."""
+    val: StoredSplit | None
+    """None where they did not fit, or if the evaluation needs images: sliding windows, flips, scales."""
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(split.layout.num_bytes for split in (self.train, self.val) if split is not None)
+
+
+def write_index(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write `index.json`, in one step."""
+    temporary = folder / f".index.{os.getpid()}.json"
+    try:
+        temporary.write_text(json.dumps({"format": FORMAT, **facts}, indent=1) + "\n")
+        os.replace(temporary, folder / "index.json")
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def same_index(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether the folder's index says that it holds features with these facts."""
+    try:
+        written = json.loads((folder / "index.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(written == json.loads(json.dumps({"format": FORMAT, **facts})))
+
+
+def is_complete(folder: Path, layouts: Iterable[Layout]) -> bool:
+    """Whether all parts are there, in full size."""
+    try:
+        for layout in layouts:
+            for part, num_bytes in enumerate(layout.part_bytes):
+                check_part(folder / layout.name(part), num_bytes)
+    except ValueError:
+        return False
+    return True
+
+
+def in_computing_type(features: Sequence[Tensor]) -> list[Tensor]:
+    """Stored maps in the type in which a head computes: that of autocast, float32 without."""
+    kind = features[-1].device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    return [x.to(dtype) for x in features]

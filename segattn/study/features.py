@@ -1,0 +1,55 @@
+"""What a head-only study computes once for all heads and seeds, and whether it fits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from segattn.config import Experiment
+from segattn.data import Dataset
+from segattn.data.features import StoredFeatures
+from segattn.training.features import Plan, compute, plan_features
+from segattn.training.run import Progress
+
+FEATURES_LIMIT = 16 * 2**30
+"""Bytes that a study's features may take, unless it says otherwise."""
+
+
+def shared_features(
+    runs: Sequence[Experiment],
+    opened: tuple[Dataset, Dataset],
+    root: Path,
+    *,
+    limit: int,
+    device: str,
+    on_progress: Callable[[Progress], object],
+    on_notice: Callable[[str], object],
+) -> StoredFeatures:
+    """The stored maps of both splits; only those of the validation split, or none, where `limit` or the disk leaves no room.
+
+    Raises:
+        ValueError: as `plan_features` and `compute`.
+    """
+    plan = plan_features(runs, opened, root, device=device)
+    if _fits(plan, limit):
+        on_notice(f"Features, computed once: {plan.describe()}")
+    else:
+        on_notice(
+            f"Features would be {plan.describe()}. The limit is {limit / 2**20:,.0f} MiB, and {_free(root) / 2**20:,.0f} MiB are "
+            "free: the heads of a seed are trained side by side instead, one forward pass of the backbone for all."
+        )
+        plan = plan.without_train()
+        if not _fits(plan, limit):
+            return StoredFeatures(plan.folder, None, None)
+    return compute(plan, on_part=lambda done, total: on_progress(Progress("features", done, total)))
+
+
+def _fits(plan: Plan, limit: int) -> bool:
+    return plan.is_complete or plan.num_bytes <= min(limit, _free(plan.folder))
+
+
+def _free(folder: Path) -> int:
+    """Free bytes of the disk that holds the folder, or will."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free

@@ -1,0 +1,297 @@
+"""Computes the maps of a frozen backbone once, for all heads and seeds of a head-only study, into files.
+
+A folder of features is named after a hash of everything that can change them: the backbone's weights and options, the data and
+their files, the augmentation, the type, the precision. So a change of any of these never reuses the wrong ones. Several processes
+may fill one folder: each part is written by the one that holds its lease, under a temporary name, and renamed when complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from segattn.config import Experiment
+from segattn.data import Dataset
+from segattn.data.features import (
+    Layout,
+    Sample,
+    StoredFeatures,
+    StoredSplit,
+    check_part,
+    is_complete,
+    same_index,
+    write_index,
+)
+from segattn.data.loader import AugmentedCopies, Images, Items
+from segattn.data.splits import open_data
+from segattn.model import build_model
+from segattn.records import Held, Lease
+from segattn.training import execution
+from segattn.training.checks import check
+from segattn.training.fingerprint import facts
+from segattn.training.frozen import Frozen, of_backbone, stages_read
+
+OnPart = Callable[[int, int], object]
+"""Called with the number of samples that are stored, and of all."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be stored, and where."""
+
+    folder: Path
+    facts: dict[str, Any]
+    frozen: Frozen
+    layouts: dict[str, Layout]
+    """By split: train, and val if the evaluation predicts whole images once."""
+    items: dict[str, Items]
+    opened: tuple[Dataset, Dataset]
+    copies: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all files."""
+        return sum(layout.num_bytes for layout in self.layouts.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything is stored already."""
+        return same_index(self.folder, self.facts) and is_complete(self.folder, self.layouts.values())
+
+    def without_train(self) -> Plan:
+        """The same for the validation split alone."""
+        return dataclasses.replace(self, layouts={name: self.layouts[name] for name in self.layouts if name != "train"})
+
+    def describe(self) -> str:
+        """What is stored, in words, with its size."""
+        train = self.layouts["train"]
+        maps = ", ".join(
+            f"stage {stage + 1} {'x'.join(map(str, shape))}" for stage, shape in train.samples[0].maps.items()
+        )
+        val = f" and {len(self.layouts['val'].samples)} validation images" if "val" in self.layouts else ""
+        return (
+            f"{len(train.samples)} crops ({self.copies} of each image){val}, {maps} in {train.dtype}: "
+            f"{self.num_bytes / 2**20:,.0f} MiB in {self.folder}"
+        )
+
+    def open(self) -> StoredFeatures:
+        """The complete features.
+
+        Raises:
+            ValueError: a part is missing or cut off.
+        """
+        splits = {}
+        for name, dataset in zip(("train", "val"), self.opened, strict=True):
+            if name in self.layouts:
+                layout, copies = self.layouts[name], self.copies if name == "train" else 1
+                for part, num_bytes in enumerate(layout.part_bytes):
+                    check_part(self.folder / layout.name(part), num_bytes)
+                splits[name] = StoredSplit(self.folder, layout, dataset, copies)
+        return StoredFeatures(self.folder, splits.get("train"), splits.get("val"))
+
+
+def plan_features(
+    experiments: Sequence[Experiment], opened: tuple[Dataset, Dataset], root: str | Path, *, device: str = "auto"
+) -> Plan:
+    """What the heads of these head-only experiments, which differ in head and seed only, need of the frozen backbone.
+
+    Features that hold more stages than are needed serve too.
+
+    Raises:
+        ValueError: an experiment that trains the whole network, or whose pretrained network does not fit.
+    """
+    first = experiments[0]
+    for experiment in experiments:
+        check(experiment)
+        if experiment.optimization.train != "head":
+            raise ValueError(
+                f"features are for head-only training, and {experiment.name} trains the whole network; "
+                "add --optimization.train head and --model.pretrained"
+            )
+    train_set, val_set = opened
+    accelerator = execution.accelerator(first.optimization.precision, device)
+    model = build_model(first.network, train_set.num_classes, seed=first.seed)
+    backbone = execution.arrange(model, first.optimization, synchronize=False).backbone.to(accelerator.device)
+    stages = stages_read(experiments, backbone.channels, train_set.num_classes)  # type: ignore[arg-type]
+    common = facts(first, backbone, opened, precision=accelerator.mixed_precision)
+    key = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:12]
+    for wider in [stages, *(s for s in _subsets(4) if set(s) > set(stages))]:
+        plan = _plan(first, model.backbone, wider, common, Path(root) / _folder_name(key, wider), opened, accelerator)
+        if plan.is_complete:
+            return plan
+    return _plan(first, model.backbone, stages, common, Path(root) / _folder_name(key, stages), opened, accelerator)
+
+
+def _folder_name(key: str, stages: Sequence[int]) -> str:
+    return f"{key}-stage{''.join(str(stage + 1) for stage in stages)}"
+
+
+def _subsets(count: int) -> list[tuple[int, ...]]:
+    """All sets of stages, the smaller ones first."""
+    sets = [tuple(i for i in range(count) if number >> i & 1) for number in range(1, 2**count)]
+    return sorted(sets, key=len)
+
+
+def _plan(
+    experiment: Experiment,
+    backbone: nn.Module,
+    stages: tuple[int, ...],
+    common: dict[str, Any],
+    folder: Path,
+    opened: tuple[Dataset, Dataset],
+    accelerator: Accelerator,
+) -> Plan:
+    features, (train_set, val_set) = experiment.features, opened
+    copies = AugmentedCopies(train_set, experiment.augmentation, copies=features.copies, seed=features.seed)
+    items: dict[str, Items] = {"train": copies}
+    shapes = _Shapes(backbone, stages)
+    crop = experiment.augmentation.crop_size
+    layouts = {"train": Layout("train", [shapes(crop)] * len(copies), features.dtype)}
+    if experiment.evaluation.one_plain_pass:
+        items["val"] = Images(val_set)
+        sizes = [val_set.lazily(index).size for index in range(len(val_set))]
+        layouts["val"] = Layout("val", [shapes((size[0], size[1])) for size in sizes], features.dtype)
+    return Plan(
+        folder=folder,
+        facts={**common, "stages": list(stages)},
+        frozen=of_backbone(backbone, experiment, accelerator, stages),
+        layouts=layouts,
+        items=items,
+        opened=opened,
+        copies=features.copies,
+    )
+
+
+class _Shapes:
+    """Shapes of the stored maps of an image of some size; the backbone runs once for each size, on the meta device."""
+
+    def __init__(self, backbone: nn.Module, stages: Sequence[int]) -> None:
+        self.backbone, self.stages = copy.deepcopy(backbone).to("meta"), stages
+        self.samples: dict[tuple[int, int], Sample] = {}
+
+    @torch.no_grad()
+    def __call__(self, size: tuple[int, int]) -> Sample:
+        if size not in self.samples:
+            maps = self.backbone(torch.empty(1, 3, *size, device="meta"))
+            by_stage = {stage: (maps[stage].shape[1], *maps[stage].shape[2:]) for stage in self.stages}
+            self.samples[size] = Sample(by_stage, size)
+        return self.samples[size]
+
+
+def compute(plan: Plan, *, on_part: OnPart = lambda done, total: None) -> StoredFeatures:
+    """Store what is missing; several processes may call this at once, also on several machines that share the folder.
+
+    Raises:
+        ValueError: the disk is full or the folder cannot be written; complete parts are kept.
+    """
+    total = sum(len(layout.samples) for layout in plan.layouts.values())
+    jobs = [(layout, part) for layout in plan.layouts.values() for part in range(len(layout.parts))]
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        if not same_index(plan.folder, plan.facts):
+            write_index(plan.folder, plan.facts)
+        _fill(plan, jobs, lambda done: on_part(done, total))
+    except OSError as error:
+        raise ValueError(
+            f"features cannot be written into {plan.folder}: {error.strerror or error}; complete parts are kept. Free some "
+            "disk space, or choose another folder, and run the same command again"
+        ) from error
+    return plan.open()
+
+
+def compute_with(
+    workers: int,
+    plan: Plan,
+    experiments: Sequence[Experiment],
+    root: str | Path,
+    *,
+    device: str = "auto",
+    on_part: OnPart = lambda done, total: None,
+) -> StoredFeatures:
+    """As `compute`, shared by `workers` processes; the other arguments are those that `plan_features` made the plan from."""
+    threads = torch.get_num_threads()
+    share = max(1, threads // workers)
+    context = multiprocessing.get_context("spawn")
+    others = [
+        context.Process(target=_help, args=(list(experiments), Path(root), device, share), daemon=True)
+        for _ in range(workers - 1)
+    ]
+    for other in others:
+        other.start()
+    torch.set_num_threads(share)
+    try:
+        return compute(plan, on_part=on_part)
+    finally:
+        torch.set_num_threads(threads)
+        for other in others:
+            other.terminate()  # nothing is left to do, or this process has failed
+            other.join()
+
+
+def _help(experiments: list[Experiment], root: Path, device: str, threads: int) -> None:
+    """What another process of `compute_with` does; its mistakes are those of the first process, which reports them."""
+    torch.set_num_threads(threads)
+    with contextlib.suppress(ValueError):
+        compute(plan_features(experiments, open_data(experiments[0].data), root, device=device))
+
+
+def _fill(plan: Plan, jobs: Sequence[tuple[Layout, int]], on_done: Callable[[int], object]) -> None:
+    """Write every part that is missing and that no other process writes, until all are there."""
+    done, waiting, all_held = 0, list(jobs), False
+    while waiting:
+        held = []
+        for layout, part in waiting:
+            path = plan.folder / layout.name(part)
+            if not _is_stored(path, layout.part_bytes[part]):
+                try:
+                    with Lease(plan.folder, "features", name=f".{path.name}.lease", watch=all_held) as lease:
+                        if not _is_stored(path, layout.part_bytes[part]):
+                            _write(plan, layout, part, path, lease)
+                except Held:
+                    held.append((layout, part))
+                    continue
+            done += len(layout.parts[part])
+            on_done(done)
+        all_held = len(held) == len(waiting)  # then a holder is watched: it may be dead
+        waiting = held
+        if waiting:
+            time.sleep(0.2)
+
+
+def _is_stored(path: Path, num_bytes: int) -> bool:
+    return path.is_file() and path.stat().st_size == num_bytes
+
+
+def _write(plan: Plan, layout: Layout, part: int, path: Path, lease: Lease) -> None:
+    """Compute a part and write it in one step."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed process
+        leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            for item in layout.parts[part]:
+                image, label, name, _ = plan.items[layout.split][item]
+                if label is None:
+                    raise ValueError(f"{name} has no label; features are stored with labels")
+                assert isinstance(image, Tensor)
+                file.write(layout.record(item, plan.frozen.maps(image), label))
+            file.flush()
+            os.fsync(file.fileno())
+        lease.check()
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
