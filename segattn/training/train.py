@@ -132,7 +132,9 @@ class Training:
         state = folder.State(model, self.optimizer, accelerator.scaler, self.average)
         log = folder.open_log(out, config, state, accelerator, on_notice)
         self.start = log.start
-        self.run = Run(config, out, accelerator, state, log, val_set, Stop(accelerator, received), on_progress, self.source.val)
+        self.run = Run(
+            config, out, accelerator, state, log, val_set, Stop(accelerator, received), on_progress, self.source.val
+        )
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """The remaining iterations and their batches; an evaluation that an interrupted run did not finish comes first."""
