@@ -21,10 +21,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from segattn import config as configuration
-from segattn import records
+from segattn import records, zoo
 from segattn.model import SegmentationModel, build_model
 
 PathLike = str | os.PathLike[str]
+Source = zoo.Source
 
 
 @dataclass(frozen=True)
@@ -65,25 +66,27 @@ def save_model(
     return folder
 
 
-def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> SegmentationModel:
-    """Load a model that `segattn train` or `segattn study` wrote, in eval mode.
+def load_model(where: PathLike | zoo.Entry, *, device: str | torch.device = "cpu") -> SegmentationModel:
+    """Load a trained network in eval mode: the folder of a run, or a network of `segattn zoo`, such as "streets/ccnet".
 
-    The result has `class_names`, `palette` and `experiment`. `folder` is the run's folder.
+    The result has `class_names`, `palette` and `experiment`; weights are float32. A folder of that name comes before the zoo.
+    A network of the zoo has no auxiliary head on stage 3, and the data of its experiment are the generated scenes.
 
     Raises:
-        ValueError: `folder` has no model, a file is damaged, or the weights do not fit the configuration.
+        ValueError: there is no such model, a file is damaged, or the weights do not fit the configuration.
     """
-    raw = read_config(folder)
+    source = zoo.source(where)
+    raw = read_config(source)
     try:
         experiment = configuration.from_dict(raw["experiment"])
     except ValueError as error:
-        raise ValueError(f"{Path(folder) / 'config.json'}: {error}") from None
-    described = dataclasses.replace(
-        experiment.network, pretrained=None, init_head="random"
-    )  # the weights below replace it; its file may be gone
+        raise ValueError(f"{_facts_of(source)}: {error}") from None
+    # The weights below replace pretrained ones, whose file may be gone.
+    described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")
+    if isinstance(source, zoo.Entry):
+        described = dataclasses.replace(described, auxiliary_weight=0.0)
     model = build_model(described, len(raw["class_names"]))
-    path = Path(folder) / "model.safetensors"
-    state = read_tensors(path)
+    path, state = _weights(source)
     expected = model.state_dict()
     shapes = [name for name in expected if name in state and expected[name].shape != state[name].shape]
     loaded = model.load_state_dict({name: state[name] for name in state if name not in shapes}, strict=False)
@@ -95,15 +98,26 @@ def load_model(folder: PathLike, *, device: str | torch.device = "cpu") -> Segme
     if any(differences.values()):
         listing = "; ".join(f"{what} {', '.join(names[:5]) or 'none'}" for what, names in differences.items())
         raise ValueError(
-            f"{path} does not fit the network that config.json beside it describes ({len(raw['class_names'])} classes): "
-            f"{listing}{' and more' if max(map(len, differences.values())) > 5 else ''}"
+            f"{path} does not fit the network that {_facts_of(source).name} beside it describes "
+            f"({len(raw['class_names'])} classes): {listing}{' and more' if max(map(len, differences.values())) > 5 else ''}"
         )
     model.class_names, model.experiment = tuple(raw["class_names"]), experiment
     model.palette = tuple((red, green, blue) for red, green, blue in raw["palette"])
     return model.to(device).eval()
 
 
-def find_models(folder: PathLike) -> list[Path]:
+def find_models(where: PathLike | zoo.Entry) -> list[Source]:
+    """Trained networks: `where` itself, or those in it: the finished runs of a study, the networks of a trunk of the zoo.
+
+    Raises:
+        ValueError: there is none; a folder of that name comes before the zoo.
+    """
+    if isinstance(where, zoo.Entry):
+        return [where]
+    return [*(zoo.networks(Path(where).as_posix()) if zoo.is_named(where) else find_runs(where))]
+
+
+def find_runs(folder: PathLike) -> list[Path]:
     """Folders of trained models: `folder` itself, or the folders in it, such as the finished runs of a study.
 
     Raises:
@@ -116,26 +130,45 @@ def find_models(folder: PathLike) -> list[Path]:
     ]
     if not models:
         what = "has no trained network" if folder.is_dir() else "is not a folder"
-        raise ValueError(f"{folder} {what}; give the folder of a finished run, or of a study such as runs/quick")
+        advice = "give the folder of a finished run, or of a study such as runs/quick"
+        raise ValueError(f"{folder} {what}; {advice}{zoo.offer(folder)}")
     return models[:1] if models[0] == folder else models
 
 
-def read_config(folder: PathLike) -> dict[str, Any]:
-    """The `config.json` of a model's folder.
+def read_config(where: PathLike | zoo.Entry) -> dict[str, Any]:
+    """`class_names`, `palette` and `experiment` of a model: the `config.json` of its folder, or what the zoo knows of it.
 
     Raises:
         ValueError: no such file, or it was not written by segattn.
     """
-    path = Path(folder) / "config.json"
+    source = zoo.source(where)
+    if isinstance(source, zoo.Entry):
+        return {"class_names": source.class_names, "palette": source.palette, "experiment": source.scored}
+    path = _facts_of(source)
     try:
         raw = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{folder}: no model here (no config.json); give the folder of a finished run") from None
+        advice = f"give the folder of a finished run{zoo.offer(source)}"
+        raise ValueError(f"{source}: no model here (no config.json); {advice}") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(raw, dict) or not {"class_names", "palette", "experiment"} <= raw.keys():
         raise ValueError(f"{path}: not the configuration of a segattn model")
     return raw
+
+
+def _facts_of(source: Source) -> Path:
+    """The file that describes a network."""
+    return source.facts_file if isinstance(source, zoo.Entry) else source / "config.json"
+
+
+def _weights(source: Source) -> tuple[Path, dict[str, Tensor]]:
+    """The tensors of a network, and the file that holds them or those of its head."""
+    if isinstance(source, zoo.Entry):
+        trunk, path = read_tensors(source.trunk_file.verified()), source.head_file.verified()
+        head = {name: value for name, value in read_tensors(path).items() if name.startswith("head.")}
+        return path, {name: value for name, value in trunk.items() if name.startswith("backbone.")} | head
+    return source / "model.safetensors", read_tensors(source / "model.safetensors")
 
 
 def read_tensors(path: PathLike) -> dict[str, Tensor]:

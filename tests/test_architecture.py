@@ -124,7 +124,9 @@ def test_head_sees_torch_and_jaxtyping_only(path):
     assert imported(path) - own <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("module", ["segattn", "segattn.report", "segattn.records", "segattn.cli"])
+@pytest.mark.parametrize(
+    "module", ["segattn", "segattn.report", "segattn.records", "segattn.cli", "segattn.zoo", "segattn.zoo.card"]
+)
 def test_module_loads_where_torch_is_missing(module):
     code = f"import sys; sys.modules['torch'] = None; import {module}"  # any import of torch would raise
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)

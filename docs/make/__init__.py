@@ -8,4 +8,8 @@ head_page.py    docs/heads/NAME.md
 claims.py       figures that others state, each with its source and how ours comes to it
 flops_page.py   docs/flops.md; its cross-check comes from cross_check.json, which `segattn flops --cross-check` writes
 index.py        docs/README.md
+
+A tool of its own, not part of `make docs`:
+
+zoo.py, zoo_run.py, training_command.py    finished runs packed into segattn/zoo/
 """

@@ -54,20 +54,20 @@ def newest_study(runs: Path) -> Path | None:
     trained_at: dict[Path, float] = {}
     for study in sorted(runs.iterdir()) if runs.is_dir() else ():
         try:
-            models = checkpoint.find_models(study)
+            models = checkpoint.find_runs(study)
         except ValueError:
             continue
         trained_at[study] = max((model / "model.safetensors").stat().st_mtime for model in models)
     return max(trained_at, key=lambda study: trained_at[study]) if trained_at else None
 
 
-def load(name: str, folder: Path, device: str | torch.device) -> Network:
-    """A trained network.
+def load(name: str, source: checkpoint.Source, device: str | torch.device) -> Network:
+    """A trained network: the folder of a run, or a network of the zoo.
 
     Raises:
         ValueError: as `checkpoint.load_model`.
     """
-    return Network(name, checkpoint.load_model(folder, device=device), trained=True)
+    return Network(name, checkpoint.load_model(source, device=device), trained=True)
 
 
 def untrained(device: str | torch.device) -> list[Network]:

@@ -1,0 +1,196 @@
+"""Pack finished runs into segattn/zoo/: python -m docs.make.zoo TRUNK_RUN HEAD_RUN ... --name streets-local
+
+TRUNK_RUN trained backbone and FCN head; each HEAD_RUN (or study) trained another head on that backbone, frozen. The backbone is
+stored once. Tensors of two dimensions or more are rounded to fp16 or bf16, whichever loses less; all others stay float32, among
+them the statistics of batch norms. Networks of the same trunk that were packed before stay. The folder is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from docs.make.training_command import command_of
+from docs.make.zoo_run import TYPES, Run, check, measured, read_run, stored, tensors
+from segattn import checkpoint, config, zoo
+from segattn.zoo import card
+from segattn.zoo.entry import FACTS, OF_TRUNK, encode
+
+SCENES = {"name": "streets", "size": [256, 512], "val_images": 200}
+FIRST = 20
+"""Validation scenes that the tests score: few, and every class occurs in them."""
+
+
+def pack(
+    trunk_run: Path,
+    head_runs: Sequence[Path],
+    *,
+    name: str,
+    root: Path = zoo.ROOT,
+    scenes: Mapping[str, Any] = SCENES,
+    first: int = FIRST,
+    command: str | None = None,
+    trunk_command: str | None = None,
+    replace_trunk: bool = False,
+    say: Callable[[str], object] = print,
+) -> Path:
+    """Write the folder `root/name` with the trunk and its networks; returns it.
+
+    `scenes` are the settings (`config.Data`) that generate the scenes of the runs' validation split. `command` trained the heads,
+    with {head}, {mode} and {seed} in it; by default it is worked out from the experiment of that name. A head run of the trunk's
+    own head takes the place of the trunk's network.
+
+    Raises:
+        ValueError: a run is not finished, has another backbone than the trunk, other classes or scenes, or the name of another
+            run; rounding costs accuracy; the packed trunk would change; the zoo would be too large. Nothing is written then.
+    """
+    if scenes["name"] != "streets":
+        raise ValueError(f"scenes of {scenes['name']}: the zoo ships networks of generated scenes only (streets)")
+    trunk = read_run(trunk_run)
+    folders = [folder for each in head_runs for folder in checkpoint.find_runs(each)]
+    by_name: dict[str, Run] = {}
+    for run in (read_run(folder) for folder in folders if folder.resolve() != trunk_run.resolve()):
+        if run.network in by_name:
+            raise ValueError(f"two runs of {run.network}: {by_name[run.network].folder} and {run.folder}; give one")
+        by_name[run.network] = run
+    by_name = {trunk.network: trunk} | by_name
+    weights = stored(tensors(trunk, "backbone.", "head."))
+    for run in by_name.values():
+        check(run, trunk, weights, scenes)
+    folder, temporary, previous = root / name, root / f".{name}.packing", root / f".{name}.previous"
+    if previous.exists() and not folder.exists():  # an earlier call ended between the last two steps
+        previous.rename(folder)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        trunk_file = _write(weights, temporary / "trunk.safetensors")
+        of_trunk = {
+            **{"trunk": name, "trunk_file": trunk_file, "scenes": dict(scenes)},
+            "trunk_command": trunk_command or command_of(trunk.experiment),
+            "receptive_field": trunk.model.backbone.receptive_field,
+            "backbone_parameters": _count(trunk.model.backbone),
+            "class_names": tuple(trunk.record.class_names),
+            "palette": tuple(trunk.record.palette),
+        }
+        entries = []
+        for run in by_name.values():
+            head_file = trunk_file if run is trunk else _write_head(run, temporary)
+            template = trunk_command if run is trunk else command
+            entry = _entry(run, of_trunk, head_file, first, template)
+            entries.append(dataclasses.replace(entry, first_mean_iou=measured(run, entry, say)))
+        kept = {entry.name: entry for entry in _packed_before(folder, entries, replace_trunk)}
+        entries = [*kept.values(), *(entry for entry in entries if entry.name not in kept)]
+        entries.sort(key=lambda entry: (entry.head != trunk.record.head, entry.mode != "controlled", entry.head))
+        (temporary / FACTS).write_bytes(encode(entries))
+        (temporary / "README.md").write_text(card.page(entries), encoding="utf-8")
+        _check_size(root, folder, temporary)
+        shutil.rmtree(previous, ignore_errors=True)
+        if folder.exists():
+            folder.rename(previous)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(previous, ignore_errors=True)
+    return folder
+
+
+def _entry(run: Run, of_trunk: Mapping[str, Any], head_file: zoo.File, first: int, template: str | None) -> zoo.Entry:
+    """The run as an entry; its figure on the first scenes is 0 until it is measured."""
+    record, scores = run.record, run.record.scores
+    words = {"head": record.head, "mode": record.mode, "seed": record.seed}
+    return zoo.Entry(
+        **of_trunk,
+        **words,
+        name=f"{of_trunk['trunk']}/{run.network}",
+        head_file=head_file,
+        experiment=config.to_dict(run.experiment),
+        head_parameters=_count(run.model.head),
+        mean_iou=scores.mean_iou,
+        iou=tuple(scores.iou),
+        num_images=scores.num_images,
+        first_images=first,
+        first_mean_iou=0.0,
+        command=template.format(**words) if template else command_of(run.experiment),
+        machine=run.machine,
+        date=record.created[:10],
+    )
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _write(state: Mapping[str, Tensor], path: Path) -> zoo.File:
+    save_file(dict(state), path)
+    data = path.read_bytes()
+    types = sorted({TYPES[value.dtype] for value in state.values() if value.dtype in TYPES})
+    return zoo.File(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), dtype=", ".join(types))
+
+
+def _write_head(run: Run, folder: Path) -> zoo.File:
+    return _write(stored(tensors(run, "head.")), folder / f"{run.network}.safetensors")
+
+
+def _packed_before(folder: Path, entries: Sequence[zoo.Entry], replace_trunk: bool) -> list[zoo.Entry]:
+    """Networks in `folder` that no head run replaces, with their files copied beside the new ones."""
+    if not folder.exists():
+        return []
+    old, first = zoo.read(folder), entries[0]
+    if old[0].trunk_file.sha256 != first.trunk_file.sha256:
+        if not replace_trunk:
+            raise ValueError(
+                f"{folder} has another trunk; networks, runs and features of users rest on it. --replace-trunk replaces it, and "
+                "drops its networks"
+            )
+        return []
+    names = {entry.name for entry in entries if entry.own_bytes}
+    kept = [entry for entry in old if entry.own_bytes and entry.name not in names]
+    new = first.facts_file.parent
+    for entry in kept:
+        shutil.copyfile(entry.head_file.verified(), new / entry.head_file.path.name)
+    return [
+        dataclasses.replace(
+            entry,
+            head_file=dataclasses.replace(entry.head_file, path=new / entry.head_file.path.name),
+            **{field: getattr(first, field) for field in OF_TRUNK},
+        )
+        for entry in kept
+    ]
+
+
+def _check_size(root: Path, folder: Path, temporary: Path) -> None:
+    others = [path for path in root.glob("[!.]*/*.safetensors") if path.parent != folder]
+    total = sum(path.stat().st_size for path in [*others, *temporary.glob("*.safetensors")])
+    if total > zoo.MAX_BYTES:
+        raise ValueError(f"the zoo would have {total:,} bytes of weights, more than {zoo.MAX_BYTES:,}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trunk_run", type=Path, metavar="TRUNK_RUN")
+    parser.add_argument("head_runs", type=Path, nargs="*", metavar="HEAD_RUN")
+    parser.add_argument("--name", required=True, help="name of the trunk, such as streets-local")
+    parser.add_argument("--scenes", type=json.loads, default=SCENES, help="settings of the generated scenes, as JSON")
+    parser.add_argument("--first", type=int, default=FIRST, help="validation scenes that the tests score")
+    parser.add_argument("--command", help="trained the heads, with {head}, {mode}, {seed}; by default worked out")
+    parser.add_argument("--trunk-command", help="trained the trunk; by default worked out from its experiment")
+    parser.add_argument("--root", type=Path, default=zoo.ROOT, help="folder of the trunks")
+    parser.add_argument("--replace-trunk", action="store_true", help="replace a packed trunk that differs")
+    try:
+        print(pack(**vars(parser.parse_args(arguments))))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()
