@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
+from segattn import zoo
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device
 
@@ -25,13 +26,16 @@ class DemoArguments:
 
         segattn demo                                  the newest study under runs/
         segattn demo runs/quick --heads ccnet danet
+        segattn demo streets                          networks of segattn zoo
 
-    It needs pip install 'segattn[demo]', but no internet connection and no GPU. Nothing is trained: without a finished study the
-    networks have random weights, and the page says so. Ctrl-C stops it.
+    It needs pip install 'segattn[demo]', but no internet connection and no GPU. Nothing is trained: without a finished study it
+    shows the networks of the zoo's trunk streets; without these the networks have random weights, and the page says so. Ctrl-C
+    stops it.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
-    """Folders of studies or runs; by default the newest study under runs/."""
+    """Folders of studies or runs, or names of `segattn zoo`; by default the newest study under runs/, or else streets of the
+    zoo."""
     heads: tuple[str, ...] = ("all",)
     """Heads to show, of those in the study, or all."""
     seed: int | None = None
@@ -58,10 +62,17 @@ def run(arguments: Sequence[str]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     with bind(chosen.host, chosen.port) as listening:
         folders = list(chosen.runs) or [study for study in [networks.newest_study(Path("runs"))] if study]
-        loaded = _load(folders, chosen, console)
-        shown = ["/".join(folder.resolve().parts[-2:]) for folder in folders]
+        from_zoo = zoo.networks(zoo.FULL) if not folders and zoo.FULL in zoo.trunks() else []
+        loaded = _load([*folders, *from_zoo], chosen, console)
+        shown = [str(each) if zoo.is_named(each) else "/".join(each.resolve().parts[-2:]) for each in folders]
+        shown += [zoo.FULL] if from_zoo else []
         source = f"Networks of {', '.join(shown)}." if shown else "Untrained networks."
-        if not folders:
+        if from_zoo:
+            what = (
+                f"No study under runs/: the networks of {zoo.FULL} of segattn zoo, trained on generated street scenes."
+            )
+            console.print(what, markup=False)
+        elif not folders:
             console.print(
                 "[bold]No finished study under runs/: the networks are untrained[/] and their maps mean nothing."
             )
@@ -94,17 +105,17 @@ def _check(chosen: DemoArguments) -> None:
         raise ValueError("--heads and --seed choose among a study's networks; name its folder, such as runs/quick")
 
 
-def _load(folders: Sequence[Path], chosen: DemoArguments, console: Console) -> list[Network]:
+def _load(where: Sequence[Path | zoo.Entry], chosen: DemoArguments, console: Console) -> list[Network]:
     from segattn.cli.maps import choose
     from segattn.demo import networks
     from segattn.device import resolve_device
 
     device = resolve_device(chosen.device)
-    if not folders:
+    if not where:
         return networks.untrained(device)
-    chosen_runs = choose(folders, chosen.heads, chosen.seed)
+    chosen_runs = choose(where, chosen.heads, chosen.seed)
     hidden = not console.is_terminal
     return [
-        networks.load(name, folder, device)
-        for name, folder in track(chosen_runs, description="loading", console=console, transient=True, disable=hidden)
+        networks.load(name, source, device)
+        for name, source in track(chosen_runs, description="loading", console=console, transient=True, disable=hidden)
     ]

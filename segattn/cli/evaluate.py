@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluateArguments:
-    """Score a trained network on a split of the data set that it was trained on."""
+    """Score a trained network on a split of the data set that it was trained on.
+
+    segattn evaluate runs/quick/ccnet-faithful-s0 --split test
+    segattn evaluate streets/ccnet
+    """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Folder of the run."""
+    """Folder of the run, or a name of `segattn zoo`."""
     split: str | None = None
     """Split to score; by default the validation split of the experiment."""
     data_root: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None

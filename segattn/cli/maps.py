@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
+from segattn import zoo
 from segattn.catalogue import hint
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device
@@ -25,12 +26,14 @@ class MapsArguments:
 
         segattn maps runs/quick --image street.jpg --pixel 300,200
         segattn maps runs/quick --image street.jpg --pixel 300,200 --every-map
+        segattn maps --image street.jpg --pixel 300,200 --heads ccnet danet
 
     Only trained networks are drawn: the maps of random weights show nothing of the mechanism.
     """
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN ...")]
-    """Folders of runs, or of a study for all networks in it."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
+    """Folders of runs, or of a study for all networks in it, or names of `segattn zoo`; by default the controlled networks of the
+    zoo's trunk streets-local."""
     image: Annotated[Path, tyro.conf.arg(metavar="PHOTO")]
     """Image file."""
     pixel: Annotated[str, tyro.conf.arg(metavar="X,Y")]
@@ -52,12 +55,15 @@ class MapsArguments:
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(MapsArguments, arguments, command="maps")
     x, y = pixel(chosen.pixel)
-    if not chosen.runs:
+    sources: list[Path | zoo.Entry] = list(chosen.runs)
+    if not sources and zoo.LOCAL in zoo.trunks():
+        sources += [entry for entry in zoo.networks(zoo.LOCAL) if entry.mode == "controlled"]
+    if not sources:
         raise ValueError("segattn maps needs the folder of a study or of runs: segattn maps runs/quick --image ...")
     out = chosen.out or Path(f"maps-{chosen.image.stem}-{x}-{y}.png")
     if out.suffix.lower() not in _FORMATS:
         raise ValueError(f"{out}: the figure is written as {', '.join(_FORMATS)}; give one of these endings")
-    networks = choose(chosen.runs, chosen.heads, chosen.seed)
+    networks = choose(sources, chosen.heads, chosen.seed)
     from segattn import checkpoint
     from segattn.data.files.decode import read_image
     from segattn.device import resolve_device
@@ -65,11 +71,16 @@ def run(arguments: Sequence[str]) -> None:
     from segattn.maps.look import NoMapsError, attention_maps
 
     image, device, console = read_image(chosen.image), resolve_device(chosen.device), Console()
+    if not chosen.runs:
+        what = (
+            f"No run given: the controlled networks of {zoo.LOCAL} of segattn zoo, trained on generated street scenes."
+        )
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
     results = []
-    for name, folder in track(
+    for name, source in track(
         networks, description="looking", console=console, transient=True, disable=not console.is_terminal
     ):
-        model = checkpoint.load_model(folder, device=device)
+        model = checkpoint.load_model(source, device=device)
         try:
             results.append(attention_maps(model, image, (x, y), name=name, max_side=chosen.max_side))
         except NoMapsError as reason:
@@ -100,34 +111,32 @@ def pixel(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def choose(folders: Sequence[Path], heads: Sequence[str], seed: int | None) -> list[tuple[str, Path]]:
-    """Names for the figure and folders of the networks to draw; those of a study by head and seed, single runs as they are.
+def choose(where: Sequence[Path | zoo.Entry], heads: Sequence[str], seed: int | None) -> list[tuple[str, zoo.Source]]:
+    """Names for the figure and the networks to draw; those of a study by head and seed, single runs and the zoo's as they are.
 
     Raises:
         ValueError: no network, a head or seed that none has, or a head that has no maps.
     """
     from segattn import checkpoint
 
-    runs: list[tuple[dict[str, Any], Path, bool]] = []
-    for folder in folders:
-        models = checkpoint.find_models(folder)
-        runs += [(checkpoint.read_config(path)["experiment"], path, path == Path(folder)) for path in models]
+    runs: list[tuple[dict[str, Any], zoo.Source, bool]] = []
+    for each in where:
+        for source in checkpoint.find_models(each):
+            single = isinstance(source, zoo.Entry) or source == each
+            runs.append((checkpoint.read_config(source)["experiment"], source, single))
+    named = ", ".join(dict.fromkeys(each.trunk if isinstance(each, zoo.Entry) else str(each) for each in where))
     known = sorted({config["model"]["head"] for config, *_ in runs})
     wanted = known if "all" in heads else list(heads)
     for head in wanted:
         if head not in known:
-            raise ValueError(
-                f"no trained {head!r} in {', '.join(map(str, folders))}; {hint(head, known)}There are: {', '.join(known)}"
-            )
+            raise ValueError(f"no trained {head!r} in {named}; {hint(head, known)}There are: {', '.join(known)}")
     seeds = sorted({config["seed"] for config, _, single in runs if not single})
     if seed is not None and seeds and seed not in seeds:
-        raise ValueError(
-            f"no run of seed {seed} in {', '.join(map(str, folders))}; seeds: {', '.join(map(str, seeds))}"
-        )
+        raise ValueError(f"no run of seed {seed} in {named}; seeds: {', '.join(map(str, seeds))}")
     shown = seed if seed is not None else min(seeds, default=0)
     networks = [
-        (config, path)
-        for config, path, single in runs
+        (config, source)
+        for config, source, single in runs
         if config["model"]["head"] in wanted and (single or config["seed"] == shown)
     ]
     networks.sort(key=lambda network: wanted.index(network[0]["model"]["head"]))
@@ -138,6 +147,11 @@ def choose(folders: Sequence[Path], heads: Sequence[str], seed: int | None) -> l
         for head, (config, _) in zip(labels, networks, strict=True)
     ]
     return [
-        (name if names.count(name) == 1 else f"{name} ({path.parent.name})", path)
-        for name, (_, path) in zip(names, networks, strict=True)
+        (name if names.count(name) == 1 else f"{name} ({_study(source)})", source)
+        for name, (_, source) in zip(names, networks, strict=True)
     ]
+
+
+def _study(source: zoo.Source) -> str:
+    """The study or trunk that a network belongs to."""
+    return source.trunk if isinstance(source, zoo.Entry) else source.parent.name

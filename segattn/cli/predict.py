@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segattn import zoo
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Size
 
@@ -21,14 +22,16 @@ class PredictArguments:
     """Label photos and videos of any size.
 
         segattn predict runs/quick/danet-faithful-s0 photos/ clip.mp4 -o labels
+        segattn predict streets/ccnet photos/ -o labels
 
     For each photo it writes NAME-label.png with class indices and NAME-overlay.png with the photo in colours and a legend; for
     each video NAME-overlay.mp4, without sound (needs pip install 'segattn[video]'). If a file cannot be read, its name is
     printed, all others are labelled, and the exit code is 1.
     """
 
-    paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN PHOTO ...")]
-    """RUN: folder of a trained network, or of a study with one network. PHOTO: image and video files, or folders of them."""
+    paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN] PHOTO ...")]
+    """RUN: folder of a trained network, or of a study with one network, or a name of `segattn zoo`; by default the best network
+    of the zoo's trunk streets. PHOTO: image and video files, or folders of them."""
     out: Path
     """Folder for the results."""
     confidence: bool = False
@@ -54,7 +57,7 @@ class PredictArguments:
 
 def run(arguments: Sequence[str]) -> int:
     chosen = parse(PredictArguments, arguments, command="predict")
-    run_folder, photos = network_and_photos(chosen.paths)
+    network, photos = network_and_photos(chosen.paths)
     import torch
 
     from segattn import checkpoint, config
@@ -62,9 +65,13 @@ def run(arguments: Sequence[str]) -> int:
     from segattn.inference.files import Settings, find_images, predict_files
     from segattn.inference.optimized import optimize
 
+    console = Console()
     files = find_images(photos, chosen.out)
+    if isinstance(network, zoo.Entry) and len(photos) == len(chosen.paths):
+        what = f"No network given: {network} of segattn zoo, {100 * network.mean_iou:.1f} % mIoU on generated street scenes."
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
     evaluation = config.Evaluation(mode=chosen.mode, crop_size=chosen.crop_size, flip=chosen.flip, scales=chosen.scales)
-    raw = checkpoint.read_config(run_folder)
+    raw = checkpoint.read_config(network)
     settings = Settings(
         class_names=raw["class_names"],
         palette=[(red, green, blue) for red, green, blue in raw["palette"]],
@@ -75,11 +82,10 @@ def run(arguments: Sequence[str]) -> int:
     )
     device = resolve_device(chosen.device)
     model = optimize(
-        checkpoint.load_model(run_folder, device=device),
+        checkpoint.load_model(network, device=device),
         dtype=DTYPES[resolve_precision(chosen.precision, device)],
         example=torch.randn(1, 3, *chosen.crop_size) if chosen.crop_size else None,
     )
-    console = Console()
     failures: list[Path] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -102,29 +108,32 @@ def run(arguments: Sequence[str]) -> int:
     return 1 if failures else 0
 
 
-def network_and_photos(paths: Sequence[Path]) -> tuple[Path, list[Path]]:
-    """The folder of the network among the words of the command, and all other words.
+def network_and_photos(paths: Sequence[Path]) -> tuple[zoo.Source, list[Path]]:
+    """The network among the words of the command, and all other words; without one the best network of the zoo's `streets`.
 
     Raises:
         ValueError: no network, several of them, or nothing to label.
     """
     from segattn import checkpoint
 
-    networks: dict[Path, list[Path]] = {}
+    networks: dict[Path, list[zoo.Source]] = {}
     for path in paths:
-        if (path / "model.safetensors").is_file() or (path / "study.json").is_file():
+        if zoo.is_named(path) or (path / "model.safetensors").is_file() or (path / "study.json").is_file():
             networks[path] = checkpoint.find_models(path)
     example = "segattn predict runs/quick/danet-faithful-s0 PHOTO ... -o OUT"
+    if not networks and zoo.FULL in zoo.trunks() and not any((path / "experiment.json").exists() for path in paths):
+        best = max(zoo.networks(zoo.FULL), key=lambda entry: entry.mean_iou)
+        networks[Path(best.name)] = [best]
     if not networks:
         named = ", ".join(map(str, paths)) or "nothing"
         raise ValueError(f"no model here: {named}; give the folder of a finished run first, such as {example}")
-    folders = [folder for inside in networks.values() for folder in inside]
-    if len(folders) > 1:
-        raise ValueError(f"{', '.join(map(str, networks))}: {len(folders)} networks; give one, such as {folders[0]}")
+    sources = [source for inside in networks.values() for source in inside]
+    if len(sources) > 1:
+        raise ValueError(f"{', '.join(map(str, networks))}: {len(sources)} networks; give one, such as {sources[0]}")
     photos = [path for path in paths if path not in networks]
     if not photos:
         raise ValueError(f"segattn predict needs image files or folders: {example}")
-    return folders[0], photos
+    return sources[0], photos
 
 
 def _count(files: Sequence[Path], failures: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""A network trained for two iterations through the command line, for the commands that need one."""
+"""A network trained for two iterations through the command line, for the commands that need one; and a tiny zoo."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from segattn import config
+from segattn import config, zoo
 from segattn.cli import main
 from tests import tiny
+from tests.tiny_zoo import packed, tiny_runs, tiny_zoo  # noqa: F401  pytest finds them here
 
 
 @pytest.fixture(autouse=True)
 def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "240")
+
+
+@pytest.fixture(autouse=True)
+def _no_zoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No networks ship with this installation, unless a test takes `tiny_zoo`."""
+    monkeypatch.setattr(zoo, "ROOT", tmp_path / "no-zoo")
 
 
 @pytest.fixture(scope="session")

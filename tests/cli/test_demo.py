@@ -80,6 +80,28 @@ def test_without_a_study_the_networks_are_untrained_and_it_says_so(served, tmp_p
     assert len(served[0][0].networks) == 10
 
 
+@pytest.mark.usefixtures("tiny_zoo")
+def test_networks_of_the_zoo_are_shown_where_there_is_no_study(served, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--port", "0"]) == 0
+    shown = "No study under runs/: the networks of streets of segattn zoo, trained on generated street scenes."
+    assert shown in capsys.readouterr().out
+    ((explorer, _, options),) = served
+    assert list(explorer.networks) == ["ccnet", "emanet", "fcn"]
+    assert all(network.trained for network in explorer.networks.values())
+    assert options["source"] == "Networks of streets."
+
+
+@pytest.mark.usefixtures("tiny_zoo")
+def test_networks_of_the_zoo_are_served_by_name(served, tmp_path, monkeypatch, trained):
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "streets-local/ccnet-faithful", "--port", "0"]) == 0
+    assert served[0][2]["source"] == "Networks of streets-local/ccnet-faithful."
+    assert main(["demo", "streets", str(trained), "--heads", "ccnet", "--port", "0"]) == 0
+    assert list(served[1][0].networks) == ["ccnet controlled seed 0", "ccnet faithful seed 0"]
+    assert served[1][2]["source"].startswith("Networks of streets, ")
+
+
 def test_other_hosts_are_warned_of(trained, served, capsys):
     assert main(["demo", str(trained), "--host", "0.0.0.0", "--port", "0"]) == 0
     assert "Whoever reaches 0.0.0.0 can use this page; there is no password" in capsys.readouterr().out

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from segattn import records
+from segattn import records, zoo
 from segattn.cli import main
 
 
@@ -100,6 +100,23 @@ def test_mistake_is_named(arguments, message, trained, capsys):
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     assert main(["evaluate", str(trained), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_network_of_the_zoo_is_scored_on_the_generated_scenes(tiny_zoo, tmp_path, capsys):
+    """It was trained from a packed copy, which a user does not have."""
+    assert main(["evaluate", "streets-local/emanet", "--device", "cpu", "--out", str(tmp_path / "scores.json")]) == 0
+    entry = zoo.find("streets-local/emanet")
+    assert json.loads((tmp_path / "scores.json").read_text())["mean_iou"] == pytest.approx(entry.mean_iou, abs=0.002)
+    assert "on 3 images of streets val" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("streets", "streets is a trunk with 3 networks; name one"), ("streets/x", "unknown network 'streets/x'")],
+)
+def test_name_that_is_no_network_is_answered(name, message, tiny_zoo, capsys):
+    assert main(["evaluate", name, "--device", "cpu"]) == 2
     assert message in capsys.readouterr().err
 
 

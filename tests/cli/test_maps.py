@@ -1,11 +1,14 @@
 import json
+import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segattn import data
+from segattn import data, zoo
 from segattn.cli import main
 from segattn.cli.maps import choose, pixel
 
@@ -111,6 +114,54 @@ def test_checkpoint_of_another_class_count_is_refused(trained, photo, tmp_path, 
     (other / "config.json").write_text(json.dumps(changed))
     assert maps(photo, other) == 2
     assert "does not fit the network that config.json beside it describes (11 classes)" in capsys.readouterr().err
+
+
+# Networks of the zoo ----------------------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("tiny_zoo")
+def test_controlled_networks_of_the_local_trunk_are_the_default_and_it_says_so(photo, tmp_path, capsys):
+    assert maps(photo, "--out", tmp_path / "figure.png") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        "No run given: the controlled networks of streets-local of segattn zoo, trained on generated"
+    )
+    assert "left out: head fcn has no attention maps" in shown
+    assert re.findall(r"^(\S+): ", shown.partition("maps: ")[2], re.MULTILINE) == ["ccnet", "emanet"]
+
+
+@pytest.mark.usefixtures("tiny_zoo")
+def test_networks_of_the_zoo_are_chosen_by_name_and_head(study):
+    named = {name: str(source) for name, source in choose([Path("streets-local"), study], ["ccnet", "danet"], None)}
+    assert named == {
+        "ccnet controlled seed 0": "streets-local/ccnet",
+        "ccnet faithful seed 0": "streets-local/ccnet-faithful",
+        "danet faithful seed 0": str(study / "danet-faithful-s0"),
+    }
+    both = choose([Path("streets/ccnet"), Path("streets-local/ccnet")], ["all"], None)
+    assert [name for name, _ in both] == [
+        "ccnet controlled seed 0 (streets)",
+        "ccnet controlled seed 0 (streets-local)",
+    ]
+
+
+def test_networks_of_the_zoo_are_drawn_whatever_their_seed(tiny_zoo):
+    first, second, _ = zoo.networks("streets")
+    assert [name for name, _ in choose([first, replace(second, seed=4)], ["all"], None)] == ["ccnet", "fcn"]
+
+
+@pytest.mark.usefixtures("tiny_zoo")
+def test_mistakes_with_the_zoo_are_named(photo, capsys):
+    assert maps(photo, "--heads", "danett") == 2
+    assert (
+        "no trained 'danett' in streets-local; did you mean emanet? There are: ccnet, emanet, fcn"
+        in capsys.readouterr().err
+    )
+    assert maps(photo, "streets/danet") == 2
+    assert "unknown network 'streets/danet'; did you mean " in capsys.readouterr().err
+
+
+def test_without_a_zoo_a_run_is_asked_for(photo, capsys):
+    assert maps(photo) == 2
+    assert "segattn maps needs the folder of a study or of runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "expected"), [("300,200", (300, 200)), ("(3, 4)", (3, 4)), ("-1,5", (-1, 5))])

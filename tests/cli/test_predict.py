@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segattn import zoo
 from segattn.cli import main
 from segattn.cli.predict import network_and_photos
 
@@ -139,3 +140,51 @@ def test_half_precision_labels_nearly_alike(trained, photos, tmp_path):
         assert predict(trained, photos / "a.png", "-o", tmp_path / precision, "--precision", precision) == 0
     exact, near = (np.asarray(Image.open(tmp_path / name / "a-label.png")) for name in ("fp32", "bf16"))
     assert (exact == near).mean() > 0.9
+
+
+# Networks of the zoo ----------------------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("tiny_zoo")
+def test_best_network_of_the_zoo_is_the_default_and_it_says_so(photos, tmp_path, capsys):
+    best = max(zoo.networks("streets"), key=lambda entry: entry.mean_iou)
+    assert network_and_photos([photos]) == (best, [photos])
+    assert main(["predict", str(photos / "a.png"), "-o", str(tmp_path / "default"), "--device", "cpu"]) == 0
+    shown = capsys.readouterr().out
+    assert f"No network given: {best.name} of segattn zoo, {100 * best.mean_iou:.1f} % mIoU on generated" in shown
+    assert predict(best.name, photos / "a.png", "-o", tmp_path / "named") == 0
+    assert "No network given" not in capsys.readouterr().out
+    default, named = (np.asarray(Image.open(tmp_path / name / "a-label.png")) for name in ("default", "named"))
+    assert (default == named).all()
+
+
+@pytest.mark.usefixtures("tiny_zoo")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["streets", "{photo}"], "streets: 3 networks; give one, such as streets/fcn"),
+        (["streets/cnet", "{photo}"], "unknown network 'streets/cnet'; did you mean streets/ccnet"),
+        (["streets/ccnet", "{run}", "{photo}"], "2 networks; give one, such as streets/ccnet"),
+        (["streets/ccnet"], "segattn predict needs image files or folders"),
+        ([], "segattn predict needs image files or folders"),
+        (["gone", "{photo}"], "gone: no such file or folder"),
+    ],
+)
+def test_mistakes_with_the_zoo_are_named(words, message, trained, photos, tmp_path, capsys):
+    words = [word.format(photo=photos / "a.png", run=trained) for word in words]
+    assert main(["predict", *words, "-o", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny_zoo")
+def test_folder_of_photos_called_as_a_trunk_is_a_folder_of_photos(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos.rename("streets")
+    assert main(["predict", "streets-local/ccnet", "streets", "-o", "out", "--device", "cpu"]) == 0
+    assert len(list((tmp_path / "out").glob("*-label.png"))) == 3
+
+
+@pytest.mark.usefixtures("tiny_zoo")
+def test_unfinished_run_is_not_replaced_by_the_zoo(photos, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/experiment.json").write_text("{}")
+    assert predict(tmp_path / "run", photos / "a.png", "-o", tmp_path / "out") == 2
+    assert "no model here" in capsys.readouterr().err
