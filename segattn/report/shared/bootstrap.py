@@ -10,7 +10,8 @@ twice the smaller of the shares of resamples (plus one, Davison and Hinkley 1997
 
 With several seeds of a network, images and seeds are resampled apart, since every seed has seen every image (Owen, *The
 pigeonhole bootstrap*, Annals of Applied Statistics 2007); the score is the mean over the seeds drawn. Of S seeds, S - 1 are
-drawn with replacement: S draws would make their variance too small by (S - 1) / S (Rao and Wu, JASA 1988).
+drawn with replacement: S draws would make their variance too small by (S - 1) / S (Rao and Wu, JASA 1988). The seeds of the two
+networks are drawn apart: this is the comparison for networks whose seeds differ. `twoway` compares those with the same seeds.
 """
 
 from __future__ import annotations
@@ -101,8 +102,12 @@ def _seed_weights(num_seeds: int, resamples: int, rng: np.random.Generator) -> n
 
 def _scores(counts: Counts, weights: np.ndarray) -> np.ndarray:
     """IoU of the resampled sums, (seeds, resamples, 1 + classes), the mean over classes first; nan where undefined."""
-    tops, bottoms = (weights @ values.astype(np.float64) for values in (counts.top, counts.bottom))
-    by_class = np.divide(tops, bottoms, out=np.full_like(tops, np.nan), where=bottoms > 0)
+    return with_mean(*(weights @ values.astype(np.float64) for values in (counts.top, counts.bottom)))
+
+
+def with_mean(tops: np.ndarray, bottoms: np.ndarray) -> np.ndarray:
+    """IoU of sums, float64 (..., 1 + classes) of (..., classes), the mean over classes first; nan where undefined."""
+    by_class = np.divide(tops, bottoms, out=np.full(np.shape(tops), np.nan), where=bottoms > 0)
     return np.concatenate([_known_mean(by_class, np.ones_like(by_class), -1)[..., None], by_class], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""Student's t in plain Python: intervals of a mean, Welch's comparison of two means, Holm's correction.
+"""Student's t in plain Python: intervals of a mean, two means compared (Welch's t, paired t), Holm's correction.
 
 The distribution function is 1 - I_x(df/2, 1/2) / 2 with x = df / (df + t^2), I the regularised incomplete beta function, by
 its continued fraction (Abramowitz and Stegun, 26.5.8, evaluated by Lentz's method).
@@ -17,10 +17,10 @@ class Difference:
 
     value: float
     low: float | None
-    """Lower end of the 95 % interval; None where there are fewer than two seeds on either side."""
+    """Lower end of the 95 % interval; None where the values are too few to estimate it."""
     high: float | None
     p: float | None
-    """Two-sided p value of Welch's test; None where there are fewer than two seeds on either side."""
+    """Two-sided p value; None where there is no interval."""
 
 
 def mean(values: Sequence[float]) -> float:
@@ -52,10 +52,30 @@ def difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> D
     if spread_a is None or spread_b is None:
         return Difference(value, None, None, None)
     share_a, share_b = spread_a**2 / len(a), spread_b**2 / len(b)
-    error = math.sqrt(share_a + share_b)
+    variance = share_a + share_b
+    df = variance**2 / (share_a**2 / (len(a) - 1) + share_b**2 / (len(b) - 1)) if variance else math.inf
+    return of_error(value, math.sqrt(variance), df, level)
+
+
+def paired(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference:
+    """Mean of the differences `a[s] - b[s]`, with the paired t interval and p value (S - 1 degrees of freedom).
+
+    Raises:
+        ValueError: `a` and `b` of different lengths.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"paired values come in pairs, not {len(a)} and {len(b)}; use difference() for unpaired ones")
+    differences = [first - second for first, second in zip(a, b, strict=True)]
+    spread = deviation(differences)
+    if spread is None:
+        return Difference(mean(differences), None, None, None)
+    return of_error(mean(differences), spread / math.sqrt(len(differences)), len(differences) - 1, level)
+
+
+def of_error(value: float, error: float, df: float, level: float = 0.95) -> Difference:
+    """The t interval and p value of a difference with the standard error `error` on `df` degrees of freedom."""
     if error == 0:
         return Difference(value, value, value, 1.0 if value == 0 else 0.0)
-    df = (share_a + share_b) ** 2 / (share_a**2 / (len(a) - 1) + share_b**2 / (len(b) - 1))
     half = quantile(0.5 + level / 2, df) * error
     return Difference(value, value - half, value + half, 2 * (1 - distribution(abs(value) / error, df)))
 

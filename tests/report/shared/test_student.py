@@ -45,3 +45,23 @@ def test_equal_runs_do_not_divide_by_zero():
 def test_holm_multiplies_the_smallest_by_the_number_of_comparisons_and_stays_monotone():
     assert student.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert student.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_paired_t_by_hand():
+    # differences 1, 2, 6: mean 3, variance 7, error sqrt(7 / 3), 2 degrees of freedom
+    difference = student.paired([2, 4, 9], [1, 2, 3])
+    half = 4.30265 * math.sqrt(7 / 3)
+    assert (difference.value, difference.low, difference.high) == pytest.approx((3, 3 - half, 3 + half), abs=1e-4)
+    # for two degrees of freedom the tail is (1 - t / sqrt(2 + t^2)) / 2
+    t = 3 / math.sqrt(7 / 3)
+    assert difference.p == pytest.approx(1 - t / math.sqrt(2 + t * t))
+
+
+def test_one_pair_has_a_difference_only():
+    difference = student.paired([0.5], [0.3])
+    assert (difference.value, difference.low, difference.p) == (pytest.approx(0.2), None, None)
+
+
+def test_pairs_are_of_equal_number():
+    with pytest.raises(ValueError, match="not 2 and 3"):
+        student.paired([1, 2], [1, 2, 3])
