@@ -22,7 +22,7 @@ class CompareArguments:
         segattn compare runs/quick --heads danet ccnet
         segattn compare runs/a/danet-faithful-s0 runs/b/danet-faithful-s0
 
-    The interval of the difference of mIoU comes from resampling the images in pairs (paired bootstrap).
+    The networks are paired by image, and by seed where both have the same seeds, at least two; the output says which.
     """
 
     networks: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="A [B]")]

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from segattn.evaluation import strata
-from segattn.report.shared import bootstrap, images, student
+from segattn.report.shared import bootstrap, images, student, twoway
 from segattn.report.shared.student import Difference
+from segattn.report.study.contrast import by_seed, unpaired
 from segattn.report.study.rows import Row, is_hard
 from segattn.report.study.study import Source, Study, check, load
 from segattn.report.study.verdict import LEVEL
@@ -69,6 +70,8 @@ class Comparison:
     """Boundaries, and strata by size and width; empty where they are not recorded."""
     images: list[ImageLine]
     """Every image with labels, those on which the networks differ most first."""
+    unpaired: str | None
+    """Why the networks are not paired by seed, which makes the test a bootstrap; None where they are."""
 
     @property
     def a(self) -> Row:
@@ -87,6 +90,9 @@ class Comparison:
 def compare(a: Study, b: Study, *, resamples: int = bootstrap.RESAMPLES, seed: int = bootstrap.SEED) -> Comparison:
     """Compare the only network of `a` with the only one of `b`.
 
+    Networks with the same seeds, at least two, are paired by seed and image (`twoway`); others by image only, with a bootstrap
+    of `resamples` drawn from `seed`.
+
     Raises:
         ValueError: different data sets, splits, classes, images or labels; a run without counts of its images.
     """
@@ -94,7 +100,8 @@ def compare(a: Study, b: Study, *, resamples: int = bootstrap.RESAMPLES, seed: i
     check(row_b.runs[0], row_a.runs[0])
     if {run.folder.resolve() for run in row_a.runs} & {run.folder.resolve() for run in row_b.runs}:
         raise ValueError(f"{row_a.runs[0].folder}: a network is not compared with itself; name two")
-    row_a, row_b = _told_apart(row_a, row_b)
+    row_a, row_b = map(by_seed, _told_apart(row_a, row_b))
+    reason = unpaired(row_a, row_b)
     of_a, of_b = row_a.images, row_b.images
     images.check_same(of_a[0], of_b[0], row_a.label, row_b.label)
     studies = list({id(record): record for record in (*a.studies, *b.studies)}.values())
@@ -102,6 +109,8 @@ def compare(a: Study, b: Study, *, resamples: int = bootstrap.RESAMPLES, seed: i
     labelled = of_a[0].labelled
 
     def differences(counts_a: bootstrap.Counts, counts_b: bootstrap.Counts, occurs: np.ndarray) -> list[Difference]:
+        if reason is None:
+            return twoway.difference(counts_a, counts_b, occurs)
         return bootstrap.difference(counts_a, counts_b, occurs, resamples=resamples, seed=seed)
 
     counts_a, counts_b = images.counts(of_a), images.counts(of_b)
@@ -131,6 +140,7 @@ def compare(a: Study, b: Study, *, resamples: int = bootstrap.RESAMPLES, seed: i
         ),
         details=_corrected(_details(row_a, row_b, differences)),
         images=_images(row_a, row_b),
+        unpaired=reason,
     )
 
 

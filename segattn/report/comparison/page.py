@@ -7,6 +7,7 @@ from typing import Any
 from segattn.report.comparison import words
 from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
 from segattn.report.shared import template
+from segattn.report.shared.text import interval_text
 from segattn.report.study.page import FILTERS, context
 
 _WIDTH = 168
@@ -56,7 +57,7 @@ def _plotted(lines: list[Line]) -> list[dict[str, Any]]:
                 "line": line,
                 "p": words.p_text(line.p),
                 "mark": words.mark(line),
-                "interval": words.interval_text(low, high),
+                "interval": interval_text(low, high),
                 "x": across(line.difference.value) if both else None,
                 "ends": [across(low), across(high)] if low is not None and high is not None else None,
                 "width": _WIDTH,

@@ -6,9 +6,17 @@ import csv
 import io
 
 from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
-from segattn.report.comparison.words import finding, interval_text, mark, notes, p_text, title
-from segattn.report.shared.text import MISSING, csv_cell, escaped_table, latex_text, markdown_text
-from segattn.report.study.words import percent, points
+from segattn.report.comparison.words import finding, mark, notes, p_text, title
+from segattn.report.shared.text import (
+    MISSING,
+    csv_cell,
+    escaped_table,
+    interval_text,
+    latex_text,
+    markdown_text,
+    percent,
+    points,
+)
 
 HEADINGS = ("images", "A %", "B %", "A − B", "95 % interval", "p", "")
 

@@ -12,7 +12,7 @@ from segattn.report.comparison.compare import Comparison, Line
 from segattn.report.comparison.tables import HEADINGS, cells
 from segattn.report.comparison.words import finding, headline, notes, title
 from segattn.report.shared.terminal import plain, table_style
-from segattn.report.study.words import percent, points
+from segattn.report.shared.text import percent, points
 
 SHOWN = 5
 """Images listed."""

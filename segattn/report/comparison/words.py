@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from segattn.report.comparison.compare import Comparison, Line
 from segattn.report.shared import bootstrap
-from segattn.report.shared.text import MISSING
-from segattn.report.study.words import UNCLEAR, listing, points
+from segattn.report.shared.text import MISSING, UNCLEAR, interval_text, listing, points
+from segattn.report.study.certainty import TWO_SEEDS
 
 FEW = "few"
 """Mark of a class that is in too few images."""
@@ -21,13 +21,6 @@ def headline(comparison: Comparison) -> str:
     total = comparison.total.difference
     interval = "" if total.low is None else f" [{interval_text(total.low, total.high)}]"
     return f"{points(total.value)} mIoU{interval}"
-
-
-def interval_text(low: float | None, high: float | None) -> str:
-    """Both ends in percentage points: 0.20, 1.60."""
-    if low is None or high is None:
-        return MISSING
-    return ", ".join(points(end).removeprefix("+") for end in (low, high))
 
 
 def p_text(p: float | None) -> str:
@@ -75,12 +68,23 @@ def notes(comparison: Comparison) -> list[str]:
     a, b = comparison.a, comparison.b
     several = max(a.n, b.n) > 1
     seeds = f" and seeds ({a.n} of {a.label}, {b.n} of {b.label})" if several else ""
-    sentences = [
-        f"A − B in percentage points. Interval and p: paired bootstrap over images{seeds}, {bootstrap.RESAMPLES:,} resamples,"
-        " percentile interval, two-sided (Efron and Tibshirani 1993; Koehn 2004"
-        + ("; images and seeds crossed as in Owen 2007)." if several else ").")
-    ]
-    if several:
+    if comparison.unpaired is None:
+        sentences = [
+            f"A − B in percentage points. Interval and p: paired t over images{seeds}, both networks paired by image and by seed:"
+            " two-way analysis of jackknife values, two-sided (Dorfman, Berbaum and Metz 1992; Hillis 2007)."
+        ]
+    else:
+        sentences = [
+            f"A − B in percentage points. Interval and p: paired bootstrap over images{seeds}, {bootstrap.RESAMPLES:,} resamples,"
+            " percentile interval, two-sided (Efron and Tibshirani 1993; Koehn 2004"
+            + ("; images and seeds crossed as in Owen 2007)." if several else ").")
+        ]
+    if comparison.unpaired is None:
+        sentences += [TWO_SEEDS] if a.n == 2 else []
+    elif several:
+        sentences.append(
+            f"Not paired by seed ({comparison.unpaired}): what a seed does to both networks alike widens the interval."
+        )
         sentences.append(
             "A few seeds give a rough estimate of seed-to-seed variation; a network with one seed contributes none."
         )

@@ -1,4 +1,4 @@
-"""Cells and texts of tables: escaped for Markdown, CSV and LaTeX."""
+"""Figures and lists as text; cells of tables, escaped for Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from segattn.profile.markdown import markdown_table
 
 MISSING = "–"
+UNCLEAR = "≈"
+"""Mark of what is not distinguishable."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -28,6 +30,34 @@ _LATEX = {
     "“": "``",
     "”": "''",
 } | {symbol: f"\\{symbol}" for symbol in "&%$#_"}
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """A fraction as a percentage without the sign: 0.4512 -> 45.12."""
+    return f"{100 * value:.{digits}f}"
+
+
+def points(value: float, digits: int = 2) -> str:
+    """A difference of fractions in percentage points, signed, with a true minus sign: -0.012 -> −1.20."""
+    text = f"{100 * value:+.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text[1:]
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Both ends in percentage points: 0.20, 1.60."""
+    if low is None or high is None:
+        return MISSING
+    return ", ".join(points(end).removeprefix("+") for end in (low, high))
+
+
+def listing(names: list[str]) -> str:
+    """A, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def times(count: int) -> str:
+    """How many comparisons: `one comparison`, `9 comparisons`."""
+    return "one comparison" if count == 1 else f"{count} comparisons"
 
 
 def latex_text(text: str) -> str:

@@ -1,8 +1,10 @@
 """The report of a study.
 
 study.py          records read and gathered into rows; rows.py: a run, and the row of one head in one mode
-verdict.py        which rows are not distinguishable from the first
-words.py          the finding, what columns mean, caveats; protocol.py: what was run and where
+contrast.py       one row against another, paired by seed where both have the same seeds
+verdict.py        which rows are not distinguishable from the first or the baseline; sensitivity.py: seeds and images needed
+words.py          the finding, what columns mean, caveats; certainty.py: tests and marks in words
+protocol.py       what was run and where; settings.py: a configuration as single settings
 classes.py        accuracy class by class; details.py: boundaries, sizes and widths
 bench_columns.py  latency and memory, from bench records
 published.py      rows of others beside ours

@@ -12,13 +12,15 @@ import segattn
 from segattn.records import Cost
 from segattn.report.shared import template
 from segattn.report.shared.drawing import Drawn
+from segattn.report.shared.text import interval_text, percent, points
 from segattn.report.study import classes, details, pictures, protocol, published, tables, words
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "percent": words.percent,
-    "points": words.points,
+    "percent": percent,
+    "points": points,
+    "interval": interval_text,
     "size": words.size_text,
     "giga": tables.giga,
     "mega": tables.mega,
@@ -91,12 +93,11 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
     def across(value: float) -> float:
         return round(5 + (value - low) / (high - low) * (_INTERVAL_WIDTH - 10), 1)
 
-    unclear = study.verdict is not None and row.label in study.verdict.unclear
     return {
         "row": row,
         "delta": study.delta(row),
         "cost": study.cost(row),
-        "unclear": unclear,
+        "marks": study.marks(row),
         "x": across(row.mean_iou),
         "ends": [across(end) for end in row.interval] if row.interval else None,
         "baseline_x": across(baseline.mean_iou) if baseline else None,

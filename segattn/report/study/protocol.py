@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from segattn.report.study.rows import Run
+from segattn.report.study.settings import flatten, is_under, text
 from segattn.report.study.study import Study
 
 BY_DESIGN = ("name", "seed", "model.head", "model.mode", "model.head_options")
@@ -37,7 +35,7 @@ def environments(study: Study) -> list[Setting]:
     by_run = []
     for run in study.runs:
         values = dataclasses.asdict(run.record.environment)
-        by_run.append((run, {key: _text(value) for key, value in values.items()}))
+        by_run.append((run, {key: text(value) for key, value in values.items()}))
     return _merge(by_run, ())
 
 
@@ -69,21 +67,6 @@ def warnings(study: Study) -> list[str]:
     return sentences
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings under dotted names.
-
-    >>> flatten({"optimizer": {"lr": 0.01}, "crop": [97, 193]})
-    {'optimizer.lr': '0.01', 'crop': '[97, 193]'}
-    """
-    flat: dict[str, str] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = _text(value)
-    return flat
-
-
 def _merge(values: list[tuple[Run, dict[str, str]]], by_design: tuple[str, ...]) -> list[Setting]:
     keys = dict.fromkeys(key for _, of_run in values for key in of_run)
     merged = []
@@ -93,19 +76,11 @@ def _merge(values: list[tuple[Run, dict[str, str]]], by_design: tuple[str, ...])
             holders.setdefault(of_run.get(key, "(not set)"), []).append(run)
         differs = len(holders) > 1
         pairs = [(value, _runs_text(runs) if differs else "") for value, runs in holders.items()]
-        merged.append(Setting(key, pairs, differs and not _is_under(key, by_design)))
+        merged.append(Setting(key, pairs, differs and not is_under(key, by_design)))
     return sorted(merged, key=lambda setting: not setting.flagged)
-
-
-def _is_under(key: str, names: tuple[str, ...]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def _runs_text(runs: list[Run]) -> str:
     names = [f"{run.record.head} s{run.record.seed}" for run in runs]
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     return ", ".join(names[:_NAMES]) + more
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

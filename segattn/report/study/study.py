@@ -14,6 +14,7 @@ from segattn.records import BenchRecord, Cost, HeadFacts, RunRecord, StudyRecord
 from segattn.report.shared import student
 from segattn.report.shared.sources import record_files
 from segattn.report.study.bench_columns import BenchColumns, choose
+from segattn.report.study.contrast import Contrast, contrast
 from segattn.report.study.rows import Row, Run
 from segattn.report.study.verdict import Verdict, verdict
 
@@ -55,15 +56,30 @@ class Study:
         names = {row.head for row in self.rows if row.is_baseline}
         return names.pop() if len(names) == 1 else "baseline"
 
+    @cached_property
+    def contrasts(self) -> dict[str, Contrast]:
+        """Every row that has a baseline against it, by label."""
+        pairs = [(row, self.baseline(row)) for row in self.rows if not row.is_baseline]
+        return {row.label: contrast(row, baseline) for row, baseline in pairs if baseline is not None}
+
     def delta(self, row: Row) -> student.Difference | None:
         """Mean IoU of `row` minus that of its baseline; None for the baseline itself or where there is none."""
-        baseline = self.baseline(row)
-        return None if baseline is None or row.is_baseline else student.difference(row.values, baseline.values)
+        return self.contrasts[row.label].difference if row.label in self.contrasts else None
 
     @cached_property
     def verdict(self) -> Verdict | None:
         """Which rows are not distinguishable from the first; None where that cannot be tested."""
-        return verdict(self.rows)
+        return verdict({row.label: contrast(self.rows[0], row) for row in self.rows[1:]})
+
+    @cached_property
+    def baseline_verdict(self) -> Verdict | None:
+        """Which rows are not distinguishable from their baseline; None where that cannot be tested."""
+        return verdict(self.contrasts)
+
+    def marks(self, row: Row) -> tuple[bool, bool]:
+        """Whether the row is not distinguishable from the first row, and from its baseline."""
+        first, baseline = (row.label in v.unclear if v else False for v in (self.verdict, self.baseline_verdict))
+        return first, baseline
 
     @cached_property
     def sizes(self) -> list[tuple[int, int]]:

@@ -7,11 +7,22 @@ import io
 from collections.abc import Iterator
 
 from segattn.records import Cost, PartCost
-from segattn.report.shared.text import MISSING, csv_cell, escaped_table, latex_text, markdown_text, one_line
+from segattn.report.shared.text import (
+    MISSING,
+    UNCLEAR,
+    csv_cell,
+    escaped_table,
+    interval_text,
+    latex_text,
+    markdown_text,
+    one_line,
+    percent,
+    points,
+)
 from segattn.report.study import details
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
-from segattn.report.study.words import PARTS, UNCLEAR, finding, footnotes, percent, points, size_text
+from segattn.report.study.words import PARTS, finding, footnotes, size_text
 
 
 def giga(value: int, digits: int) -> str:
@@ -26,14 +37,13 @@ def mega(value: int, digits: int = 1) -> str:
 
 def cells(study: Study, row: Row) -> list[str]:
     """One line of the main table, under `headings`."""
-    cost, delta = study.cost(row), study.delta(row)
+    cost = study.cost(row)
     spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
-    unclear = study.verdict is not None and row.label in study.verdict.unclear
     return [
-        f"{row.label} {UNCLEAR}" if unclear else row.label,
+        f"{row.label} {UNCLEAR}" if study.marks(row)[0] else row.label,
         percent(row.mean_iou) + spread,
         str(row.n),
-        MISSING if delta is None else points(delta.value),
+        delta_text(study, row),
         percent(row.pixel_accuracy),
         *(
             [giga(cost.mechanism.flops, 2), giga(cost.head_total.flops, 1), giga(cost.network.flops, 1)]
@@ -44,6 +54,17 @@ def cells(study: Study, row: Row) -> list[str]:
         *_bench_cells(study, row),
         f"{row.train_seconds:,.0f}",
     ]
+
+
+def delta_text(study: Study, row: Row, *, half: bool = False) -> str:
+    """Difference to the baseline, its interval (`half`: ± half of it) and its mark: +0.42 [−0.13, 0.97] ≈."""
+    if (delta := study.delta(row)) is None:
+        return MISSING
+    text = points(delta.value)
+    if delta.low is not None and delta.high is not None:
+        ends = interval_text(delta.low, delta.high)
+        text += f" ±{percent((delta.high - delta.low) / 2)}" if half else f" [{ends}]"
+    return f"{text} {UNCLEAR}" if study.marks(row)[1] else text
 
 
 def headings(study: Study) -> list[str]:
@@ -144,7 +165,9 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
     yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
     if study.verdict is not None:
         yield "p_to_first", study.verdict.p.get(row.label)
-        yield "p_to_first_test", study.verdict.test
+        first = study.verdict.contrasts.get(row.label)
+        yield "p_to_first_test", first.test if first else None
+    yield from _csv_contrast(study, row)
     yield "train_seconds", row.train_seconds
     if (columns := study.bench_columns) is not None:
         yield "latency_ms", columns.latency_ms((row.head, row.mode))
@@ -158,6 +181,18 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
     for size in study.sizes:
         if size in row.costs:
             yield from _csv_cost(f"{size[0]}x{size[1]}", row.costs[size])
+
+
+def _csv_contrast(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]]:
+    """How the difference to the baseline was tested, and what makes it uncertain."""
+    contrast = study.contrasts.get(row.label)
+    if contrast is None or not contrast.test:
+        return
+    name, spread = f"delta_{csv_cell(study.baseline_name)}", contrast.spread
+    yield f"{name}_test", contrast.test
+    yield f"{name}_p_holm", study.baseline_verdict.p[row.label] if study.baseline_verdict else None
+    yield f"{name}_std_between_seeds", spread.between_seeds**0.5 if spread else None
+    yield f"{name}_error_of_images", spread.between_images**0.5 if spread and spread.num_images else None
 
 
 def _csv_details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:

@@ -9,13 +9,17 @@ from rich.table import Table
 from rich.text import Text
 
 from segattn.report.shared.terminal import plain, table_style
-from segattn.report.shared.text import MISSING
+from segattn.report.shared.text import MISSING, percent
 from segattn.report.study.study import Study
-from segattn.report.study.tables import cells
-from segattn.report.study.words import finding, footnotes, percent, size_text
+from segattn.report.study.tables import cells, delta_text
+from segattn.report.study.words import finding, footnotes, size_text
 
 _WIDE = 120
 """From this width on, the interval of the mean is shown."""
+
+
+PIXEL_ACCURACY = "pixel\nacc. %"
+"""Left out where the window is narrow and differences have an interval, which takes its place."""
 
 
 def headings(study: Study, *, interval: bool) -> list[str]:
@@ -23,7 +27,7 @@ def headings(study: Study, *, interval: bool) -> list[str]:
     scores = ["mIoU\n%", *(["95 % interval\nof the mean"] if interval else []), "\nn", f"Δ\n{study.baseline_name}"]
     costs = ["mechanism\nGFLOPs", "head\nGFLOPs", "network\nGFLOPs", "param.\nM"]
     bench = ["latency\nms", "memory\nMiB"] if study.bench_columns else []
-    return ["\nhead", *scores, "pixel\nacc. %", *costs, *bench, "train\ns"]
+    return ["\nhead", *scores, PIXEL_ACCURACY, *costs, *bench, "train\ns"]
 
 
 class TerminalTable:
@@ -43,8 +47,14 @@ class TerminalTable:
         counted = f"; GFLOPs: 2 per multiply-add, one image of {size_text(costs[0].input_size)}" if costs else ""
         yield text(f"{record.dataset} {record.split}, {record.scores.num_images} images{counted}", "bold")
         table = Table(**table_style(options))
-        with_interval = options.max_width >= _WIDE and any(row.interval for row in self.study.rows)
-        for index, heading in enumerate(headings(self.study, interval=with_interval)):
+        wide = options.max_width >= _WIDE
+        with_interval = wide and any(row.interval for row in self.study.rows)
+        names = headings(self.study, interval=with_interval)
+        deltas = [delta for row in self.study.rows if (delta := self.study.delta(row)) is not None]
+        dropped = None if wide or all(delta.low is None for delta in deltas) else names.index(PIXEL_ACCURACY)
+        for index, heading in enumerate(names):
+            if index == dropped:
+                continue
             first = index == 0
             table.add_column(
                 text(heading),
@@ -58,6 +68,9 @@ class TerminalTable:
             style = "bold" if row is self.study.rows[0] else "dim" if row.is_baseline else ""
             line = cells(self.study, row)
             line[1] = line[1].replace(" ± ", " ±")
+            line[3] = delta_text(self.study, row, half=not wide)
+            if dropped is not None:
+                del line[dropped]
             if with_interval:
                 line.insert(2, MISSING if row.interval is None else " to ".join(map(percent, row.interval)))
             table.add_row(*(text(cell, style) for cell in line))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from segattn.records import Cost
+from segattn.report.shared.text import listing, percent, times
+from segattn.report.study import certainty
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
-from segattn.report.study.verdict import Verdict
 
 CONVENTIONS = {
     "macs": "GMACs: multiply-adds of convolutions, linear layers and matrix products, without bias.",
@@ -17,24 +18,11 @@ NOT_COUNTED = (
     "Softmax, normalisation, resizing, pooling and activations are not included; they are element operations and counted"
     " separately."
 )
-TESTS = {"seeds": "Welch's t over seeds", "images": "paired bootstrap over images"}
-UNCLEAR = "≈"
 PARTS = {
     "mechanism": "the attention itself",
     "head": "everything after the backbone, at inference",
     "network": "backbone and head, one image",
 }
-
-
-def percent(value: float, digits: int = 2) -> str:
-    """A fraction as a percentage without the sign: 0.4512 -> 45.12."""
-    return f"{100 * value:.{digits}f}"
-
-
-def points(value: float, digits: int = 2) -> str:
-    """A difference of fractions in percentage points, signed, with a true minus sign: -0.012 -> −1.20."""
-    text = f"{100 * value:+.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text[1:]
 
 
 def size_text(size: tuple[int, int]) -> str:
@@ -81,7 +69,7 @@ def finding(study: Study) -> list[str]:
             " treat the order as an observation, not as a ranking."
         )
     else:
-        sentences += _distinguishable(study.verdict)
+        sentences += certainty.distinguishable(study.verdict)
     return sentences + _against_baseline(study)
 
 
@@ -95,25 +83,6 @@ def _lead(study: Study, leader: Row, runner_up: Row, where: str) -> str:
     return f"{text}{lead}, {percent(leader.mean_iou - baseline.mean_iou)} points above {baseline_text(study)}."
 
 
-def _distinguishable(verdict: Verdict) -> list[str]:
-    over_seeds = verdict.test == "seeds"
-    test = f"({TESTS[verdict.test]}, Holm-corrected for {_times(len(verdict.p))})"
-    what = "seeds" if over_seeds else "images"
-    if not verdict.unclear:
-        variation = "seed-to-seed variation" if over_seeds else "the variation between choices of images"
-        sentences = [f"Its lead over every other network is larger than {variation} {test}."]
-    elif len(verdict.unclear) == len(verdict.p):
-        sentences = [f"There are too few {what} to distinguish it from any other network {test}."]
-    else:
-        names = listing(verdict.unclear)
-        sentences = [f"There are too few {what} to distinguish it from {names}; it is above the others {test}."]
-    if not over_seeds:
-        sentences.append(
-            "One seed does not show seed-to-seed variation: treat the order as an observation, not as a ranking."
-        )
-    return sentences
-
-
 def _against_baseline(study: Study) -> list[str]:
     compared = [(row, delta) for row in study.rows if (delta := study.delta(row)) is not None]
     if not compared:
@@ -124,29 +93,11 @@ def _against_baseline(study: Study) -> list[str]:
     text = f"{len(above)} of {len(compared)} attention {verb} above {baseline_text(study)}"
     if below and len(below) <= 4:
         text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
-    known = [delta for _, delta in compared if delta.low is not None and delta.low > 0]
-    if any(delta.low is not None for _, delta in compared):
-        interval = "the 95 % interval of the difference excludes zero (not corrected for several comparisons)"
-        text += f"; for {len(known)} of them {interval}"
+    if study.baseline_verdict and any(delta.low is not None for _, delta in compared):
+        count = len(compared) - len(study.baseline_verdict.unclear)
+        test = f"{certainty.tests_text(study.baseline_verdict)}, Holm-corrected for {times(len(compared))}"
+        text += f"; for {count} of them the difference is distinguishable from zero ({test})"
     return [f"{text}."]
-
-
-def mark_notes(study: Study) -> list[str]:
-    """What the mark ≈ in the main table means, and what it does not cover."""
-    if study.verdict is None or not study.verdict.unclear:
-        return []
-    covers = {
-        "seeds": "The test covers seed-to-seed variation only, not the choice of images or settings.",
-        "images": "The test covers the choice of images only, not seed-to-seed variation; it is too confident where images depend"
-        " on each other, such as frames of one drive.",
-    }
-    test = study.verdict.test
-    note = (
-        f"{UNCLEAR}: not distinguishable from the first row ({TESTS[test]}, Holm-corrected, p ≥ 0.05). {covers[test]}"
-    )
-    if len(study.rows) > 2:
-        note += " The first row was selected as the best on these images, which favours it slightly."
-    return [note]
 
 
 def footnotes(study: Study) -> list[str]:
@@ -160,10 +111,11 @@ def footnotes(study: Study) -> list[str]:
         if all(row.n == 1 for row in study.rows)
         else "± is the sample standard deviation over n seeds; no ± means one seed."
     )
-    notes += mark_notes(study)
+    notes += certainty.mark_notes(study, baseline_text(study))
     if any(study.delta(row) for row in study.rows):
         name, text = study.baseline_name, baseline_text(study)
-        notes.append(f"Δ {name}: mean mIoU minus that of {text}, in percentage points.")
+        notes.append(certainty.delta_note(study, name, text))
+    notes += certainty.sensitivity_note(study, baseline_text(study))
     return notes + cost_notes(study) + ([study.bench_columns.note] if study.bench_columns else [])
 
 
@@ -185,12 +137,3 @@ def cost_notes(study: Study) -> list[str]:
 
 def _sentence(text: str) -> str:
     return f"{text.rstrip('. ')}."
-
-
-def listing(names: list[str]) -> str:
-    """A, b and c."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _times(count: int) -> str:
-    return "one comparison" if count == 1 else f"{count} comparisons"

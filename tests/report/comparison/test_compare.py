@@ -75,6 +75,46 @@ def test_seeds_are_part_of_the_noise(ten_by_three):
     assert "3 of ccnet, 3 of reconet" in " ".join(words.notes(three))
 
 
+def test_the_same_seeds_are_paired_as_in_the_report(ten_by_three):
+    three = compared(ten_by_three, "ccnet", "fcn")
+    in_report = report.load(ten_by_three).contrasts["ccnet"].difference
+    total = three.total.difference
+    assert (total.value, total.low, total.high, total.p) == pytest.approx(dataclasses.astuple(in_report))
+    assert three.unpaired is None
+    notes = " ".join(words.notes(three))
+    assert "paired t over images and seeds (3 of ccnet, 3 of fcn), both networks paired by image and by seed" in notes
+    assert "bootstrap" not in notes
+
+
+def test_classes_and_strata_are_paired_too(ten_by_three):
+    three = compared(ten_by_three, "ccnet", "fcn")
+    for line in (*three.classes, *three.details):
+        difference = line.difference
+        assert difference.high - difference.value == pytest.approx(difference.value - difference.low)  # a t interval
+        assert difference.value == pytest.approx(line.a - line.b)
+
+
+def test_other_seeds_are_not_paired_and_the_missing_ones_are_named(tmp_path):
+    for head, seeds in (("ccnet", (0, 1, 2)), ("reconet", (1, 2, 3))):
+        for seed in seeds:
+            fabricate.run(head, seed, tmp_path / f"{head}{seed}", images=0)
+    pair = compared(tmp_path, "ccnet", "reconet", resamples=500)
+    assert pair.unpaired == "reconet has no seed 0; ccnet has no seed 3"
+    for text in (tables.markdown(pair), tables.latex(pair), " ".join(words.notes(pair))):
+        assert "Not paired by seed (reconet has no seed 0; ccnet has no seed 3)" in text
+    assert "paired bootstrap over images and seeds (3 of ccnet, 3 of reconet)" in " ".join(words.notes(pair))
+
+
+def test_two_paired_seeds_are_called_too_few(tmp_path):
+    folder = fabricate.study(tmp_path, ["fcn", "ccnet"], seeds=2)
+    assert "With two seeds, 95 % intervals" in " ".join(words.notes(compared(folder, "ccnet", "fcn")))
+
+
+def test_one_seed_each_is_a_bootstrap_over_images(pair):
+    assert pair.unpaired == "one seed each"
+    assert "Not paired" not in " ".join(words.notes(pair))
+
+
 def test_images_come_in_order_of_difference(pair):
     sizes = [abs(line.a - line.b) for line in pair.images]
     assert sizes == sorted(sizes, reverse=True)

@@ -67,12 +67,12 @@ def test_a_stratum_shares_false_positives_by_area():
 
 def test_rows_of_one_seed_are_told_apart_by_their_images(tmp_path):
     study = report.load(fabricate.study(tmp_path, ["fcn", "flanet"], seeds=1, with_cost=False))
-    assert study.verdict.test == "images"
+    assert study.verdict.tests == ["images"]
     assert study.verdict.unclear == []
 
 
-def test_rows_of_several_seeds_are_told_apart_by_their_seeds(ten_by_three):
-    assert report.load(ten_by_three).verdict.test == "seeds"
+def test_rows_of_the_same_seeds_are_told_apart_by_images_and_seeds(ten_by_three):
+    assert report.load(ten_by_three).verdict.tests == ["two-way"]
 
 
 def test_without_counts_one_seed_tells_nothing(tmp_path):

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import pytest
-
 from segattn import records, report
 from segattn.report.study import words
 from tests.report import fabricate
@@ -34,7 +32,7 @@ def test_one_seed_is_called_an_observation(tmp_path):
 
 
 def test_seeds_that_overlap_do_not_tell(tmp_path):
-    text = " ".join(words.finding(study_of(tmp_path, danet=[0.40, 0.46], ccnet=[0.41, 0.47])))
+    text = " ".join(words.finding(study_of(tmp_path, danet=[0.40, 0.46], ccnet=[0.44, 0.44])))
     assert "too few seeds to distinguish it from any other network" in text
 
 
@@ -63,8 +61,3 @@ def test_accuracy_and_cost_of_different_networks_are_told_apart(ten_by_three):
     notes = " ".join(words.cost_notes(report.load(ten_by_three)))
     assert "resnet101, output stride 8, 19 classes, input 769×769" in notes
     assert "networks trained here: resnet18, output stride 8, 19 classes, input 97×193" in notes
-
-
-@pytest.mark.parametrize(("value", "text"), [(0.0123, "+1.23"), (-0.0123, "−1.23"), (0.0, "0.00"), (-0.00001, "0.00")])
-def test_differences_are_signed_unless_zero(value, text):
-    assert words.points(value) == text
