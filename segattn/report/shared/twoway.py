@@ -1,10 +1,10 @@
 """Two networks with the same seeds on the same images: their difference, over images and seeds together.
 
 Runs with the same seed see the same samples in the same order, and all runs are scored on the same images. So the differences
-D_s of the scores of seed s form a sample over seeds, and each D_s is a sum over images. Leave-one-out jackknife turns the score
-of the whole data set into one value per seed s and image i (a pseudo-value):
+D_s of the scores of seed s form a sample over seeds, and each D_s depends on all images. The leave-one-out jackknife divides it
+among them, one value per seed s and image i (a pseudo-value):
 
-    Y_si = D_s + (n - 1) (m_s - D_s(-i))        D_s(-i): the difference without image i; m_s: its mean over i
+    Y_si = D_s + (n - 1) (m_s - D_s(-i))        D_s(-i): the difference without image i; m_s: the mean of these over i
 
 Their mean over images is D_s. They form a table of S seeds and n images, whose two-way analysis of variance gives the mean
 squares of seeds, of images and of their interaction, MS_S, MS_I and MS_E. With V_S = MS_S / (S n), which is the variance of a
@@ -32,8 +32,8 @@ each of 20 settings), this share of the 95 % intervals covered the truth:
     jackknife over images, not over seeds                         27.5 to  95.5 %: too narrow where seeds matter
     pigeonhole bootstrap, seeds and images drawn jointly          77.5 to 100.0 %: three seeds have few combinations
 
-With two seeds this one covers the truth in 89 to 95 %. One seed cannot show seed-to-seed variation: then `bootstrap` gives an
-interval over images only.
+With two seeds and 100 images this one covers the truth in 89 to 95 % (1,000 data sets for each kind of setting). One seed cannot
+show seed-to-seed variation: then `bootstrap` gives an interval over images only.
 """
 
 from __future__ import annotations
