@@ -18,6 +18,7 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
+from segattn import zoo
 from segattn.catalogue import unknown
 
 PUBLISHED = {
@@ -105,7 +106,11 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
         ValueError: no such run, name or file; a study without that run (its runs are listed); no state dict.
     """
     where = os.fspath(where)
-    if os.path.isdir(where):
+    if zoo.is_named(where):
+        entry = zoo.networks(where)[0]
+        path, network = str(zoo.trunk(entry.trunk)), {"backbone_options": {}, **entry.experiment["model"]}
+        where = f"{entry.trunk} of segattn zoo"
+    elif os.path.isdir(where):
         folder = _run_of(Path(where), head, mode, seed)
         path, network = str(folder / "model.safetensors"), _network_of(folder)
         where = str(folder)
@@ -207,8 +212,8 @@ def local_file(where: str | os.PathLike[str]) -> str:
     if re.match(r"(https?|file)://", where):
         return _downloaded(where)
     raise ValueError(
-        f"pretrained backbone {where}: no such file; give the folder of a run, a local .pth or .safetensors file, a URL, or one "
-        f"of {', '.join(PUBLISHED)}"
+        f"pretrained backbone {where}: no such file; give the folder of a run, a trunk of segattn zoo, a local .pth or "
+        f".safetensors file, a URL, or one of {', '.join(PUBLISHED)}"
     )
 
 
