@@ -50,14 +50,20 @@ def test_the_one_baseline_is_the_head_without_a_mechanism():
 
 @pytest.mark.parametrize("mode", ["faithful", "controlled"])
 @pytest.mark.parametrize("name", heads.names())
-def test_gates_are_the_scalars_that_start_at_0_and_no_others(name, mode):
-    options = {"preset": "official"} if name == "dnlnet" else {}  # the other preset has no gate
-    head = heads.create(name, (8, 8, 8, 8), 3, mode=mode, channels=16, **(options if mode == "faithful" else {}))
-    scalars = [path for path, value in head.attention.named_parameters() if value.ndim == 0 and value.item() == 0]
+def test_gates_are_the_scalars_and_norm_scales_that_start_at_0_and_no_others(name, mode):
+    choices = [{"preset": "mmseg"}, {"preset": "official"}] if name == "dnlnet" else [{}]  # each has a gate of its own
+    start = [
+        (path, value)
+        for options in choices
+        for path, value in heads.create(
+            name, (8, 8, 8, 8), 3, mode=mode, channels=16, **options
+        ).attention.named_parameters()
+        if not value.any()
+    ]
+    scaling = [path for path, value in start if value.ndim == 0 or path.endswith("bn.weight")]
     gates = head_facts(name, mode).gates
-    assert all(any(path.endswith(gate) for gate in gates) for path in scalars)
-    if not (name == "dnlnet" and mode == "controlled"):
-        assert all(any(path.endswith(gate) for path in scalars) for gate in gates)
+    assert all(any(path.endswith(gate) for gate in gates) for path in scaling)
+    assert all(any(path.endswith(gate) for path in scaling) for gate in gates)
 
 
 @pytest.mark.parametrize("name", ATTENDING)

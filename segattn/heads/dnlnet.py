@@ -115,7 +115,7 @@ class Head(nn.Module):
     Mechanism = DisentangledNonLocal
     family = "dense"
     growth = (2, 2)
-    gates = ("gamma",)
+    gates = ("gamma", "bn.weight")
     without_attention = "identity"
 
     def __init__(

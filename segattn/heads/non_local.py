@@ -120,6 +120,7 @@ class Head(nn.Module):
     Mechanism = NonLocal
     family = "dense"
     growth = (2, 2)
+    gates = ("bn.weight",)
     without_attention = "identity"
 
     def __init__(

@@ -21,8 +21,8 @@ class HeadFacts:
     baseline: bool = False
     """Whether the other heads are compared with this one."""
     gates: tuple[str, ...] = ()
-    """Endings of the names, within the mechanism, of the learnt scalars that scale its output and start at 0. An option may
-    leave one out."""
+    """Endings of the names, within the mechanism, of the learnt scalars and vectors that scale its output and start at 0. An
+    option may leave one out."""
     map_kinds: dict[str, str] = field(default_factory=dict)
     """Kind of each attention map that is not on the feature map's grid: `half_grid`, `channels` or `bases`."""
     main_map: str = ""

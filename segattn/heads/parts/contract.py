@@ -49,12 +49,13 @@ class Declared(Protocol):
     Default: no controlled form."""
 
     without_attention: Literal["identity", "mean"]
-    """What replaces the mechanism's output when the mechanism is removed from a trained network: "identity", its input, if the
-    mechanism adds to its input; otherwise "mean", the mean of each channel of its output. Default: "mean"."""
+    """What replaces the mechanism's output when the mechanism is cut out of a trained network: "identity", its input, if the
+    mechanism adds to its input; of several maps each takes the place of one. Otherwise "mean", the mean of each channel of its
+    output over the images that are scored. Of a dict, "context" is replaced. Default: "mean"."""
 
     gates: tuple[str, ...]
-    """Names, within the mechanism, of the learnt scalars that scale its output and start at 0; a gate that is None does not exist
-    with the chosen options. Default: none."""
+    """Names, within the mechanism, of the learnt parameters that scale its output and start at 0: scalars, or vectors such as
+    batch norm's scale. A gate that is None or missing does not exist with the chosen options. Default: none."""
 
     counted_as: Literal["reference", "fast"]
     """The form whose operators are counted as the equation's cost; on the class of a module that has `implementation`.
