@@ -163,6 +163,8 @@ class Evaluation:
     """Images are first resized to this short side (long side at most 4 times that); scores are computed at the label's size."""
     strata: bool = True
     """Also score boundaries, and objects by size and width, at the end of a run."""
+    without_attention: bool = True
+    """Also score the network with its mechanism removed, at the end of a run."""
 
     def __post_init__(self) -> None:
         if self.mode not in ("whole", "slide"):

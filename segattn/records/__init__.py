@@ -16,7 +16,7 @@ from segattn.records.cost import Cost, PartCost
 from segattn.records.files import read, write, write_bytes
 from segattn.records.head_facts import HeadFacts
 from segattn.records.lease import Held, Lease, LeaseLost
-from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Strata, Stratum
+from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Strata, Stratum, WithoutAttention
 from segattn.records.schema import SCHEMA, Environment
 from segattn.records.study import StudyRecord
 
@@ -37,6 +37,7 @@ __all__ = [
     "Strata",
     "Stratum",
     "StudyRecord",
+    "WithoutAttention",
     "read",
     "write",
     "write_bytes",

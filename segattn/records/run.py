@@ -60,6 +60,24 @@ class Strata:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WithoutAttention:
+    """Accuracy of the same trained network with its mechanism cut out, without retraining."""
+
+    replacement: str
+    """What takes the place of the mechanism's output: `identity`, its input, or `mean`, the mean of each channel of its output
+    over the split."""
+    mean_iou: float
+    iou: list[float | None]
+    """Per class, as in `Scores`."""
+    boundary_mean_iou: float | None = None
+    """None where strata were not scored."""
+    sizes: dict[str, float | None] = field(default_factory=dict)
+    """Mean IoU of small, medium and large segments; empty where strata were not scored."""
+    widths: dict[str, float | None] = field(default_factory=dict)
+    """Mean IoU of thin, medium and thick places."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CurvePoint:
     """One line of the training log."""
 
@@ -105,6 +123,7 @@ class RunRecord:
     iterations: int
     train_seconds: float
     evaluate_seconds: float
+    """Of the last evaluation, including that without the mechanism."""
     environment: Environment
     examples: list[Example] = field(default_factory=list)
     cost: Cost | None = None
@@ -113,8 +132,14 @@ class RunRecord:
     """UTC, ISO 8601."""
     per_image: str | None = None
     """Path, relative to the record, of an .npz with `names`, `confusion` (image, label, prediction) and, with strata,
-    `boundary` (image, intersection and union, class) and `strata` (image, labelled and right, class, size, width)."""
+    `boundary` (image, intersection and union, class) and `strata` (image, labelled and right, class, size, width);
+    `confusion_without` is `confusion` without the mechanism."""
     strata: Strata | None = None
+    without_attention: WithoutAttention | None = None
+    """None where it was not scored: an older record, no mechanism, or switched off."""
+    gates: dict[str, float] | None = None
+    """The learnt gates by their name within the mechanism: the value of a scalar, the mean absolute value of a vector, such as
+    batch norm's scale. None in older records."""
     head_facts: HeadFacts | None = None
     """What the head declares; None in records of version 0.1.0."""
     kind: str = "run"
