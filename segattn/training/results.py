@@ -28,6 +28,8 @@ def record_of(
     result: Evaluated,
     points: list[records.CurvePoint],
     *,
+    without: records.WithoutAttention | None,
+    gates: dict[str, float],
     train_seconds: float,
     evaluate_seconds: float,
     device: torch.device,
@@ -57,6 +59,8 @@ def record_of(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         per_image="per_image.npz",
         strata=result.strata,
+        without_attention=without,
+        gates=gates,
         head_facts=head_facts(config.model.head, config.model.mode),
     )
 
@@ -69,6 +73,7 @@ def write(
     result: Evaluated,
     record: records.RunRecord,
     *,
+    without: Evaluated | None,
     autocast: Callable[[], AbstractContextManager[object]],
     check: Callable[[], object],
 ) -> records.RunRecord:
@@ -94,7 +99,7 @@ def write(
         check()
         checkpoint.save_model(model, out, experiment=config, class_names=record.class_names, palette=record.palette)
         check()
-        _write_counts(out / "per_image.npz", result)
+        _write_counts(out / "per_image.npz", result, without)
         check()
         records.write(record, out / "record.json")
     except OSError as error:
@@ -107,8 +112,10 @@ def write(
     return record
 
 
-def _write_counts(path: Path, result: Evaluated) -> None:
+def _write_counts(path: Path, result: Evaluated, without: Evaluated | None) -> None:
     counts = {"confusion": result.per_image, "names": np.array(result.names)}
+    if without is not None:
+        counts["confusion_without"] = without.per_image
     if result.per_image_boundary is not None and result.per_image_strata is not None:
         counts |= {"boundary": result.per_image_boundary, "strata": result.per_image_strata}
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from segattn import records
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.data.loader import Items
+from segattn.evaluation import without_attention
 from segattn.evaluation.evaluate import Evaluated, evaluate
 from segattn.training import folder, results
 from segattn.training.interruption import Stop
@@ -116,8 +118,11 @@ class Run:
             mean_iou = self.evaluate(f"in the evaluation after iteration {done}").scores.mean_iou
             self.log.replace_last(dataclasses.replace(point, mean_iou=mean_iou))
 
-    def evaluate(self, when: str, *, final: bool = False) -> Evaluated:
-        """Scores on the validation split; can be interrupted, because a checkpoint has been written before."""
+    def evaluate(self, when: str, *, final: bool = False, part: int = 0, parts: int = 1) -> Evaluated:
+        """Scores on the validation split; can be interrupted, because a checkpoint has been written before.
+
+        Progress is that of the `part`-th of `parts` evaluations.
+        """
         if self.accelerator.num_processes > 1:
             for buffer in self.state.model.buffers():  # norm statistics differ between processes: use rank 0's
                 buffer.copy_(broadcast(buffer))
@@ -130,14 +135,14 @@ class Run:
                 items=self.val_items,
                 strata=final and self.config.evaluation.strata,
                 autocast=self.accelerator.autocast,
-                on_image=lambda done, total: self.on_progress(Progress("evaluate", done, total)),
+                on_image=lambda done, total: self.on_progress(Progress("evaluate", part * total + done, parts * total)),
                 watched=lambda batches: self.stop.until_asked_for(batches, when),
             )
 
     def finish(self, trained_cost: records.Cost) -> records.RunRecord:
-        """Evaluate the network; write the model, example pictures and record."""
+        """Evaluate the network, with its mechanism and without; write the model, example pictures and record."""
         train_seconds, began = self.seconds, time.perf_counter()
-        result = self.evaluate("in the last evaluation", final=True)
+        result, without = self._evaluate_last()
         evaluate_seconds = time.perf_counter() - began
         model = self.state.model.eval()
         if self.state.average is not None:
@@ -148,6 +153,8 @@ class Run:
             self.val_set,
             result,
             self.log.points,
+            without=None if without is None else without_attention.record(model, without),
+            gates=without_attention.learnt_gates(model),
             train_seconds=train_seconds,
             evaluate_seconds=evaluate_seconds,
             device=self.accelerator.device,
@@ -157,10 +164,20 @@ class Run:
         if self.accelerator.is_main_process:
             autocast, check = self.accelerator.autocast, self.log.check
             record = results.write(
-                self.out, model, self.config, self.val_set, result, record, autocast=autocast, check=check
+                self.out, model, self.config, self.val_set, result, record, without=without, autocast=autocast, check=check
             )
         self.accelerator.wait_for_everyone()
         return record
+
+    def _evaluate_last(self) -> tuple[Evaluated, Evaluated | None]:
+        """The scores that are recorded, and those with the mechanism cut out where that is chosen and there is one."""
+        when, model = "in the last evaluation", self.state.model
+        if not (self.config.evaluation.without_attention and without_attention.has_mechanism(model)):
+            return self.evaluate(when, final=True), None
+        with without_attention.collected(model) as means:
+            result = self.evaluate(when, final=True, parts=2)
+        score = functools.partial(self.evaluate, when, final=True, part=1, parts=2)
+        return result, without_attention.evaluate_without(model, score, means)
 
     def _is_validated(self, done: int) -> bool:
         """Whether the network is evaluated after iteration `done`; `finish` does the last evaluation."""

@@ -22,6 +22,7 @@ from segattn.config import Experiment
 from segattn.data.features import StoredFeatures
 from segattn.data.loader import Batch, TrainingStream
 from segattn.data.splits import notices, open_data
+from segattn.evaluation import without_attention
 from segattn.model import build_model
 from segattn.training import execution, folder, frozen
 from segattn.training.averaging import WeightAverage
@@ -93,6 +94,7 @@ class Training:
         optimization, self.config = config.optimization, config
         train_set, val_set = open_data(config.data) if opened is None else opened
         self.cost = cost.experiment_cost(config, train_set.num_classes)  # fails now if an operator has no formula
+        without_attention.check(config, train_set.num_classes)  # and now if its mechanism cannot be cut out at the end
         accelerator = execution.accelerator(optimization.precision, device)
         rank, world_size = accelerator.process_index, accelerator.num_processes
 

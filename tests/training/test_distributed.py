@@ -13,6 +13,9 @@ from safetensors.torch import load_file
 
 from segattn import checkpoint, records
 from segattn.config import to_dict
+from segattn.data.splits import open_split
+from segattn.evaluation.evaluate import evaluate
+from segattn.evaluation.without_attention import evaluate_without
 from segattn.training.train import train
 from tests import tiny
 from tests.places import ROOT
@@ -127,6 +130,16 @@ def test_only_the_first_process_writes(two):
 def test_each_process_draws_random_numbers_of_its_own(two):
     first, second = two[1]
     assert first[1]["random"] != second[1]["random"]
+
+
+@pytest.mark.parametrize(("run", "replacement"), [("whole", "identity"), ("toy", "mean")])
+def test_scores_without_the_mechanism_are_those_of_one_process(two, run, replacement):
+    folder, _ = two
+    model, record = checkpoint.load_model(folder / run), records.read(folder / run / "record.json")
+    data = open_split(tiny.TINY.data, "val", tiny.TINY.data.val_images)
+    alone = evaluate_without(model, lambda: evaluate(model, data))
+    assert record.without_attention.replacement == replacement
+    assert record.without_attention.iou == alone.scores.iou
 
 
 def test_signal_to_one_process_stops_both(two):
