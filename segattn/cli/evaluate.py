@@ -16,10 +16,12 @@ from rich.table import Table
 
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Size
-from segattn.records import Scores, Strata
+from segattn.records import Strata
 
 if TYPE_CHECKING:
     from segattn.data import Dataset
+    from segattn.evaluation.evaluate import Evaluated
+    from segattn.model import SegmentationModel
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class EvaluateArguments:
     """Average over the image at these scales; by default as in the experiment."""
     strata: bool = False
     """Also score boundaries, and segments by size and width."""
+    without_attention: bool = False
+    """Also score the network with its mechanism removed, without retraining."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
     """By default as in training; auto: bf16 on GPUs and CPUs where it is faster, fp32 elsewhere."""
     device: Device = "auto"
@@ -65,11 +69,12 @@ def run(arguments: Sequence[str]) -> None:
     import torch
     from accelerate import PartialState
 
-    from segattn import checkpoint, records
+    from segattn import checkpoint
     from segattn.data.splits import notices, open_split
     from segattn.device import autocast, resolve_device, resolve_precision
     from segattn.evaluation.evaluate import evaluate
     from segattn.evaluation.official import PredictionFiles, predict_split
+    from segattn.evaluation.without_attention import collected, evaluate_without, replacement
 
     device, rank, world_size = resolve_device(chosen.device), 0, 1
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun: each process takes its share of the images
@@ -78,6 +83,8 @@ def run(arguments: Sequence[str]) -> None:
     model = checkpoint.load_model(chosen.run, device=device)
     experiment = model.experiment
     assert experiment is not None  # as of every network that was loaded
+    if chosen.without_attention:
+        replacement(model)  # a head that has no mechanism is an error before anything is evaluated
     trained = experiment.evaluation
     mode = chosen.mode or trained.mode
     crop_size = chosen.crop_size or trained.crop_size
@@ -107,15 +114,17 @@ def run(arguments: Sequence[str]) -> None:
         console.print(notice, highlight=False, markup=False)
     precision = resolve_precision(chosen.precision or experiment.optimization.precision, device)
     in_precision = partial(autocast, precision, device)
-    if chosen.write_predictions is None:
-        result = evaluate(model, dataset, evaluation, strata=chosen.strata, autocast=in_precision)
-    else:
+    score = plain = partial(evaluate, model, dataset, evaluation, strata=chosen.strata, autocast=in_precision)
+    if chosen.write_predictions is not None:
         files = PredictionFiles(dataset, chosen.write_predictions)
         if world_size > 1:
             torch.distributed.barrier()  # until every process has seen that the folder is empty
         if dataset.lazily(0).label is None:
-            if chosen.out is not None:
-                raise ValueError(f"{dataset.name} {dataset.split} has no labels, so no scores for --out; leave it out")
+            for option, is_chosen in (("--out", chosen.out), ("--without-attention", chosen.without_attention)):
+                if is_chosen:
+                    raise ValueError(
+                        f"{dataset.name} {dataset.split} has no labels, so no scores for {option}; leave it out"
+                    )
             predict_split(
                 model, dataset, files, inference=evaluation, rank=rank, world_size=world_size, autocast=in_precision
             )
@@ -123,43 +132,110 @@ def run(arguments: Sequence[str]) -> None:
                 f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}", highlight=False
             )
             return
-        result = evaluate(model, dataset, evaluation, strata=chosen.strata, autocast=in_precision, on_prediction=files)
-    _show(console, result.scores, dataset, precision)
-    if result.strata is not None:
-        _show_strata(console, result.strata)
+        plain = partial(score, on_prediction=files)
+    without = None
+    if chosen.without_attention:
+        with collected(model) as means:
+            result = plain()
+        without = evaluate_without(model, score, means)
+    else:
+        result = plain()
+    _show(console, model, result, without, dataset, precision)
     if chosen.out is not None and rank == 0:
-        records.write(result.scores, chosen.out)
+        _write(chosen.out, model, result, without)
 
 
-def _show(console: Console, scores: Scores, dataset: Dataset, precision: str) -> None:
-    table = Table(box=None, header_style="bold")
-    table.add_column("class")
-    table.add_column("IoU %", justify="right")
-    table.add_column("accuracy %", justify="right")
-    for name, iou, accuracy in zip(dataset.class_names, scores.iou, scores.accuracy, strict=True):
-        table.add_row(name, _percent(iou), _percent(accuracy))
+def _show(
+    console: Console,
+    model: SegmentationModel,
+    result: Evaluated,
+    without: Evaluated | None,
+    dataset: Dataset,
+    precision: str,
+) -> None:
+    """The tables of classes and strata, each line with the scores of both networks if there are two."""
+    scores, cut = result.scores, None if without is None else without.scores
+    table = _table("class", "IoU %", *_BOTH[: 2 * (cut is not None)], "accuracy %")
+    for index, name in enumerate(dataset.class_names):
+        values = _values(scores.iou[index], None if cut is None else (cut.iou[index],))
+        table.add_row(name, *values, _percent(scores.accuracy[index]))
     console.print(table)
     console.print(
         f"\nmIoU {_percent(scores.mean_iou)} %   pixel accuracy {_percent(scores.pixel_accuracy)} %   "
         f"mean accuracy {_percent(scores.mean_accuracy)} %   on {scores.num_images} images of {dataset.name} {dataset.split}",
         highlight=False,
     )
+    if cut is not None:
+        console.print(_what_was_cut(model, scores.mean_iou, cut.mean_iou), highlight=False, markup=False)
     console.print(f"[dim]{scores.inference}; {precision}\n{scores.definition}[/dim]", highlight=False)
+    if result.strata is not None:
+        _show_strata(console, result.strata, None if without is None else without.strata)
 
 
-def _show_strata(console: Console, strata: Strata) -> None:
-    table = Table(box=None, header_style="bold")
-    table.add_column("where")
-    table.add_column("share of pixels %", justify="right")
-    table.add_column("mIoU %", justify="right")
-    table.add_row("boundaries", "", _percent(strata.boundary_mean_iou))
-    for what, strata_of in (("segments", strata.sizes), ("places", strata.widths)):
-        for stratum in strata_of:
-            table.add_row(f"{stratum.name} {what}", _percent(stratum.share), _percent(stratum.mean_iou))
+def _show_strata(console: Console, strata: Strata, cut: Strata | None) -> None:
+    table = _table("where", "share of pixels %", "mIoU %", *_BOTH[: 2 * (cut is not None)])
+    others = [None] * 7 if cut is None else [(value,) for _, _, value in _means(cut)]
+    for (where, share, value), other in zip(_means(strata), others, strict=True):
+        table.add_row(where, "" if share is None else _percent(share), *_values(value, other))
     console.print()
     console.print(table)
     console.print(f"[dim]{strata.definition}[/dim]", highlight=False)
 
 
+def _means(strata: Strata) -> list[tuple[str, float | None, float | None]]:
+    """Name, share of the pixels and mean IoU of boundaries and of each stratum."""
+    named = [("segments", strata.sizes), ("places", strata.widths)]
+    return [("boundaries", None, strata.boundary_mean_iou)] + [
+        (f"{stratum.name} {what}", stratum.share, stratum.mean_iou) for what, group in named for stratum in group
+    ]
+
+
+def _what_was_cut(model: SegmentationModel, mean_iou: float, cut: float) -> str:
+    """The score without the mechanism, what replaced it, and the gates that the network has learnt."""
+    from segattn.evaluation.without_attention import DEFINITIONS, learnt_gates, replacement
+
+    text = f"without attention: mIoU {_percent(cut)} %, difference {_points(mean_iou, cut)} points. Not retrained: "
+    text += f"{DEFINITIONS[replacement(model)]}."
+    gates = [f"{name} {value:.3f}" for name, value in learnt_gates(model).items()]
+    return f"{text}\nlearnt gate{'s' * (len(gates) > 1)}: {', '.join(gates)}" if gates else text
+
+
+def _write(path: Path, model: SegmentationModel, result: Evaluated, without: Evaluated | None) -> None:
+    """The scores as JSON; those of the network without its mechanism under `without_attention`."""
+    from segattn import records
+    from segattn.evaluation.without_attention import record
+
+    if without is None:
+        records.write(result.scores, path)
+    else:
+        records.write({**vars(result.scores), "without_attention": record(model, without)}, path)
+
+
+_BOTH = ("without %", "difference")
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, header_style="bold")
+    table.add_column(first)
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _values(value: float | None, other: tuple[float | None] | None) -> list[str]:
+    """The cells of a score; with that of the network without its mechanism and their difference if there is an `other`."""
+    if other is None:
+        return [_percent(value)]
+    return [_percent(value), _percent(other[0]), _points(value, other[0])]
+
+
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _points(value: float | None, other: float | None) -> str:
+    """`other` minus `value` in percentage points, signed."""
+    if value is None or other is None:
+        return "-"
+    text = f"{100 * (other - value):+.2f}"
+    return text if float(text) else text[1:]

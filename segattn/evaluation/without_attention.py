@@ -94,8 +94,15 @@ def collected(model: SegmentationModel) -> Iterator[ChannelMeans | None]:
         yield None
         return
     means = ChannelMeans()
-    with _hooked(model, lambda inputs, maps: means.add(maps)):
+    with observed(model, means):
         yield means
+
+
+@contextmanager
+def observed(model: SegmentationModel, means: ChannelMeans) -> Iterator[None]:
+    """Add to `means` whatever the mechanism returns inside the context."""
+    with _hooked(model, lambda inputs, maps: means.add(maps)):
+        yield
 
 
 @contextmanager
@@ -145,7 +152,7 @@ def evaluate_without(
             return score()
     if means is None:
         means = ChannelMeans()
-        with _hooked(model, lambda inputs, maps: means.add(maps)):
+        with observed(model, means):
             score()
     with removed(model, means.over_processes()):
         return score()
@@ -161,7 +168,7 @@ def check(config: Experiment, num_classes: int) -> None:
     if not has_mechanism(model):
         return
     means = ChannelMeans()
-    with torch.no_grad(), _hooked(model, lambda inputs, maps: means.add(maps)):
+    with torch.no_grad(), observed(model, means):
         model(image)
     with torch.no_grad(), removed(model, means.sums):
         model(image)

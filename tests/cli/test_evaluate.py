@@ -1,5 +1,7 @@
 import json
 
+import msgspec
+import numpy as np
 import pytest
 
 from segattn import records, zoo
@@ -38,6 +40,78 @@ def test_strata_are_those_of_the_record(trained, capsys):
         for stratum in group:
             score = "-" if stratum.mean_iou is None else f"{100 * stratum.mean_iou:.2f}"
             assert f"{stratum.name} {what} {100 * stratum.share:.2f} {score}" in shown
+
+
+def without(arguments, capsys):
+    """What `--without-attention` prints and writes."""
+    assert main(["evaluate", *map(str, arguments), "--device", "cpu", "--without-attention", "--strata"]) == 0
+    return capsys.readouterr().out
+
+
+def signed(value):
+    return "0.00" if round(100 * value, 2) == 0 else f"{100 * value:+.2f}"
+
+
+def test_scores_without_attention_are_those_of_the_record(trained, tmp_path, capsys):
+    shown = without([trained, "--out", tmp_path / "scores.json"], capsys)
+    record, words = records.read(trained / "record.json"), " ".join(shown.split())
+    cut = record.without_attention
+    difference = signed(cut.mean_iou - record.scores.mean_iou)
+    assert f"without attention: mIoU {100 * cut.mean_iou:.2f} %, difference {difference} points" in words
+    assert "Not retrained: the mechanism's input takes the place of its output." in words
+    assert f"learnt gate: gamma {record.gates['gamma']:.3f}" in words
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert written["confusion"] == record.scores.confusion
+    assert written["without_attention"] == msgspec.to_builtins(cut)
+
+
+def test_every_class_and_stratum_has_both_scores_and_their_difference(trained, capsys):
+    rows = [line.split() for line in without([trained], capsys).splitlines()]
+    record = records.read(trained / "record.json")
+    cut = record.without_attention
+    pairs = dict(zip(record.class_names, zip(record.scores.iou, cut.iou, strict=True), strict=True))
+    strata = {f"{s.name} {w}": (s.mean_iou, of_cut[s.name]) for w, group, of_cut in (
+        ("segments", record.strata.sizes, cut.sizes), ("places", record.strata.widths, cut.widths)
+    ) for s in group}  # fmt: skip
+    pairs |= {"boundaries": (record.strata.boundary_mean_iou, cut.boundary_mean_iou), **strata}
+    for name, (a, b) in pairs.items():
+        row = next(row for row in rows if row[: len(name.split())] == name.split())
+        cells = ["-" if v is None else f"{100 * v:.2f}" for v in (a, b)]
+        cells.append("-" if a is None or b is None else signed(b - a))
+        assert " ".join(cells) in " ".join(row)
+
+
+def test_scores_without_attention_fit_80_columns(trained, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = without([trained], capsys)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    assert "class          IoU %  without %  difference  accuracy %" in shown
+
+
+def test_head_without_mechanism_is_refused_in_one_line(experiment_file, tmp_path, capsys):
+    run = tmp_path / "fcn"
+    assert main(["train", str(experiment_file), "--head", "fcn", "--out", str(run), "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(run), "--without-attention"]) == 2
+    error = capsys.readouterr().err
+    assert "head fcn is a baseline without attention, so nothing can be cut out" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_split_without_labels_has_nothing_to_compare(trained, tmp_path, monkeypatch, capsys):
+    from segattn.data import Dataset, Sample, splits
+
+    names, palette = [f"class{k}" for k in range(19)], [(k, k, k) for k in range(19)]
+    night = Sample(np.zeros((32, 64, 3), np.uint8), None, "night")
+    unlabelled = Dataset(
+        name="night", split="test", class_names=names, palette=palette, image_names=["night"], read=lambda i: night,
+        from_files=False,
+    )  # fmt: skip
+    monkeypatch.setattr(splits, "open_split", lambda *arguments: unlabelled)
+    arguments = ["--without-attention", "--write-predictions", str(tmp_path / "p"), "--device", "cpu"]
+    assert main(["evaluate", str(trained), *arguments]) == 2
+    assert "night test has no labels, so no scores for --without-attention; leave it out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -3,6 +3,8 @@ import pytest
 from segattn import heads
 from segattn.cli import main
 from segattn.cli.heads import paper
+from segattn.cli.heads.check import mechanism_is_cut_out
+from segattn.heads.parts.checks import Fault, NotDeclared
 
 
 def test_catalogue_has_every_head_with_its_paper(capsys):
@@ -51,3 +53,74 @@ def test_head_without_docstring_or_annotations_is_explained_by_what_it_has(tmp_p
     assert "has no docstring" in shown
     assert "Modes: faithful." in shown
     assert shown.endswith("Options of the head:\n  width = 8\n")
+
+
+GATED = """
+import torch
+from torch import nn
+
+
+class Mix(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(()))
+        self.value = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x):
+        return x + self.gamma * self.value(x)
+
+
+class Head(nn.Module):
+    loss_weights = {"out": 1.0}
+    Mechanism = Mix
+    gates = ("gamma",)
+    without_attention = "identity"
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.attention = Mix(in_channels[-1])
+        self.classify = nn.Conv2d(in_channels[-1], num_classes, 1)
+
+    def forward(self, features):
+        return {"out": self.classify(self.attention(features[-1]))}
+"""
+
+
+@pytest.mark.parametrize("mode", ["faithful", "controlled"])
+@pytest.mark.parametrize("name", ["denoised_nl", "reconet", "fcn", "ninthlab.gated"])
+def test_mechanism_of_a_good_head_is_cut_out(name, mode, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ninthlab").mkdir()
+    (tmp_path / "ninthlab/gated.py").write_text(GATED)
+    mechanism_is_cut_out(name, mode)
+
+
+@pytest.mark.parametrize(
+    ("line", "bad", "error", "words"),
+    [
+        ("return x + self.gamma * self.value(x)", "return x[:, :, 1:]", ValueError, "declare 'mean'"),
+        ('gates = ("gamma",)', 'gates = ("gama",)', Fault, "its mechanism has no parameter gama, which it declares as gates"),
+        (
+            "self.classify(self.attention(features[-1]))",
+            "self.classify(self.attention(features[-1])) + self.attention.gamma",
+            Fault,
+            "the logits depend on the mechanism's parameters after it is cut out",
+        ),
+        (
+            "self.attention(features[-1])",
+            "self.attention.forward(features[-1])",
+            ValueError,
+            "does not call its mechanism as a module",
+        ),
+        ("self.attention", "self.mix", NotDeclared, "there is no attention to cut out; declare the mechanism"),
+    ],
+    ids=["other size", "gate", "parameters used outside", "not called", "none declared"],
+)  # fmt: skip
+def test_mechanism_that_cannot_be_cut_out_is_found(line, bad, error, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    package = f"lab_{abs(hash(bad))}"
+    (tmp_path / package).mkdir()
+    assert line in GATED
+    (tmp_path / package / "gated.py").write_text(GATED.replace(line, bad))
+    with pytest.raises(error, match=words):
+        mechanism_is_cut_out(f"{package}.gated", "faithful")

@@ -48,7 +48,7 @@ def results(name: str, *, on_start: Callable[[str], object] = lambda what: None)
         for check in CHECKS:
             on_start(f"{name}, {mode}: {check.meaning}")
             yield _result(check.name, check.meaning, mode, _asked(check, name, mode))
-        for run in (cost_is_counted, maps_are_drawn):
+        for run in (cost_is_counted, maps_are_drawn, mechanism_is_cut_out):
             meaning = _sentence(run)
             on_start(f"{name}, {mode}: {meaning}")
             yield _result(run.__name__, meaning, mode, {"": partial(run, name, mode)})
@@ -78,6 +78,34 @@ def maps_are_drawn(name: str, mode: heads.Mode) -> None:
     if not hasattr(model.head, "attention_maps"):
         raise NotDeclared("without attention_maps there is nothing to draw")
     look(model, torch.zeros(3, *_SIZE), name=name).at((_SIZE[1] // 2, _SIZE[0] // 2))
+
+
+def mechanism_is_cut_out(name: str, mode: heads.Mode) -> None:
+    """With the replacement that `without_attention` names, the logits no longer depend on the mechanism; the gates exist."""
+    from segattn.evaluation import without_attention
+    from segattn.model import create_model
+
+    model = create_model(name, num_classes=3, backbone="resnet18", mode=mode).eval()
+    if model.declared("attention") is None:
+        raise NotDeclared(
+            "there is no attention to cut out; declare the mechanism: self.attention = MyMechanism(channels)"
+        )
+    if not without_attention.has_mechanism(model):
+        return
+    if (gates := model.declared("gates")) and not without_attention.learnt_gates(model):
+        raise Fault(f"its mechanism has no parameter {' or '.join(gates)}, which it declares as gates")
+    image, means = torch.randn(1, 3, *_SIZE), without_attention.ChannelMeans()
+    with torch.no_grad():
+        with without_attention.observed(model, means):
+            model(image)
+        logits = []
+        for _ in range(2):
+            with without_attention.removed(model, means.over_processes()):
+                logits.append(model(image))
+            for value in model.mechanism.parameters():
+                value.add_(1)
+    if not torch.equal(*logits):
+        raise Fault("the logits depend on the mechanism's parameters after it is cut out; are they used outside of it?")
 
 
 def show(names: Sequence[str]) -> int:
