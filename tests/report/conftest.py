@@ -17,6 +17,14 @@ def ten_by_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def with_contribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same study with gates, and scores without the mechanism."""
+    folder = fabricate.study(tmp_path_factory.mktemp("contribution"))
+    fabricate.add_contribution(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def built(ten_by_three: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Its report."""
     return report.build([ten_by_three], tmp_path_factory.mktemp("report"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from segattn.evaluation import strata
+from segattn.report.comparison.without import Without, without
 from segattn.report.shared import bootstrap, images, student, twoway
 from segattn.report.shared.student import Difference
 from segattn.report.study.contrast import by_seed, unpaired
@@ -72,6 +73,8 @@ class Comparison:
     """Every image with labels, those on which the networks differ most first."""
     unpaired: str | None
     """Why the networks are not paired by seed, which makes the test a bootstrap; None where they are."""
+    without: Without | None = None
+    """Both networks without their mechanisms; None where that is not recorded."""
 
     @property
     def a(self) -> Row:
@@ -141,6 +144,7 @@ def compare(a: Study, b: Study, *, resamples: int = bootstrap.RESAMPLES, seed: i
         details=_corrected(_details(row_a, row_b, differences)),
         images=_images(row_a, row_b),
         unpaired=reason,
+        without=without(row_a, row_b, resamples=resamples, seed=seed),
     )
 
 

@@ -28,6 +28,8 @@ def page(comparison: Comparison) -> str:
         "b": comparison.b,
         "scores": _plotted([comparison.total, *comparison.details]),
         "class_lines": _plotted(comparison.classes),
+        "without": comparison.without,
+        "without_text": words.without_text(comparison),
         "image_lines": comparison.images[:MOST_IMAGES],
         "num_images": len(comparison.images),
         "few": words.FEW,

@@ -6,7 +6,8 @@ import csv
 import io
 
 from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
-from segattn.report.comparison.words import finding, mark, notes, p_text, title
+from segattn.report.comparison.without import Without, WithoutLine
+from segattn.report.comparison.words import finding, mark, notes, p_text, title, without_text
 from segattn.report.shared.text import (
     MISSING,
     csv_cell,
@@ -17,6 +18,7 @@ from segattn.report.shared.text import (
     percent,
     points,
 )
+from segattn.report.study.contribution import NAME
 
 HEADINGS = ("images", "A %", "B %", "A − B", "95 % interval", "p", "")
 
@@ -30,6 +32,30 @@ def cells(line: Line) -> list[str]:
     return [str(line.num_images), a, b, value, interval, p_text(line.p), mark(line)]
 
 
+def without_headings(without: Without) -> list[str]:
+    """Headings of the scores without attention, after that of the name."""
+    return [heading for side in without.sides for heading in (f"{side.upper()} %", "change")]
+
+
+def without_cells(without: Without, line: WithoutLine) -> list[str]:
+    """One line under `without_headings`: each score without the mechanism, and by how much it changes."""
+    cells = []
+    for pair in without.pairs(line):
+        cells.append(MISSING if pair.without is None else percent(pair.without))
+        cells.append(MISSING if pair.difference is None else points(pair.difference))
+    return cells
+
+
+def _without_markdown(comparison: Comparison) -> list[str]:
+    if (without := comparison.without) is None:
+        return []
+    lines = [f"## {NAME}", "", " ".join(markdown_text(text) for text in without_text(comparison)), ""]
+    for name, group in (("score", without.scores), ("class", without.classes)):
+        rows = [[line.name, *without_cells(without, line)] for line in group]
+        lines += [escaped_table([name, *without_headings(without)], rows), ""]
+    return lines
+
+
 def markdown(comparison: Comparison) -> str:
     """Summary, scores, classes, images and definitions."""
     lines = [f"# {markdown_text(title(comparison))}", ""]
@@ -38,6 +64,7 @@ def markdown(comparison: Comparison) -> str:
     for name, group in (("score", [comparison.total, *comparison.details]), ("class", comparison.classes)):
         align = "l" + "r" * (len(HEADINGS) - 1) + "l"
         lines += [escaped_table([name, *HEADINGS], [[line.name, *cells(line)] for line in group], align=align), ""]
+    lines += _without_markdown(comparison)
     lines += ["Images on which the networks differ most (mean IoU over the classes labelled in the image):", ""]
     images = comparison.images[:MOST_IMAGES]
     rows = [[image.name, percent(image.a), percent(image.b), points(image.a - image.b)] for image in images]
@@ -60,6 +87,12 @@ def csv_text(comparison: Comparison) -> str:
                 [kind, csv_cell(line.name), line.num_images, line.share, line.a, line.b, value, difference.low,
                  difference.high, difference.p, line.p]
             )  # fmt: skip
+    if comparison.without is not None:
+        for kind, entries in (("score", comparison.without.scores), ("class", comparison.without.classes)):
+            for entry in entries:
+                values = (entry.a.without, entry.b.without)
+                apart = None if None in values else entry.a.without - entry.b.without  # type: ignore[operator]
+                writer.writerow([f"{kind} without attention", csv_cell(entry.name), None, None, *values, apart])
     for image in comparison.images:
         writer.writerow(["image", csv_cell(image.name), 1, None, image.a, image.b, image.a - image.b])
     return stream.getvalue()

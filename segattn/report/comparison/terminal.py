@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from segattn.report.comparison.compare import Comparison, Line
-from segattn.report.comparison.tables import HEADINGS, cells
-from segattn.report.comparison.words import finding, headline, notes, title
+from segattn.report.comparison.tables import HEADINGS, cells, without_cells, without_headings
+from segattn.report.comparison.without import Without
+from segattn.report.comparison.words import finding, headline, notes, title, without_text
 from segattn.report.shared.terminal import plain, table_style
 from segattn.report.shared.text import percent, points
+from segattn.report.study.contribution import NAME
 
 SHOWN = 5
 """Images listed."""
@@ -56,6 +58,12 @@ class TerminalComparison:
         for group in ([comparison.total], comparison.details, comparison.classes):
             add(group)
         yield table
+        if comparison.without is not None:
+            yield text("")
+            yield text(f"{NAME}:", "bold")
+            yield self._without(comparison.without, text, options)
+            yield text("")
+            yield text(" ".join(without_text(comparison)))
         yield text("")
         yield text("Images on which they differ most (mean IoU % over the classes labelled there):", "bold")
         images = Table(**table_style(options))
@@ -70,3 +78,16 @@ class TerminalComparison:
         yield text("")
         for note in notes(comparison):
             yield text(note, "dim")
+
+    @staticmethod
+    def _without(without: Without, text: Callable[..., Text], options: ConsoleOptions) -> Table:
+        """Both networks with their mechanisms cut out."""
+        table = Table(**table_style(options))
+        for index, heading in enumerate(("", *without_headings(without))):
+            table.add_column(text(heading), justify="right" if index else "left", no_wrap=index > 0, overflow="fold")
+        for group in (without.scores, without.classes):
+            for line in group:
+                style = "bold" if line is without.scores[0] else ""
+                table.add_row(*(text(cell, style) for cell in [line.name, *without_cells(without, line)]))
+            table.add_section()
+        return table

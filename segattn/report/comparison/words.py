@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segattn.report.comparison.compare import Comparison, Line
 from segattn.report.shared import bootstrap
-from segattn.report.shared.text import MISSING, UNCLEAR, interval_text, listing, points
+from segattn.report.shared.text import MISSING, UNCLEAR, interval_text, listing, percent, points
 from segattn.report.study.certainty import TWO_SEEDS
 
 FEW = "few"
@@ -57,6 +57,28 @@ def finding(comparison: Comparison) -> list[str]:
     more = f", and {len(clear) - 6} more" if len(clear) > 6 else ""
     count = f"{len(clear)} of {comparison.num_compared} classes"
     return [verdict, f"They are distinguishable in {count}, Holm-corrected: {named}{more}."]
+
+
+def without_text(comparison: Comparison) -> list[str]:
+    """How much each network loses without its mechanism, and what the figures are; [] where that is not recorded."""
+    if comparison.without is None:
+        return []
+    total = comparison.without.scores[0]
+    sentences = []
+    for row, pair, interval in zip(
+        (comparison.a, comparison.b), (total.a, total.b), comparison.without.intervals, strict=True
+    ):
+        if pair.without is None or pair.difference is None:
+            why = "has no mechanism" if row.is_baseline else "was not scored without its mechanism"
+            sentences.append(f"{row.label} {why}.")
+            continue
+        ends = "" if interval is None else f" [{interval_text(*interval)}]"
+        sentences.append(f"{row.label}: mIoU {percent(pair.without)} %, {points(pair.difference)} points{ends}.")
+    sentences.append(
+        f"The mechanism is cut out of the trained network, which is not retrained. {comparison.without.replaced} Intervals: 95 %,"
+        " bootstrap over images with the seeds as they are."
+    )
+    return sentences
 
 
 def _equals(p: float) -> str:

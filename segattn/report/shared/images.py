@@ -27,6 +27,8 @@ class Images:
     """Intersection and union of the boundary bands, (n, 2, K)."""
     strata: np.ndarray | None
     """Labelled pixels and those predicted right, (n, 2, K, sizes, widths)."""
+    without: Counts | None = None
+    """Intersections and unions without the mechanism, (1, n, K)."""
 
     def mean_iou(self) -> np.ndarray:
         """Of each image, the mean IoU over the classes labelled in it, float64 (n,); nan for one without labels."""
@@ -49,7 +51,7 @@ def read(folder: Path, file: str, num_classes: int) -> Images:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             confusion, names = arrays["confusion"], tuple(map(str, arrays["names"]))
-            boundary, by_stratum = (arrays.get(key) for key in ("boundary", "strata"))
+            boundary, by_stratum, cut = (arrays.get(key) for key in ("boundary", "strata", "confusion_without"))
     except FileNotFoundError:
         raise ValueError(
             f"{path}: no such file, which the run wrote beside its record; restore it or run it again"
@@ -57,13 +59,17 @@ def read(folder: Path, file: str, num_classes: int) -> Images:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not readable as counts of images ({error})") from None
     n, K = len(names), num_classes
-    expected = {"confusion": (confusion, (n, K, K)), "boundary": (boundary, (n, 2, K)),
+    expected = {"confusion": (confusion, (n, K, K)), "confusion_without": (cut, (n, K, K)), "boundary": (boundary, (n, 2, K)),
                 "strata": (by_stratum, (n, 2, K, len(strata.SIZES), len(strata.WIDTHS)))}  # fmt: skip
     for key, (array, shape) in expected.items():
         if array is not None and (array.shape != shape or array.dtype.kind not in "iu" or (array < 0).any()):
             raise ValueError(f"{path}: {key} should be counts of shape {shape}, not {array.dtype} {array.shape}")
     right = confusion.diagonal(axis1=1, axis2=2).copy()
-    return Images(names, confusion.sum(2), confusion.sum(1), right, boundary, by_stratum)
+    without = None
+    if cut is not None:
+        top = cut.diagonal(axis1=1, axis2=2)
+        without = Counts(top[None].copy(), (cut.sum(2) + cut.sum(1) - top)[None])
+    return Images(names, confusion.sum(2), confusion.sum(1), right, boundary, by_stratum, without)
 
 
 def check_same(a: Images, b: Images, name_a: str, name_b: str) -> None:

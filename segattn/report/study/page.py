@@ -13,7 +13,7 @@ from segattn.records import Cost
 from segattn.report.shared import template
 from segattn.report.shared.drawing import Drawn
 from segattn.report.shared.text import interval_text, percent, points
-from segattn.report.study import classes, details, pictures, protocol, published, tables, words
+from segattn.report.study import classes, contribution, details, pictures, protocol, published, tables, words
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
@@ -58,6 +58,8 @@ def context(study: Study, drawn: list[Drawn]) -> dict[str, Any]:
         "baseline": study.baseline_name,
         "the_baseline": words.baseline_text(study),
         "columns": study.bench_columns,
+        "any_gates": contribution.any_gates(study),
+        "any_without": contribution.any_scores(study),
         "rows": [_row(study, row) for row in study.rows],
         "any_interval": any(row.interval for row in study.rows),
         "any_delta": any(study.delta(row) for row in study.rows),
@@ -98,6 +100,9 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
         "delta": study.delta(row),
         "cost": study.cost(row),
         "marks": study.marks(row),
+        "gates": contribution.gates(row),
+        "gates_text": tables.gates_text(row),
+        "without": contribution.mean_iou(row),
         "x": across(row.mean_iou),
         "ends": [across(end) for end in row.interval] if row.interval else None,
         "baseline_x": across(baseline.mean_iou) if baseline else None,

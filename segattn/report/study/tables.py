@@ -19,7 +19,7 @@ from segattn.report.shared.text import (
     percent,
     points,
 )
-from segattn.report.study import details
+from segattn.report.study import contribution, details
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 from segattn.report.study.words import PARTS, finding, footnotes, size_text
@@ -44,6 +44,7 @@ def cells(study: Study, row: Row) -> list[str]:
         percent(row.mean_iou) + spread,
         str(row.n),
         delta_text(study, row),
+        *_contribution_cells(study, row),
         percent(row.pixel_accuracy),
         *(
             [giga(cost.mechanism.flops, 2), giga(cost.head_total.flops, 1), giga(cost.network.flops, 1)]
@@ -76,6 +77,7 @@ def headings(study: Study) -> list[str]:
         "mIoU %",
         "n",
         f"Δ {study.baseline_name}",
+        *contribution_headings(study),
         "Pixel acc. %",
         *(f"{part.capitalize()} GFLOPs (2 per MAC){at}" for part in PARTS),
         "Parameters M",
@@ -86,6 +88,29 @@ def headings(study: Study) -> list[str]:
         ),
         "Training s",
     ]
+
+
+def contribution_headings(study: Study) -> list[str]:
+    """Headings of the columns on what attention contributes, where any row has them."""
+    return ["Gate"] * contribution.any_gates(study) + [f"{contribution.NAME} %"] * contribution.any_scores(study)
+
+
+def _contribution_cells(study: Study, row: Row) -> list[str]:
+    cells = [gates_text(row)] if contribution.any_gates(study) else []
+    return [*cells, without_text(row)] if contribution.any_scores(study) else cells
+
+
+def gates_text(row: Row) -> str:
+    """The learnt gates: 0.031/0.102."""
+    return "/".join(f"{value:.3f}" for value in contribution.gates(row).values()) or MISSING
+
+
+def without_text(row: Row) -> str:
+    """Mean IoU without the mechanism and the difference that makes: 44.30 (−1.97)."""
+    pair = contribution.mean_iou(row)
+    if pair.without is None or pair.difference is None:
+        return MISSING
+    return f"{percent(pair.without)} ({points(pair.difference)})"
 
 
 def latency_text(value_ms: float | None) -> str:
@@ -162,6 +187,7 @@ def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float
     values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
     name = f"delta_{csv_cell(study.baseline_name)}"
     yield from zip((name, f"{name}_low95", f"{name}_high95"), values, strict=True)
+    yield from _csv_contribution(study, row)
     yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
     if study.verdict is not None:
         yield "p_to_first", study.verdict.p.get(row.label)
@@ -195,6 +221,14 @@ def _csv_contrast(study: Study, row: Row) -> Iterator[tuple[str, str | float | N
     yield f"{name}_error_of_images", spread.between_images**0.5 if spread and spread.num_images else None
 
 
+def _csv_contribution(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
+    for name, value in contribution.gates(row).items():
+        yield f"gate_{csv_cell(name)}", value
+    if contribution.any_scores(study):
+        pair = contribution.mean_iou(row)
+        yield from [("mean_iou_without_attention", pair.without), ("delta_without_attention", pair.difference)]
+
+
 def _csv_details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
     names = [f"mean_iou_{column.group.split()[0]}_{column.name}" for column in details.columns(study)]
     for line in details.lines(study):
@@ -226,6 +260,8 @@ def latex(study: Study) -> str:
             line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
     costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
     at = f" at {latex_text(size_text(costs[0].input_size))}" if costs else ""
+    added = contribution_headings(study)
+    over, under = ("".join(f"{word} & " for word in words) for words in _split_headings(added))
     bench = ("Lat. & Mem. & ", "ms & MiB & ") if study.bench_columns else ("", "")
     baseline = latex_text(study.baseline_name)
     return "\n".join(
@@ -236,9 +272,9 @@ def latex(study: Study) -> str:
             rf"\caption{{{latex_text(_caption(study))}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
             r"\toprule",
-            rf"& & & & Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & {bench[0]}Train \\",
-            r"\cmidrule(lr){6-8}",
-            rf"Head & mIoU \% & $n$ & $\Delta$ {baseline} & acc.\ \% & mech. & head & network & M & {bench[1]}s \\",
+            rf"& & & & {over}Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & {bench[0]}Train \\",
+            rf"\cmidrule(lr){{{6 + len(added)}-{8 + len(added)}}}",
+            rf"Head & mIoU \% & $n$ & $\Delta$ {baseline} & {under}acc.\ \% & mech. & head & network & M & {bench[1]}s \\",
             r"\midrule",
             *(" & ".join(line) + r" \\" for line in lines),
             r"\bottomrule",
@@ -247,6 +283,13 @@ def latex(study: Study) -> str:
             "",
         ]
     )
+
+
+def _split_headings(names: list[str]) -> tuple[list[str], list[str]]:
+    """The headings on what attention contributes on two lines."""
+    lines = {"Gate": ("", "gate")}
+    pairs = [lines.get(name, ("Without", r"attention \%")) for name in names]
+    return [above for above, _ in pairs], [below for _, below in pairs]
 
 
 def _caption(study: Study) -> str:

@@ -10,24 +10,40 @@ from rich.text import Text
 
 from segattn.report.shared.terminal import plain, table_style
 from segattn.report.shared.text import MISSING, percent
+from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
-from segattn.report.study.tables import cells, delta_text
+from segattn.report.study.tables import cells, contribution_headings, delta_text
 from segattn.report.study.words import finding, footnotes, size_text
 
 _WIDE = 120
 """From this width on, the interval of the mean is shown."""
-
-
-PIXEL_ACCURACY = "pixel\nacc. %"
-"""Left out where the window is narrow and differences have an interval, which takes its place."""
+_LEFT_OUT = ("pixel\nacc. %", "network\nGFLOPs", "head\nGFLOPs", "param.\nM", "train\ns")
+"""Columns that a window leaves out, in this order, until the others fit."""
+_FOLDED = 14
+"""Names of networks are folded at this width before a column is left out."""
 
 
 def headings(study: Study, *, interval: bool) -> list[str]:
     """Headings of the table, a line break where the terminal breaks; `interval` adds that of the mean."""
     scores = ["mIoU\n%", *(["95 % interval\nof the mean"] if interval else []), "\nn", f"Δ\n{study.baseline_name}"]
+    added = ["\ngate" if name == "Gate" else "without\nattention %" for name in contribution_headings(study)]
     costs = ["mechanism\nGFLOPs", "head\nGFLOPs", "network\nGFLOPs", "param.\nM"]
     bench = ["latency\nms", "memory\nMiB"] if study.bench_columns else []
-    return ["\nhead", *scores, PIXEL_ACCURACY, *costs, *bench, "train\ns"]
+    return ["\nhead", *scores, *added, "pixel\nacc. %", *costs, *bench, "train\ns"]
+
+
+def _fitting(columns: dict[str, list[str]], width: int, gap: int) -> dict[str, list[str]]:
+    """The columns, by heading, without those that have to be left out at that width."""
+
+    def total(shown: dict[str, list[str]]) -> int:
+        first, *others = (max(map(len, [*name.split("\n"), *cells])) for name, cells in shown.items())
+        return min(first, _FOLDED) + sum(gap + column for column in others)
+
+    shown = dict(columns)
+    for name in _LEFT_OUT:
+        if total(shown) > width:
+            shown.pop(name, None)
+    return shown
 
 
 class TerminalTable:
@@ -49,12 +65,11 @@ class TerminalTable:
         table = Table(**table_style(options))
         wide = options.max_width >= _WIDE
         with_interval = wide and any(row.interval for row in self.study.rows)
+        lines = [self._line(row, interval=with_interval, half=not wide) for row in self.study.rows]
         names = headings(self.study, interval=with_interval)
-        deltas = [delta for row in self.study.rows if (delta := self.study.delta(row)) is not None]
-        dropped = None if wide or all(delta.low is None for delta in deltas) else names.index(PIXEL_ACCURACY)
-        for index, heading in enumerate(names):
-            if index == dropped:
-                continue
+        columns = dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
+        shown = _fitting(columns, options.max_width, table.padding[1] + 1)
+        for index, heading in enumerate(shown):
             first = index == 0
             table.add_column(
                 text(heading),
@@ -64,22 +79,26 @@ class TerminalTable:
                 vertical="bottom",
                 min_width=4 if first else None,
             )
-        for row in self.study.rows:
+        for row, line in zip(self.study.rows, zip(*shown.values(), strict=True), strict=True):
             style = "bold" if row is self.study.rows[0] else "dim" if row.is_baseline else ""
-            line = cells(self.study, row)
-            line[1] = line[1].replace(" ± ", " ±")
-            line[3] = delta_text(self.study, row, half=not wide)
-            if dropped is not None:
-                del line[dropped]
-            if with_interval:
-                line.insert(2, MISSING if row.interval is None else " to ".join(map(percent, row.interval)))
             table.add_row(*(text(cell, style) for cell in line))
         yield table
+        if hidden := [" ".join(name.split()) for name in columns if name not in shown]:
+            yield text(f"not shown at this width: {', '.join(hidden)}", "dim")
         yield text("")
         yield text(" ".join(finding(self.study)))
         yield text("")
         for note in footnotes(self.study):
             yield text(note, "dim")
+
+    def _line(self, row: Row, *, interval: bool, half: bool) -> list[str]:
+        """The cells of a row, under `headings`."""
+        line = cells(self.study, row)
+        line[1] = line[1].replace(" ± ", " ±")
+        line[3] = delta_text(self.study, row, half=half)
+        if interval:
+            line.insert(2, MISSING if row.interval is None else " to ".join(map(percent, row.interval)))
+        return line
 
 
 def terminal_table(study: Study) -> TerminalTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segattn.records import Cost
 from segattn.report.shared.text import listing, percent, times
-from segattn.report.study import certainty
+from segattn.report.study import certainty, contribution
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
@@ -115,6 +115,7 @@ def footnotes(study: Study) -> list[str]:
     if any(study.delta(row) for row in study.rows):
         name, text = study.baseline_name, baseline_text(study)
         notes.append(certainty.delta_note(study, name, text))
+    notes += contribution.notes(study)
     notes += certainty.sensitivity_note(study, baseline_text(study))
     return notes + cost_notes(study) + ([study.bench_columns.note] if study.bench_columns else [])
 
