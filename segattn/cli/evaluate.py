@@ -196,7 +196,7 @@ def _what_was_cut(model: SegmentationModel, mean_iou: float, cut: float) -> str:
 
     text = f"without attention: mIoU {_percent(cut)} %, difference {_points(mean_iou, cut)} points. Not retrained: "
     text += f"{DEFINITIONS[replacement(model)]}."
-    gates = [f"{name} {value:.3f}" for name, value in learnt_gates(model).items()]
+    gates = [f"{name} {value:z.3f}" for name, value in learnt_gates(model).items()]
     return f"{text}\nlearnt gate{'s' * (len(gates) > 1)}: {', '.join(gates)}" if gates else text
 
 

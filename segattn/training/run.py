@@ -164,7 +164,15 @@ class Run:
         if self.accelerator.is_main_process:
             autocast, check = self.accelerator.autocast, self.log.check
             record = results.write(
-                self.out, model, self.config, self.val_set, result, record, without=without, autocast=autocast, check=check
+                self.out,
+                model,
+                self.config,
+                self.val_set,
+                result,
+                record,
+                without=without,
+                autocast=autocast,
+                check=check,
             )
         self.accelerator.wait_for_everyone()
         return record

@@ -59,7 +59,7 @@ def test_scores_without_attention_are_those_of_the_record(trained, tmp_path, cap
     difference = signed(cut.mean_iou - record.scores.mean_iou)
     assert f"without attention: mIoU {100 * cut.mean_iou:.2f} %, difference {difference} points" in words
     assert "Not retrained: the mechanism's input takes the place of its output." in words
-    assert f"learnt gate: gamma {record.gates['gamma']:.3f}" in words
+    assert f"learnt gate: gamma {record.gates['gamma']:z.3f}" in words
     written = json.loads((tmp_path / "scores.json").read_text())
     assert written["confusion"] == record.scores.confusion
     assert written["without_attention"] == msgspec.to_builtins(cut)

@@ -6,6 +6,7 @@ verdict.py        which rows are not distinguishable from the first or the basel
 words.py          the finding, what columns mean, caveats; certainty.py: tests and marks in words
 protocol.py       what was run and where; settings.py: a configuration as single settings
 classes.py        accuracy class by class; details.py: boundaries, sizes and widths
+contribution.py   learnt gates, and accuracy with the mechanism cut out
 bench_columns.py  latency and memory, from bench records
 published.py      rows of others beside ours
 tables.py         Markdown, CSV and LaTeX; terminal.py: the same table in the terminal

@@ -12,7 +12,14 @@ from segattn.report.shared.twoway import Spread
 from segattn.report.study.rows import Row, Run
 from segattn.report.study.settings import flatten, is_under
 
-SAMPLES = ("data", "augmentation", "features", "optimization.batch_size", "optimization.iterations", "optimization.train")
+SAMPLES = (
+    "data",
+    "augmentation",
+    "features",
+    "optimization.batch_size",
+    "optimization.iterations",
+    "optimization.train",
+)
 """Settings that fix, with the seed, which samples a run sees and in which order."""
 _ELSEWHERE = ("data.root",)
 """Of these, where the files lie."""
