@@ -163,7 +163,9 @@ def check(config: Experiment, num_classes: int) -> None:
     if not config.evaluation.without_attention:
         return
     with torch.device("meta"):
-        model = build_model(dataclasses.replace(config.model, pretrained=None), num_classes).eval()
+        model = build_model(
+            dataclasses.replace(config.network, pretrained=None, init_head="random"), num_classes
+        ).eval()
         image = torch.empty(1, 3, *config.augmentation.crop_size)
     if not has_mechanism(model):
         return
