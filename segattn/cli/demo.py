@@ -24,18 +24,16 @@ if TYPE_CHECKING:
 class DemoArguments:
     """Open the explorer: a page where a click on a picture shows each network's attention map, prediction and cost.
 
-        segattn demo                                  the newest study under runs/
-        segattn demo runs/quick --heads ccnet danet
-        segattn demo streets                          networks of segattn zoo
+        segattn demo                                  networks of the zoo's trunk streets
+        segattn demo runs/quick --heads ccnet danet   your own networks
+        segattn demo streets-local/ccnet              others of segattn zoo
 
-    It needs pip install 'segattn[demo]', but no internet connection and no GPU. Nothing is trained: without a finished study it
-    shows the networks of the zoo's trunk streets; without these the networks have random weights, and the page says so. Ctrl-C
-    stops it.
+    It needs pip install 'segattn[demo]', but no internet connection and no GPU. It shows trained networks and trains none
+    itself. Ctrl-C stops it.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
-    """Folders of studies or runs, or names of `segattn zoo`; by default the newest study under runs/, or else streets of the
-    zoo."""
+    """Folders of studies or runs, or names of `segattn zoo`; by default the networks of the zoo's trunk streets."""
     heads: tuple[str, ...] = ("all",)
     """Heads to show, of those in the study, or all."""
     seed: int | None = None
@@ -61,22 +59,11 @@ def run(arguments: Sequence[str]) -> None:
 
     console = Console(soft_wrap=True, highlight=False)
     with bind(chosen.host, chosen.port) as listening:
-        folders = list(chosen.runs) or [study for study in [networks.newest_study(Path("runs"))] if study]
-        from_zoo = zoo.networks(zoo.FULL) if not folders and zoo.FULL in zoo.trunks() else []
-        loaded = _load([*folders, *from_zoo], chosen, console)
-        shown = [str(each) if zoo.is_named(each) else "/".join(each.resolve().parts[-2:]) for each in folders]
-        shown += [zoo.FULL] if from_zoo else []
-        source = f"Networks of {', '.join(shown)}." if shown else "Untrained networks."
-        if from_zoo:
-            what = (
-                f"No study under runs/: the networks of {zoo.FULL} of segattn zoo, trained on generated street scenes."
-            )
+        loaded = _load(chosen.runs or zoo.networks(zoo.FULL), chosen, console)
+        shown = [str(each) if zoo.is_named(each) else "/".join(each.resolve().parts[-2:]) for each in chosen.runs]
+        if not chosen.runs:
+            what = f"No run given: the networks of {zoo.FULL} of segattn zoo. To show your own: segattn demo runs/quick"
             console.print(what, markup=False)
-        elif not folders:
-            console.print(
-                "[bold]No finished study under runs/: the networks are untrained[/] and their maps mean nothing."
-            )
-            console.print("Train them in minutes with: segattn study quick\n")
         if not is_loopback(chosen.host):
             console.print(f"[bold]Whoever reaches {chosen.host} can use this page[/]; there is no password.\n")
         explorer = Explorer(networks.checked(loaded), cache_bytes=chosen.cache_mb * 2**20)
@@ -84,7 +71,7 @@ def run(arguments: Sequence[str]) -> None:
             explorer,
             listening,
             max_side=chosen.max_side,
-            source=source,
+            source=f"Networks of {', '.join(shown or [zoo.FULL])}.",
             ready=lambda address: console.print(
                 f"{len(loaded)} networks at {address}  (Ctrl-C stops it)", markup=False
             ),
@@ -103,6 +90,11 @@ def _check(chosen: DemoArguments) -> None:
         raise ValueError(f"--cache-mb {chosen.cache_mb} should be 0 or more")
     if not chosen.runs and ("all" not in chosen.heads or chosen.seed is not None):
         raise ValueError("--heads and --seed choose among a study's networks; name its folder, such as runs/quick")
+    if not chosen.runs and zoo.FULL not in zoo.trunks():
+        raise ValueError(
+            f"no run given, and this installation has no networks of the zoo's trunk {zoo.FULL}; give the folder of a study or "
+            "run, such as segattn demo runs/quick (segattn study quick trains it)"
+        )
 
 
 def _load(where: Sequence[Path | zoo.Entry], chosen: DemoArguments, console: Console) -> list[Network]:
@@ -110,10 +102,7 @@ def _load(where: Sequence[Path | zoo.Entry], chosen: DemoArguments, console: Con
     from segattn.demo import networks
     from segattn.device import resolve_device
 
-    device = resolve_device(chosen.device)
-    if not where:
-        return networks.untrained(device)
-    chosen_runs = choose(where, chosen.heads, chosen.seed)
+    device, chosen_runs = resolve_device(chosen.device), choose(where, chosen.heads, chosen.seed)
     hidden = not console.is_terminal
     return [
         networks.load(name, source, device)

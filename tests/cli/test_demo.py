@@ -4,6 +4,7 @@ import importlib.util
 
 import pytest
 
+from segattn import zoo
 from segattn.cli import demo, main
 
 pytestmark = pytest.mark.usefixtures("_gradio")
@@ -55,41 +56,45 @@ def test_networks_of_a_study_are_served_to_this_computer_alone(trained, served, 
     assert main(["demo", str(trained), "--port", "0", "--cache-mb", "3"]) == 0
     ((explorer, _, options),) = served
     assert list(explorer.networks) == ["ccnet"]
-    assert explorer.networks["ccnet"].trained
     assert explorer.looks.limit == 3 * 2**20
     assert options["max_side"] == 512
-    assert "there is no password" not in capsys.readouterr().out
-
-
-def test_newest_study_is_the_default(trained, served, tmp_path, monkeypatch):
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs/mine").symlink_to(trained)
-    monkeypatch.chdir(tmp_path)
-    assert main(["demo", "--port", "0"]) == 0
-    assert served[0][0].networks["ccnet"].trained
-    assert served[0][2]["source"].startswith("Networks of ")
-
-
-def test_without_a_study_the_networks_are_untrained_and_it_says_so(served, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["demo", "--port", "0"]) == 0
-    said = capsys.readouterr().out
-    assert "the networks are untrained" in said
-    assert "segattn study quick" in said
-    assert not any(network.trained for network in served[0][0].networks.values())
-    assert len(served[0][0].networks) == 10
+    printed = capsys.readouterr().out
+    assert "there is no password" not in printed
+    assert "No run given" not in printed
 
 
 @pytest.mark.usefixtures("tiny_zoo")
-def test_networks_of_the_zoo_are_shown_where_there_is_no_study(served, tmp_path, monkeypatch, capsys):
+def test_networks_of_the_zoo_are_the_default_even_beside_a_study(trained, served, tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs").mkdir()
+    for folder in ("runs/mine", "streets"):
+        (tmp_path / folder).symlink_to(trained)
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--port", "0"]) == 0
-    shown = "No study under runs/: the networks of streets of segattn zoo, trained on generated street scenes."
+    shown = "No run given: the networks of streets of segattn zoo. To show your own: segattn demo runs/quick\n"
     assert shown in capsys.readouterr().out
     ((explorer, _, options),) = served
     assert list(explorer.networks) == ["ccnet", "emanet", "fcn"]
-    assert all(network.trained for network in explorer.networks.values())
     assert options["source"] == "Networks of streets."
+
+
+@pytest.mark.parametrize("trunks", [(), ("streets-local",)])
+def test_without_the_trunk_a_run_is_asked_for(trunks, packed, trained, served, tmp_path, monkeypatch, capsys):
+    (tmp_path / "zoo").mkdir()
+    for trunk in trunks:
+        (tmp_path / "zoo" / trunk).symlink_to(packed / trunk)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/mine").symlink_to(trained)
+    monkeypatch.setattr(zoo, "ROOT", tmp_path / "zoo")
+    monkeypatch.chdir(tmp_path)
+    assert zoo.trunks() == list(trunks)
+    assert main(["demo", "--port", "0"]) == 2
+    told = capsys.readouterr()
+    assert told.err.splitlines() == [
+        "segattn: error: no run given, and this installation has no networks of the zoo's trunk streets; give the folder of a "
+        "study or run, such as segattn demo runs/quick (segattn study quick trains it)"
+    ]
+    assert not told.out
+    assert not served
 
 
 @pytest.mark.usefixtures("tiny_zoo")
