@@ -106,7 +106,6 @@ def _card(seen: Seen, norm: Normalize) -> dict[str, Any]:
     first = seen.at[0]
     return {
         "name": seen.network.name,
-        "trained": seen.network.trained,
         "names": list(first.maps),
         "main": first.main,
         "views": [_view(number, result, norm) for number, result in enumerate(seen.at)],

@@ -1,17 +1,15 @@
-"""The networks that the explorer shows: those that a study trained, or else untrained ones, marked as such."""
+"""The networks that the explorer shows: those of a study, single runs, networks of the zoo."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
-from segattn import checkpoint, experiments, heads
+from segattn import checkpoint
 from segattn.cost import network_cost
-from segattn.data import streets
-from segattn.model import SegmentationModel, build_model
+from segattn.model import SegmentationModel
 from segattn.records import Cost
 
 
@@ -21,7 +19,6 @@ class Network:
 
     name: str
     model: SegmentationModel
-    trained: bool
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -49,39 +46,13 @@ class Network:
         )
 
 
-def newest_study(runs: Path) -> Path | None:
-    """The folder in `runs` whose trained network is the newest, None where there is none."""
-    trained_at: dict[Path, float] = {}
-    for study in sorted(runs.iterdir()) if runs.is_dir() else ():
-        try:
-            models = checkpoint.find_runs(study)
-        except ValueError:
-            continue
-        trained_at[study] = max((model / "model.safetensors").stat().st_mtime for model in models)
-    return max(trained_at, key=lambda study: trained_at[study]) if trained_at else None
-
-
 def load(name: str, source: checkpoint.Source, device: str | torch.device) -> Network:
     """A trained network: the folder of a run, or a network of the zoo.
 
     Raises:
         ValueError: as `checkpoint.load_model`.
     """
-    return Network(name, checkpoint.load_model(source, device=device), trained=True)
-
-
-def untrained(device: str | torch.device) -> list[Network]:
-    """Every head of the quick study with random weights: enough to show the page; the maps say nothing about the mechanisms."""
-    quick = experiments.load("quick")
-    scenes = streets.load("val", height=32, width=32)
-    networks = []
-    for name in heads.names():
-        torch.manual_seed(0)
-        experiment = replace(quick, model=replace(quick.model, head=name))
-        model = build_model(experiment.model, scenes.num_classes).to(device).eval()
-        model.class_names, model.palette, model.experiment = scenes.class_names, scenes.palette, experiment
-        networks.append(Network(name, model, trained=False))
-    return networks
+    return Network(name, checkpoint.load_model(source, device=device))
 
 
 def checked(networks: Sequence[Network]) -> list[Network]:

@@ -145,7 +145,6 @@ def _shown(text: str) -> dict[str, str]:
 def build(explorer: Explorer, *, max_side: int, source: str, uploads: Path) -> gr.Blocks:
     """The page. `source` says in a line where the networks come from."""
     page, names = Page(explorer, max_side=max_side, uploads=uploads), list(explorer.networks)
-    trained = all(network.trained for network in explorer.networks.values())
     settings: Any = {"concurrency_limit": 1, "concurrency_id": "networks", "api_visibility": "private"}
     with gr.Blocks(title="segattn explorer", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
         view = gr.State(None)
@@ -154,8 +153,6 @@ def build(explorer: Explorer, *, max_side: int, source: str, uploads: Path) -> g
             f"predicts, and what the network costs. <span class='quiet'>{html.escape(source)}</span></p>",
             elem_id="title",
         )
-        if not trained:
-            gr.HTML(_read("untrained.html"), elem_id="untrained")
         with gr.Row(elem_id="columns"):
             with gr.Column(elem_id="left", min_width=300):
                 stage = gr.HTML("", js_on_load=_read("stage.js"), elem_id="stage")

@@ -77,7 +77,6 @@ def test_there_is_a_card_a_network_with_its_maps_class_confidence_and_cost(explo
             assert f"{100 * at.confidence:.0f}&nbsp;%" in page
         assert f"<td>{each.cost.network.flops / 1e9:,.3f}</td>" in page
         assert f"<td>{each.cost.mechanism.parameters / 1e6:,.3f}</td>" in page
-    assert ">untrained<" not in page
 
 
 def test_pictures_of_the_page_are_the_maps_colours(explorer):
@@ -90,14 +89,6 @@ def test_pictures_of_the_page_are_the_maps_colours(explorer):
     encoded = re.search(r'src="data:image/png;base64,([^"]+)" alt="ccnet, prediction"', page)[1]
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), drawing.labelled(each.at[0]))
-
-
-def test_untrained_networks_say_so_in_every_card_and_in_the_figure(explorer):
-    seen = [
-        replace(each, network=replace(each.network, trained=False))
-        for each in explorer.see(PICTURE, Points((60, 30)), ["ccnet", "fcn"])
-    ]
-    assert cards.results(seen, PICTURE).count(">untrained<") == 2
 
 
 def test_names_from_files_are_escaped(explorer):
