@@ -73,6 +73,8 @@ class Pretrained:
                 f"model.init_head=trunk: {self.where} holds a backbone only; give model.pretrained a run or a trunk of "
                 "segattn zoo, or leave init_head out"
             )
+        if isinstance(members := getattr(head, "members", None), nn.ModuleDict):  # several heads: each from the same
+            return "; ".join(dict.fromkeys(self.load_head(member) for member in members.values()))
         own = head.state_dict()
         common = {key: value for key, value in self.head.items() if key in own and value.shape == own[key].shape}
         head.load_state_dict(common, strict=False)
@@ -119,7 +121,9 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
     state = _tensors(path)
     if not any(key.startswith("backbone.") for key in state):
         return Pretrained(where, {key: value for key, value in state.items() if not key.startswith("fc.")})
-    return Pretrained(where, _below(state, "backbone."), _below(state, "head.") if network else {}, network)
+    top = _below(state, "head.") if network else {}
+    member = f"members.{head}." if any(key.startswith(f"members.{head}.") for key in top) else ""
+    return Pretrained(where, _below(state, "backbone."), _below(top, member), network)
 
 
 def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> None:

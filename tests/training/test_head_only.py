@@ -275,3 +275,24 @@ def test_stored_features_for_training_of_the_whole_network_are_refused(trunk, tm
         train(tiny.experiment(), tmp_path / "run", device="cpu", opened=opened, stored=stored)
     with pytest.raises(ValueError, match="tiny trains the whole network"):
         plan_features([tiny.experiment()], opened, tmp_path / "features", device="cpu")
+
+
+def test_each_head_starts_from_its_own_member_of_a_trunk_of_several_heads(tmp_path):
+    several = tiny.experiment(
+        "segattn.heads.parts.several",
+        model={"head_options": {"names": ["fcn", "ccnet", "isanet"], "channels": 8}, "auxiliary_weight": 0.0},
+        optimization={"iterations": 2},
+        validate_every=0,
+    )
+    train(several, tmp_path / "trunk", device="cpu")
+    before = weights(tmp_path / "trunk")
+    for head in ("fcn", "ccnet", "isanet"):
+        notices = []
+        run = head_only(tmp_path / "trunk", head, optimization={"iterations": 1, "lr": 1e-12})
+        train(run, tmp_path / head, device="cpu", on_notice=notices.append)
+        assert "the whole head from there" in notices[-1]
+        after = weights(tmp_path / head)
+        own = [name for name in after if name.startswith("head.") and name.endswith(".weight")]
+        assert all(
+            torch.allclose(after[name], before[f"head.members.{head}.{name.removeprefix('head.')}"]) for name in own
+        )
