@@ -52,7 +52,7 @@ class Head(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits (B, K, H, W): in evaluation those of the first head, in training those of the heads that learn in this step."""
         if not self.training:
-            return self.members[next(iter(self.members))](features)  # type: ignore[no-any-return]
+            return self.members[next(iter(self.members))](features)
         drawn = torch.randperm(len(self.sampled))[: self.per_step].tolist()
         outputs = {
             slot: self.members[self.sampled[index]](features)["out"]
