@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import importlib.util
@@ -146,3 +147,15 @@ def keyword_only(builder: Callable[..., object]) -> list[str]:
     """
     parameters = inspect.signature(builder).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def refuse_unknown_fields(raw: Any, known: Any, what: str, path: str = "") -> None:
+    """Raise ValueError for a field of the dictionary `raw` that the dataclass instance `known` does not have, at any depth."""
+    if not isinstance(raw, dict) or not dataclasses.is_dataclass(known):
+        return
+    allowed = [field.name for field in dataclasses.fields(known)]
+    for name, value in raw.items():
+        if name not in allowed:
+            close = hint(name, allowed, most=1)
+            raise ValueError(f"not {what}: unknown field {path}{name}; {close}Its fields: {', '.join(allowed)}")
+        refuse_unknown_fields(value, getattr(known, name), what, f"{path}{name}.")

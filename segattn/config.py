@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from segattn.catalogue import hint
+from segattn.catalogue import refuse_unknown_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,23 +244,11 @@ def from_dict(raw: dict[str, Any]) -> Experiment:
     Raises:
         ValueError: a field is unknown, missing or of the wrong type.
     """
-    _refuse_unknown_fields(raw, Experiment(name=""))
+    refuse_unknown_fields(raw, Experiment(name=""), "an experiment")
     try:
         return msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
         raise ValueError(f"not an experiment: {error}") from None
-
-
-def _refuse_unknown_fields(raw: Any, known: Any, path: str = "") -> None:
-    """Raise ValueError for a field that a configuration does not have; msgspec would drop it silently."""
-    if not isinstance(raw, dict) or not dataclasses.is_dataclass(known):
-        return
-    allowed = [field.name for field in dataclasses.fields(known)]
-    for name, value in raw.items():
-        if name not in allowed:
-            close = hint(name, allowed, most=1)
-            raise ValueError(f"not an experiment: unknown field {path}{name}; {close}Its fields: {', '.join(allowed)}")
-        _refuse_unknown_fields(value, getattr(known, name), f"{path}{name}.")
 
 
 def with_head(config: Experiment, head: str, *, seed: int) -> Experiment:
