@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def hint(name: object, known: Iterable[str], *, most: int = 2, cutoff: float = 0.6) -> str:
