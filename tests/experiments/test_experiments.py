@@ -7,6 +7,7 @@ import pytest
 
 from segattn import config, data, experiments
 from segattn.data.tools import make
+from segattn.training.checks import check
 from segattn.training.train import train
 
 PAPER = {  # crop, weight decay, align_corners
