@@ -69,7 +69,7 @@ def unions(pixels: np.ndarray, false: np.ndarray) -> np.ndarray:
 
 def size_of_segments(label: np.ndarray, ignore_index: int = 255) -> np.ndarray:
     """Size stratum (0 small, 1 medium, 2 large) of the segment that each pixel belongs to, uint8 (H, W); 0 if ignored."""
-    run, lengths, segment = _segments(label)
+    run, lengths, segment = segments(label)
     area = np.bincount(segment, weights=lengths)[segment]
     stratum = sum((area >= share * label.size - 1e-6).astype(np.uint8) for share in SIZE_BORDERS)
     return np.where(label == ignore_index, 0, np.asarray(stratum, np.uint8)[run])
@@ -83,14 +83,14 @@ def widths(label: np.ndarray, ignore_index: int = 255) -> np.ndarray:
     stratum = np.zeros(label.shape, np.uint8)
     for share in WIDTH_BORDERS:
         reach = max(1, round(share * math.hypot(*label.shape) / 2))  # squares of 2 reach + 1
-        one_class = _maximum(low, reach, -1) == -_maximum(-high, reach, 1 - 2**15)
+        one_class = maximum(low, reach, -1) == -maximum(-high, reach, 1 - 2**15)
         # A square of one class covers only pixels of its own class, so one map serves all classes.
-        stratum += _maximum(one_class.view(np.uint8), reach, 0)
+        stratum += maximum(one_class.view(np.uint8), reach, 0)
     return stratum * counted
 
 
-def _maximum(values: np.ndarray, reach: int, outside: int) -> np.ndarray:
-    """Maximum over the square of 2 reach + 1 around each pixel, in O(log reach) passes."""
+def maximum(values: np.ndarray, reach: int, outside: int) -> np.ndarray:
+    """Maximum over the square of 2 reach + 1 around each pixel, (H, W), in O(log reach) passes; `outside` is the value beyond."""
     values = np.pad(values, reach, constant_values=outside)
     for axis in (0, 1):
         width, size = 1, 2 * reach + 1
@@ -103,8 +103,11 @@ def _maximum(values: np.ndarray, reach: int, outside: int) -> np.ndarray:
     return values
 
 
-def _segments(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Connected components by runs: each pixel's run (H, W), each run's length, each run's component (its first run)."""
+def segments(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Connected pixels of one value (8 neighbours), by runs along the rows.
+
+    Returns each pixel's run (H, W), each run's length, and each run's component: the number of the component's first run.
+    """
     starts = np.ones(label.shape, bool)
     starts[:, 1:] = label[:, 1:] != label[:, :-1]
     run = np.cumsum(starts).reshape(label.shape) - 1
