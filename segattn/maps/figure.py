@@ -20,6 +20,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from segattn.maps.panels import (
+    CLASS_LINE,
     COLOURS,
     INK,
     LABEL,
@@ -48,20 +49,23 @@ _STYLE: Any = {"font.size": 8, "font.family": "sans-serif", "text.color": INK, "
                "xtick.color": QUIET, "ytick.color": QUIET, "xtick.labelsize": 7, "ytick.labelsize": 7}  # fmt: skip
 
 
-def draw(results: Sequence[PixelMaps], *, every_map: bool = False, title: str = "") -> Figure:
+def draw(results: Sequence[PixelMaps], *, every_map: bool = False, predictions: bool = True, title: str = "") -> Figure:
     """Draw one pixel's maps in one or several networks: each one's main map, or every map.
+
+    Without `predictions` more networks fit: a map names the class that its network predicts at the pixel.
 
     Raises:
         ValueError: nothing to draw, or networks of different images, pixels or classes.
     """
     _check(results)
-    rows, columns = _rows(results, every_map)
+    rows, columns = _rows(results, every_map, predictions)
     height, width = results[0].image.shape[:2]
     panel = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) / columns
     tall = min(panel * height / width, 1.6 * panel)
-    classes = _occurring(results)
+    classes = _occurring(results) if predictions else []
     first = min((BESIDE - MARGIN - 2 * GAP) * height / width, 2.2)  # height of the image in the header
-    top, line = 0.7 + max(first + 0.2, 0.2 + 0.158 * min(len(classes), LINES), 1.2), tall + 0.56
+    top = 0.7 + max(first + 0.2, 0.2 + 0.158 * min(len(classes), LINES), 1.2)
+    line = tall + (0.56 if predictions else 0.56 + CLASS_LINE)
     figure_height = MARGIN + top + line * len(rows) - 0.1
     norm = scale(_highest(rows))
     with mpl.rc_context(_STYLE):
@@ -69,7 +73,7 @@ def draw(results: Sequence[PixelMaps], *, every_map: bool = False, title: str = 
         FigureCanvasAgg(figure)
         sheet = Sheet(figure, figure_height, panel, tall)
         _header(sheet, results[0], norm, title, first)
-        _legend(sheet, results[0], classes)
+        _legend(sheet, results[0], classes) if predictions else _captions(sheet)
         for number, row in enumerate(rows):
             y = MARGIN + top + number * line
             for column, item in enumerate(row):
@@ -102,15 +106,16 @@ def _check(results: Sequence[PixelMaps]) -> None:
             )
 
 
-def _rows(results: Sequence[PixelMaps], every_map: bool) -> tuple[list[list[Panel]], int]:
+def _rows(results: Sequence[PixelMaps], every_map: bool, predictions: bool) -> tuple[list[list[Panel]], int]:
     """Lines of panels and their number of columns: two networks with their main maps a line (three of a tall image), or one
-    network with all its maps."""
+    network with all its maps; without predictions five networks (six)."""
     blocks = []
     for result in results:
         shown = list(result.maps.values()) if every_map else [result.maps[result.main]]
-        blocks.append([*(Panel(result, attention) for attention in shown), Panel(result, None)])
+        panels = [Panel(result, attention, class_below=not predictions) for attention in shown]
+        blocks.append([*panels, Panel(result, None)] if predictions else panels)
     height, width = results[0].image.shape[:2]
-    usual = 6 if height > 1.2 * width else 4
+    usual = 6 if height > 1.2 * width else 4 if predictions else 5
     columns = min(max(usual, *map(len, blocks)), 6) if every_map else usual
     lines: list[list[Panel]] = []
     for block in blocks:
@@ -186,3 +191,16 @@ def _legend(sheet: Sheet, first: PixelMaps, classes: Sequence[int]) -> None:
         sheet.text(x + 0.16, y, short(first.class_names[index], 34 // columns), size=SMALL)
     if len(classes) > columns * LINES:
         sheet.text(left + 1.2, top, f"and {len(classes) - columns * LINES} more", size=SMALL, color=QUIET)
+
+
+def _captions(sheet: Sheet) -> None:
+    """What stands below a map, where there are no predictions."""
+    top, left = MARGIN + 0.46, BESIDE + 4.1
+    sheet.text(left, top, "Below each map", size=LABEL, weight="bold")
+    notes = (
+        "the smallest share of its cells that holds half of the",
+        "map's sum; the class that the network predicts at the",
+        "pixel, and its probability.",
+    )
+    for number, note in enumerate(notes):
+        sheet.text(left, top + 0.2 + 0.155 * number, note, size=SMALL, color=QUIET)

@@ -23,6 +23,8 @@ COLOURS = "viridis"
 """Perceptually uniform, and read alike by the colour-blind and in grey print."""
 WIDTH = 10.6
 """Inches that the figure is wide."""
+CLASS_LINE = 0.17
+"""Inches from a map's caption to the line with the predicted class."""
 SMALL, LABEL = 7.5, 8.5
 """Points."""
 
@@ -33,6 +35,8 @@ class Panel:
 
     result: PixelMaps
     map: AttentionMap | None
+    class_below: bool = False
+    """Below a map, name the class that the network predicts at the pixel."""
 
 
 def relative(values: np.ndarray) -> np.ndarray:
@@ -105,16 +109,16 @@ def draw_panel(sheet: Sheet, panel: Panel, left: float, top: float, norm: Normal
     """Heading on the line at `top`, the picture, and a line of numbers below it."""
     result, attention = panel.result, panel.map
     limit = round(sheet.panel * 12)
-    end = sheet.text(left, top, short(result.name, limit - 6), size=LABEL, weight="bold")
-    what = "prediction" if attention is None else short(attention.name.replace("_", " "), limit)
+    name = short(result.name, limit - 6)
+    end = sheet.text(left, top, name, size=LABEL, weight="bold")
+    room = limit - len(name) if panel.class_below else limit
+    what = "prediction" if attention is None else short(attention.name.replace("_", " "), room)
     sheet.text(end + 0.05, top, what, size=LABEL, color=QUIET)
     note, top = top + sheet.tall + 0.22, top + 0.08
     if attention is None:
         table = np.asarray(result.palette, np.uint8)
         mark(picture(sheet, left, top, table[result.prediction]), result.spot)
-        sheet.swatch(left, note - 0.01, result.palette[result.class_index])
-        sure = f"{100 * result.confidence:.0f} % at the pixel"
-        sheet.text(left + 0.16, note, f"{short(result.class_name, limit - 6)} {sure}", size=SMALL)
+        _class_at_pixel(sheet, left, note, result, limit - 6, " at the pixel")
         return
     if attention.kind == "bases":
         _bases(sheet, left, top, attention.values)
@@ -127,6 +131,15 @@ def draw_panel(sheet: Sheet, panel: Panel, left: float, top: float, norm: Normal
         grid = " × ".join(map(str, attention.values.shape))
         caption = f"half of it on {_percent(concentration(attention.values))} of {grid}"
     sheet.text(left, note, caption, size=SMALL, color=QUIET)
+    if panel.class_below:
+        _class_at_pixel(sheet, left, note + CLASS_LINE, result, limit)
+
+
+def _class_at_pixel(sheet: Sheet, left: float, top: float, result: PixelMaps, limit: int, where: str = "") -> None:
+    """What the network predicts at the pixel, and how sure it is."""
+    sheet.swatch(left, top - 0.01, result.palette[result.class_index])
+    sure = f"{100 * result.confidence:.0f} %{where}"
+    sheet.text(left + 0.16, top, f"{short(result.class_name, limit)} {sure}", size=SMALL)
 
 
 def picture(

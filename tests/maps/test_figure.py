@@ -39,6 +39,20 @@ def words(figure):
     return [text.get_text() for text in figure.texts]
 
 
+def assert_apart(sheet):
+    """Every text lies on the page, and no two overlap."""
+    renderer = sheet.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in sheet.texts]
+    page = sheet.bbox
+    for box in boxes:
+        assert page.x0 <= box.x0
+        assert box.x1 <= page.x1
+        assert page.y0 <= box.y0
+        assert box.y1 <= page.y1
+    for index, box in enumerate(boxes):
+        assert not any(box.padded(-1).overlaps(other.padded(-1)) for other in boxes[index + 1 :])
+
+
 def test_values_are_drawn_relative_to_their_mean():
     assert relative(np.array([[1.0, 3.0], [0.0, 4.0]])).tolist() == [[0.5, 1.5], [0.0, 2.0]]
     assert relative(np.zeros((2, 2))).tolist() == [[0, 0], [0, 0]]
@@ -98,16 +112,7 @@ def test_nothing_leaves_the_figure_and_no_two_texts_overlap(size):
     results = [fabricated(name, size) for name in ("denoised_nl", "non_local", "a.module.of.somebody.else")]
     results = [dataclasses.replace(r, class_names=("road", "sky", "a class of a very long name")) for r in results]
     sheet = figure.draw(results)
-    renderer = sheet.canvas.get_renderer()
-    boxes = [text.get_window_extent(renderer) for text in sheet.texts]
-    page = sheet.bbox
-    for box in boxes:
-        assert page.x0 <= box.x0
-        assert box.x1 <= page.x1
-        assert page.y0 <= box.y0
-        assert box.y1 <= page.y1
-    for index, box in enumerate(boxes):
-        assert not any(box.padded(-1).overlaps(other.padded(-1)) for other in boxes[index + 1 :])
+    assert_apart(sheet)
 
 
 def test_size_on_the_page_is_that_of_the_picture():
@@ -124,3 +129,24 @@ def test_what_does_not_belong_together_is_refused():
         figure.draw([first, fabricated("danet", pixel=(3, 3))])
     with pytest.raises(ValueError, match=r"ccnet knows 3 classes \(road, sky, person, \.\.\.\), danet 2 "):
         figure.draw([first, fabricated("danet", class_names=("a", "b"))])
+
+
+def test_without_predictions_five_networks_stand_in_a_line_and_name_the_class_below():
+    results = [fabricated(name) for name in ("ccnet", "danet", "emanet", "isanet", "non_local", "dnlnet")]
+    sheet = figure.draw(results, predictions=False)
+    shown = words(sheet)
+    assert "prediction" not in shown
+    assert shown.count("person 88 %") == 6
+    lefts = [round(text.get_position()[0], 3) for text in sheet.texts if text.get_text() in {r.name for r in results}]
+    assert len(set(lefts)) == 5
+    assert lefts[0] == lefts[5]
+
+
+@pytest.mark.parametrize("size", [(24, 40), (40, 24), (6, 400)], ids=str)
+def test_texts_without_predictions_do_not_overlap(size):
+    names = ("denoised_nl", "non_local", "a.module.of.somebody.else", "mylab.heads.tenth_variant", "ccnet", "danet")
+    maps = {"retained_long": AttentionMap("retained_long", "positions", np.ones((3, 5), np.float32))}
+    results = [fabricated(name, size, maps=maps) for name in names]
+    results = [dataclasses.replace(r, class_names=("road", "sky", "a class of a very long name")) for r in results]
+    sheet = figure.draw(results, predictions=False)
+    assert_apart(sheet)
