@@ -1,7 +1,7 @@
 """Typed, versioned records of what was measured: plain data, read and written without torch.
 
 run.py         one network trained and evaluated
-study.py       which runs belong together, and the cost of every head
+study.py       which runs belong together, the cost of every head, pictures of where they look
 bench.py       time and memory of networks on one machine
 cost.py        multiply-adds, parameters and bytes of a network, three ways
 head_facts.py  what a head declares about its mechanism
@@ -18,7 +18,7 @@ from segattn.records.head_facts import HeadFacts
 from segattn.records.lease import Held, Lease, LeaseLost
 from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Strata, Stratum, WithoutAttention
 from segattn.records.schema import SCHEMA, Environment
-from segattn.records.study import StudyRecord
+from segattn.records.study import Look, Looks, StudyRecord
 
 __all__ = [
     "SCHEMA",
@@ -31,6 +31,8 @@ __all__ = [
     "Held",
     "Lease",
     "LeaseLost",
+    "Look",
+    "Looks",
     "PartCost",
     "RunRecord",
     "Scores",

@@ -10,6 +10,40 @@ from segattn.records.schema import SCHEMA, Environment
 
 
 @dataclass(frozen=True, kw_only=True)
+class Look:
+    """One picture of where networks look from one pixel; paths are relative to the record's folder."""
+
+    picture: str
+    """The photo with the pixel marked, and the main attention map of every network."""
+    photo: str
+    """The validation image alone."""
+    image: str
+    """Its name."""
+    pixel: tuple[int, int]
+    """(x, y) in the photo, x to the right and y down, from 0."""
+    class_name: str
+    """The label at the pixel."""
+    reason: str
+    """The rule that chose the pixel, in one sentence."""
+    networks: list[str]
+    """Heads of the networks drawn; those without attention maps are missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """The pictures of where a study's networks look."""
+
+    trunk: str
+    """The trunk of the zoo whose networks are drawn; empty if they are the study's own."""
+    seed: int | None
+    """Of the study's runs that are drawn; None for networks of the zoo."""
+    key: str
+    """SHA-256 of what the pictures depend on: networks, data and the rule. Pictures of the same key are not drawn again."""
+    pictures: list[Look]
+    """Empty where no network has maps, or no pixel qualifies."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyRecord:
     """A study: which runs belong to it, and cost at the paper's sizes."""
 
@@ -24,5 +58,7 @@ class StudyRecord:
     """UTC, ISO 8601."""
     head_facts: dict[str, HeadFacts] = field(default_factory=dict)
     """What each head declares, by its name; empty in records of version 0.1.0."""
+    looks: Looks | None = None
+    """None until all runs have ended, and in older records."""
     kind: str = "study"
     schema: int = SCHEMA

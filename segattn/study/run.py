@@ -19,8 +19,9 @@ from segattn import config as configuration
 from segattn import cost, heads, records
 from segattn.config import Experiment
 from segattn.data.features import StoredFeatures
-from segattn.data.splits import notices, open_data
+from segattn.data.splits import notices, open_data, open_split
 from segattn.study.features import FEATURES_LIMIT, shared_features
+from segattn.training import looks
 from segattn.training.checks import check
 from segattn.training.run import Progress
 from segattn.training.together import train_side_by_side
@@ -84,6 +85,8 @@ def run_study(
 ) -> Path:
     """Run everything that is not finished yet; returns the path of the study's record.
 
+    At the end, pictures of where the networks look are written into `looks` in `out`, and named in the record.
+
     In a head-only study the frozen backbone's maps are computed once and stored. Where they would not fit, the heads of a seed
     are trained side by side, which gives the same networks.
 
@@ -124,25 +127,44 @@ def run_study(
         )
     finished: list[str] = []
     path = out / "study.json"
+    pictures = looks.recorded(path) if first else None
+
+    def save(name: str) -> None:
+        record = records.StudyRecord(
+            experiment=config.name,
+            command=command,
+            runs=finished,
+            costs=costs,
+            environment=records.read(out / name / "record.json").environment,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            head_facts={head: cost.head_facts(head, config.model.mode) for head in head_names},
+            looks=pictures,
+        )
+        with records.Lease(out, "study", wait=60, on_notice=on_notice):  # each holds it for one write
+            records.write(record, path)
+
     for number, run in enumerate(runs):
         folder = out / run_name(run)
         if not _is_finished(folder, run):
             same_seed = [(other, out / run_name(other)) for other in runs if other.seed == run.seed]
             _train(run, same_seed, settings, partial(_tell, on_position, number, len(runs)))
         finished.append(f"{folder.name}/record.json")
-        record = records.StudyRecord(
-            experiment=config.name,
-            command=command,
-            runs=finished,
-            costs=costs,
-            environment=records.read(folder / "record.json").environment,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            head_facts={head: cost.head_facts(head, config.model.mode) for head in head_names},
-        )
         if first:
-            with records.Lease(out, "study", wait=60, on_notice=on_notice):  # each holds it for one write
-                records.write(record, path)
+            save(folder.name)
         on_position(Position(number, len(runs), run_name(run), None))
+    if first:
+        drawn = looks.update(
+            pictures,
+            config,
+            [out / run_name(run) for run in runs if run.seed == min(seeds)],
+            out,
+            lambda: opened[1] if opened else open_split(config.data, config.data.val_split, config.data.val_images),
+            device=device,
+            on_notice=on_notice,
+        )
+        if drawn != pictures:
+            pictures = drawn
+            save(run_name(runs[-1]))
     return path
 
 
