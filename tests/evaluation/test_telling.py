@@ -124,9 +124,11 @@ def test_images_without_label_are_passed_over():
 @pytest.mark.parametrize("shape", ["disc", "frame", "cross"])
 def test_innermost_is_the_farthest_by_a_slow_loop(shape):
     y, x = np.mgrid[-11:12, -13:14]
-    mask = {"disc": x**2 + y**2 <= 90, "frame": (np.abs(x) > 5) | (np.abs(y) > 3), "cross": (x == 2) | (abs(y - 3) < 2)}[
-        shape
-    ]
+    mask = {
+        "disc": x**2 + y**2 <= 90,
+        "frame": (np.abs(x) > 5) | (np.abs(y) > 3),
+        "cross": (x == 2) | (abs(y - 3) < 2),
+    }[shape]
     outside = np.argwhere(np.pad(~mask, 1, constant_values=True)) - 1  # the ring around the image too
     distance = {tuple(place): np.abs(outside - place).max(1).min() for place in np.argwhere(mask)}
     column, row = innermost(mask)
