@@ -10,6 +10,7 @@ contribution.py   learnt gates, and accuracy with the mechanism cut out
 bench_columns.py  latency and memory, from bench records
 published.py      rows of others beside ours
 tables.py         Markdown, CSV and LaTeX; terminal.py: the same table in the terminal
-figures.py        accuracy against cost, curves, classes; pictures.py: example predictions
+figures.py        accuracy against cost, curves, classes
+pictures.py       example predictions; looks.py: attention maps from a few telling pixels
 page.py           the HTML page
 """

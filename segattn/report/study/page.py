@@ -13,7 +13,7 @@ from segattn.records import Cost
 from segattn.report.shared import template
 from segattn.report.shared.drawing import Drawn
 from segattn.report.shared.text import interval_text, percent, points
-from segattn.report.study import classes, contribution, details, pictures, protocol, published, tables, words
+from segattn.report.study import classes, contribution, details, looks, pictures, protocol, published, tables, words
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
@@ -74,6 +74,7 @@ def context(study: Study, drawn: list[Drawn]) -> dict[str, Any]:
         "strips": strips,
         "num_examples": num_examples,
         "elsewhere": _elsewhere(study, [strip.name for strip in strips]),
+        "looks": looks.sections(study),
         "published": published.rows(study),
         **_details(study),
         "costs": _costs(study),

@@ -131,7 +131,7 @@ def _tile(caption: str, run: Run, path: str, *, photograph: bool) -> Tile:
         return Tile(caption, None, "outside the study's folder")
     try:
         with Image.open(file) as picture:
-            return Tile(caption, _uri(picture, photograph=photograph))
+            return Tile(caption, data_uri(picture, photograph=photograph))
     except FileNotFoundError:
         return Tile(caption, None, f"{Path(path).name} is missing")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
@@ -145,10 +145,11 @@ def _inside(run: Run, path: str) -> Path:
     return file
 
 
-def _uri(picture: Image.Image, *, photograph: bool) -> str:
+def data_uri(picture: Image.Image, *, photograph: bool, width: int = WIDTH) -> str:
+    """A picture encoded anew, at most `width` pixels wide: a photograph with losses, others with at most 256 colours."""
     image = picture.convert("RGB")
-    if image.width > WIDTH:
-        size = (WIDTH, max(1, round(image.height * WIDTH / image.width)))
+    if image.width > width:
+        size = (width, max(1, round(image.height * width / image.width)))
         image = image.resize(size, Image.Resampling.LANCZOS if photograph else Image.Resampling.NEAREST)
     stream = io.BytesIO()
     if photograph:

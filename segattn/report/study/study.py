@@ -28,6 +28,8 @@ class Study:
     rows: list[Row]
     studies: list[StudyRecord]
     benches: list[BenchRecord] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    """Of `studies`, where `load` read them."""
 
     @property
     def runs(self) -> list[Run]:
@@ -115,7 +117,7 @@ def load(paths: Source | Iterable[Source]) -> Study:
     if not sources:
         raise ValueError("nothing to report on: name at least one study folder, run folder or record file")
     runs: dict[Path, Run] = {}
-    studies: dict[Path, StudyRecord] = {}
+    studies: dict[Path, tuple[StudyRecord, Path]] = {}
     benches: dict[Path, BenchRecord] = {}
     for source in sources:
         for file in record_files(source):
@@ -125,15 +127,20 @@ def load(paths: Source | Iterable[Source]) -> Study:
     first = next(iter(runs.values()))
     for run in runs.values():
         check(run, first)
+    study_records = [record for record, _ in studies.values()]
     return Study(
-        rows=_rows(list(runs.values()), list(studies.values())),
-        studies=list(studies.values()),
+        rows=_rows(list(runs.values()), study_records),
+        studies=study_records,
         benches=list(benches.values()),
+        folders=[folder for _, folder in studies.values()],
     )
 
 
 def _read_into(
-    file: Path, runs: dict[Path, Run], studies: dict[Path, StudyRecord], benches: dict[Path, BenchRecord]
+    file: Path,
+    runs: dict[Path, Run],
+    studies: dict[Path, tuple[StudyRecord, Path]],
+    benches: dict[Path, BenchRecord],
 ) -> None:
     record = records.read(file)
     if isinstance(record, BenchRecord):
@@ -143,7 +150,7 @@ def _read_into(
         runs.setdefault(file.resolve(), Run(record, file.parent))
         return
     if file.resolve() not in studies:
-        studies[file.resolve()] = record
+        studies[file.resolve()] = record, file.parent
         for name in record.runs:
             path = file.parent / name
             _read_into(path / "record.json" if path.is_dir() else path, runs, studies, benches)

@@ -1,0 +1,92 @@
+"""Where the networks look: the pictures that the study wrote, and how to draw more."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from segattn.records import Look, Looks
+from segattn.report.shared.text import listing
+from segattn.report.study.pictures import data_uri
+from segattn.report.study.study import Study
+
+WIDTH = 1166
+"""Most pixels across an embedded picture: a page's width."""
+
+
+@dataclass(frozen=True)
+class LookTile:
+    """One picture: from one pixel, the maps of all networks."""
+
+    title: str
+    reason: str
+    """The rule that chose the pixel."""
+    alt: str
+    command: str
+    """Draws the same photo from any pixel."""
+    uri: str | None
+    problem: str = ""
+    """Why there is no picture."""
+
+
+@dataclass(frozen=True)
+class LooksSection:
+    """The pictures of one study."""
+
+    networks: str
+    """Which networks are drawn, in a sentence."""
+    tiles: list[LookTile]
+
+
+def sections(study: Study) -> list[LooksSection]:
+    """One section for each study that has pictures; none for older records."""
+    pairs = zip(study.studies, study.folders, strict=False)  # a study put together in memory has no folders
+    return [
+        LooksSection(_networks(record.looks), [_tile(look, record.looks, folder) for look in record.looks.pictures])
+        for record, folder in pairs
+        if record.looks is not None and record.looks.pictures
+    ]
+
+
+def _networks(looks: Looks) -> str:
+    if looks.trunk:
+        return (
+            f"The networks are those of the trunk {looks.trunk} of segattn zoo, which are fully trained, not the runs of this "
+            "study, which start from that trunk."
+        )
+    return f"The networks are the runs of this study with seed {looks.seed}."
+
+
+def _tile(look: Look, looks: Looks, folder: Path) -> LookTile:
+    x, y = look.pixel
+    where = looks.trunk or str(folder)
+    command = ["segattn", "maps", where, "--image", str(folder / look.photo), "--pixel", f"{x},{y}"]
+    uri, problem = _embedded(folder, look.picture)
+    return LookTile(
+        title=f"{look.class_name}: pixel ({x}, {y}) of {look.image}",
+        reason=look.reason,
+        alt=(
+            f"The photo {look.image} with pixel ({x}, {y}) marked, labelled {look.class_name}, and the main attention map from "
+            f"there of {listing(look.networks)}"
+        ),
+        command=shlex.join(command),
+        uri=uri,
+        problem=problem,
+    )
+
+
+def _embedded(folder: Path, path: str) -> tuple[str | None, str]:
+    """The picture, encoded anew, and what is wrong with it; only files of the study are read."""
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        return None, "outside the study's folder"
+    try:
+        with Image.open(file) as picture:
+            return data_uri(picture, photograph=True, width=WIDTH), ""
+    except FileNotFoundError:
+        return None, f"{file.name} is missing"
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None, f"{file.name} is not readable"
