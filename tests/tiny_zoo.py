@@ -61,13 +61,17 @@ def write_run(folder: Path, model: SegmentationModel, settings: config.Experimen
         dataset,
         result,
         [results.records.CurvePoint(iteration=5, loss=1.0, lr=0.1)],
+        without=None,
+        gates={},
         train_seconds=1.0,
         evaluate_seconds=1.0,
         device=torch.device("cpu"),
         precision="fp32",
         cost=None,  # type: ignore[arg-type]  # not read
     )
-    results.write(folder, model, settings, dataset, result, record, autocast=nullcontext, check=lambda: None)
+    results.write(
+        folder, model, settings, dataset, result, record, autocast=nullcontext, check=lambda: None, without=None
+    )
     return folder
 
 
