@@ -69,7 +69,8 @@ def telling_pixels(dataset: Dataset, *, images: int = IMAGES) -> list[TellingPix
     """
     pixels = np.zeros(dataset.num_classes, np.int64)
     segments: dict[int, list[_Segment]] = defaultdict(list)
-    for index in range(min(images, len(dataset))):
+    count = min(images, len(dataset))
+    for index in range(count):
         label = dataset.lazily(index).label
         if label is None:
             continue
@@ -83,12 +84,12 @@ def telling_pixels(dataset: Dataset, *, images: int = IMAGES) -> list[TellingPix
         ordered = sorted(segments[class_index])
         share = 100 * pixels[class_index] / pixels.sum()
         reason = (
-            f"One of the {len(rarest)} rarest classes ({share:.2g} % of the labelled pixels of the first images); the innermost "
-            f"pixel of the segment of median area, of {len(ordered)}."
+            f"One of the {len(rarest)} rarest classes ({share:.2g} % of the labelled pixels in the first {count} images): the "
+            f"innermost pixel of the middle one of its {len(ordered)} segments, ordered by area."
         )
         chosen.append(_telling(dataset, ordered[(len(ordered) - 1) // 2], reason, lowest=False))
     if (vehicle := _largest_vehicle(dataset, segments)) is not None:
-        reason = "The lowest interior pixel of the largest vehicle that the image's edge does not cut."
+        reason = f"The lowest interior pixel of the largest vehicle in the first {count} images that no edge of the image cuts."
         chosen.append(_telling(dataset, vehicle, reason, lowest=True))
     return [each for each in chosen if each is not None]
 
