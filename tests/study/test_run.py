@@ -1,5 +1,6 @@
 import functools
 import json
+import shutil
 import signal
 import threading
 
@@ -90,6 +91,51 @@ def test_positions_lead_through_all_runs(finished):
 
 def test_record_names_the_runs_that_have_ended_at_every_moment(finished):
     assert finished[2] == [[f"{name}/record.json" for name in NAMES[:count]] for count in (1, 2, 3, 4)]
+
+
+def test_pictures_of_the_lowest_seed_are_drawn_at_the_end_and_named_in_the_record(finished):
+    looks = records.read(finished[0] / "study.json").looks
+    assert (looks.trunk, looks.seed) == ("", 0)
+    assert looks.pictures
+    for look in looks.pictures:
+        assert look.networks == ["reconet"]  # fcn has no maps, and reconet with seed 1 is not drawn
+        assert (finished[0] / look.picture).is_file()
+        assert (finished[0] / look.photo).is_file()
+
+
+def test_pictures_are_drawn_once(finished):
+    def state_of_pictures():
+        return {path: path.stat().st_mtime_ns for path in (finished[0] / "looks").iterdir()}
+
+    before, looks = state_of_pictures(), records.read(finished[0] / "study.json").looks
+    study(finished[0])
+    assert state_of_pictures() == before
+    assert records.read(finished[0] / "study.json").looks == looks
+
+
+def test_record_names_earlier_pictures_while_runs_are_under_way(finished):
+    named = []
+
+    def note(position):
+        named.append(records.read(finished[0] / "study.json").looks)
+
+    looks = records.read(finished[0] / "study.json").looks
+    study(finished[0], on_position=note)
+    assert named == [looks] * len(NAMES)
+
+
+def test_only_rank_0_draws(tmp_path, monkeypatch):
+    study(tmp_path, head_names=("reconet",), seeds=(0,))
+    shutil.rmtree(tmp_path / "looks")
+    monkeypatch.setenv("RANK", "1")
+    study(tmp_path, head_names=("reconet",), seeds=(0,))
+    assert not (tmp_path / "looks").exists()
+
+
+def test_damaged_record_of_a_study_is_written_anew(finished):
+    (finished[0] / "study.json").write_text("{")
+    study(finished[0])
+    assert records.read(finished[0] / "study.json").looks.pictures
 
 
 def test_finished_runs_are_not_run_again(finished):
