@@ -17,6 +17,8 @@ from segattn.records import (
     Environment,
     Example,
     HeadFacts,
+    Look,
+    Looks,
     PartCost,
     RunRecord,
     Scores,
@@ -229,6 +231,27 @@ def study(folder: Path, heads: list[str] | None = None, seeds: int = 3, *, with_
     )
     records.write(record, folder / "study.json")
     return folder
+
+
+def add_looks(folder: Path, *, trunk: str = "", **changes: object) -> None:
+    """Add two pictures of where networks look to a study; `changes` replace fields of the first."""
+    (folder / "looks").mkdir()
+    pictures = []
+    for number, name in enumerate(("traffic light", "bus")):
+        photograph, _ = scene(np.random.default_rng(number), (64, 32))
+        photograph.save(folder / f"looks/image-{number}.png")
+        photograph.resize((1400, 700)).save(folder / f"looks/{number}.png")
+        pictures.append(
+            Look(
+                picture=f"looks/{number}.png", photo=f"looks/image-{number}.png", image=f"street_{number:03d}",
+                pixel=(20 + number, 10), class_name=name, reason=f"The rule that chose the {name}.",
+                networks=["ccnet", "danet", "isanet"],
+            )
+        )  # fmt: skip
+    pictures[0] = dataclasses.replace(pictures[0], **changes)  # type: ignore[arg-type]
+    looks = Looks(trunk=trunk, seed=None if trunk else 0, key="0", pictures=pictures)
+    path = folder / "study.json"
+    records.write(dataclasses.replace(records.read(path), looks=looks), path)
 
 
 GATES = {
