@@ -9,7 +9,10 @@ claims.py       figures that others state, each with its source and how ours com
 flops_page.py   docs/flops.md; its cross-check comes from cross_check.json, which `segattn flops --cross-check` writes
 index.py        docs/README.md
 
-A tool of its own, not part of `make docs`:
+Tools of their own, not part of `make docs`, because they need trained networks:
 
+images.py                                  every picture below: `python -m docs.make.images`, from segattn zoo's networks
+shown.py                                   which networks, scene and pixel they show
+predictions.py, attention.py, explorer.py  the pictures of README.md, attention_maps.md and explorer.md
 zoo.py, zoo_run.py, training_command.py    finished runs packed into segattn/zoo/
 """

@@ -1,6 +1,8 @@
-"""The picture of docs/explorer.md, and how long a click takes: python -m docs.make.explorer runs/quick
+"""The picture of docs/explorer.md, and how long a click takes: python -m docs.make.explorer [SOURCE]
 
-Needs the extras `demo` and `dev`, and Chromium. Serves the study's networks, clicks in a real browser, writes docs/images/.
+SOURCE is a trunk of `segattn zoo` (streets-local unless given) or a study's folder. Needs the extras `demo` and `dev`, and
+Chromium. Serves the networks, clicks in a real browser, writes docs/images/. The picture shows the scene and the pixel of
+`shown.py`.
 """
 
 from __future__ import annotations
@@ -14,18 +16,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import FilePayload, Page, sync_playwright
 
+from docs.make.shown import IMAGES, Shown, shown
+from segattn import zoo
 from segattn.data import streets
 
-IMAGES = Path(__file__).parents[1] / "images"
 CLICKS = 15
 
 
-def main(study: str) -> None:
-    """Serve the study, take the picture, time the clicks."""
-    command = [sys.executable, "-m", "segattn", "demo", study, "--port", "0"]
+def main(source: str = zoo.LOCAL, what: Shown | None = None, folder: Path = IMAGES) -> None:
+    """Serve the networks, take the picture, time the clicks; `what` the picture shows is worked out unless given."""
+    what = what or shown(source)
+    command = [sys.executable, "-m", "segattn", "demo", source, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -39,22 +44,23 @@ def main(study: str) -> None:
                 page.goto(address)
                 page.wait_for_selector(".card")
                 print(f"page with its first picture: {time.perf_counter() - began:.1f} s")
-                _time(page, _upload)
+                _time(page, lambda page: _upload(page, streets.load("val", height=768, width=1024)[26].image))
                 _time(page, lambda page: page.locator("[data-example='26']").click())
-                _click(page, 0.6, 0.55)
-                page.locator("[data-network='isanet'] select").select_option("long")
-                page.wait_for_timeout(500)
-                page.screenshot(path=IMAGES / "explorer.png")
+                _time(page, lambda page: _upload(page, what.image))
+                height, width = what.image.shape[:2]
+                x, y = what.pixel.pixel
+                _click(page, (x + 0.5) / width, (y + 0.5) / height)
+                page.screenshot(path=folder / "explorer.png")
                 browser.close()
         finally:
             server.terminate()
 
 
-def _upload(page: Page) -> None:
-    """A picture that is scaled down to 512 x 384 pixels."""
+def _upload(page: Page, image: np.ndarray) -> None:
+    """Upload a picture; the page scales it down to 512 pixels on its longer side."""
     stream = io.BytesIO()
-    Image.fromarray(streets.load("val", height=768, width=1024)[26].image).save(stream, "JPEG")
-    file: FilePayload = {"name": "street.jpg", "mimeType": "image/jpeg", "buffer": stream.getvalue()}
+    Image.fromarray(image).save(stream, "PNG")
+    file: FilePayload = {"name": "street.png", "mimeType": "image/png", "buffer": stream.getvalue()}
     page.locator("input[type=file]").set_input_files(file)
 
 
@@ -81,4 +87,4 @@ def _wait(page: Page, began: float, before: str) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:2])

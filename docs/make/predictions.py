@@ -1,48 +1,54 @@
-"""The picture of the README: one scene, its label, and what every network of a study predicts.
-
-python -m docs.make.predictions runs/quick [NUMBER OF THE EXAMPLE]
-"""
+"""The picture of the README: one scene, its label, and what every network predicts: python -m docs.make.predictions [SOURCE]"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from segattn import records
+from docs.make.shown import IMAGES, Shown, mean_iou, shown
+from segattn import checkpoint
+from segattn.data.transforms import to_tensor
+from segattn.inference.legend import colour
+from segattn.inference.windows import predict_labels
 
-TARGET = Path(__file__).parent.parent / "images" / "predictions.png"
-COLUMNS, GAP, CAPTION = 4, 8, 22
-
-
-def main(study: Path, number: int = 0) -> None:
-    """Write the picture from the examples that the runs of `study` recorded."""
-    record = records.read(study / "study.json")
-    folders = [study / Path(run).parent for run in record.runs]
-    runs = [(folder, records.read(folder / "record.json")) for folder in folders]
-    folder, first = runs[0]
-    example = first.examples[number]
-    tiles = [("scene", folder / example.image), ("label", folder / (example.label or example.image))]
-    for folder, run in runs:
-        caption = f"{run.head}  {100 * run.scores.mean_iou:.1f} % mIoU"
-        tiles.append((caption, folder / run.examples[number].prediction))
-    compose(tiles).save(TARGET, optimize=True)
+NAME = "predictions.png"
+COLUMNS, GAP, CAPTION, WIDTH = 4, 8, 22, 320
+"""Tiles in a row, and pixels: between tiles, above each, across each."""
 
 
-def compose(tiles: list[tuple[str, Path]]) -> Image.Image:
-    """Pictures of one size in a grid, each with its caption above."""
-    width, height = Image.open(tiles[0][1]).size
+def draw(what: Shown, target: Path) -> None:
+    """Write the picture."""
+    sample = what.dataset[what.pixel.index]
+    assert sample.label is not None
+    palette = what.dataset.palette
+    tiles = [("scene", sample.image), ("label", colour(sample.label, palette))]
+    for name, source in what.networks:
+        model = checkpoint.load_model(source)
+        with torch.no_grad():
+            prediction = predict_labels(model, to_tensor(sample.image)[None])[0].numpy()
+        tiles.append((f"{name}  {100 * mean_iou(source):.1f} % mIoU", colour(prediction, palette)))
+    compose([(caption, Image.fromarray(pixels)) for caption, pixels in tiles]).save(target, optimize=True)
+
+
+def compose(tiles: list[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures of one size in a grid, each with its caption above; the first is a photograph, the others have flat colours."""
+    width, height = tiles[0][1].size
+    if width > WIDTH:
+        width, height = WIDTH, round(height * WIDTH / width)
     rows = -(-len(tiles) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * (width + GAP) - GAP, rows * (height + CAPTION + GAP) - GAP), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=15)
-    for place, (caption, path) in enumerate(tiles):
+    for place, (caption, picture) in enumerate(tiles):
         left, top = place % COLUMNS * (width + GAP), place // COLUMNS * (height + CAPTION + GAP)
         draw.text((left + 1, top + 1), caption, fill=(40, 40, 40), font=font)
-        sheet.paste(Image.open(path).convert("RGB"), (left, top + CAPTION))
+        smooth = Image.Resampling.LANCZOS if place == 0 else Image.Resampling.NEAREST
+        sheet.paste(picture.convert("RGB").resize((width, height), smooth), (left, top + CAPTION))
     return sheet
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    draw(shown(*sys.argv[1:2]), IMAGES / NAME)
