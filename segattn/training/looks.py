@@ -128,17 +128,18 @@ def observe(
     on_notice: OnNotice = print,
 ) -> dict[TellingPixel, list[PixelMaps]]:
     """The maps of every network from every pixel; a network runs once an image, and one without maps is missing."""
-    images: dict[int, list[TellingPixel]] = defaultdict(list)
+    by_image: dict[int, list[TellingPixel]] = defaultdict(list)
     for pixel in pixels:
-        images[pixel.index].append(pixel)
+        by_image[pixel.index].append(pixel)
+    images = {index: dataset[index].image for index in by_image}  # each is read once
     seen: dict[TellingPixel, list[PixelMaps]] = {pixel: [] for pixel in pixels}
     for name, source in networks if pixels else ():
         model = checkpoint.load_model(source, device=resolve_device(device))
         if not hasattr(model.head, "attention_maps"):
             continue
         try:
-            for index, members in images.items():
-                view = look(model, dataset[index].image, name=name, max_side=MAX_SIDE)
+            for index, members in by_image.items():
+                view = look(model, images[index], name=name, max_side=MAX_SIDE)
                 for pixel in members:
                     result = view.at(pixel.pixel)
                     if result.maps:
