@@ -10,6 +10,7 @@ pixels are excluded. A class that never occurs has weight 1 and is excluded from
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -66,8 +67,19 @@ def balanced(kind: str, pixels: np.ndarray, present: np.ndarray) -> np.ndarray:
     return weights
 
 
+_COUNTED: WeakKeyDictionary[Dataset, dict[tuple[int, int], np.ndarray]] = WeakKeyDictionary()
+"""Histograms of the data sets in use: a study counts the labels once for all its runs."""
+
+
 def histogram(dataset: Dataset, rank: int = 0, world_size: int = 1) -> np.ndarray:
     """n_k and m_k of every `world_size`-th label, starting at `rank`; int64 (2, K)."""
+    counted = _COUNTED.setdefault(dataset, {})
+    if (rank, world_size) not in counted:
+        counted[rank, world_size] = _histogram(dataset, rank, world_size)
+    return counted[rank, world_size]
+
+
+def _histogram(dataset: Dataset, rank: int, world_size: int) -> np.ndarray:
     K = dataset.num_classes
     pixels, present = np.zeros((2, K), np.int64)
     for index in range(rank, len(dataset), world_size):

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from segattn.config import Evaluation
-from segattn.inference.windows import describe, predict, predict_labels, window_starts
+from segattn.inference.windows import describe, labels_in_strips, predict, predict_labels, window_starts
 
 K = 5
 SLIDE = Evaluation(mode="slide", crop_size=(11, 13), stride=(7, 5))
@@ -332,3 +332,10 @@ def test_settings_in_words():
         "sliding window 769x700 (height x width) with stride 513x467; scales 0.5, 1, 1.75; with left-right flip; "
         "softmax probabilities averaged over 6 passes"
     )
+
+
+def test_equal_scores_give_the_first_class_as_argmax_does():
+    torch.manual_seed(0)
+    logits = torch.randint(0, 3, (2, 19, 5, 7)).float()
+    labels = labels_in_strips(logits, (5, 7), align_corners=False)
+    assert torch.equal(labels.long(), logits.argmax(1))
