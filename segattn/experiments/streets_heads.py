@@ -1,0 +1,25 @@
+"""The networks of the zoo's trunk `streets`: every head on the frozen trunk, from the trunk's own convolutions.
+
+    segattn train streets -o runs/streets
+    segattn study streets_heads --features-limit 1MB
+
+A controlled head holds the convolutions of the trunk's FCN head and its mechanism, which starts at random. About an hour on one
+core with AMX.
+"""
+
+from dataclasses import replace
+
+from segattn.config import Augmentation, Experiment
+from segattn.experiments import streets, streets_local_heads
+
+
+def experiment() -> Experiment:
+    trunk = streets.experiment()
+    return replace(
+        trunk,
+        name="streets_heads",
+        augmentation=Augmentation(crop_size=(192, 384), scale_range=(0.75, 1.75)),
+        model=replace(trunk.model, pretrained="runs/streets", init_head="trunk"),
+        optimization=streets_local_heads.experiment().optimization,
+        validate_every=0,
+    )

@@ -1,0 +1,42 @@
+"""The networks of the zoo's trunk `streets-local`: every head on the frozen trunk, from its own state there.
+
+    segattn train streets_local -o runs/streets_local
+    segattn study streets_local_heads --features-limit 1MB
+
+The trunk is trained under all ten controlled heads; here each of them goes on alone, on the frozen backbone, with the learning
+rate falling to zero. Side by side (`--features-limit 1MB`), one forward pass serves all heads. About an hour on one core with
+AMX.
+"""
+
+from dataclasses import replace
+
+from segattn.config import Experiment, Optimization
+from segattn.experiments import streets_local
+
+
+def experiment() -> Experiment:
+    trunk = streets_local.experiment()
+    return replace(
+        trunk,
+        name="streets_local_heads",
+        model=replace(
+            trunk.model,
+            head="fcn",
+            mode="controlled",
+            head_options={"channels": 64},
+            pretrained="runs/streets_local",
+            init_head="trunk",
+        ),
+        optimization=Optimization(
+            train="head",
+            iterations=2_000,
+            batch_size=4,
+            lr=0.05,
+            warmup=50,
+            weight_decay=1e-4,
+            min_lr=0.0,
+            class_balance="log",
+            ema_decay=0.99,
+        ),
+        validate_every=0,
+    )
