@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class DemoArguments:
     """Open the explorer: a page where a click on a picture shows each network's attention map, prediction and cost.
 
-        segattn demo                                  networks of the zoo's trunk streets
+        segattn demo                                  the zoo's trunk streets
         segattn demo runs/quick --heads ccnet danet   your own networks
         segattn demo streets-local/ccnet              others of segattn zoo
 
