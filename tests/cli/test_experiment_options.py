@@ -43,6 +43,15 @@ def test_short_names_reach_their_section():
     experiment = parse("--head", "ccnet", "--iterations", "9", "--data-root", "photos", "--lr", "0.5", "--seed", "3")
     assert (experiment.model.head, experiment.optimization.iterations, experiment.data.root) == ("ccnet", 9, "photos")
     assert (experiment.optimization.lr, experiment.seed) == (0.5, 3)
+    experiment = parse("--train", "head", "--pretrained", "runs/a", "--init-head", "trunk")
+    assert (experiment.optimization.train, experiment.model.pretrained) == ("head", "runs/a")
+    assert experiment.model.init_head == "trunk"
+
+
+@pytest.mark.parametrize("words", [("--train", "heads"), ("--init-head", "fcn")])
+def test_choices_are_named(words):
+    with pytest.raises(ValueError, match="all|trunk"):
+        parse(*words)
 
 
 def test_names_are_of_fields_that_exist():

@@ -51,9 +51,11 @@ SUBCOMMANDS = [
     "data make",
     "data check",
     "data pack",
+    "data features quick",
     "convert mmseg",
     "convert to-mmseg",
     "train quick",
+    "study quick",
 ]
 
 
