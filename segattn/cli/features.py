@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any
@@ -59,32 +59,41 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(chosen: Any) -> None:
+    from segattn.data.features import size_text
     from segattn.data.splits import open_data
+    from segattn.study.features import free_bytes
     from segattn.training.features import compute_with, plan_features
 
     config, console = chosen.config, Console()
     runs = [with_head(config, head, seed=config.seed) for head in head_names(chosen.heads)]
     root = chosen.out or Path("runs") / config.name / "features"
     plan = plan_features(runs, open_data(config.data), root, device=chosen.device)
-    state = "complete" if plan.is_complete else "to be computed"
+    state = "complete" if plan.is_complete else f"{size_text(plan.missing_bytes)} to be computed"
     console.print(f"{plan.describe()}, {state}", highlight=False, markup=False, soft_wrap=True)
     if chosen.dry_run or plan.is_complete:
         return
-    free = os.statvfs(next(path for path in (root.absolute(), *root.absolute().parents) if path.exists()))
-    if free.f_bavail * free.f_frsize < plan.num_bytes:
+    if (free := free_bytes(root)) < plan.missing_bytes:
         raise ValueError(
-            f"{plan.num_bytes / 2**20:,.0f} MiB are needed and {free.f_bavail * free.f_frsize / 2**20:,.0f} MiB are free in "
-            f"{root}; choose another --out, fewer --features.copies, or let segattn study train the heads side by side"
+            f"{size_text(plan.missing_bytes)} are needed and {size_text(free)} are free in {root}; choose another --out, fewer "
+            "--features.copies, or let segattn study train the heads side by side"
         )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("samples", total=None)
-        compute_with(
-            chosen.workers,
-            plan,
-            runs,
-            root,
-            device=chosen.device,
-            on_part=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with _progress(console) as on_sample:
+        compute_with(chosen.workers, plan, runs, root, device=chosen.device, on_sample=on_sample)
     console.print(f"complete: {plan.folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[int, int], object]]:
+    """A bar in a terminal, a few lines elsewhere."""
+    from segattn.cli.progress import Reporter
+    from segattn.study.run import Position
+    from segattn.training import run
+
+    if not console.is_terminal:
+        reporter = Reporter(console, None)
+        yield lambda done, total: reporter(Position(0, 1, "features", run.Progress("features", done, total)))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("samples", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,9 +1,9 @@
-"""Progress of training and studies in the terminal: a bar where there is one, a few lines where there is none."""
+"""Progress of training and studies in the terminal: bars where there is one, a few lines where there is none."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,6 +12,9 @@ from rich.text import Text
 
 from segattn.study.run import Position
 from segattn.training import run
+
+_PAUSE = 5.0
+"""Seconds between two lines on the same network, where there is no terminal."""
 
 
 @contextmanager
@@ -40,49 +43,93 @@ class _Left(ProgressColumn):
 
 
 class Reporter:
-    """Turns positions into a bar for the network and one for the study, or into lines."""
+    """Turns positions into a bar for the network and one for the study, or into lines.
 
-    def __init__(self, console: Console, bar: Progress | None) -> None:
-        self.console, self.bar = console, bar
-        self.began = time.monotonic()
-        self.run_began = self.began
-        self.run = -1
-        self.skipped = 0
-        self.printed = -1
+    Networks are of similar length: those that this call has trained say how long the others take. The features before them are
+    a stage of their own, with a time of their own.
+    """
+
+    def __init__(self, console: Console, bar: Progress | None, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.bar, self.now = console, bar, now
+        self.began = now()
+        self.name = ""
+        self.first = (0.0, 0.0)
+        """When the stage was first reported, and its share then."""
+        self.trained: float | None = None
+        """Share of the network's iterations; None before the first one of this call."""
+        self.done, self.skipped = 0.0, 0
+        """Networks done so far, and those of them that were finished before this call."""
+        self.printed, self.printed_at = -1, 0.0
+        """The last quarter of the stage that has a line, and when it was printed."""
         if bar is not None:
             self.study_task = bar.add_task("study", total=1.0, what="", left=None)
             self.run_task = bar.add_task("starting", total=1.0, what="", left=None)
 
     def __call__(self, position: Position) -> None:
-        now = time.monotonic()
-        if position.run != self.run:
-            self.run, self.run_began, self.printed = position.run, now, -1
-            if position.progress is None:
+        now, progress = self.now(), position.progress
+        is_features = progress is not None and progress.stage == "features"
+        name = "features" if is_features else position.name
+        if name != self.name:
+            self.name, self.trained, self.printed = name, None, -1
+            self.first = (now, self._share(progress))
+            if progress is None and position.run >= self.done:
                 self.skipped += 1
-        share = _share(position.progress)
-        left = _left(now - self.run_began, share)
-        # Networks are of similar length: those that this call ran say how long the rest takes.
-        ran = position.run - self.skipped + share
-        all_left = None if ran < 0.05 else (now - self.began) / ran * (position.num_runs - position.run - share)
+        share = self._share(progress)
+        left = self._left(share, now)
+        if is_features:
+            self.began = now
+            self._show(position, share, "features first", left, left)
+            return
+        self.done = max(self.done, position.run + share * position.count)
+        ran = self.done - self.skipped
+        all_left = None if ran < 0.05 else (now - self.began) / ran * (position.num_runs - self.done)
+        last = position.run + position.count
+        number = f"network {last}" if position.count == 1 else f"networks {position.run + 1} to {last}"
+        self._show(position, share, f"{number} of {position.num_runs}", left, all_left)
+
+    def _share(self, progress: run.Progress | None) -> float:
+        """Done share of a stage; of a network, the last evaluation is the last tenth."""
+        if progress is None:
+            return 1.0
+        share = progress.done / max(progress.total, 1)
+        if progress.stage == "features":
+            return share
+        if progress.stage == "train":
+            self.trained = share
+            return 0.9 * share
+        is_last = self.trained in (None, 1.0)  # otherwise one between two iterations
+        return 0.9 + 0.1 * share if is_last else 0.9 * (self.trained or 0.0)
+
+    def _left(self, share: float, now: float) -> float | None:
+        began, first = self.first
+        return (now - began) / (share - first) * (1 - share) if share - first > 0.02 else None
+
+    def _show(self, position: Position, share: float, number: str, left: float | None, all_left: float | None) -> None:
         if self.bar is None:
             self._line(position, share, all_left)
             return
         what = _words(position.progress)
-        self.bar.update(self.run_task, description=position.name, completed=share, what=what, left=left)
-        done = position.run + share
-        number = f"network {position.run + 1} of {position.num_runs}"
-        self.bar.update(self.study_task, completed=done / position.num_runs, what=number, left=all_left)
+        self.bar.update(self.run_task, description=self.name, completed=share, what=what, left=left)
+        if self.name == "features":
+            self.bar.update(self.study_task, what=number, left=None)
+        else:
+            self.bar.update(self.study_task, completed=self.done / position.num_runs, what=number, left=all_left)
 
     def _line(self, position: Position, share: float, left: float | None) -> None:
-        quarter = int(4 * share)
-        if quarter == self.printed:
+        """A line when a network or stage begins and when it ends; in between at each quarter, with a pause between lines."""
+        quarter, now = int(4 * share), self.now()
+        of_study = position.num_runs > 1 and self.name != "features"
+        ends = position.progress is None if of_study else share == 1.0
+        if quarter == self.printed or (self.printed >= 0 and not ends and now - self.printed_at < _PAUSE):
             return
-        self.printed = quarter
-        rest = "" if left is None else f", {clock(left)} left for all"
-        number = f"[{position.run + 1}/{position.num_runs}]"
-        self.console.print(
-            f"{number} {position.name}: {_words(position.progress)}{rest}", highlight=False, markup=False
-        )
+        self.printed, self.printed_at = quarter, now
+        rest = f", {clock(left)} left" if left is not None and left >= 0.5 else ""
+        rest += " for all" if rest and of_study else ""
+        last = position.run + position.count
+        numbers = f"{last}" if position.count == 1 else f"{position.run + 1}-{last}"
+        number = "" if self.name == "features" else f"[{numbers}/{position.num_runs}] "
+        text = f"{number}{self.name}: {_words(position.progress)}{rest}"
+        self.console.print(text, highlight=False, markup=False)
 
 
 def clock(seconds: float) -> str:
@@ -92,23 +139,10 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _share(progress: run.Progress | None) -> float:
-    """Done share of a run; the last evaluation counts as its last tenth, features before the first run as nothing."""
-    if progress is None:
-        return 1.0
-    share = progress.done / max(progress.total, 1)
-    if progress.stage == "features":
-        return 0.0
-    return 0.9 * share if progress.stage == "train" else 0.9 + 0.1 * share
-
-
-def _left(seconds: float, share: float) -> float | None:
-    return seconds / share * (1 - share) if share > 0.02 else None
-
-
 def _words(progress: run.Progress | None) -> str:
     if progress is None:
         return "done"
+    count = f"{progress.done} of {progress.total}"
     loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
-    unit = {"train": "step", "evaluate": "image"}.get(progress.stage, "sample")
-    return f"{progress.stage} {unit} {progress.done} of {progress.total}{loss}"
+    stages = {"train": f"train step {count}{loss}", "evaluate": f"evaluate image {count}"}
+    return stages.get(progress.stage, f"sample {count}")

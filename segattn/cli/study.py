@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -36,7 +36,7 @@ class StudyArguments:
     """Processes that prepare images; 0: the training process prepares them itself, between steps."""
     features: Path | None = None
     """Folder for the frozen backbone's maps in head-only studies; by default `features` in the study's folder."""
-    features_limit: str = "16GiB"
+    features_limit: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "16GiB"
     """Size that they may have. Where they would be larger, the heads are trained side by side, one forward pass for all."""
 
 
@@ -66,6 +66,12 @@ def _run(chosen: Any, command: str) -> int:
     from segattn.study.run import run_study
     from segattn.training.train import Interrupted
 
+    try:
+        limit = memory_bytes(chosen.features_limit)
+    except ValueError:
+        raise ValueError(
+            f"--features-limit {chosen.features_limit!r}: a size above 0 with its unit, such as 500MB or 16GiB"
+        ) from None
     config = chosen.config
     out = chosen.out or Path("runs") / config.name
     first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints and writes
@@ -81,7 +87,7 @@ def _run(chosen: Any, command: str) -> int:
                 device=chosen.device,
                 num_workers=chosen.workers,
                 features=chosen.features,
-                features_limit=memory_bytes(chosen.features_limit),
+                features_limit=limit,
                 on_position=reporter,
                 on_notice=partial(console.print, highlight=False, markup=False),
             )

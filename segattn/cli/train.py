@@ -53,9 +53,6 @@ def run(arguments: Sequence[str]) -> int:
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
     settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers}
-    if chosen.features is not None:
-        settings["opened"] = open_data(config.data)
-        settings["stored"] = compute(plan_features([config], settings["opened"], chosen.features, device=chosen.device))
     console = Console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:
@@ -63,6 +60,10 @@ def run(arguments: Sequence[str]) -> int:
             def report(progress: Progress) -> None:
                 reporter(Position(0, 1, run_name(config), progress))
 
+            if chosen.features is not None:
+                settings["opened"] = opened = open_data(config.data)
+                plan = plan_features([config], opened, chosen.features, device=chosen.device)
+                settings["stored"] = compute(plan, on_sample=lambda *done: report(Progress("features", *done)))
             record = train(
                 config,
                 out,

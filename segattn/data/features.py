@@ -65,6 +65,13 @@ class Layout:
         """File name of a part."""
         return f"{self.split}-{part:05}.bin"
 
+    def is_stored(self, folder: Path, part: int) -> bool:
+        """Whether a part is in the folder, in full size."""
+        try:
+            return (folder / self.name(part)).stat().st_size == self.part_bytes[part]
+        except OSError:
+            return False
+
     def record(self, item: int, maps: Sequence[Tensor], label: Tensor) -> bytes:
         """The bytes of a sample: its maps (C, h, w) in order of the stages, then its label."""
         sample = self.samples[item]
@@ -132,6 +139,15 @@ def _read(path: Path, offset: int, num_bytes: int) -> np.ndarray:
     return np.frombuffer(data, np.uint8)
 
 
+def size_text(num_bytes: float) -> str:
+    """A size in MiB, with one decimal below 10.
+
+    >>> size_text(2**18), size_text(2**30)
+    ('0.2 MiB', '1,024 MiB')
+    """
+    return f"{num_bytes / 2**20:,.{1 if num_bytes < 10 * 2**20 else 0}f} MiB"
+
+
 @dataclass(frozen=True)
 class StoredFeatures:
     """Complete features of one split or of both."""
@@ -166,15 +182,10 @@ def same_index(folder: Path, facts: Mapping[str, Any]) -> bool:
     return bool(written == json.loads(json.dumps({"format": FORMAT, **facts})))
 
 
-def is_complete(folder: Path, layouts: Iterable[Layout]) -> bool:
-    """Whether all parts are there, in full size."""
-    try:
-        for layout in layouts:
-            for part, num_bytes in enumerate(layout.part_bytes):
-                check_part(folder / layout.name(part), num_bytes)
-    except ValueError:
-        return False
-    return True
+def missing_bytes(folder: Path, layouts: Iterable[Layout]) -> int:
+    """Size of the parts that are not there, or not in full size."""
+    parts = [(layout, part) for layout in layouts for part in range(len(layout.parts))]
+    return sum(layout.part_bytes[part] for layout, part in parts if not layout.is_stored(folder, part))
 
 
 def in_computing_type(features: Sequence[Tensor]) -> list[Tensor]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segattn.config import Experiment
 from segattn.data import Dataset
-from segattn.data.features import StoredFeatures
+from segattn.data.features import StoredFeatures, size_text
 from segattn.training.features import Plan, compute, plan_features
 from segattn.training.run import Progress
 
@@ -33,23 +33,24 @@ def shared_features(
     """
     plan = plan_features(runs, opened, root, device=device)
     if _fits(plan, limit):
-        on_notice(f"Features, computed once: {plan.describe()}")
+        stored = ", stored already" if plan.is_complete else ""
+        on_notice(f"Features, computed once: {plan.describe()}{stored}")
     else:
         on_notice(
-            f"Features would be {plan.describe()}. The limit is {limit / 2**20:,.0f} MiB, and {_free(root) / 2**20:,.0f} MiB are "
-            "free: the heads of a seed are trained side by side instead, one forward pass of the backbone for all."
+            f"Features would be {plan.describe()}. The limit is {size_text(limit)}, and {size_text(free_bytes(root))} are free: "
+            "the heads of a seed are trained side by side instead, one forward pass of the backbone for all."
         )
         plan = plan.without_train()
-        if not _fits(plan, limit):
+        if not plan.layouts or not _fits(plan, limit):
             return StoredFeatures(plan.folder, None, None)
-    return compute(plan, on_part=lambda done, total: on_progress(Progress("features", done, total)))
+    return compute(plan, on_sample=lambda done, total: on_progress(Progress("features", done, total)))
 
 
 def _fits(plan: Plan, limit: int) -> bool:
-    return plan.is_complete or plan.num_bytes <= min(limit, _free(plan.folder))
+    return plan.is_complete or (plan.num_bytes <= limit and plan.missing_bytes <= free_bytes(plan.folder))
 
 
-def _free(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
     """Free bytes of the disk that holds the folder, or will."""
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     return shutil.disk_usage(existing).free

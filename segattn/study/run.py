@@ -38,6 +38,8 @@ class Position:
     name: str
     progress: Progress | None
     """None when the run is finished, in this call or an earlier one."""
+    count: int = 1
+    """Runs that the progress is of: those trained side by side, beginning with `run`."""
 
 
 OnPosition = Callable[[Position], object]
@@ -172,22 +174,28 @@ def _train(
     run: Experiment,
     same_seed: Sequence[tuple[Experiment, Path]],
     settings: dict[str, Any],
-    tell: Callable[[str, Progress], None],
+    tell: Callable[[str, Progress, int], object],
 ) -> None:
     """Train a run; with it all of its seed, if the maps of a frozen backbone are not stored."""
     stored: StoredFeatures | None = settings.get("stored")
     if stored is None or stored.train is not None:
         folder = next(folder for other, folder in same_seed if other == run)
-        train(run, folder, **settings, on_progress=partial(tell, run_name(run)))
+        train(run, folder, **settings, on_progress=lambda progress: tell(run_name(run), progress, 1))
         return
-    name = f"{len(same_seed)} heads side by side, seed {run.seed}"
-    train_side_by_side(
-        same_seed, **settings, on_progress=lambda index, progress: tell(name, progress) if index == 0 else None
-    )
+    count = len(same_seed)
+    name = f"{count} heads side by side, seed {run.seed}" if count > 1 else run_name(run)
+
+    def report(index: int, progress: Progress) -> None:
+        done, total = progress.done, progress.total
+        if progress.stage == "evaluate":  # one head after the other
+            done, total = index * total + done, count * total
+        tell(name, Progress(progress.stage, done, total), count)
+
+    train_side_by_side(same_seed, **settings, on_progress=report)
 
 
-def _tell(on_position: OnPosition, number: int, num_runs: int, name: str, progress: Progress) -> None:
-    on_position(Position(number, num_runs, name, progress))
+def _tell(on_position: OnPosition, number: int, num_runs: int, name: str, progress: Progress, count: int) -> None:
+    on_position(Position(number, num_runs, name, progress, count))
 
 
 def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[records.Cost]:

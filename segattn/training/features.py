@@ -32,8 +32,9 @@ from segattn.data.features import (
     StoredFeatures,
     StoredSplit,
     check_part,
-    is_complete,
+    missing_bytes,
     same_index,
+    size_text,
     write_index,
 )
 from segattn.data.loader import AugmentedCopies, Images, Items
@@ -45,8 +46,8 @@ from segattn.training.checks import check
 from segattn.training.fingerprint import facts
 from segattn.training.frozen import Frozen, of_backbone, stages_read
 
-OnPart = Callable[[int, int], object]
-"""Called with the number of samples that are stored, and of all."""
+OnSample = Callable[[int, int], object]
+"""Called with the number of samples that are computed, and of all."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,12 @@ class Plan:
     @property
     def is_complete(self) -> bool:
         """Whether everything is stored already."""
-        return same_index(self.folder, self.facts) and is_complete(self.folder, self.layouts.values())
+        return same_index(self.folder, self.facts) and self.missing_bytes == 0
+
+    @property
+    def missing_bytes(self) -> int:
+        """Size of the files that are still to be written."""
+        return missing_bytes(self.folder, self.layouts.values())
 
     def without_train(self) -> Plan:
         """The same for the validation split alone."""
@@ -79,13 +85,12 @@ class Plan:
     def describe(self) -> str:
         """What is stored, in words, with its size."""
         train = self.layouts["train"]
-        maps = ", ".join(
-            f"stage {stage + 1} {'x'.join(map(str, shape))}" for stage, shape in train.samples[0].maps.items()
-        )
+        shapes = train.samples[0].maps.items()
+        maps = ", ".join(f"stage {stage + 1} {'x'.join(map(str, shape))}" for stage, shape in shapes)
         val = f" and {len(self.layouts['val'].samples)} validation images" if "val" in self.layouts else ""
         return (
             f"{len(train.samples)} crops ({self.copies} of each image){val}, {maps} in {train.dtype}: "
-            f"{self.num_bytes / 2**20:,.0f} MiB in {self.folder}"
+            f"{size_text(self.num_bytes)} in {self.folder}"
         )
 
     def open(self) -> StoredFeatures:
@@ -119,8 +124,7 @@ def plan_features(
         check(experiment)
         if experiment.optimization.train != "head":
             raise ValueError(
-                f"features are for head-only training, and {experiment.name} trains the whole network; "
-                "add --optimization.train head and --model.pretrained"
+                f"features are for head-only training, and {experiment.name} trains the whole network; add --train head"
             )
     train_set, val_set = opened
     accelerator = execution.accelerator(first.optimization.precision, device)
@@ -142,8 +146,7 @@ def _folder_name(key: str, stages: Sequence[int]) -> str:
 
 def _subsets(count: int) -> list[tuple[int, ...]]:
     """All sets of stages, the smaller ones first."""
-    sets = [tuple(i for i in range(count) if number >> i & 1) for number in range(1, 2**count)]
-    return sorted(sets, key=len)
+    return sorted((tuple(i for i in range(count) if number >> i & 1) for number in range(1, 2**count)), key=len)
 
 
 def _plan(
@@ -192,19 +195,18 @@ class _Shapes:
         return self.samples[size]
 
 
-def compute(plan: Plan, *, on_part: OnPart = lambda done, total: None) -> StoredFeatures:
+def compute(plan: Plan, *, on_sample: OnSample = lambda done, total: None) -> StoredFeatures:
     """Store what is missing; several processes may call this at once, also on several machines that share the folder.
 
     Raises:
         ValueError: the disk is full or the folder cannot be written; complete parts are kept.
     """
     total = sum(len(layout.samples) for layout in plan.layouts.values())
-    jobs = [(layout, part) for layout in plan.layouts.values() for part in range(len(layout.parts))]
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
         if not same_index(plan.folder, plan.facts):
             write_index(plan.folder, plan.facts)
-        _fill(plan, jobs, lambda done: on_part(done, total))
+        _fill(plan, lambda done: on_sample(done, total))
     except OSError as error:
         raise ValueError(
             f"features cannot be written into {plan.folder}: {error.strerror or error}; complete parts are kept. Free some "
@@ -220,7 +222,7 @@ def compute_with(
     root: str | Path,
     *,
     device: str = "auto",
-    on_part: OnPart = lambda done, total: None,
+    on_sample: OnSample = lambda done, total: None,
 ) -> StoredFeatures:
     """As `compute`, shared by `workers` processes; the other arguments are those that `plan_features` made the plan from."""
     threads = torch.get_num_threads()
@@ -234,7 +236,7 @@ def compute_with(
         other.start()
     torch.set_num_threads(share)
     try:
-        return compute(plan, on_part=on_part)
+        return compute(plan, on_sample=on_sample)
     finally:
         torch.set_num_threads(threads)
         for other in others:
@@ -249,18 +251,20 @@ def _help(experiments: list[Experiment], root: Path, device: str, threads: int) 
         compute(plan_features(experiments, open_data(experiments[0].data), root, device=device))
 
 
-def _fill(plan: Plan, jobs: Sequence[tuple[Layout, int]], on_done: Callable[[int], object]) -> None:
+def _fill(plan: Plan, on_done: Callable[[int], object]) -> None:
     """Write every part that is missing and that no other process writes, until all are there."""
-    done, waiting, all_held = 0, list(jobs), False
+    parts = [(layout, part) for layout in plan.layouts.values() for part in range(len(layout.parts))]
+    waiting = [(layout, part) for layout, part in parts if not layout.is_stored(plan.folder, part)]
+    done, all_held = sum(len(layout.parts[part]) for layout, part in parts if (layout, part) not in waiting), False
     while waiting:
         held = []
         for layout, part in waiting:
-            path = plan.folder / layout.name(part)
-            if not _is_stored(path, layout.part_bytes[part]):
+            if not layout.is_stored(plan.folder, part):
                 try:
-                    with Lease(plan.folder, "features", name=f".{path.name}.lease", watch=all_held) as lease:
-                        if not _is_stored(path, layout.part_bytes[part]):
-                            _write(plan, layout, part, path, lease)
+                    name = f".{layout.name(part)}.lease"
+                    with Lease(plan.folder, "features", name=name, watch=all_held) as lease:
+                        if not layout.is_stored(plan.folder, part):
+                            _write(plan, layout, part, lease, on_done, done)
                 except Held:
                     held.append((layout, part))
                     continue
@@ -272,23 +276,21 @@ def _fill(plan: Plan, jobs: Sequence[tuple[Layout, int]], on_done: Callable[[int
             time.sleep(0.2)
 
 
-def _is_stored(path: Path, num_bytes: int) -> bool:
-    return path.is_file() and path.stat().st_size == num_bytes
-
-
-def _write(plan: Plan, layout: Layout, part: int, path: Path, lease: Lease) -> None:
-    """Compute a part and write it in one step."""
+def _write(plan: Plan, layout: Layout, part: int, lease: Lease, on_done: Callable[[int], object], before: int) -> None:
+    """Compute a part and write it in one step; `before` samples are done already."""
+    path = plan.folder / layout.name(part)
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed process
         leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            for item in layout.parts[part]:
+            for done, item in enumerate(layout.parts[part], before + 1):
                 image, label, name, _ = plan.items[layout.split][item]
                 if label is None:
                     raise ValueError(f"{name} has no label; features are stored with labels")
                 assert isinstance(image, Tensor)
                 file.write(layout.record(item, plan.frozen.maps(image), label))
+                on_done(done)
             file.flush()
             os.fsync(file.fileno())
         lease.check()

@@ -48,9 +48,11 @@ def test_short_names_reach_their_section():
     assert experiment.model.init_head == "trunk"
 
 
-@pytest.mark.parametrize("words", [("--train", "heads"), ("--init-head", "fcn")])
-def test_choices_are_named(words):
-    with pytest.raises(ValueError, match="all|trunk"):
+@pytest.mark.parametrize(
+    ("words", "choices"), [(("--train", "heads"), "all, head"), (("--init-head", "fcn"), "random, trunk")]
+)
+def test_choices_are_named(words, choices):
+    with pytest.raises(ValueError, match=f"{words[0]}: unknown value '{words[1]}'.* Choices: {choices}"):
         parse(*words)
 
 

@@ -1,0 +1,108 @@
+"""Head-only training on the command line: a trunk, its features, heads on them."""
+
+import pytest
+
+from segattn import records
+from segattn.cli import main
+from segattn.study import run as study_module
+
+pytestmark = pytest.mark.slow
+
+HEADS = ["--heads", "fcn", "ccnet"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_reference_costs():
+    """Costs at the paper's sizes are no matter of these tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_module, "reference_costs", lambda names, mode: [])
+        yield
+
+
+@pytest.fixture(scope="module")
+def words(experiment_file, tmp_path_factory):
+    """The experiment and its options for head-only training on a trunk that was trained for two iterations."""
+    trunk = str(tmp_path_factory.mktemp("trunk") / "fcn")
+    file, short = str(experiment_file), ["--mode", "controlled", "--device", "cpu", "--evaluation.examples", "0"]
+    assert main(["train", file, "--out", trunk, *short]) == 0
+    return [file, *short, "--train", "head", "--pretrained", trunk, "--init-head", "trunk"]
+
+
+def mean_ious(out):
+    runs = [records.read(out / path) for path in records.read(out / "study.json").runs]
+    return {(run.head, run.seed): run.scores.mean_iou for run in runs}
+
+
+def test_study_with_stored_features_and_side_by_side_records_the_same(words, tmp_path, capsys):
+    assert main(["study", *words, *HEADS, "--out", str(tmp_path / "stored")]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "Features, computed once: 20 crops (4 of each image) and 3 validation images, stage 4 64x4x6 in bf16" in shown
+    )
+    assert "\nfeatures: sample 23 of 23\n" in shown
+    assert "[1/2] fcn-controlled-s0: train step 1 of 2" in shown
+    assert "[2/2] ccnet-controlled-s0: done\n" in shown
+    beside = ["--features", str(tmp_path / "nowhere"), "--features-limit", "0.001MB"]
+    assert main(["study", *words, *HEADS, "--out", str(tmp_path / "beside"), *beside]) == 0
+    shown = capsys.readouterr().out
+    assert "The limit is 0.0 MiB" in shown
+    assert "[1-2/2] 2 heads side by side, seed 0: train step 1 of 2" in shown
+    assert not (tmp_path / "nowhere").exists()
+    assert mean_ious(tmp_path / "stored") == mean_ious(tmp_path / "beside")
+    assert mean_ious(tmp_path / "stored").keys() == {("fcn", 0), ("ccnet", 0)}
+
+
+def test_features_are_computed_by_two_processes_and_complete_the_second_time(words, tmp_path, capsys):
+    folder = tmp_path / "features"
+    command = ["data", "features", *words, *HEADS, "--out", str(folder)]
+    assert main([*command, "--dry-run"]) == 0
+    assert "0.1 MiB to be computed" in capsys.readouterr().out
+    assert not folder.exists()
+    assert main([*command, "--workers", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "features: sample 23 of 23" in shown
+    assert "complete: " in shown
+    (stored,) = folder.iterdir()
+    before = {path.name: path.stat().st_mtime_ns for path in stored.iterdir()}
+    assert set(before) == {"index.json", "train-00000.bin", "val-00000.bin"}
+    assert main(command) == 0
+    assert capsys.readouterr().out.endswith(f"in {stored}, complete\n")
+    assert {path.name: path.stat().st_mtime_ns for path in stored.iterdir()} == before
+
+
+def test_train_reads_the_features_and_computes_what_is_missing(words, tmp_path, capsys):
+    run, folder = tmp_path / "run", tmp_path / "features"
+    assert main(["train", *words, "--head", "ccnet", "--out", str(run), "--features", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "features: sample 23 of 23" in shown
+    assert "head: sandwich from there, attention at random" in shown
+    (stored,) = folder.iterdir()
+    before = stored.stat().st_mtime_ns
+    again = tmp_path / "again"
+    assert main(["train", *words, "--head", "ccnet", "--out", str(again), "--features", str(folder)]) == 0
+    assert "features: sample" not in capsys.readouterr().out
+    assert stored.stat().st_mtime_ns == before
+    assert records.read(run / "record.json").scores == records.read(again / "record.json").scores
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        (["study"], ["--features-limit", "12"], "--features-limit '12': a size above 0 with its unit, such as 500MB"),
+        (["data", "features"], ["--workers", "0"], "--workers 0: at least 1"),
+        (["data", "features"], ["--train", "all"], "tiny trains the whole network; add --train head"),
+        (["data", "features"], ["--pretrained", "None"], "a random one has learnt nothing; give model.pretrained"),
+        (["data", "features"], ["--features.copies", "0"], "features.copies should be above 0"),
+    ],
+)
+def test_mistake_is_named_and_nothing_written(words, command, options, message, tmp_path, capsys):
+    assert main([*command, *words, "--out", str(tmp_path / "out"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_little_space_is_said_before_anything_is_written(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("segattn.study.features.free_bytes", lambda folder: 1000)
+    assert main(["data", "features", *words, *HEADS, "--out", str(tmp_path / "out")]) == 2
+    assert "0.1 MiB are needed and 0.0 MiB are free" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
