@@ -31,6 +31,8 @@ PUBLISHED = {
     "mmsegmentation:resnet101_v1c": "https://download.openmmlab.com/pretrain/third_party/resnet101_v1c-e67eebb6.pth",
 }
 """ImageNet weights; torchvision's need the backbone option stem=plain, mmsegmentation's have the deep stem."""
+WHOLE_HEAD = "the whole head from there"
+"""What `Pretrained.load_head` returns where nothing of the head starts at random."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Pretrained:
         head.load_state_dict(common, strict=False)
         fresh = [key for key in own if key not in common and not key.endswith("num_batches_tracked")]
         if not fresh:
-            return "the whole head from there"
+            return WHOLE_HEAD
         return f"head: {_parts(common)} from there, {_parts(fresh)} at random"
 
     def check_backbone(self, name: str, output_stride: int, options: Mapping[str, Any]) -> None:

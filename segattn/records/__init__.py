@@ -16,7 +16,7 @@ from segattn.records.cost import Cost, PartCost
 from segattn.records.files import read, write, write_bytes
 from segattn.records.head_facts import HeadFacts
 from segattn.records.lease import Held, Lease, LeaseLost
-from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Strata, Stratum, WithoutAttention
+from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Start, Strata, Stratum, WithoutAttention
 from segattn.records.schema import SCHEMA, Environment
 from segattn.records.study import Look, Looks, StudyRecord
 
@@ -36,6 +36,7 @@ __all__ = [
     "PartCost",
     "RunRecord",
     "Scores",
+    "Start",
     "Strata",
     "Stratum",
     "StudyRecord",

@@ -78,6 +78,19 @@ class WithoutAttention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a network with pretrained weights started from."""
+
+    from_pretrained: str
+    """Which weights were loaded and which were random, in words."""
+    init_head: str
+    """`trunk` or `random`, as `config.Model.init_head`."""
+    identity: bool | None = None
+    """Whether the new mechanism returned its input, so that it changed nothing at the start. None where that was not tried: a
+    head at random, no mechanism that can be tried, or one whose weights were loaded too."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CurvePoint:
     """One line of the training log."""
 
@@ -142,5 +155,7 @@ class RunRecord:
     batch norm's scale. None in older records."""
     head_facts: HeadFacts | None = None
     """What the head declares; None in records of version 0.1.0."""
+    start: Start | None = None
+    """None in older records, and where the network started at random."""
     kind: str = "run"
     schema: int = SCHEMA

@@ -35,6 +35,7 @@ def record_of(
     device: torch.device,
     precision: str,
     cost: records.Cost,
+    start: records.Start | None = None,
 ) -> records.RunRecord:
     """The record of a run, without its example pictures; the last point of its curve has the final mean IoU."""
     last = dataclasses.replace(points[-1], mean_iou=result.scores.mean_iou)
@@ -62,6 +63,7 @@ def record_of(
         without_attention=without,
         gates=gates,
         head_facts=head_facts(config.model.head, config.model.mode),
+        start=start,
     )
 
 

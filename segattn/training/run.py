@@ -58,6 +58,8 @@ class Run:
     on_progress: OnProgress
     val_items: Items | None = None
     """Samples of the validation split with the maps of a frozen backbone instead of images."""
+    start: records.Start | None = None
+    """What the network started from, if it had pretrained weights."""
     began: float = field(default_factory=time.perf_counter)
     """`time.perf_counter()` when this process started the run."""
     seconds_before: float = field(init=False)
@@ -160,6 +162,7 @@ class Run:
             device=self.accelerator.device,
             precision=precision,
             cost=trained_cost,
+            start=self.start,
         )
         if self.accelerator.is_main_process:
             autocast, check = self.accelerator.autocast, self.log.check

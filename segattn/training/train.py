@@ -31,6 +31,7 @@ from segattn.training.class_weights import class_weights
 from segattn.training.interruption import Interrupted, Stop, signals
 from segattn.training.optimization import set_learning_rate, sgd
 from segattn.training.run import OnProgress, Run
+from segattn.training.start import start_of
 from segattn.training.step import Step
 
 OnNotice = Callable[[str], object]
@@ -106,6 +107,7 @@ class Training:
                 model.started_from
             ):
                 on_notice(notice)
+        start = start_of(config, model)
         synchronize = accelerator.device.type == "cuda" and world_size > 1
         model = execution.arrange(model, optimization, synchronize=synchronize)
         trained, self.source = frozen.split(model, config, accelerator, (train_set, val_set), stored)
@@ -134,9 +136,8 @@ class Training:
         state = folder.State(model, self.optimizer, accelerator.scaler, self.average)
         log = folder.open_log(out, config, state, accelerator, on_notice)
         self.start = log.start
-        self.run = Run(
-            config, out, accelerator, state, log, val_set, Stop(accelerator, received), on_progress, self.source.val
-        )
+        stop, val_items = Stop(accelerator, received), self.source.val
+        self.run = Run(config, out, accelerator, state, log, val_set, stop, on_progress, val_items, start)
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """The remaining iterations and their batches; an evaluation that an interrupted run did not finish comes first."""
