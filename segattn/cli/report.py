@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 
 from segattn.cli.arguments import parse
+
+if TYPE_CHECKING:
+    from segattn.report import Study
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,20 @@ def run(arguments: Sequence[str]) -> None:
     study = report.load(chosen.runs)
     written = report.build(study, out)
     console = Console()
-    console.print(report.terminal_table(study))
+    show(study, console)
     console.print()
     _list(written, console)
+
+
+def show(study: Study, console: Console) -> None:
+    """The table of a study, and what to type next."""
+    from segattn import report
+
+    console.print(report.terminal_table(study))
+    if lines := report.next_steps(study, width=console.width - 2):
+        console.print("\nNext:")
+        for line in lines:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _benches(chosen: ReportArguments) -> None:

@@ -14,10 +14,11 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
+from segattn import records, zoo
 from segattn.cli.arguments import experiment_and_rest, head_names, listing, load_experiment, parse
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
 from segattn.cli.values import Device
-from segattn.config import Model
+from segattn.config import Experiment, Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ def _run(chosen: Any, command: str) -> int:
     from segattn import report
     from segattn.cli.plan.quantities import memory_bytes
     from segattn.cli.progress import study_progress
+    from segattn.cli.report import show
     from segattn.study.run import run_study
     from segattn.training.train import Interrupted
 
@@ -72,7 +74,7 @@ def _run(chosen: Any, command: str) -> int:
         raise ValueError(
             f"--features-limit {chosen.features_limit!r}: a size above 0 with its unit, such as 500MB or 16GiB"
         ) from None
-    config = chosen.config
+    config, names = chosen.config, head_names(chosen.heads)
     out = chosen.out or Path("runs") / config.name
     first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints and writes
     console = Console(quiet=not first)
@@ -81,13 +83,14 @@ def _run(chosen: Any, command: str) -> int:
             path = run_study(
                 config,
                 out,
-                head_names=head_names(chosen.heads),
+                head_names=names,
                 seeds=range(config.seed, config.seed + chosen.seeds),
                 command=command,
                 device=chosen.device,
                 num_workers=chosen.workers,
                 features=chosen.features,
                 features_limit=limit,
+                fully_trained=_fully_trained(config, names),
                 on_position=reporter,
                 on_notice=partial(console.print, highlight=False, markup=False),
             )
@@ -96,8 +99,25 @@ def _run(chosen: Any, command: str) -> int:
         return 130
     if not first:
         return 0
-    written = report.build(path, out)
+    study = report.load(path)
+    written = report.build(study, out)
     console.print()
-    console.print(report.terminal_table(report.load(path)))
+    show(study, console)
     console.print(f"\nReport: {written['report.html']}", highlight=False)
     return 0
+
+
+def _fully_trained(config: Experiment, names: Sequence[str]) -> list[records.FullyTrained]:
+    """What the zoo's networks of these heads reached on the trunk that the study starts from; [] for other weights or data."""
+    where, of_zoo = config.model.pretrained, []
+    if where is not None and zoo.is_named(where):
+        of_zoo = zoo.networks(zoo.networks(where)[0].trunk)
+    return [
+        records.FullyTrained(
+            name=entry.name, head=entry.head, mode=entry.mode, mean_iou=entry.mean_iou, num_images=entry.num_images
+        )
+        for entry in of_zoo
+        if entry.head in names
+        and entry.mode == config.model.mode
+        and config.data.name in (entry.scenes["name"], "packed")
+    ]

@@ -18,7 +18,7 @@ from segattn.records.head_facts import HeadFacts
 from segattn.records.lease import Held, Lease, LeaseLost
 from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Start, Strata, Stratum, WithoutAttention
 from segattn.records.schema import SCHEMA, Environment
-from segattn.records.study import Look, Looks, StudyRecord
+from segattn.records.study import FullyTrained, Look, Looks, StudyRecord
 
 __all__ = [
     "SCHEMA",
@@ -27,6 +27,7 @@ __all__ = [
     "CurvePoint",
     "Environment",
     "Example",
+    "FullyTrained",
     "HeadFacts",
     "Held",
     "Lease",

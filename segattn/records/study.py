@@ -10,6 +10,19 @@ from segattn.records.schema import SCHEMA, Environment
 
 
 @dataclass(frozen=True, kw_only=True)
+class FullyTrained:
+    """What a network of `segattn zoo` reached on the trunk that the study's heads start from."""
+
+    name: str
+    """Such as streets-local/ccnet."""
+    head: str
+    mode: str
+    mean_iou: float
+    """As recorded, on all `num_images` validation scenes of the zoo; in [0, 1]."""
+    num_images: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Look:
     """One picture of where networks look from one pixel; paths are relative to the record's folder."""
 
@@ -58,6 +71,8 @@ class StudyRecord:
     """UTC, ISO 8601."""
     head_facts: dict[str, HeadFacts] = field(default_factory=dict)
     """What each head declares, by its name; empty in records of version 0.1.0."""
+    fully_trained: list[FullyTrained] = field(default_factory=list)
+    """Of the study's heads, in its mode, where they start from a trunk of the zoo; empty elsewhere and in older records."""
     looks: Looks | None = None
     """None until all runs have ended, and in older records."""
     kind: str = "study"

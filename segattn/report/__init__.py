@@ -15,6 +15,7 @@ from pathlib import Path
 from segattn import records
 from segattn.report.comparison.compare import Comparison, compare, select
 from segattn.report.comparison.terminal import TerminalComparison
+from segattn.report.study.next_steps import next_steps
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Source, Study, load
 from segattn.report.study.terminal import terminal_table
@@ -28,6 +29,7 @@ __all__ = [
     "build_comparison",
     "compare",
     "load",
+    "next_steps",
     "select",
     "terminal_table",
 ]

@@ -82,6 +82,7 @@ def run_study(
     num_workers: int = 0,
     features: str | Path | None = None,
     features_limit: int = FEATURES_LIMIT,
+    fully_trained: Sequence[records.FullyTrained] = (),
     on_position: OnPosition = lambda position: None,
     on_notice: OnNotice = print,
 ) -> Path:
@@ -95,6 +96,7 @@ def run_study(
     Args:
         features: folder for the maps; by default `features` in `out`.
         features_limit: bytes that the maps may take; what is free on the disk is a limit too.
+        fully_trained: networks of the zoo to show beside the study's; goes into its record.
 
     Raises:
         ValueError: as `plan` and `segattn.training.train.train`.
@@ -140,6 +142,7 @@ def run_study(
             environment=records.read(out / name / "record.json").environment,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             head_facts={head: cost.head_facts(head, config.model.mode) for head in head_names},
+            fully_trained=list(fully_trained),
             looks=pictures,
         )
         with records.Lease(out, "study", wait=60, on_notice=on_notice):  # each holds it for one write

@@ -1,8 +1,10 @@
 """Head-only training on the command line: a trunk, its features, heads on them."""
 
+import shlex
+
 import pytest
 
-from segattn import records
+from segattn import records, zoo
 from segattn.cli import main
 from segattn.study import run as study_module
 
@@ -50,6 +52,36 @@ def test_study_with_stored_features_and_side_by_side_records_the_same(words, tmp
     assert not (tmp_path / "nowhere").exists()
     assert mean_ious(tmp_path / "stored") == mean_ious(tmp_path / "beside")
     assert mean_ious(tmp_path / "stored").keys() == {("fcn", 0), ("ccnet", 0)}
+
+
+def test_the_end_of_a_study_says_how_heads_start_what_the_zoo_reached_and_what_to_type_next(
+    experiment_file, tiny_zoo, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    words = ["--mode", "controlled", "--train", "head", "--pretrained", "streets-local", "--init-head", "trunk"]
+    heads = ["--heads", "fcn", "ccnet", "isanet"]
+    assert main(["study", str(experiment_file), *words, *heads, "--device", "cpu", "--out", "runs/a"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    record = records.read("runs/a/study.json")
+    of_zoo = {entry.head: entry for entry in zoo.networks("streets-local") if entry.mode == "controlled"}
+    assert {each.head: each.mean_iou for each in record.fully_trained} == {
+        head: of_zoo[head].mean_iou for head in ("fcn", "ccnet")
+    }
+    assert {run.head: run.start.identity for run in (records.read(f"runs/a/{path}") for path in record.runs)} == {
+        "fcn": None, "ccnet": True, "isanet": False,
+    }  # fmt: skip
+    (row,) = [line for line in shown.splitlines() if line.startswith("ccnet ")]
+    assert f"{100 * of_zoo['ccnet'].mean_iou:.2f}" in row.split()
+    assert "isanet†" in shown
+    *_, steps = shown.partition("\nNext:\n")
+    first, *_ = shlex.split(steps.partition("Report:")[0].replace("\\\n", ""))
+    assert first == "segattn"
+    commands = steps.replace("\\\n", "").strip().splitlines()
+    assert [shlex.split(line)[1] for line in commands[:3]] == ["maps", "demo", "compare"]
+    for line in (commands[0], commands[2]):
+        assert main(shlex.split(line)[1:]) == 0
 
 
 def test_features_are_computed_by_two_processes_and_complete_the_second_time(words, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def with_contribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same study with gates, and scores without the mechanism."""
     folder = fabricate.study(tmp_path_factory.mktemp("contribution"))
     fabricate.add_contribution(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def from_trunk(with_contribution: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same study once more, its heads started from a trunk of the zoo."""
+    folder = shutil.copytree(with_contribution, tmp_path_factory.mktemp("trunk") / "study")
+    fabricate.add_start(folder)
     return folder
 
 

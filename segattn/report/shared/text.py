@@ -27,6 +27,7 @@ _LATEX = {
     "–": "--",
     "≈": r"$\approx$",
     "≥": r"$\geq$",
+    "†": r"\textdagger{}",
     "“": "``",
     "”": "''",
 } | {symbol: f"\\{symbol}" for symbol in "&%$#_"}

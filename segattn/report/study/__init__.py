@@ -7,9 +7,11 @@ words.py          the finding, what columns mean, caveats; certainty.py: tests a
 protocol.py       what was run and where; settings.py: a configuration as single settings
 classes.py        accuracy class by class; details.py: boundaries, sizes and widths
 contribution.py   learnt gates, and accuracy with the mechanism cut out
+start.py          how heads start that start from a trunk, and networks of the zoo beside them
 bench_columns.py  latency and memory, from bench records
 published.py      rows of others beside ours
-tables.py         Markdown, CSV and LaTeX; terminal.py: the same table in the terminal
+tables.py         Markdown, CSV and LaTeX; columns.py: the columns of the CSV
+terminal.py       the same table in the terminal; legend.py: its marks in a few lines; next_steps.py: what to type next
 figures.py        accuracy against cost, curves, classes
 pictures.py       example predictions; looks.py: attention maps from a few telling pixels
 page.py           the HTML page

@@ -29,20 +29,20 @@ _OVER = {"seeds": {"two-way", "paired", "seeds"}, "images": {"two-way", "images"
 _VARIATION = {"seeds": "seed-to-seed variation", "images": "the variation between choices of images"}
 
 
-def distinguishable(verdict: Verdict) -> list[str]:
-    """Whether the first row is above the others, in a sentence or two."""
-    test = f"({tests_text(verdict)}, Holm-corrected for {times(len(verdict.p))})"
+def distinguishable(verdict: Verdict, *, brief: bool = False) -> list[str]:
+    """Whether the first row is above the others, in a sentence or two; `brief` leaves out the test."""
+    test = "" if brief else f" ({tests_text(verdict)}, Holm-corrected for {times(len(verdict.p))})"
     over = [what for what, tests in _OVER.items() if not tests.isdisjoint(verdict.tests)]
     if not verdict.unclear:
         sentences = [
-            f"Its lead over every other network is larger than {listing([_VARIATION[o] for o in over])} {test}."
+            f"Its lead over every other network is larger than {listing([_VARIATION[o] for o in over])}{test}."
         ]
     elif len(verdict.unclear) == len(verdict.p):
-        sentences = [f"There are too few {' or '.join(over)} to distinguish it from any other network {test}."]
+        sentences = [f"There are too few {' or '.join(over)} to distinguish it from any other network{test}."]
     else:
         names = listing(verdict.unclear)
         sentences = [
-            f"There are too few {' or '.join(over)} to distinguish it from {names}; it is above the others {test}."
+            f"There are too few {' or '.join(over)} to distinguish it from {names}; it is above the others{test}."
         ]
     if "images" in verdict.tests:
         sentences.append(

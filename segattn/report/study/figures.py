@@ -17,9 +17,9 @@ from segattn.records import Cost, CurvePoint
 from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, SECOND, SHADE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
 from segattn.report.study.bench_columns import BenchColumns
+from segattn.report.study.columns import parts
 from segattn.report.study.rows import Row, is_hard
 from segattn.report.study.study import Study
-from segattn.report.study.tables import parts
 from segattn.report.study.words import size_text
 
 _CURVE_POINTS = 150

@@ -13,7 +13,19 @@ from segattn.records import Cost
 from segattn.report.shared import template
 from segattn.report.shared.drawing import Drawn
 from segattn.report.shared.text import interval_text, percent, points
-from segattn.report.study import classes, contribution, details, looks, pictures, protocol, published, tables, words
+from segattn.report.study import (
+    classes,
+    columns,
+    contribution,
+    details,
+    looks,
+    pictures,
+    protocol,
+    published,
+    start,
+    tables,
+    words,
+)
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
@@ -60,6 +72,8 @@ def context(study: Study, drawn: list[Drawn]) -> dict[str, Any]:
         "columns": study.bench_columns,
         "any_gates": contribution.any_gates(study),
         "any_without": contribution.any_scores(study),
+        "any_fully_trained": start.any_fully_trained(study),
+        "price": start.PRICE,
         "rows": [_row(study, row) for row in study.rows],
         "any_interval": any(row.interval for row in study.rows),
         "any_delta": any(study.delta(row) for row in study.rows),
@@ -104,6 +118,8 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
         "gates": contribution.gates(row),
         "gates_text": tables.gates_text(row),
         "without": contribution.mean_iou(row),
+        "cold": start.COLD if start.is_cold(row) else "",
+        "fully_trained": start.fully_trained(study, row),
         "x": across(row.mean_iou),
         "ends": [across(end) for end in row.interval] if row.interval else None,
         "baseline_x": across(baseline.mean_iou) if baseline else None,
@@ -146,7 +162,7 @@ def _costs(study: Study) -> list[dict[str, Any]]:
         {
             "title": title,
             "network": " · ".join(dict.fromkeys(words.network_text(cost) for _, cost in lines)),
-            "lines": [(label, cost, tables.parts(cost)) for label, cost in lines],
+            "lines": [(label, cost, columns.parts(cost)) for label, cost in lines],
             "digits": 1 if max(cost.network.flops for _, cost in lines) > 1e11 else 3,
         }
         for title, lines in sections

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 
-from segattn.records import Cost, PartCost
 from segattn.report.shared.text import (
     MISSING,
     UNCLEAR,
-    csv_cell,
     escaped_table,
     interval_text,
     latex_text,
@@ -19,7 +16,7 @@ from segattn.report.shared.text import (
     percent,
     points,
 )
-from segattn.report.study import contribution, details
+from segattn.report.study import columns, contribution, details, start
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 from segattn.report.study.words import PARTS, finding, footnotes, size_text
@@ -40,11 +37,12 @@ def cells(study: Study, row: Row) -> list[str]:
     cost = study.cost(row)
     spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
     return [
-        f"{row.label} {UNCLEAR}" if study.marks(row)[0] else row.label,
+        label_text(study, row),
         percent(row.mean_iou) + spread,
         str(row.n),
         delta_text(study, row),
         *_contribution_cells(study, row),
+        *([zoo_text(study, row)] if start.any_fully_trained(study) else []),
         percent(row.pixel_accuracy),
         *(
             [giga(cost.mechanism.flops, 2), giga(cost.head_total.flops, 1), giga(cost.network.flops, 1)]
@@ -55,6 +53,12 @@ def cells(study: Study, row: Row) -> list[str]:
         *_bench_cells(study, row),
         f"{row.train_seconds:,.0f}",
     ]
+
+
+def label_text(study: Study, row: Row) -> str:
+    """The row's label and its marks: `isanet† ≈`."""
+    cold, unclear = start.COLD * start.is_cold(row), f" {UNCLEAR}" * study.marks(row)[0]
+    return f"{row.label}{cold}{unclear}"
 
 
 def delta_text(study: Study, row: Row, *, half: bool = False) -> str:
@@ -77,7 +81,7 @@ def headings(study: Study) -> list[str]:
         "mIoU %",
         "n",
         f"Δ {study.baseline_name}",
-        *contribution_headings(study),
+        *added_headings(study),
         "Pixel acc. %",
         *(f"{part.capitalize()} GFLOPs (2 per MAC){at}" for part in PARTS),
         "Parameters M",
@@ -88,6 +92,11 @@ def headings(study: Study) -> list[str]:
         ),
         "Training s",
     ]
+
+
+def added_headings(study: Study) -> list[str]:
+    """Headings between the differences and the pixel accuracy: what attention contributes, and the networks of the zoo."""
+    return contribution_headings(study) + [f"{start.NAME} %"] * start.any_fully_trained(study)
 
 
 def contribution_headings(study: Study) -> list[str]:
@@ -111,6 +120,12 @@ def without_text(row: Row) -> str:
     if pair.without is None or pair.difference is None:
         return MISSING
     return f"{percent(pair.without)} ({points(pair.difference)})"
+
+
+def zoo_text(study: Study, row: Row) -> str:
+    """Recorded mean IoU of the zoo's network of this head; a dash where there is none."""
+    network = start.fully_trained(study, row)
+    return MISSING if network is None else percent(network.mean_iou)
 
 
 def latency_text(value_ms: float | None) -> str:
@@ -164,89 +179,13 @@ def title(study: Study) -> str:
 
 def csv_text(study: Study) -> str:
     """One line a network, every digit: fractions in [0, 1], raw counts, seconds; an empty field where unknown."""
-    lines = [dict(_csv_fields(study, row)) for row in study.rows]
+    lines = [dict(columns.fields(study, row)) for row in study.rows]
     names = list(dict.fromkeys(name for line in lines for name in line))
     stream = io.StringIO()
     writer = csv.DictWriter(stream, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return stream.getvalue()
-
-
-def _csv_fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | None]]:
-    record, delta = row.runs[0].record, study.delta(row)
-    yield from [("experiment", csv_cell(row.experiment)), ("head", csv_cell(row.head)), ("mode", row.mode)]
-    if row.facts is not None:
-        yield "family", csv_cell(row.facts.family)
-    yield from [("dataset", csv_cell(record.dataset)), ("split", csv_cell(record.split))]
-    yield "n", row.n
-    yield "seeds", " ".join(str(run.record.seed) for run in row.runs)
-    low, high = row.interval or (None, None)
-    yield from [("mean_iou", row.mean_iou), ("mean_iou_std", row.deviation)]
-    yield from [("mean_iou_low95", low), ("mean_iou_high95", high)]
-    values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
-    name = f"delta_{csv_cell(study.baseline_name)}"
-    yield from zip((name, f"{name}_low95", f"{name}_high95"), values, strict=True)
-    yield from _csv_contribution(study, row)
-    yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
-    if study.verdict is not None:
-        yield "p_to_first", study.verdict.p.get(row.label)
-        first = study.verdict.contrasts.get(row.label)
-        yield "p_to_first_test", first.test if first else None
-    yield from _csv_contrast(study, row)
-    yield "train_seconds", row.train_seconds
-    if (columns := study.bench_columns) is not None:
-        yield "latency_ms", columns.latency_ms((row.head, row.mode))
-        yield "extra_memory_bytes", columns.extra_bytes((row.head, row.mode))
-        yield "measured", f"{columns.title}, {columns.machine}"
-    yield from _csv_details(study, row)
-    for name, value in zip(record.class_names, row.iou, strict=True):
-        yield f"iou_{csv_cell(name)}", value
-    if row.trained_cost:
-        yield from _csv_cost("trained", row.trained_cost)
-    for size in study.sizes:
-        if size in row.costs:
-            yield from _csv_cost(f"{size[0]}x{size[1]}", row.costs[size])
-
-
-def _csv_contrast(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]]:
-    """How the difference to the baseline was tested, and what makes it uncertain."""
-    contrast = study.contrasts.get(row.label)
-    if contrast is None or not contrast.test:
-        return
-    name, spread = f"delta_{csv_cell(study.baseline_name)}", contrast.spread
-    yield f"{name}_test", contrast.test
-    yield f"{name}_p_holm", study.baseline_verdict.p[row.label] if study.baseline_verdict else None
-    yield f"{name}_std_between_seeds", spread.between_seeds**0.5 if spread else None
-    yield f"{name}_error_of_images", spread.between_images**0.5 if spread and spread.num_images else None
-
-
-def _csv_contribution(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
-    for name, value in contribution.gates(row).items():
-        yield f"gate_{csv_cell(name)}", value
-    if contribution.any_scores(study):
-        pair = contribution.mean_iou(row)
-        yield from [("mean_iou_without_attention", pair.without), ("delta_without_attention", pair.difference)]
-
-
-def _csv_details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
-    names = [f"mean_iou_{column.group.split()[0]}_{column.name}" for column in details.columns(study)]
-    for line in details.lines(study):
-        if line.row is row:
-            yield from zip(["boundary_mean_iou", *names], [line.boundary, *line.strata], strict=True)
-
-
-def _csv_cost(prefix: str, cost: Cost) -> Iterator[tuple[str, str | int]]:
-    yield f"{prefix}_backbone", csv_cell(cost.backbone)
-    yield f"{prefix}_input", f"{cost.input_size[0]}x{cost.input_size[1]}"
-    for name, part in parts(cost).items():
-        for unit in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):
-            yield f"{prefix}_{name}_{unit}", getattr(part, unit)
-
-
-def parts(cost: Cost) -> dict[str, PartCost]:
-    """The three parts under the names of `words.PARTS`."""
-    return dict(zip(PARTS, (cost.mechanism, cost.head_total, cost.network), strict=True))
 
 
 def latex(study: Study) -> str:
@@ -260,7 +199,7 @@ def latex(study: Study) -> str:
             line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
     costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
     at = f" at {latex_text(size_text(costs[0].input_size))}" if costs else ""
-    added = contribution_headings(study)
+    added = added_headings(study)
     over, under = ("".join(f"{word} & " for word in words) for words in _split_headings(added))
     bench = ("Lat. & Mem. & ", "ms & MiB & ") if study.bench_columns else ("", "")
     baseline = latex_text(study.baseline_name)
@@ -286,8 +225,8 @@ def latex(study: Study) -> str:
 
 
 def _split_headings(names: list[str]) -> tuple[list[str], list[str]]:
-    """The headings on what attention contributes on two lines."""
-    lines = {"Gate": ("", "gate")}
+    """The headings of `added_headings` on two lines."""
+    lines = {"Gate": ("", "gate"), f"{start.NAME} %": ("Fully", r"trained \%")}
     pairs = [lines.get(name, ("Without", r"attention \%")) for name in names]
     return [above for above, _ in pairs], [below for _, below in pairs]
 

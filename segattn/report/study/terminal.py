@@ -10,14 +10,16 @@ from rich.text import Text
 
 from segattn.report.shared.terminal import plain, table_style
 from segattn.report.shared.text import MISSING, percent
+from segattn.report.study import contribution, start
+from segattn.report.study.legend import legend
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
-from segattn.report.study.tables import cells, contribution_headings, delta_text
-from segattn.report.study.words import finding, footnotes, size_text
+from segattn.report.study.tables import added_headings, cells, delta_text
+from segattn.report.study.words import finding, size_text
 
 _WIDE = 120
 """From this width on, the interval of the mean is shown."""
-_LEFT_OUT = ("pixel\nacc. %", "network\nGFLOPs", "head\nGFLOPs", "param.\nM", "train\ns")
+_LEFT_OUT = ("pixel\nacc. %", "network\nGFLOPs", "head\nGFLOPs", "param.\nM", "train\ns", "mechanism\nGFLOPs")
 """Columns that a window leaves out, in this order, until the others fit."""
 _FOLDED = 14
 """Names of networks are folded at this width before a column is left out."""
@@ -26,7 +28,8 @@ _FOLDED = 14
 def headings(study: Study, *, interval: bool) -> list[str]:
     """Headings of the table, a line break where the terminal breaks; `interval` adds that of the mean."""
     scores = ["mIoU\n%", *(["95 % interval\nof the mean"] if interval else []), "\nn", f"Δ\n{study.baseline_name}"]
-    added = ["\ngate" if name == "Gate" else "without\nattention %" for name in contribution_headings(study)]
+    short = {"Gate": "\ngate", f"{contribution.NAME} %": "without\nattention %", f"{start.NAME} %": "fully\ntrained %"}
+    added = [short[name] for name in added_headings(study)]
     costs = ["mechanism\nGFLOPs", "head\nGFLOPs", "network\nGFLOPs", "param.\nM"]
     bench = ["latency\nms", "memory\nMiB"] if study.bench_columns else []
     return ["\nhead", *scores, *added, "pixel\nacc. %", *costs, *bench, "train\ns"]
@@ -47,7 +50,7 @@ def _fitting(columns: dict[str, list[str]], width: int, gap: int) -> dict[str, l
 
 
 class TerminalTable:
-    """A rich renderable: title, table, finding and definitions."""
+    """A rich renderable: title, table, finding and legend."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -58,10 +61,6 @@ class TerminalTable:
         def text(value: str, style: str = "") -> Text:
             return plain(value, style, ascii_only=options.ascii_only)
 
-        record = self.study.first
-        costs = [cost for row in self.study.rows if (cost := self.study.cost(row)) is not None]
-        counted = f"; GFLOPs: 2 per multiply-add, one image of {size_text(costs[0].input_size)}" if costs else ""
-        yield text(f"{record.dataset} {record.split}, {record.scores.num_images} images{counted}", "bold")
         table = Table(**table_style(options))
         wide = options.max_width >= _WIDE
         with_interval = wide and any(row.interval for row in self.study.rows)
@@ -69,6 +68,7 @@ class TerminalTable:
         names = headings(self.study, interval=with_interval)
         columns = dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
         shown = _fitting(columns, options.max_width, table.padding[1] + 1)
+        yield text(self._title(counted=any("GFLOPs" in name for name in shown)), "bold")
         for index, heading in enumerate(shown):
             first = index == 0
             table.add_column(
@@ -86,10 +86,17 @@ class TerminalTable:
         if hidden := [" ".join(name.split()) for name in columns if name not in shown]:
             yield text(f"not shown at this width: {', '.join(hidden)}", "dim")
         yield text("")
-        yield text(" ".join(finding(self.study)))
-        yield text("")
-        for note in footnotes(self.study):
-            yield text(note, "dim")
+        yield text(" ".join(finding(self.study, brief=True)))
+        if notes := legend(self.study, half=not wide):
+            yield text("")
+            yield text(notes, "dim")
+
+    def _title(self, *, counted: bool) -> str:
+        """What was scored, and on what the GFLOPs were counted where they are shown."""
+        record = self.study.first
+        costs = [cost for row in self.study.rows if (cost := self.study.cost(row)) is not None]
+        gflops = f"; GFLOPs: 2 per multiply-add, one image of {size_text(costs[0].input_size)}" if costs else ""
+        return f"{record.dataset} {record.split}, {record.scores.num_images} images{gflops if counted else ''}"
 
     def _line(self, row: Row, *, interval: bool, half: bool) -> list[str]:
         """The cells of a row, under `headings`."""

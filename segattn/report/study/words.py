@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from segattn.records import Cost
 from segattn.report.shared.text import listing, percent, times
-from segattn.report.study import certainty, contribution
+from segattn.report.study import certainty, contribution, start
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
@@ -53,28 +53,37 @@ def baseline_text(study: Study) -> str:
     return "the baseline" if study.baseline_name == "baseline" else f"the {study.baseline_name} baseline"
 
 
-def finding(study: Study) -> list[str]:
-    """The summary, sentence by sentence: which network leads, by how much, and whether the seeds support it."""
+def where_text(study: Study) -> str:
+    """What was scored: `on streets val (40 images)`."""
+    return f"on {study.first.dataset} {study.first.split} ({study.first.scores.num_images} images)"
+
+
+def finding(study: Study, *, brief: bool = False) -> list[str]:
+    """The summary, sentence by sentence: which network leads, by how much, and whether the seeds support it.
+
+    `brief` leaves out the tests, and what the heading of the table says too.
+    """
     leader = study.rows[0]
-    record = study.first
-    where = f"on {record.dataset} {record.split} ({record.scores.num_images} images)"
     if len(study.rows) == 1:
-        sentences = [f"{leader.label} reaches {percent(leader.mean_iou)} % mIoU {where}, {seeds_text(study)}."]
+        sentences = [
+            f"{leader.label} reaches {percent(leader.mean_iou)} % mIoU {where_text(study)}, {seeds_text(study)}."
+        ]
         return [*sentences, "There is no other network here to compare it with."]
     runner_up = study.rows[1]
-    sentences = [_lead(study, leader, runner_up, where)]
+    sentences = [_lead(study, leader, runner_up, brief=brief)]
     if study.verdict is None:
         sentences.append(
             "Differences smaller than seed-to-seed variation cannot be detected, and one seed does not show that variation:"
             " treat the order as an observation, not as a ranking."
         )
     else:
-        sentences += certainty.distinguishable(study.verdict)
-    return sentences + _against_baseline(study)
+        sentences += certainty.distinguishable(study.verdict, brief=brief)
+    return sentences + _against_baseline(study, brief=brief)
 
 
-def _lead(study: Study, leader: Row, runner_up: Row, where: str) -> str:
-    text = f"{leader.label} has the highest mIoU {where}, {percent(leader.mean_iou)} %, with {seeds_text(study)}: "
+def _lead(study: Study, leader: Row, runner_up: Row, *, brief: bool) -> str:
+    where, seeds = ("", "") if brief else (f" {where_text(study)}", f", with {seeds_text(study)}")
+    text = f"{leader.label} has the highest mIoU{where}, {percent(leader.mean_iou)} %{seeds}: "
     margin = percent(leader.mean_iou - runner_up.mean_iou)
     lead = f"level with {runner_up.label}" if margin == "0.00" else f"{margin} points above {runner_up.label}"
     baseline = study.baseline(leader)
@@ -83,7 +92,7 @@ def _lead(study: Study, leader: Row, runner_up: Row, where: str) -> str:
     return f"{text}{lead}, {percent(leader.mean_iou - baseline.mean_iou)} points above {baseline_text(study)}."
 
 
-def _against_baseline(study: Study) -> list[str]:
+def _against_baseline(study: Study, *, brief: bool) -> list[str]:
     compared = [(row, delta) for row in study.rows if (delta := study.delta(row)) is not None]
     if not compared:
         return []
@@ -96,7 +105,8 @@ def _against_baseline(study: Study) -> list[str]:
     if study.baseline_verdict and any(delta.low is not None for _, delta in compared):
         count = len(compared) - len(study.baseline_verdict.unclear)
         test = f"{certainty.tests_text(study.baseline_verdict)}, Holm-corrected for {times(len(compared))}"
-        text += f"; for {count} of them the difference is distinguishable from zero ({test})"
+        text += f"; for {count} of them the difference is distinguishable from zero"
+        text += "" if brief else f" ({test})"
     return [f"{text}."]
 
 
@@ -115,7 +125,7 @@ def footnotes(study: Study) -> list[str]:
     if any(study.delta(row) for row in study.rows):
         name, text = study.baseline_name, baseline_text(study)
         notes.append(certainty.delta_note(study, name, text))
-    notes += contribution.notes(study)
+    notes += contribution.notes(study) + start.notes(study)
     notes += certainty.sensitivity_note(study, baseline_text(study))
     return notes + cost_notes(study) + ([study.bench_columns.note] if study.bench_columns else [])
 

@@ -1,0 +1,99 @@
+"""The columns of table.csv: every digit, fractions in [0, 1], raw counts, seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from segattn.records import Cost, PartCost
+from segattn.report.shared.text import csv_cell
+from segattn.report.study import contribution, details, start
+from segattn.report.study.rows import Row
+from segattn.report.study.study import Study
+from segattn.report.study.words import PARTS
+
+
+def fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | None]]:
+    """Name and value of each column of a row; a column that no row has is left out, None is an empty field."""
+    record, delta = row.runs[0].record, study.delta(row)
+    yield from [("experiment", csv_cell(row.experiment)), ("head", csv_cell(row.head)), ("mode", row.mode)]
+    if row.facts is not None:
+        yield "family", csv_cell(row.facts.family)
+    yield from [("dataset", csv_cell(record.dataset)), ("split", csv_cell(record.split))]
+    yield "n", row.n
+    yield "seeds", " ".join(str(run.record.seed) for run in row.runs)
+    low, high = row.interval or (None, None)
+    yield from [("mean_iou", row.mean_iou), ("mean_iou_std", row.deviation)]
+    yield from [("mean_iou_low95", low), ("mean_iou_high95", high)]
+    values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
+    name = f"delta_{csv_cell(study.baseline_name)}"
+    yield from zip((name, f"{name}_low95", f"{name}_high95"), values, strict=True)
+    yield from _contribution(study, row)
+    yield from _start(study, row)
+    yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
+    if study.verdict is not None:
+        yield "p_to_first", study.verdict.p.get(row.label)
+        first = study.verdict.contrasts.get(row.label)
+        yield "p_to_first_test", first.test if first else None
+    yield from _contrast(study, row)
+    yield "train_seconds", row.train_seconds
+    if (columns := study.bench_columns) is not None:
+        yield "latency_ms", columns.latency_ms((row.head, row.mode))
+        yield "extra_memory_bytes", columns.extra_bytes((row.head, row.mode))
+        yield "measured", f"{columns.title}, {columns.machine}"
+    yield from _details(study, row)
+    for name, value in zip(record.class_names, row.iou, strict=True):
+        yield f"iou_{csv_cell(name)}", value
+    if row.trained_cost:
+        yield from _cost("trained", row.trained_cost)
+    for size in study.sizes:
+        if size in row.costs:
+            yield from _cost(f"{size[0]}x{size[1]}", row.costs[size])
+
+
+def _contrast(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]]:
+    """How the difference to the baseline was tested, and what makes it uncertain."""
+    contrast = study.contrasts.get(row.label)
+    if contrast is None or not contrast.test:
+        return
+    name, spread = f"delta_{csv_cell(study.baseline_name)}", contrast.spread
+    yield f"{name}_test", contrast.test
+    yield f"{name}_p_holm", study.baseline_verdict.p[row.label] if study.baseline_verdict else None
+    yield f"{name}_std_between_seeds", spread.between_seeds**0.5 if spread else None
+    yield f"{name}_error_of_images", spread.between_images**0.5 if spread and spread.num_images else None
+
+
+def _contribution(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
+    for name, value in contribution.gates(row).items():
+        yield f"gate_{csv_cell(name)}", value
+    if contribution.any_scores(study):
+        pair = contribution.mean_iou(row)
+        yield from [("mean_iou_without_attention", pair.without), ("delta_without_attention", pair.difference)]
+
+
+def _start(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]]:
+    if any(start.identity(other) is not None for other in study.rows):
+        yield "starts_as_identity", {True: "yes", False: "no"}.get(start.identity(row))  # type: ignore[arg-type]
+    if start.any_fully_trained(study):
+        network = start.fully_trained(study, row)
+        yield "fully_trained_mean_iou", network.mean_iou if network else None
+        yield "fully_trained", csv_cell(network.name) if network else None
+
+
+def _details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
+    names = [f"mean_iou_{column.group.split()[0]}_{column.name}" for column in details.columns(study)]
+    for line in details.lines(study):
+        if line.row is row:
+            yield from zip(["boundary_mean_iou", *names], [line.boundary, *line.strata], strict=True)
+
+
+def _cost(prefix: str, cost: Cost) -> Iterator[tuple[str, str | int]]:
+    yield f"{prefix}_backbone", csv_cell(cost.backbone)
+    yield f"{prefix}_input", f"{cost.input_size[0]}x{cost.input_size[1]}"
+    for name, part in parts(cost).items():
+        for unit in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):
+            yield f"{prefix}_{name}_{unit}", getattr(part, unit)
+
+
+def parts(cost: Cost) -> dict[str, PartCost]:
+    """The three parts under the names of `words.PARTS`."""
+    return dict(zip(PARTS, (cost.mechanism, cost.head_total, cost.network), strict=True))

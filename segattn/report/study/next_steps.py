@@ -1,0 +1,86 @@
+"""What to type after a study: attention maps, the explorer, a comparison, with the paths of this study."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from PIL import Image
+
+from segattn.report.study.rows import Row, Run
+from segattn.report.study.study import Study
+
+Command = list[list[str]]
+"""Words of a command, those that stay on one line together."""
+
+
+def next_steps(study: Study, *, width: int = 80) -> list[str]:
+    """Lines to copy into a shell, longer ones continued with a backslash; [] where there is nothing to do.
+
+    Maps and explorer need trained networks beside the records, a comparison needs two of them.
+    """
+    commands = [command for command in (_maps(study), _demo(study), _compare(study)) if command]
+    return [line for command in commands for line in _lines(command, width)]
+
+
+def _maps(study: Study) -> Command:
+    run, picture = _attending(study), _picture(study)
+    if run is None or picture is None:
+        return []
+    with Image.open(picture) as image:
+        pixel = f"{image.width // 2},{image.height // 2}"
+    return [["segattn", "maps", str(_folder(study) or run.folder)], ["--image", str(picture)], ["--pixel", pixel]]
+
+
+def _demo(study: Study) -> Command:
+    run = _attending(study)
+    return [] if run is None else [["segattn", "demo", str(_folder(study) or run.folder)]]
+
+
+def _compare(study: Study) -> Command:
+    """The first row with its baseline, or with the second row."""
+    if len(study.rows) < 2:
+        return []
+    first = study.rows[0]
+    second = study.baseline(first)
+    second = study.rows[1] if second is None or second is first else second
+    folder = _folder(study)
+    if folder is None or len({row.experiment for row in study.rows}) > 1:
+        return [["segattn", "compare", str(first.runs[0].folder)], [str(second.runs[0].folder)]]
+    names = [_name(study, row) for row in (first, second)]
+    return [["segattn", "compare", str(folder)], ["--heads", *names]]
+
+
+def _name(study: Study, row: Row) -> str:
+    """How `segattn compare` names the row: with its mode where the study has the head in both."""
+    return row.head if sum(other.head == row.head for other in study.rows) == 1 else f"{row.head}-{row.mode}"
+
+
+def _folder(study: Study) -> Path | None:
+    """The folder of the study: the one that holds all runs; None where they lie in several, or there is a single run."""
+    parents = {run.folder.parent for run in study.runs}
+    return parents.pop() if len(parents) == 1 and len(study.runs) > 1 else None
+
+
+def _attending(study: Study) -> Run | None:
+    """A run with an attention head whose network is beside its record."""
+    runs = [run for row in study.rows if not row.is_baseline for run in row.runs]
+    return next((run for run in runs if (run.folder / "model.safetensors").is_file()), None)
+
+
+def _picture(study: Study) -> Path | None:
+    """An example photograph of the study."""
+    paths = [run.folder / example.image for run in study.runs for example in run.record.examples]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _lines(command: Command, width: int) -> list[str]:
+    """The command on one line if it fits, otherwise broken between its groups."""
+    first, *others = map(shlex.join, command)
+    lines = [first]
+    for group in others:
+        if len(f"{lines[-1]} {group}") > width - 2:
+            lines.append(f"    {group}")
+        else:
+            lines[-1] += f" {group}"
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
