@@ -67,6 +67,9 @@ class Reporter:
 
     def __call__(self, position: Position) -> None:
         now, progress = self.now(), position.progress
+        if progress is not None and (progress.stage, progress.done) == ("train", 0):  # a network is about to be trained
+            self.began = now if self.done == self.skipped else self.began
+            return
         is_features = progress is not None and progress.stage == "features"
         name = "features" if is_features else position.name
         if name != self.name:
@@ -77,7 +80,6 @@ class Reporter:
         share = self._share(progress)
         left = self._left(share, now)
         if is_features:
-            self.began = now
             self._show(position, share, "features first", left, left)
             return
         self.done = max(self.done, position.run + share * position.count)
@@ -106,7 +108,7 @@ class Reporter:
 
     def _show(self, position: Position, share: float, number: str, left: float | None, all_left: float | None) -> None:
         if self.bar is None:
-            self._line(position, share, all_left)
+            self._line(position, share, left if position.num_runs == 1 else all_left)
             return
         what = _words(position.progress)
         self.bar.update(self.run_task, description=self.name, completed=share, what=what, left=left)

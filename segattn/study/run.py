@@ -183,6 +183,7 @@ def _train(
     stored: StoredFeatures | None = settings.get("stored")
     if stored is None or stored.train is not None:
         folder = next(folder for other, folder in same_seed if other == run)
+        tell(run_name(run), Progress("train", 0, run.optimization.iterations), 1)
         train(run, folder, **settings, on_progress=lambda progress: tell(run_name(run), progress, 1))
         return
     count = len(same_seed)
@@ -194,6 +195,7 @@ def _train(
             done, total = index * total + done, count * total
         tell(name, Progress(progress.stage, done, total), count)
 
+    tell(name, Progress("train", 0, run.optimization.iterations), count)
     train_side_by_side(same_seed, **settings, on_progress=report)
 
 

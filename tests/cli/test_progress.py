@@ -38,6 +38,7 @@ def thirty_short_runs(report, clock):
         clock.seconds += 30 / 800
         report(Position(0, 30, "features", Progress("features", done, 800)))
     for run in range(30):
+        report(Position(run, 30, f"head{run}-s0", Progress("train", 0, 200)))
         for step in range(1, 201):
             clock.seconds += 8 / 200
             report(Position(run, 30, f"head{run}-s0", Progress("train", step, 200, 0.5)))
@@ -84,9 +85,11 @@ def test_a_short_run_has_a_line_at_its_beginning_and_at_its_end(pipe, clock):
 def test_runs_that_were_finished_before_do_not_count(pipe, clock):
     report, lines = pipe
     report(Position(0, 3, "fcn", None))
-    clock.seconds = 2.0
+    clock.seconds = 7.0  # to open the data
+    report(Position(1, 3, "danet", Progress("train", 0, 4)))
+    clock.seconds = 9.0
     report(Position(1, 3, "danet", Progress("train", 1, 4)))
-    clock.seconds = 60.0
+    clock.seconds = 67.0
     report(Position(1, 3, "danet", None))
     assert lines()[0] == "[1/3] fcn: done"
     assert lines()[-1] == "[2/3] danet: done, 1:00 left for all"
@@ -136,10 +139,12 @@ def test_a_terminal_shows_the_features_first_and_then_the_network(clock):
         assert (stage.description, stage.fields["what"]) == ("features", "sample 200 of 800")
         assert (stage.completed, stage.fields["left"]) == (0.25, 30.0)
         clock.seconds = 20.0
+        report(Position(0, 30, "fcn-s0", Progress("train", 0, 200)))
+        clock.seconds = 30.0
         report(Position(0, 30, "fcn-s0", Progress("train", 100, 200, 0.5)))
         assert study.fields["what"] == "network 1 of 30"
         assert study.completed == pytest.approx(0.45 / 30)
-        assert study.fields["left"] == pytest.approx(10 / 0.45 * 29.55)  # ten seconds since the last features
+        assert study.fields["left"] == pytest.approx(10 / 0.45 * 29.55)  # ten seconds since the network began
         assert stage.description == "fcn-s0"
         report(Position(3, 30, "3 heads side by side, seed 1", Progress("train", 1, 200), 3))
         assert study.fields["what"] == "networks 4 to 6 of 30"
