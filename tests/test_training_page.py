@@ -14,7 +14,7 @@ PAGE = ROOT / "docs/training.md"
 
 @pytest.fixture
 def options(monkeypatch):
-    """Every option of train, study, evaluate and two data commands, as --help names them."""
+    """Every option of train, study, evaluate and three data commands, as --help names them."""
     monkeypatch.setenv("COLUMNS", "200")
     found = {"--help"}
     for command in (
@@ -22,6 +22,7 @@ def options(monkeypatch):
         ["study", "cityscapes"],
         ["evaluate"],
         ["data", "make"],
+        ["data", "features", "cityscapes"],
         ["data", "check"],
     ):
         with contextlib.redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit):
