@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -36,8 +36,54 @@ def is_dotted(name: str) -> bool:
     return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", name) is not None
 
 
+def refuse_modules(what: str, named: Sequence[Any], allow_modules: Iterable[str] = ()) -> None:
+    """Refuse modules that a file names as its `what`, such as `head`, and the user does not: to import a module is to run it.
+
+    `named` is the name, then values in which texts may be names too, such as the options of a head. Names of a catalogue and
+    modules of segattn pass. Each of `allow_modules` allows one module and the modules below it; what its options say is for a
+    module of the user's own to read.
+
+    >>> refuse_modules("head", ["ccnet", {"channels": 256}])
+    >>> refuse_modules("head", ["mylab.heads.tenth"], ["mylab"])
+
+    Raises:
+        ValueError: any other dotted path; the message says how to allow it.
+    """
+    allowed = list(allow_modules)
+    for name in _texts(named):
+        if not is_dotted(name) or _is_own(name):
+            continue
+        if not any(f"{name}.".startswith(f"{module}.") for module in allowed):
+            raise ValueError(
+                f"the file names the module {name} as its {what}, and importing it would run its code; if you trust it, add "
+                f"--allow-module {name}, in Python load_model(..., allow_modules=({name!r},))"
+            )
+        if name == named[0]:
+            return
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value of a file, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for inside in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inside)
+
+
+def _is_own(name: str) -> bool:
+    """Whether `name` is a module of segattn: a file inside this package."""
+    package, *parts = name.split(".")
+    path = Path(__file__).parent.joinpath(*parts)
+    return package == __name__.partition(".")[0] and (
+        path.with_name(f"{path.name}.py").is_file() or (path / "__init__.py").is_file()
+    )
+
+
 def load_module(name: str, what: str) -> ModuleType:
     """Import a user's module by its dotted path; `what` says in messages what it defines: `head`, `data set`.
+
+    The name is the user's own word, or has passed `refuse_modules`.
 
     Installed packages come first. Only a top-level package that is not installed is looked for in the working directory: modules
     beside `mylab/tenth.py` import as `mylab.NAME`, and no file there can shadow an installed package.

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,19 +66,25 @@ def save_model(
     return folder
 
 
-def load_model(where: PathLike | zoo.Entry, *, device: str | torch.device = "cpu") -> SegmentationModel:
+def load_model(
+    where: PathLike | zoo.Entry, *, device: str | torch.device = "cpu", allow_modules: Iterable[str] = ()
+) -> SegmentationModel:
     """Load a trained network in eval mode: the folder of a run, or a network of `segattn zoo`, such as "streets/ccnet".
 
     The result has `class_names`, `palette` and `experiment`; weights are float32. A folder of that name comes before the zoo.
     A network of the zoo has no auxiliary head on stage 3, and the data of its experiment are the generated scenes.
 
+    Its files run no code: a module of your own is imported only if `allow_modules` names it or its package, as in
+    `load_model("runs/tenth", allow_modules=("mylab",))`.
+
     Raises:
-        ValueError: there is no such model, a file is damaged, or the weights do not fit the configuration.
+        ValueError: there is no such model, it names another module, a file is damaged, or the weights do not fit the
+            configuration.
     """
     source = zoo.source(where)
     raw = read_config(source)
     try:
-        experiment = configuration.from_dict(raw["experiment"])
+        experiment = configuration.from_dict(raw["experiment"], allow_modules=allow_modules)
     except ValueError as error:
         raise ValueError(f"{_facts_of(source)}: {error}") from None
     # The weights below replace pretrained ones, whose file may be gone.

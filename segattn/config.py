@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 
-from segattn.catalogue import refuse_unknown_fields
+from segattn.catalogue import refuse_modules, refuse_unknown_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,17 +239,21 @@ def to_dict(config: Any) -> dict[str, Any]:
     return msgspec.json.decode(msgspec.json.encode(dataclasses.asdict(config)))
 
 
-def from_dict(raw: dict[str, Any]) -> Experiment:
-    """An experiment from `to_dict`'s form.
+def from_dict(raw: dict[str, Any], *, allow_modules: Iterable[str] | None = ()) -> Experiment:
+    """An experiment from `to_dict`'s form, as a file holds it. None for one that is compared only: any module may be named.
 
     Raises:
-        ValueError: a field is unknown, missing or of the wrong type.
+        ValueError: a field is unknown, missing or of the wrong type, or a module is named that is not allowed.
     """
     refuse_unknown_fields(raw, Experiment(name=""), "an experiment")
     try:
-        return msgspec.convert(raw, Experiment)
+        experiment = msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
         raise ValueError(f"not an experiment: {error}") from None
+    if allow_modules is not None:
+        refuse_modules("data set", [experiment.data.name], allow_modules)
+        refuse_modules("head", [experiment.model.head, experiment.model.head_options], allow_modules)
+    return experiment
 
 
 def with_head(config: Experiment, head: str, *, seed: int) -> Experiment:

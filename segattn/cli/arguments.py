@@ -23,6 +23,7 @@ from segattn.cli.experiment_options import DETAILS
 from segattn.cli.options import Details, arity, registry
 
 Arguments = TypeVar("Arguments")
+_FILES = (".json", ".yaml", ".yml")
 
 
 def parse(
@@ -134,18 +135,36 @@ def listing() -> str:
 
 
 def load_experiment(name: str) -> config.Experiment:
-    """An experiment by name, dotted module path, or file."""
-    if not name.endswith((".json", ".yaml", ".yml")):
+    """An experiment by name, dotted module path, or file; what a file names is for `check_modules`."""
+    if not name.endswith(_FILES):
         return experiments.load(name)
     try:
         text = Path(name).read_text()
-        return config.from_dict(json.loads(text) if name.endswith(".json") else yaml.safe_load(text))
+        raw = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+        return config.from_dict(raw, allow_modules=None)
     except OSError as error:
         raise ValueError(f"cannot read the experiment {name}: {error.strerror}") from None
     except (yaml.YAMLError, json.JSONDecodeError) as error:
         raise ValueError(f"{name}: not readable as {Path(name).suffix[1:].upper()}: {error}") from None
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def check_modules(
+    chosen: config.Experiment, name: str, allow_modules: Sequence[str], words: Sequence[str]
+) -> config.Experiment:
+    """The experiment, before anything is imported that it names; `words` are those that followed its name.
+
+    Raises:
+        ValueError: it is of a file that names a module, which neither `allow_modules` nor any of the words names.
+    """
+    if name.endswith(_FILES):
+        typed = {word.rpartition("=")[2] for word in words} & {chosen.model.head, chosen.data.name}
+        try:
+            config.from_dict(config.to_dict(chosen), allow_modules=[*allow_modules, *typed])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return chosen
 
 
 def head_names(chosen: Sequence[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 
 from segattn.cli.arguments import parse
+from segattn.cli.values import Modules
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class ToMmseg:
     """File to write; the configuration has the same name with .py."""
     old_keys: bool = False
     """Write scalar factors as `gamma` of shape (1,), as in older checkpoints, instead of `gamma.scale` of shape ()."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where the run names one of yours as its head or data set."""
 
 
 _USAGE = """\
@@ -99,6 +102,6 @@ def _to_mmseg(arguments: Sequence[str]) -> None:
     config = chosen.out.with_suffix(".py")
     if config.exists() or config == chosen.out:
         raise ValueError(f"{config} exists or is the checkpoint itself; give another file name, such as network.pth")
-    text = mmseg_file.export_file(chosen.run, chosen.out, old_keys=chosen.old_keys)
+    text = mmseg_file.export_file(chosen.run, chosen.out, old_keys=chosen.old_keys, allow_modules=chosen.allow_module)
     records.write_bytes(text.encode(), config)
     Console(highlight=False, soft_wrap=True).print(f"{chosen.out}\n{config}")

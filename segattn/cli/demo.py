@@ -14,7 +14,7 @@ from rich.progress import track
 
 from segattn import zoo
 from segattn.cli.arguments import parse
-from segattn.cli.values import Device
+from segattn.cli.values import Device, Modules
 
 if TYPE_CHECKING:
     from segattn.demo.networks import Network
@@ -48,6 +48,8 @@ class DemoArguments:
     """Memory in MiB for intermediate results of the networks."""
     device: Device = "auto"
     """auto: the GPU if there is one."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where the run names one of yours as its head or data set."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -105,6 +107,6 @@ def _load(where: Sequence[Path | zoo.Entry], chosen: DemoArguments, console: Con
     device, chosen_runs = resolve_device(chosen.device), choose(where, chosen.heads, chosen.seed)
     hidden = not console.is_terminal
     return [
-        networks.load(name, source, device)
+        networks.load(name, source, device, allow_modules=chosen.allow_module)
         for name, source in track(chosen_runs, description="loading", console=console, transient=True, disable=hidden)
     ]

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segattn.cli.arguments import parse
-from segattn.cli.values import Device, Size
+from segattn.cli.values import Device, Modules, Size
 from segattn.records import Strata
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class EvaluateArguments:
     """By default as in training; auto: bf16 on GPUs and CPUs where it is faster, fp32 elsewhere."""
     device: Device = "auto"
     """auto: the GPU if there is one."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where the run names one of yours as its head or data set."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
     """Also write the scores to this file."""
     write_predictions: Path | None = None
@@ -80,7 +82,7 @@ def run(arguments: Sequence[str]) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun: each process takes its share of the images
         state = PartialState(cpu=device.type == "cpu")
         device, rank, world_size = state.device, state.process_index, state.num_processes
-    model = checkpoint.load_model(chosen.run, device=device)
+    model = checkpoint.load_model(chosen.run, device=device, allow_modules=chosen.allow_module)
     experiment = model.experiment
     assert experiment is not None  # as of every network that was loaded
     if chosen.without_attention:

@@ -12,9 +12,9 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from segattn.cli.arguments import experiment_and_rest, head_names, load_experiment, parse
+from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, load_experiment, parse
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
-from segattn.cli.values import Device
+from segattn.cli.values import Device, Modules
 from segattn.config import Model, with_head
 
 
@@ -36,6 +36,8 @@ class FeaturesArguments:
     """Only print what would be stored, and its size."""
     device: Device = "auto"
     """auto: the GPU if there is one."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -54,6 +56,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     if chosen.workers < 1:
         raise ValueError(f"--workers {chosen.workers}: at least 1")
+    check_modules(
+        with_head(chosen.config, "fcn", seed=0), name, chosen.allow_module, rest
+    )  # heads are those of --heads
     _run(chosen)
     return 0
 

@@ -15,7 +15,7 @@ from rich.progress import track
 from segattn import zoo
 from segattn.catalogue import hint
 from segattn.cli.arguments import parse
-from segattn.cli.values import Device
+from segattn.cli.values import Device, Modules
 
 _FORMATS = (".png", ".pdf", ".svg")
 
@@ -50,6 +50,8 @@ class MapsArguments:
     """Figure to write, .png, .pdf or .svg; by default maps-PHOTO-X-Y.png here."""
     device: Device = "auto"
     """auto: the GPU if there is one."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where the run names one of yours as its head or data set."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -80,7 +82,7 @@ def run(arguments: Sequence[str]) -> None:
     for name, source in track(
         networks, description="looking", console=console, transient=True, disable=not console.is_terminal
     ):
-        model = checkpoint.load_model(source, device=device)
+        model = checkpoint.load_model(source, device=device, allow_modules=chosen.allow_module)
         try:
             results.append(attention_maps(model, image, (x, y), name=name, max_side=chosen.max_side))
         except NoMapsError as reason:

@@ -38,7 +38,9 @@ def _dataclass(info: StructTypeInfo, details: Details) -> StructConstructorSpec 
     annotated: Any = Annotated  # for type checkers, Annotated takes a written type only
     fields = []
     for field, plain, notes in _fields(info.type, details):
-        if not dataclasses.is_dataclass(plain) and plain is not bool:
+        if tyro.conf.UseAppendAction in notes:
+            notes = [tyro.conf.arg(help_behavior_hint="(repeatable)"), *notes]
+        elif not dataclasses.is_dataclass(plain) and plain is not bool:
             # The text of an option says what leaving it out means; None is a value of experiments alone.
             unsaid = () if info.type.__module__ == "segattn.config" else ("None",)
             notes = [values.constructor(plain), tyro.conf.arg(help_behavior_hint=partial(_hint, unsaid=unsaid)), *notes]
@@ -121,6 +123,6 @@ def arity(owner: type, details: Details, prefix: str = "") -> dict[str, int | No
         if plain is bool:
             options |= dict.fromkeys([*names, f"--{prefix}no-{name}"], 0)
             continue
-        words = values.constructor(plain).nargs
+        words = 1 if tyro.conf.UseAppendAction in notes else values.constructor(plain).nargs
         options |= dict.fromkeys(names, words if isinstance(words, int) else None)
     return options

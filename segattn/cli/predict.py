@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from segattn import zoo
 from segattn.cli.arguments import parse
-from segattn.cli.values import Device, Size
+from segattn.cli.values import Device, Modules, Size
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class PredictArguments:
     fp32 elsewhere."""
     device: Device = "auto"
     """auto: the GPU if there is one."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where the run names one of yours as its head or data set."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -82,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     device = resolve_device(chosen.device)
     model = optimize(
-        checkpoint.load_model(network, device=device),
+        checkpoint.load_model(network, device=device, allow_modules=chosen.allow_module),
         dtype=DTYPES[resolve_precision(chosen.precision, device)],
         example=torch.randn(1, 3, *chosen.crop_size) if chosen.crop_size else None,
     )

@@ -15,10 +15,10 @@ import tyro
 from rich.console import Console
 
 from segattn import records, zoo
-from segattn.cli.arguments import experiment_and_rest, head_names, listing, load_experiment, parse
+from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, listing, load_experiment, parse
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
-from segattn.cli.values import Device
-from segattn.config import Experiment, Model
+from segattn.cli.values import Device, Modules
+from segattn.config import Experiment, Model, with_head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,8 @@ class StudyArguments:
     """Folder for the frozen backbone's maps in head-only studies; by default `features` in the study's folder."""
     features_limit: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "16GiB"
     """Size that they may have. Where they would be larger, the heads are trained side by side, one forward pass for all."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -57,6 +59,9 @@ def run(arguments: Sequence[str]) -> int:
     chosen: Any = parse(options, rest, command=f"study {name}", description=description, details=details)
     if chosen.seeds < 1:
         raise ValueError(f"--seeds {chosen.seeds}: at least 1")
+    check_modules(
+        with_head(chosen.config, "fcn", seed=0), name, chosen.allow_module, rest
+    )  # heads are those of --heads
     return _run(chosen, shlex.join(["segattn", "study", *arguments]))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
-from segattn.cli.arguments import experiment_and_rest, load_experiment, parse
+from segattn.cli.arguments import check_modules, experiment_and_rest, load_experiment, parse
 from segattn.cli.experiment_options import ExperimentOptions
-from segattn.cli.values import Device
+from segattn.cli.values import Device, Modules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class TrainArguments:
     """Processes that prepare images; 0: the training process prepares them itself, between steps."""
     features: Path | None = None
     """Folder of a frozen backbone's maps, for head-only training; what is missing there is computed and stored."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -49,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     from segattn.training.run import Progress
     from segattn.training.train import Interrupted, train
 
-    config = chosen.config
+    config = check_modules(chosen.config, name, chosen.allow_module, rest)
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
     settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers}

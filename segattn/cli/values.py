@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import tyro
 import yaml
 from tyro.constructors import PrimitiveConstructorSpec
 
@@ -19,6 +20,9 @@ Device = Literal["auto", "cpu", "cuda"]
 
 Size = tuple[int, int]
 """Height and width in pixels, one word: HEIGHTxWIDTH."""
+
+Modules = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="MODULE")]
+"""Dotted paths of modules, each after an option of its own."""
 
 _METAVARS = {
     int: "INT",

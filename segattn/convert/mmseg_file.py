@@ -103,8 +103,12 @@ def import_file(
     return converted
 
 
-def export_file(folder: str | Path, path: str | Path, *, old_keys: bool = False) -> str:
+def export_file(
+    folder: str | Path, path: str | Path, *, old_keys: bool = False, allow_modules: Sequence[str] = ()
+) -> str:
     """Write a folder of ours as mmsegmentation's checkpoint `path`; returns the configuration text that goes with it.
+
+    `allow_modules` as in `checkpoint.load_model`.
 
     Raises:
         ValueError: no model in the folder, one that mmsegmentation has no counterpart of, or the file exists.
@@ -112,7 +116,7 @@ def export_file(folder: str | Path, path: str | Path, *, old_keys: bool = False)
     path = Path(path)
     if path.exists():
         raise ValueError(f"{path} exists; give another file")
-    model = checkpoint.load_model(folder)
+    model = checkpoint.load_model(folder, allow_modules=allow_modules)
     assert model.experiment  # as of every network that was loaded, and so are names and colours
     assert model.class_names
     assert model.palette

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,13 +46,15 @@ class Network:
         )
 
 
-def load(name: str, source: checkpoint.Source, device: str | torch.device) -> Network:
-    """A trained network: the folder of a run, or a network of the zoo.
+def load(
+    name: str, source: checkpoint.Source, device: str | torch.device, *, allow_modules: Iterable[str] = ()
+) -> Network:
+    """A trained network: the folder of a run, or a network of the zoo; `allow_modules` as in `checkpoint.load_model`.
 
     Raises:
         ValueError: as `checkpoint.load_model`.
     """
-    return Network(name, checkpoint.load_model(source, device=device))
+    return Network(name, checkpoint.load_model(source, device=device, allow_modules=allow_modules))
 
 
 def checked(networks: Sequence[Network]) -> list[Network]:

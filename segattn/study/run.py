@@ -218,7 +218,7 @@ def _is_finished(folder: Path, run: Experiment) -> bool:
     if not path.exists():
         return False
     # read as an experiment: settings that an older version did not have take their defaults
-    recorded = configuration.from_dict(records.read(path).config)
+    recorded = configuration.from_dict(records.read(path).config, allow_modules=None)
     if configuration.to_dict(recorded) != configuration.to_dict(run):
         raise ValueError(f"{folder} holds the record of another experiment; choose another --out or remove that folder")
     return True

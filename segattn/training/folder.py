@@ -49,7 +49,7 @@ def _refuse_another_experiment(out: Path, config: Experiment) -> None:
             )
         return
     # read as an experiment: settings that an older version did not have take their defaults
-    recorded = configuration.to_dict(configuration.from_dict(json.loads(path.read_text())))
+    recorded = configuration.to_dict(configuration.from_dict(json.loads(path.read_text()), allow_modules=None))
     wanted = configuration.to_dict(config)
     if recorded != wanted:
         differing = ", ".join(sorted(_differences(recorded, wanted)))
