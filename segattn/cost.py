@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from segattn import heads, records
-from segattn.config import Experiment
+from segattn.config import Experiment, Model
 from segattn.model import SegmentationModel
 from segattn.profile import flops
 
@@ -126,6 +126,16 @@ def experiment_cost(config: Experiment, num_classes: int) -> records.Cost:
         head_options=model.head_options,
         backbone_options=model.backbone_options,
     )
+
+
+def check_head(model: Model) -> None:
+    """Build the head on `meta`, where nothing is allocated.
+
+    Raises:
+        ValueError: unknown head or mode, or an option that the head does not have.
+    """
+    with torch.device("meta"):
+        heads.create(model.head, (8, 8, 8, 8), 2, mode=model.mode, **model.head_options)
 
 
 def head_facts(name: str, mode: str = "faithful") -> records.HeadFacts:

@@ -13,10 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from segattn import config as configuration
-from segattn import cost, heads, records
+from segattn import cost, records
 from segattn.config import Experiment
 from segattn.data.features import StoredFeatures
 from segattn.data.splits import notices, open_data, open_split
@@ -66,8 +64,7 @@ def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) ->
     check(config)
     runs = [configuration.with_head(config, head, seed=seed) for seed in seeds for head in head_names]
     for run in runs[: len(head_names)]:
-        with torch.device("meta"):  # builds the head, so that a wrong option fails before the first run
-            heads.create(run.model.head, (8, 8, 8, 8), 2, mode=run.model.mode, **run.model.head_options)
+        cost.check_head(run.model)  # a wrong option fails before the first run
     return runs
 
 
@@ -165,6 +162,7 @@ def run_study(
             out,
             lambda: opened[1] if opened else open_split(config.data, config.data.val_split, config.data.val_images),
             device=device,
+            allow_modules=[*head_names, config.data.name],
             on_notice=on_notice,
         )
         if drawn != pictures:

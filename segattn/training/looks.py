@@ -47,6 +47,7 @@ def update(
     open_dataset: Callable[[], Dataset],
     *,
     device: str = "auto",
+    allow_modules: Sequence[str] = (),
     on_notice: OnNotice = print,
 ) -> records.Looks | None:
     """The pictures of a study, in `out/looks`; drawn only if `previous` ones are not those of the same networks and data.
@@ -57,6 +58,7 @@ def update(
     Args:
         runs: folders of the study's finished runs with one seed.
         open_dataset: opens the validation split; called only if something is drawn.
+        allow_modules: modules of the user's own that the runs may name, as in `checkpoint.load_model`.
     """
     shipped = _of_zoo(settings, runs)
     networks = shipped or [(_experiment(run)["model"]["head"], run) for run in runs]
@@ -64,7 +66,9 @@ def update(
     if previous is not None and previous.key == key and all((out / path).is_file() for path in _files(previous)):
         return previous
     try:
-        pictures = draw(networks, open_dataset(), out / "looks", device=device, on_notice=on_notice)
+        pictures = draw(
+            networks, open_dataset(), out / "looks", device=device, allow_modules=allow_modules, on_notice=on_notice
+        )
     except (ValueError, OSError) as error:  # the runs have ended well; their report comes without these pictures
         on_notice(f"Where they look: no pictures. {error}")
         return None
@@ -82,19 +86,21 @@ def draw(
     folder: Path,
     *,
     device: str = "auto",
+    allow_modules: Sequence[str] = (),
     on_notice: OnNotice = print,
 ) -> list[records.Look]:
     """Write one picture for each telling pixel of the split, and its photo, into `folder`; paths are relative to its parent.
 
     Args:
         networks: what figures call each network, and where it is; one that has no maps is left out.
+        allow_modules: as in `update`.
 
     Raises:
         ValueError: a network or a sample cannot be read.
         OSError: a file cannot be written.
     """
     pixels = telling.telling_pixels(dataset)
-    seen = observe(networks, dataset, pixels, device=device, on_notice=on_notice)
+    seen = observe(networks, dataset, pixels, device=device, allow_modules=allow_modules, on_notice=on_notice)
     looks = []
     for number, pixel in enumerate(pixels, start=1):
         results = seen[pixel]
@@ -125,6 +131,7 @@ def observe(
     pixels: Sequence[TellingPixel],
     *,
     device: str = "auto",
+    allow_modules: Sequence[str] = (),
     on_notice: OnNotice = print,
 ) -> dict[TellingPixel, list[PixelMaps]]:
     """The maps of every network from every pixel; a network runs once an image, and one without maps is missing."""
@@ -134,7 +141,7 @@ def observe(
     images = {index: dataset[index].image for index in by_image}  # each is read once
     seen: dict[TellingPixel, list[PixelMaps]] = {pixel: [] for pixel in pixels}
     for name, source in networks if pixels else ():
-        model = checkpoint.load_model(source, device=resolve_device(device))
+        model = checkpoint.load_model(source, device=resolve_device(device), allow_modules=allow_modules)
         if not hasattr(model.head, "attention_maps"):
             continue
         try:
