@@ -169,14 +169,4 @@ def _but_form(case: Case) -> tuple[object, ...]:
 def is_bench(paths: Iterable[str | os.PathLike[str]]) -> bool:
     """Whether all of the paths are bench records."""
     files = [Path(path) for path in paths]
-    return bool(files) and all(path.is_file() and _kind(path) == "bench" for path in files)
-
-
-def _kind(path: Path) -> object:
-    import msgspec
-
-    try:
-        raw = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return None
-    return raw.get("kind") if isinstance(raw, dict) else None
+    return bool(files) and all(records.kind_of(path) == "bench" for path in files)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from segattn import records
 from segattn.evaluation import strata
 from segattn.report.shared.bootstrap import Counts
+from segattn.report.shared.sources import inside
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,18 @@ def read(folder: Path, file: str, num_classes: int) -> Images:
     Raises:
         ValueError: the file is missing, outside the run's folder, unreadable, or of another number of classes or images.
     """
-    path = (folder / file).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise ValueError(f"{path}: counts of images are read from inside the run's folder {folder} only")
+    path = inside(folder, file)
+    if path is None:
+        raise ValueError(f"{folder / file}: counts of images are read from inside the run's folder {folder} only")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            confusion, names = arrays["confusion"], tuple(map(str, arrays["names"]))
-            boundary, by_stratum, cut = (arrays.get(key) for key in ("boundary", "strata", "confusion_without"))
+        arrays = records.read_arrays(path)
+        confusion, names = arrays["confusion"], tuple(map(str, arrays["names"].ravel()))
+        boundary, by_stratum, cut = (arrays.get(key) for key in ("boundary", "strata", "confusion_without"))
     except FileNotFoundError:
         raise ValueError(
             f"{path}: no such file, which the run wrote beside its record; restore it or run it again"
         ) from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError) as error:
         raise ValueError(f"{path}: not readable as counts of images ({error})") from None
     n, K = len(names), num_classes
     expected = {"confusion": (confusion, (n, K, K)), "confusion_without": (cut, (n, K, K)), "boundary": (boundary, (n, 2, K)),

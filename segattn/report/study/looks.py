@@ -6,11 +6,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from segattn.records import Look, Looks
 from segattn.report.shared.text import listing
-from segattn.report.study.pictures import data_uri
+from segattn.report.study.pictures import data_uri, read_picture
 from segattn.report.study.study import Study
 
 WIDTH = 1166
@@ -80,13 +78,5 @@ def _tile(look: Look, looks: Looks, folder: Path) -> LookTile:
 
 def _embedded(folder: Path, path: str) -> tuple[str | None, str]:
     """The picture, encoded anew, and what is wrong with it; only files of the study are read."""
-    file = (folder / path).resolve()
-    if not file.is_relative_to(folder.resolve()):
-        return None, "outside the study's folder"
-    try:
-        with Image.open(file) as picture:
-            return data_uri(picture, photograph=True, width=WIDTH), ""
-    except FileNotFoundError:
-        return None, f"{file.name} is missing"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None, f"{file.name} is not readable"
+    picture, problem = read_picture(folder, path)
+    return None if picture is None else data_uri(picture, photograph=True, width=WIDTH), problem

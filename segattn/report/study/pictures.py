@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segattn import records
 from segattn.records import Example
 from segattn.report.shared import images
+from segattn.report.shared.sources import inside
+from segattn.report.shared.text import one_line
 from segattn.report.study.rows import Run
 from segattn.report.study.study import Study
 
@@ -20,6 +23,8 @@ EXAMPLES = 6
 """Most validation images shown."""
 WIDTH = 480
 """Most pixels across an embedded picture."""
+MOST_PIXELS = 2**26
+"""Of a picture that is read."""
 _ERROR_COLOURS = ((0, 0, 0, 0), (128, 128, 128, 110), (217, 95, 14, 255))
 """Right, ignored and wrong pixels: nothing, grey, orange."""
 
@@ -100,16 +105,10 @@ def _error(run: Run, example: Example) -> tuple[str | None, float | None]:
     palette = run.record.palette
     if example.label is None or (0, 0, 0) in palette or len(set(palette)) < len(palette):
         return None, None  # black is a class, or classes share a colour: ambiguous
-    try:
-        with (
-            Image.open(_inside(run, example.label)) as label,
-            Image.open(_inside(run, example.prediction)) as predicted,
-        ):
-            if label.size != predicted.size:
-                return None, None
-            truth, guess = np.asarray(label.convert("RGB")), np.asarray(predicted.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    label, predicted = _picture(run, example.label)[0], _picture(run, example.prediction)[0]
+    if label is None or predicted is None or label.size != predicted.size:
         return None, None  # the tile of the picture itself says what is wrong with it
+    truth, guess = np.asarray(label), np.asarray(predicted)
     counted = truth.any(axis=2)
     wrong = counted & (truth != guess).any(axis=2)
     picture = Image.fromarray(np.where(wrong, 2, np.where(counted, 0, 1)).astype(np.uint8), "P")
@@ -124,25 +123,30 @@ def _error(run: Run, example: Example) -> tuple[str | None, float | None]:
 
 
 def _tile(caption: str, run: Run, path: str, *, photograph: bool) -> Tile:
-    """Embed a picture of a run; only files of its study are read, and they are encoded anew."""
+    """Embed a picture of a run, encoded anew."""
+    picture, problem = _picture(run, path)
+    return Tile(caption, None if picture is None else data_uri(picture, photograph=photograph), problem)
+
+
+def _picture(run: Run, path: str) -> tuple[Image.Image | None, str]:
+    folder = run.folder.resolve()  # pictures may be the study's
+    return read_picture(folder.parent, f"{folder.name}/{path}")
+
+
+def read_picture(folder: Path, path: str) -> tuple[Image.Image | None, str]:
+    """The picture that a record names, decoded to RGB, or what is wrong with it; only PNG and JPEG files in `folder` are read."""
+    file, name = inside(folder, path), one_line(Path(path).name)
+    if file is None:
+        return None, "outside the study's folder"
     try:
-        file = _inside(run, path)
-    except ValueError:
-        return Tile(caption, None, "outside the study's folder")
-    try:
-        with Image.open(file) as picture:
-            return Tile(caption, data_uri(picture, photograph=photograph))
+        with Image.open(io.BytesIO(records.read_bytes(file)), formats=("PNG", "JPEG")) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                return None, f"{name} has {picture.width} x {picture.height} pixels; at most {MOST_PIXELS:,} are read"
+            return picture.convert("RGB"), ""
     except FileNotFoundError:
-        return Tile(caption, None, f"{Path(path).name} is missing")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return Tile(caption, None, f"{Path(path).name} is not readable")
-
-
-def _inside(run: Run, path: str) -> Path:
-    file = (run.folder / path).resolve()
-    if not file.is_relative_to(run.folder.resolve().parent):
-        raise ValueError(f"{file}: outside the study's folder")
-    return file
+        return None, f"{name} is missing"
+    except Exception:  # Pillow's decoders raise errors of any type on a broken file
+        return None, f"{name} is not readable"
 
 
 def data_uri(picture: Image.Image, *, photograph: bool, width: int = WIDTH) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from segattn import records
 from segattn.records import BenchRecord, Cost, HeadFacts, RunRecord, StudyRecord
 from segattn.report.shared import student
-from segattn.report.shared.sources import record_files
+from segattn.report.shared.sources import inside, record_files
 from segattn.report.study.bench_columns import BenchColumns, choose
 from segattn.report.study.contrast import Contrast, contrast
 from segattn.report.study.rows import Row, Run
@@ -152,6 +152,8 @@ def _read_into(
     if file.resolve() not in studies:
         studies[file.resolve()] = record, file.parent
         for name in record.runs:
+            if inside(file.parent, name) is None:
+                raise ValueError(f"{file}: names the run {name!r}, which is outside the study's folder")
             path = file.parent / name
             _read_into(path / "record.json" if path.is_dir() else path, runs, studies, benches)
 
