@@ -74,5 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"segattn: error: {message}", file=sys.stderr)
+    # one line that a terminal shows as it is, whatever the names of files hold
+    line = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in message)
+    print(f"segattn: error: {line}", file=sys.stderr)
     return 2
