@@ -1,13 +1,17 @@
-"""Look-up by name: errors that suggest the nearest valid names, and modules by dotted path."""
+"""What comes from outside: names, with the nearest valid ones; modules by dotted path; files, with limits."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import importlib
 import importlib.util
 import inspect
+import itertools
+import os
 import re
+import stat
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -206,3 +210,69 @@ def refuse_unknown_fields(raw: Any, known: Any, what: str, path: str = "") -> No
             close = hint(name, allowed, most=1)
             raise ValueError(f"not {what}: unknown field {path}{name}; {close}Its fields: {', '.join(allowed)}")
         refuse_unknown_fields(value, getattr(known, name), what, f"{path}{name}.")
+
+
+# Files from anywhere -------------------------------------------------------------------------------------------------------
+MOST_BYTES = 64 * 2**20
+"""Of a file that is read whole, such as JSON."""
+_MOST_LEVELS, _MOST_CONTAINERS = 64, 500_000
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+
+
+def regular_size(path: str | os.PathLike[str]) -> int:
+    """Size in bytes of a file that can be read to its end: no pipe, which may never come to one, no device, no folder.
+
+    Raises:
+        OSError: anything else, or nothing that the system gives access to; a name with a NUL character, which no file has.
+    """
+    try:
+        status = os.stat(path)
+    except ValueError:
+        raise OSError(errno.EINVAL, "no file name holds a NUL character", repr(os.fspath(path))) from None
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a device")
+        raise OSError(errno.EINVAL, f"not a regular file but {kind}", os.fspath(path))
+    return status.st_size
+
+
+def read_bytes(path: str | os.PathLike[str], *, most: int = MOST_BYTES) -> bytes:
+    """The contents of a regular file; raises OSError as `regular_size`, and for a file of more than `most` bytes."""
+    if (size := regular_size(path)) <= most:
+        with open(path, "rb") as file:
+            content = file.read(most + 1)
+        if len(content) <= most:
+            return content
+        size = len(content)
+    raise OSError(errno.EFBIG, f"{size:,} bytes; at most {most:,} are read", os.fspath(path))
+
+
+def read_json(path: str | os.PathLike[str], *, what: str = "JSON") -> Any:
+    """The plain values in a JSON file; `what` says in messages what it should hold.
+
+    Raises:
+        OSError: as `read_bytes`.
+        ValueError: no JSON, or nested too deep.
+    """
+    import msgspec  # here, so that `segattn --help` stays fast
+
+    try:
+        raw = msgspec.json.decode(read_bytes(path))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not {what} ({error})") from None
+    except RecursionError:
+        raise ValueError(f"{path}: not {what} (nested too deep)") from None
+    return checked_nesting(raw, path)
+
+
+def checked_nesting(raw: Any, path: str | os.PathLike[str]) -> Any:
+    """The plain values that a file holds, unless they are nested too deep, or too many, for the code that walks through them."""
+    level = [raw] if isinstance(raw, dict | list) else []
+    for _ in range(_MOST_LEVELS):
+        inside = (value.values() if isinstance(value, dict) else value for value in level)
+        containers = (value for values in inside for value in values if isinstance(value, dict | list))
+        level = list(itertools.islice(containers, _MOST_CONTAINERS + 1))
+        if not level:
+            return raw
+        if len(level) > _MOST_CONTAINERS:
+            raise ValueError(f"{path}: holds too many lists and mappings")
+    raise ValueError(f"{path}: nested more than {_MOST_LEVELS} levels deep")

@@ -152,12 +152,12 @@ def read_config(where: PathLike | zoo.Entry) -> dict[str, Any]:
         return {"class_names": source.class_names, "palette": source.palette, "experiment": source.scored}
     path = _facts_of(source)
     try:
-        raw = json.loads(path.read_text())
+        raw = records.read_json(path, what="readable as JSON")
     except (FileNotFoundError, NotADirectoryError):
         advice = f"give the folder of a finished run{zoo.offer(source)}"
         raise ValueError(f"{source}: no model here (no config.json); {advice}") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: not readable as JSON ({error})") from None
+    except OSError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error.strerror})") from None
     if not isinstance(raw, dict) or not {"class_names", "palette", "experiment"} <= raw.keys():
         raise ValueError(f"{path}: not the configuration of a segattn model")
     return raw
@@ -183,11 +183,12 @@ def read_tensors(path: PathLike) -> dict[str, Tensor]:
     Raises:
         ValueError: no such file, or not a complete safetensors file.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file")
     try:
+        records.regular_size(path)
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise ValueError(f"{path}: not a readable safetensors file ({error}); it may be truncated") from None
 
 

@@ -6,7 +6,6 @@ them, no code is run.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from segattn import zoo
-from segattn.catalogue import unknown
+from segattn.catalogue import first_line, read_json, unknown
 
 PUBLISHED = {
     "torchvision:resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
@@ -158,7 +157,7 @@ def _run_of(folder: Path, head: str, mode: str, seed: int) -> Path:
 def _experiment_of(run: Path) -> dict[str, Any]:
     path = run / "config.json"
     try:
-        experiment: dict[str, Any] = json.loads(path.read_text())["experiment"]
+        experiment: dict[str, Any] = read_json(path)["experiment"]
         model = experiment["model"]
         experiment["seed"], model["head"], model["mode"], model["backbone"], model["output_stride"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -180,7 +179,7 @@ def _tensors(path: str) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"pretrained backbone {path}: cannot be read as tensors only ({error})") from error
+        raise ValueError(f"pretrained backbone {path}: cannot be read as tensors only ({first_line(error)})") from error
     if isinstance(state, dict):
         state = state.get("state_dict", state)  # type: ignore[assignment]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import shutil
 import sys
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import tyro
-import yaml
 
 from segattn import config, experiments
 from segattn.cli import mistakes, old_names
@@ -138,14 +136,14 @@ def load_experiment(name: str) -> config.Experiment:
     """An experiment by name, dotted module path, or file; what a file names is for `check_modules`."""
     if not name.endswith(_FILES):
         return experiments.load(name)
+    from segattn.data.files.plain import read_plain
+
     try:
-        text = Path(name).read_text()
-        raw = json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
-        return config.from_dict(raw, allow_modules=None)
+        raw = read_plain(Path(name), Path(name).suffix[1:].upper())
     except OSError as error:
         raise ValueError(f"cannot read the experiment {name}: {error.strerror}") from None
-    except (yaml.YAMLError, json.JSONDecodeError) as error:
-        raise ValueError(f"{name}: not readable as {Path(name).suffix[1:].upper()}: {error}") from None
+    try:
+        return config.from_dict(raw, allow_modules=None)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

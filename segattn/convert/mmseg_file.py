@@ -81,8 +81,8 @@ def import_file(
     if (folder / "config.json").exists() or folder.is_file():
         raise ValueError(f"{folder} exists; give another folder")
     try:
-        text = None if config is None else Path(config).read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        text = None if config is None else records.read_bytes(config).decode()
+    except (OSError, ValueError) as error:
         raise ValueError(f"cannot read the configuration {config}: {error}") from None
     file = read(path)
     try:

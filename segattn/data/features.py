@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segattn.catalogue import read_json
 from segattn.data._dataset import Dataset
 from segattn.data.loader import Item
 
@@ -176,7 +177,7 @@ def write_index(folder: Path, facts: Mapping[str, Any]) -> None:
 def same_index(folder: Path, facts: Mapping[str, Any]) -> bool:
     """Whether the folder's index says that it holds features with these facts."""
     try:
-        written = json.loads((folder / "index.json").read_text())
+        written = read_json(folder / "index.json")
     except (OSError, ValueError):
         return False
     return bool(written == json.loads(json.dumps({"format": FORMAT, **facts})))

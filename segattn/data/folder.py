@@ -18,15 +18,13 @@ Masks have one channel (palette masks give their indices): 0 is the first class,
 from __future__ import annotations
 
 import colorsys
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from segattn.data._dataset import Dataset, checked_root, checked_split
 from segattn.data.files.pairs import Pair, find_pairs, paired_dataset
+from segattn.data.files.plain import read_plain, read_text
 
 _CLASS_FILES = ("classes.txt", "classes.json", "classes.yaml", "classes.yml")
 _Colour = tuple[int, int, int]
@@ -68,7 +66,7 @@ def _pairs(base: Path, split: str, images: str, masks: str) -> list[Pair]:
             return find_pairs(image_folder, _masks(mask_folder, split))
     listed = base / f"{split}.txt"
     if listed.is_file():
-        names = [line.strip() for line in _text(listed).splitlines() if line.strip()]
+        names = [line.strip() for line in read_text(listed).splitlines() if line.strip()]
         if not names:
             raise ValueError(f"{listed}: names no image")
         return find_pairs(base / images, _masks(base / masks, split), names)
@@ -114,13 +112,9 @@ def read_classes(path: Path) -> tuple[list[str], list[_Colour]]:
 
 
 def _entries(path: Path) -> list[tuple[Any, Any]]:
-    text = _text(path)
     if path.suffix == ".txt":
-        return [(line, None) for line in text.splitlines() if line.strip()]
-    try:
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: not readable as {path.suffix[1:]} ({error})") from None
+        return [(line, None) for line in read_text(path).splitlines() if line.strip()]
+    content = read_plain(path, path.suffix[1:])
     if isinstance(content, dict):
         return list(content.items())
     if not isinstance(content, list):
@@ -129,18 +123,11 @@ def _entries(path: Path) -> list[tuple[Any, Any]]:
     for entry in content:
         if isinstance(entry, dict):
             if "name" not in entry or set(entry) - {"name", "colour", "color"}:
-                raise ValueError(f"{path}: entry {entry}; expected name and colour")
+                raise ValueError(f"{path}: entry {entry!r:.80}; expected name and colour")
             entries.append((entry["name"], entry.get("colour", entry.get("color"))))
         else:
             entries.append((entry, None))
     return entries
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error})") from None
 
 
 def _colour(path: Path, name: str, colour: object) -> _Colour:
@@ -149,7 +136,7 @@ def _colour(path: Path, name: str, colour: object) -> _Colour:
         or len(colour) != 3
         or not all(type(c) is int and 0 <= c <= 255 for c in colour)
     ):
-        raise ValueError(f"{path}: colour {colour!r} of class {name!r}; expected [red, green, blue] from 0 to 255")
+        raise ValueError(f"{path}: colour {colour!r:.80} of class {name!r}; expected [red, green, blue] from 0 to 255")
     return colour[0], colour[1], colour[2]
 
 

@@ -10,7 +10,6 @@ takes 8.4 MB, the training split of Cityscapes 25 GB.
 from __future__ import annotations
 
 import functools
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from segattn.catalogue import read_json, regular_size
 from segattn.data._dataset import Dataset, Sample, checked_root, checked_split
 from segattn.data.tools.pack import FORMAT
 
@@ -32,7 +32,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
     what = "the folder that `segattn data pack` wrote"
     folder = checked_root("packed", root, "data/cityscapes-packed", what=what) / split
     try:
-        index = json.loads((folder / "index.json").read_text())
+        index = read_json(folder / "index.json", what="an index of packed images")
         if index["format"] != FORMAT:
             raise ValueError(
                 f"{folder}: packed in format {index['format']}, this version reads {FORMAT}; pack it again"
@@ -42,7 +42,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         names, notice = index["class_names"], index["notice"]
     except FileNotFoundError:
         raise ValueError(f"{folder}: no packed split; `segattn data pack NAME -o {root}` writes it") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'index.json'}: damaged ({error}); pack the data set again") from error
     return Dataset(
         name="packed",
@@ -94,6 +94,7 @@ class _Reader:
 @functools.lru_cache(maxsize=256)
 def _shard(path: Path) -> Any:
     try:
+        regular_size(path)
         return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError, RecursionError) as error:
         raise ValueError(f"{path}: unreadable ({error}); pack the data set again") from error

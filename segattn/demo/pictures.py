@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segattn import records
 from segattn.data import streets
 from segattn.data.files.decode import read_image
 
@@ -69,7 +70,7 @@ def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
     """
     name = name or path.name
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
+        if records.regular_size(path) > MAX_FILE_BYTES:
             raise ValueError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MB; upload a smaller picture")
         _check_pixels(path)
         pixels = read_image(path)

@@ -39,8 +39,10 @@ class Video:
     def __init__(self, path: Path) -> None:
         self.path = path
         av = _av(path)
-        if not path.is_file():
+        if not path.exists():
             raise ValueError(f"{path}: no such video")
+        if not path.is_file():  # reading a pipe would block
+            raise ValueError(f"{path}: unreadable video (not a regular file)")
         try:
             with av.open(str(path)) as container:
                 streams = container.streams.video

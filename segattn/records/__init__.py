@@ -11,9 +11,10 @@ lease.py       one writer of a folder at a time
 published.py   what others report for the same heads, from published.csv
 """
 
+from segattn.catalogue import read_bytes, read_json, regular_size
 from segattn.records.bench import BenchRecord
 from segattn.records.cost import Cost, PartCost
-from segattn.records.files import read, write, write_bytes
+from segattn.records.files import kind_of, read, read_arrays, write, write_bytes
 from segattn.records.head_facts import HeadFacts
 from segattn.records.lease import Held, Lease, LeaseLost
 from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Start, Strata, Stratum, WithoutAttention
@@ -42,7 +43,12 @@ __all__ = [
     "Stratum",
     "StudyRecord",
     "WithoutAttention",
+    "kind_of",
     "read",
+    "read_arrays",
+    "read_bytes",
+    "read_json",
+    "regular_size",
     "write",
     "write_bytes",
 ]

@@ -49,7 +49,10 @@ def _refuse_another_experiment(out: Path, config: Experiment) -> None:
             )
         return
     # read as an experiment: settings that an older version did not have take their defaults
-    recorded = configuration.to_dict(configuration.from_dict(json.loads(path.read_text()), allow_modules=None))
+    try:
+        recorded = configuration.to_dict(configuration.from_dict(records.read_json(path), allow_modules=None))
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     wanted = configuration.to_dict(config)
     if recorded != wanted:
         differing = ", ".join(sorted(_differences(recorded, wanted)))

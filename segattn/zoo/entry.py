@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from segattn.catalogue import read_bytes, read_json, regular_size
+
 FACTS = "zoo.json"
 """The file with the facts of a trunk's networks."""
 FORMAT = 1
@@ -35,12 +37,10 @@ class File:
         """
         if not self.path.is_file():
             raise ValueError(f"{self.path}: no such file, but {FACTS} beside it names it; {_ADVICE}")
-        data = self.path.read_bytes()
-        if len(data) != self.size_bytes:
-            raise ValueError(
-                f"{self.path}: {len(data):,} bytes, not the {self.size_bytes:,} that {FACTS} says; {_ADVICE}"
-            )
-        if hashlib.sha256(data).hexdigest() != self.sha256:
+        size = regular_size(self.path)
+        if size != self.size_bytes:
+            raise ValueError(f"{self.path}: {size:,} bytes, not the {self.size_bytes:,} that {FACTS} says; {_ADVICE}")
+        if hashlib.sha256(read_bytes(self.path, most=size)).hexdigest() != self.sha256:
             raise ValueError(f"{self.path}: changed since it was packed (another SHA-256 than in {FACTS}); {_ADVICE}")
         return self.path
 
@@ -128,7 +128,7 @@ def read(folder: Path) -> list[Entry]:
         return folder / name
 
     try:
-        raw = msgspec.json.decode(path.read_bytes())
+        raw = read_json(path)
         if raw["format"] != FORMAT:
             raise ValueError(f"format {raw['format']}, this version of segattn reads {FORMAT}")
         entries = [

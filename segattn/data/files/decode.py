@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from segattn.catalogue import read_bytes
 from segattn.data._dataset import IGNORE
 from segattn.data.files import png
 
 Chunks = list[tuple[bytes, memoryview]]
 
+MOST_BYTES = 2**30
+"""Of an encoded image."""
 _REFUSED = 254
 # Chunks that may rotate the image or make it transparent: Pillow then reads it whole.
 _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
@@ -128,13 +131,11 @@ def ranges(values: Mapping[int, int]) -> str:
 
 def _content(path: Path, what: str) -> bytes:
     try:
-        if path.exists() and not path.is_file():  # reading a pipe would block
-            raise ValueError(f"{path}: unreadable {what} (not a regular file)")
-        content = path.read_bytes()
+        content = read_bytes(path, most=MOST_BYTES)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such {what}") from None
     except OSError as error:
-        raise _unreadable(path, what, error) from None
+        raise _unreadable(path, what, error.strerror) from None
     if not content:
         raise ValueError(f"{path}: unreadable {what} (the file is empty)")
     return content
@@ -148,6 +149,8 @@ def _opened(path: Path, content: bytes, what: str) -> Image.Image:
     chunks = _check(path, content, what)
     try:
         with Image.open(io.BytesIO(content)) as image:
+            if image.format == "EPS":
+                raise ValueError("PostScript is a program, which is not run")
             if image.format in ("GIF", "TIFF", "WEBP") and getattr(image, "n_frames", 1) > 1:
                 raise ValueError(f"it holds {image.n_frames} pictures; expected one")  # type: ignore[attr-defined]
             image.load()

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from segattn.catalogue import read_bytes
+
 _VALUES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _ARRAY, _COMPRESSED, _STRUCTURE, _COMPLEX = 14, 15, 2, 0x0800
@@ -28,7 +30,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: not a MATLAB file of level 5, or a damaged one.
     """
-    content = path.read_bytes()
+    content = read_bytes(path, most=_LIMIT)
     if len(content) < 136 or content[126:128] not in (b"IM", b"MI"):
         raise ValueError(f"{path}: not a MATLAB file of level 5 (older and HDF5 files are not supported)")
     order = "<" if content[126:128] == b"IM" else ">"

@@ -14,6 +14,7 @@ from PIL import Image
 
 from segattn.data._dataset import Dataset, Sample
 from segattn.data.files.decode import ImageFile, read_image, read_label
+from segattn.data.files.plain import read_text
 
 __all__ = [
     "LazySample",
@@ -213,11 +214,11 @@ def read_list(path: Path) -> list[str]:
         ValueError: no such list, not a text file, or an empty one.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except FileNotFoundError:
         raise ValueError(f"{path}: no such list of images") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not readable as a list of names ({error})") from None
+    except OSError as error:
+        raise ValueError(f"{path}: not readable as a list of names ({error.strerror})") from None
     names = [line.split()[0] for line in lines if line.strip()]
     if not names:
         raise ValueError(f"{path}: names no image")

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from segattn import data
+from segattn.catalogue import read_json
 from segattn.data.tools.download import download
 from segattn.data.tools.extract import extract
 from segattn.data.tools.recipe import Recipe
@@ -108,7 +109,7 @@ class _Extracted:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.names: list[str] = list(json.loads(path.read_text()))
+            self.names: list[str] = list(read_json(path))
         except (OSError, ValueError, TypeError):
             self.names = []
 
