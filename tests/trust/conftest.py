@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segattn import config
-from segattn.cli import main
+from segattn import cost
+from segattn.study.run import run_study
 from tests import tiny
 
 PACKAGE = "weights"
@@ -29,13 +29,14 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of one head, one seed, two iterations; nobody changes it."""
-    folder = tmp_path_factory.mktemp("trust")
+    """A study of two heads, one seed, two iterations; nobody changes it."""
+    folder = tmp_path_factory.mktemp("trust") / "study"
     small = tiny.experiment(optimization={"iterations": 2}, validate_every=0, evaluation={"examples": 1})
-    (folder / "tiny.json").write_text(json.dumps(config.to_dict(small)))
-    command = ["study", str(folder / "tiny.json"), "--heads", "ccnet", "fcn", "--out", str(folder / "study")]
-    assert main([*command, "--device", "cpu"]) == 0
-    return folder / "study"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cost, "REFERENCE_SIZES", ((65, 65),))
+        patched.setattr(cost, "REFERENCE_CLASSES", (19,))
+        run_study(small, folder, head_names=["ccnet", "fcn"], device="cpu")
+    return folder
 
 
 @pytest.fixture
