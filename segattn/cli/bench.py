@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from segattn import records
+from segattn.cli import terminal
 from segattn.cli.arguments import head_names, parse
 from segattn.cli.values import Device, Size
 from segattn.heads import Mode
@@ -118,7 +119,7 @@ def run(arguments: Sequence[str]) -> None:
 def _show(record: records.BenchRecord, chosen: BenchArguments) -> None:
     from segattn.report.bench import tables
 
-    console = Console()
+    console = terminal.console()
     if chosen.format == "json":
         import msgspec
 
@@ -219,7 +220,7 @@ class _Shown:
 
 @contextmanager
 def _progress() -> Iterator[_Shown]:
-    console = Console(stderr=True)  # standard output is the result
+    console = terminal.console(stderr=True)  # standard output is the result
     if not console.is_terminal:
         yield _Shown(console, None)
         return

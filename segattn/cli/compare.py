@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 
 
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
     folder = a.runs[0].folder
     labels = "-".join(re.sub(r"\W+", "-", label).strip("-") for label in (comparison.a.label, comparison.b.label))
     written = report.build_comparison(comparison, chosen.out or folder.parent / f"compare-{labels}")
-    console = Console()
+    console = terminal.console()
     console.print(report.TerminalComparison(comparison))
     console.print()
     for path in written.values():

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Modules
 
@@ -81,7 +81,7 @@ def _from_mmseg(arguments: Sequence[str]) -> None:
         align_corners={"yes": True, "no": False}.get(chosen.align_corners),
         keep_auxiliary=chosen.keep_auxiliary,
     )
-    network, console = converted.network, Console(highlight=False, soft_wrap=True)
+    network, console = converted.network, terminal.console(highlight=False, soft_wrap=True)
     stem = network.backbone_options["stem"]
     auxiliary = "with" if network.auxiliary_weight > 0 else "without"
     console.print(
@@ -104,4 +104,4 @@ def _to_mmseg(arguments: Sequence[str]) -> None:
         raise ValueError(f"{config} exists or is the checkpoint itself; give another file name, such as network.pth")
     text = mmseg_file.export_file(chosen.run, chosen.out, old_keys=chosen.old_keys, allow_modules=chosen.allow_module)
     records.write_bytes(text.encode(), config)
-    Console(highlight=False, soft_wrap=True).print(f"{chosen.out}\n{config}")
+    terminal.console(highlight=False, soft_wrap=True).print(f"{chosen.out}\n{config}")

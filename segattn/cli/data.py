@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from segattn.catalogue import hint
-from segattn.cli import features
+from segattn.cli import features, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Size
 from segattn.data.tools import check, make, pack, prepare
@@ -116,7 +117,7 @@ def run(arguments: Sequence[str]) -> int:
 def _run_prepare(arguments: Sequence[str]) -> int:
     chosen = parse(PrepareArguments, arguments, command="data prepare")
     root = chosen.out or Path("data") / chosen.name
-    console = Console()
+    console = terminal.console()
     steps = prepare.instructions(chosen.name, root, chosen.variant)
     console.print(steps, highlight=False, markup=False, soft_wrap=True)
     if chosen.dry_run:
@@ -138,7 +139,7 @@ def _is_download(what: str) -> bool:
 
 def _run_make(arguments: Sequence[str]) -> int:
     chosen = parse(MakeArguments, arguments, command="data make")
-    console = Console()
+    console = terminal.console()
     with _progress(console) as on_step:
         count = make.make(
             chosen.layout,
@@ -154,7 +155,7 @@ def _run_make(arguments: Sequence[str]) -> int:
 
 def _run_pack(arguments: Sequence[str]) -> int:
     chosen = parse(PackArguments, arguments, command="data pack")
-    console = Console()
+    console = terminal.console()
     with _progress(console) as on_step:
         for line in pack.pack(
             chosen.name,
@@ -170,7 +171,7 @@ def _run_pack(arguments: Sequence[str]) -> int:
 
 def _run_check(arguments: Sequence[str]) -> int:
     chosen = parse(CheckArguments, arguments, command="data check")
-    console = Console()
+    console = terminal.console()
     with _progress(console) as on_step:
         report = check.check(
             chosen.name, root=chosen.data_root, splits=chosen.splits, options=chosen.data_options, on_progress=on_step
@@ -196,17 +197,18 @@ def _print_report(console: Console, report: check.Report) -> None:
     for finding in (*report.remarks.values(), *report.faults.values()):
         style = "bold red" if finding.kind in report.faults else "yellow"
         mark = "FAULT" if finding.kind in report.faults else "note"
-        console.print(f"[{style}]{mark}[/] {escape(finding.kind)}: {finding.count}", highlight=False)
+        console.print(Text.assemble((mark, style), f" {finding.kind}: {finding.count}"))
         for example in finding.examples:
             console.print(f"   {example}", highlight=False, markup=False, soft_wrap=True)
         if finding.count > len(finding.examples):
             console.print(f"   and {finding.count - len(finding.examples)} more", highlight=False)
     total = sum(split.num_images for split in report.splits)
     if report.good:
-        console.print(f"[bold green]{report.name} is good[/]: {total} images read, nothing wrong", highlight=False)
+        good = Text.assemble((f"{report.name} is good", "bold green"), f": {total} images read, nothing wrong")
+        console.print(good)
     else:
         count = sum(finding.count for finding in report.faults.values())
-        console.print(f"[bold red]{report.name} has {count} faults[/] in {total} images", highlight=False)
+        console.print(Text.assemble((f"{report.name} has {count} faults", "bold red"), f" in {total} images"))
 
 
 def _sizes(split: check.SplitReport) -> str:
@@ -234,7 +236,7 @@ def _print_classes(console: Console, report: check.Report) -> None:
         for split in labelled:
             share = split.class_pixels[index] / max(1, split.class_pixels[:255].sum())
             cells.append(f"{share:.2%} ({split.class_images[index]})" if split.class_images[index] else "-")
-        table.add_row(f"{index:3} {escape(name)}", *cells)
+        table.add_row(f"{index:3} {name}", *cells)
     console.print(table)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from segattn import zoo
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules
 
@@ -59,7 +60,7 @@ def run(arguments: Sequence[str]) -> None:
     from segattn.demo.explorer import Explorer
     from segattn.demo.server import bind, is_loopback, serve
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal.console(soft_wrap=True, highlight=False)
     with bind(chosen.host, chosen.port) as listening:
         loaded = _load(chosen.runs or zoo.networks(zoo.FULL), chosen, console)
         shown = [str(each) if zoo.is_named(each) else "/".join(each.resolve().parts[-2:]) for each in chosen.runs]
@@ -67,7 +68,7 @@ def run(arguments: Sequence[str]) -> None:
             what = f"No run given: the networks of {zoo.FULL} of segattn zoo. To show your own: segattn demo runs/quick"
             console.print(what, markup=False)
         if not is_loopback(chosen.host):
-            console.print(f"[bold]Whoever reaches {chosen.host} can use this page[/]; there is no password.\n")
+            console.print(f"Whoever reaches {chosen.host} can use this page; there is no password.\n", style="bold")
         explorer = Explorer(networks.checked(loaded), cache_bytes=chosen.cache_mb * 2**20)
         serve(
             explorer,

@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules, Size
 from segattn.records import Strata
@@ -111,7 +112,7 @@ def run(arguments: Sequence[str]) -> None:
     if chosen.split is not None:
         section = dataclasses.replace(section, val_split=chosen.split)
     dataset = open_split(section, section.val_split, section.val_images)
-    console = Console(quiet=rank > 0)
+    console = terminal.console(quiet=rank > 0)
     for notice in notices(dataset):
         console.print(notice, highlight=False, markup=False)
     precision = resolve_precision(chosen.precision or experiment.optimization.precision, device)
@@ -169,7 +170,7 @@ def _show(
     )
     if cut is not None:
         console.print(_what_was_cut(model, scores.mean_iou, cut.mean_iou), highlight=False, markup=False)
-    console.print(f"[dim]{scores.inference}; {precision}\n{scores.definition}[/dim]", highlight=False)
+    console.print(f"{scores.inference}; {precision}\n{scores.definition}", style="dim", highlight=False)
     if result.strata is not None:
         _show_strata(console, result.strata, None if without is None else without.strata)
 
@@ -181,7 +182,7 @@ def _show_strata(console: Console, strata: Strata, cut: Strata | None) -> None:
         table.add_row(where, "" if share is None else _percent(share), *_values(value, other))
     console.print()
     console.print(table)
-    console.print(f"[dim]{strata.definition}[/dim]", highlight=False)
+    console.print(strata.definition, style="dim", highlight=False)
 
 
 def _means(strata: Strata) -> list[tuple[str, float | None, float | None]]:

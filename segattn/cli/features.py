@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from segattn.cli import terminal
 from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, load_experiment, parse
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
 from segattn.cli.values import Device, Modules
@@ -69,7 +69,7 @@ def _run(chosen: Any) -> None:
     from segattn.study.features import free_bytes
     from segattn.training.features import compute_with, plan_features
 
-    config, console = chosen.config, Console()
+    config, console = chosen.config, terminal.console()
     runs = [with_head(config, head, seed=config.seed) for head in head_names(chosen.heads)]
     root = chosen.out or Path("runs") / config.name / "features"
     plan = plan_features(runs, open_data(config.data), root, device=chosen.device)

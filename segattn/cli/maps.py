@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.progress import track
 
 from segattn import zoo
 from segattn.catalogue import hint
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules
 
@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> None:
     from segattn.maps import figure
     from segattn.maps.look import NoMapsError, attention_maps
 
-    image, device, console = read_image(chosen.image), resolve_device(chosen.device), Console()
+    image, device, console = read_image(chosen.image), resolve_device(chosen.device), terminal.console()
     if not chosen.runs:
         what = (
             f"No run given: the controlled networks of {zoo.LOCAL} of segattn zoo, trained on generated street scenes."

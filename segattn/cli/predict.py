@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segattn import zoo
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules, Size
 
@@ -67,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
     from segattn.inference.files import Settings, find_images, predict_files
     from segattn.inference.optimized import optimize
 
-    console = Console()
+    console = terminal.console()
     files = find_images(photos, chosen.out)
     if isinstance(network, zoo.Entry) and len(photos) == len(chosen.paths):
         what = f"No network given: {network} of segattn zoo, {100 * network.mean_iou:.1f} % mIoU on generated street scenes."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str]) -> None:
     out = chosen.out or (first if first.is_dir() else first.parent)
     study = report.load(chosen.runs)
     written = report.build(study, out)
-    console = Console()
+    console = terminal.console()
     show(study, console)
     console.print()
     _list(written, console)
@@ -65,7 +66,7 @@ def _benches(chosen: ReportArguments) -> None:
     """A page for each bench record."""
     from segattn.report.bench import groups, page, tables
 
-    console = Console()
+    console = terminal.console()
     for path in chosen.runs:
         record = groups.read(path)
         out = chosen.out or Path("runs") / path.stem

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 
 from segattn import records, zoo
+from segattn.cli import terminal
 from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, listing, load_experiment, parse
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
 from segattn.cli.values import Device, Modules
@@ -82,7 +82,7 @@ def _run(chosen: Any, command: str) -> int:
     config, names = chosen.config, head_names(chosen.heads)
     out = chosen.out or Path("runs") / config.name
     first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints and writes
-    console = Console(quiet=not first)
+    console = terminal.console(quiet=not first)
     try:
         with study_progress(console) as reporter:
             path = run_study(

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from segattn.cli import terminal
 from segattn.cli.arguments import check_modules, experiment_and_rest, load_experiment, parse
 from segattn.cli.experiment_options import ExperimentOptions
 from segattn.cli.values import Device, Modules
@@ -55,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
     settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers}
-    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
+    console = terminal.console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:
 

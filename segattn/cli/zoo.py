@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segattn import zoo
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.zoo import card
 
@@ -34,7 +35,7 @@ class ZooArguments:
 
 def run(arguments: Sequence[str]) -> None:
     name = parse(ZooArguments, arguments, command="zoo").name
-    console = Console(highlight=False)
+    console = terminal.console(highlight=False)
     if name is not None:
         cards = (card.text(entry, width=min(console.width, 100)) for entry in zoo.networks(name))
         print("\n\n\n".join(cards))

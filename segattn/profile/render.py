@@ -97,7 +97,7 @@ def _table(ledger: Ledger, depth: int | None, columns: list[str]) -> str:
     module_head, module_lines = _module_lines(ledger, depth, columns)
     head, lines, free = _operator_lines(ledger, columns)
     text = io.StringIO()
-    console = Console(file=text, width=180)
+    console = Console(file=text, width=180, markup=False, emoji=False)
     for heading, cells, left in ((module_head, module_lines, 2), (head, lines, 1)):
         table = Table(box=None, pad_edge=False, header_style="bold")
         for index, name in enumerate(heading):

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
+from segattn.cli import terminal
 from segattn.cli.arguments import head_names, parse
 from segattn.cli.values import size
 from segattn.heads import Mode
@@ -218,11 +218,11 @@ def _by_size(costs: Sequence[Cost]) -> dict[str, list[Cost]]:
 
 
 def _table(costs: Sequence[Cost], convention: str) -> None:
-    console = Console()
+    console = terminal.console()
     for title, group in _by_size(costs).items():
         console.print(title, style="italic", highlight=False)
         tables = [_sheet(group, convention)]
-        if Console(width=1000).measure(tables[0]).maximum > console.width:  # a table each
+        if terminal.console(width=1000).measure(tables[0]).maximum > console.width:  # a table each
             tables = [_sheet(group, each) for each in _conventions(convention)]
         for table in tables:
             console.print(table)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from segattn.cli import terminal
 from segattn.profile import flops, other_counters
 from segattn.profile.markdown import markdown_table
 
@@ -84,7 +84,7 @@ def _rows(entry: Check) -> list[list[str]]:
 
 
 def _tables(checks: Sequence[Check]) -> None:
-    console = Console()
+    console = terminal.console()
     for entry in checks:
         console.print(f"{entry.head} {entry.part}".strip(), style="italic", highlight=False)
         table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from segattn import heads
+from segattn.cli import terminal
 from segattn.cli.arguments import parse
 
 
@@ -62,7 +62,7 @@ def _list() -> None:
     for name in heads.names():
         title, venue = paper(inspect.getdoc(heads.module(name)) or "")
         table.add_row(name, title, venue)
-    console = Console()
+    console = terminal.console()
     console.print(table)
     console.print(
         "\nsegattn heads HEAD explains one. Wherever a name works, so does the dotted path of a module of your own."

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rich.console import Console
 from rich.table import Table
 
+from segattn.cli import terminal
 from segattn.cli.plan.arguments import PlanArguments
 from segattn.cli.plan.memory import case_of, reserve_of
 from segattn.planning import budget, peak
@@ -25,7 +25,7 @@ def show(chosen: PlanArguments, names: Sequence[str], what: str, limit: float) -
     dataset = _dataset(chosen, sorted({run.dataset.lower() for run in runs}))
     counted = chosen.convention if what == "flops" else what
     unit, scale = _UNITS[counted]
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     with console.status("") as status:
         try:
             networks = budget.within(
@@ -91,7 +91,7 @@ def _pixels(chosen: PlanArguments) -> str:
 
 
 def _table(title: str, networks: Sequence[Network], unit: str, scale: float, *, searched: bool) -> None:
-    console = Console()
+    console = terminal.console()
     console.print(title, style="italic", highlight=False)
     sections = {
         "Recorded here": [network for network in networks if network.recorded],
@@ -99,7 +99,7 @@ def _table(title: str, networks: Sequence[Network], unit: str, scale: float, *, 
         "Without any record of accuracy, least cost first": [n for n in networks if not n.recorded and not n.published],
     }
     for section, rows in sections.items():
-        console.print(f"\n[bold]{section}[/bold]", highlight=False)
+        console.print(f"\n{section}", style="bold", highlight=False)
         if rows:
             console.print(_rows(rows, unit, scale))
         else:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from rich.console import Console
 from rich.table import Table
 
 from segattn import config
+from segattn.cli import terminal
 from segattn.cli.plan import quantities, time
 from segattn.cli.plan.arguments import PlanArguments
 from segattn.planning import peak
@@ -37,7 +37,7 @@ class Line:
 def show(chosen: PlanArguments, names: Sequence[str], limit: int | None) -> None:
     """Predict every head and print."""
     step_time = time.step_time(chosen)
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     lines = []
     with console.status("") as status:
         for name in names:
@@ -139,7 +139,7 @@ def _title(chosen: PlanArguments, limit: int | None) -> str:
 
 
 def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> None:
-    console = Console()
+    console = terminal.console()
     console.print(_title(chosen, limit), style="italic", highlight=False)
     headings = ["head", *_HEADINGS]
     headings += [] if limit is None else ["fits", "largest\nbatch", "largest\ncrop"]
@@ -154,7 +154,9 @@ def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> N
         notes += [f"{line.head}: nothing fits; {line.nearest}"] if line.nearest else []
         notes += [f"{line.head}: no hours ({line.no_hours})"] if line.no_hours else []
     tables = [_sheet(headings, rows)]
-    if Console(width=1000).measure(tables[0]).maximum > console.width:  # the memory, and then what follows from it
+    if (
+        terminal.console(width=1000).measure(tables[0]).maximum > console.width
+    ):  # the memory, and then what follows from it
         total = headings.index("total")
         tables = [
             _sheet([headings[column] for column in columns], [[row[column] for column in columns] for row in rows])
