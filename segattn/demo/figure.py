@@ -23,7 +23,7 @@ MARGIN, GAP = 0.22, 0.14
 HEADER, LINE = 2.15, 0.82
 """Inches: above the first line of networks, and of text in every line."""
 _STYLE: Any = {"font.size": 8, "text.color": INK, "axes.edgecolor": RULE, "axes.linewidth": 0.6,
-               "xtick.color": QUIET, "xtick.labelsize": 7, "figure.facecolor": PAPER}  # fmt: skip
+               "xtick.color": QUIET, "xtick.labelsize": 7, "figure.facecolor": PAPER, "text.usetex": False}  # fmt: skip
 
 
 def draw(seen: Sequence[Seen], picture: Picture, points: Points, *, opacity: float, shown: Mapping[str, str]) -> bytes:

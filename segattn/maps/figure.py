@@ -45,7 +45,7 @@ MARGIN, GAP, BESIDE = 0.22, 0.14, 3.0
 LINES = 8
 """Of the legend, in a column."""
 _STYLE: Any = {"font.size": 8, "font.family": "sans-serif", "text.color": INK, "axes.edgecolor": RULE,
-               "axes.linewidth": 0.6, "figure.facecolor": PAPER, "svg.fonttype": "none", "pdf.fonttype": 42,
+               "axes.linewidth": 0.6, "figure.facecolor": PAPER, "svg.fonttype": "none", "pdf.fonttype": 42, "text.usetex": False,
                "xtick.color": QUIET, "ytick.color": QUIET, "xtick.labelsize": 7, "ytick.labelsize": 7}  # fmt: skip
 
 

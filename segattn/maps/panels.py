@@ -86,6 +86,7 @@ class Sheet:
 
     def text(self, left: float, top: float, text: str, **style: Any) -> float:
         """Write a line whose baseline is at `top`; where it ends."""
+        text = "".join(symbol if symbol.isprintable() else "?" for symbol in text)  # SVG holds no control characters
         written = self.figure.text(left / WIDTH, 1 - top / self.height, text, va="baseline", parse_math=False, **style)
         box = written.get_window_extent(self.figure.canvas.get_renderer())  # type: ignore[attr-defined]
         return float(box.x1 / self.figure.dpi)

@@ -17,6 +17,7 @@ from segattn.report.bench.groups import MEMORY, Group, Line, groups
 from segattn.report.bench.scaling import Curve, Pairs, compared, crossings, curves, statements
 from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, RULE, SECOND, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
+from segattn.report.shared.text import one_line
 
 _MARKS = "os^DvPX*<>"
 """One per head, so that curves do not differ by colour alone."""
@@ -73,7 +74,7 @@ def _bars(group: Group, lines: Sequence[Line], number: int) -> Drawn:
                               textcoords="offset points", va="center", fontsize=8, color=INK)  # fmt: skip
             axes.set_xlabel(unit)
             axes.set_xlim(0, 1.2 * max([*values, *ends, 1e-9]))
-        left.set_yticks(places, labels=names)
+        left.set_yticks(places, labels=[*map(one_line, names)])
         left.invert_yaxis()
         for tick in left.get_yticklabels():
             tick.set(color=INK, parse_math=False)

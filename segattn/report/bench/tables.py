@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
@@ -16,7 +14,7 @@ from segattn.records import BenchRecord
 from segattn.report.bench.groups import Group, Line, groups, lines
 from segattn.report.bench.scaling import curves, statements
 from segattn.report.bench.words import machine_text, notes, number, trouble
-from segattn.report.shared.text import MISSING, csv_cell, escaped_table, markdown_text
+from segattn.report.shared.text import MISSING, csv_table, escaped_table, markdown_text
 
 MEBIBYTE = 2**20
 _WIDE = 110
@@ -144,24 +142,19 @@ def markdown(record: BenchRecord) -> str:
 def csv_text(record: BenchRecord) -> str:
     """One line per case, every digit; an empty field where there is no figure."""
     rows = [_fields(line) for line in lines(record)]
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    return csv_table([list(rows[0]), *(row.values() for row in rows)])
 
 
 def _fields(line: Line) -> dict[str, object]:
     case, result = asdict(line.case), line.result
     for name in ("input_size", "map_size"):
         case[name] = "x".join(map(str, case[name]))
-    case["head"] = csv_cell(str(case["head"]))
     latency, memory, work, limit = result.latency, result.memory, result.work, line.limit
     return {
         **case,
         "group": result.group,
         "outcome": result.outcome,
-        "message": csv_cell(result.message),
+        "message": result.message,
         "rounds": len(latency.samples_ms) if latency else 0,
         "median_ms": latency and latency.median_ms,
         "lower_quartile_ms": latency and latency.lower_quartile_ms,

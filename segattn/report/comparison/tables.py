@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
 from segattn.report.comparison.without import Without, WithoutLine
 from segattn.report.comparison.words import finding, mark, notes, p_text, title, without_text
 from segattn.report.shared.text import (
     MISSING,
-    csv_cell,
+    csv_table,
     escaped_table,
     interval_text,
     latex_text,
@@ -75,16 +72,16 @@ def markdown(comparison: Comparison) -> str:
 
 def csv_text(comparison: Comparison) -> str:
     """One line per score, class and image, every digit: fractions in [0, 1]; an empty field where unknown."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["kind", "name", "images", "share", "a", "b", "difference", "low95", "high95", "p_alone", "p_holm"])
+    rows: list[list[object]] = [
+        ["kind", "name", "images", "share", "a", "b", "difference", "low95", "high95", "p_alone", "p_holm"]
+    ]
     groups = {"score": [comparison.total], "detail": comparison.details, "class": comparison.classes}
     for kind, lines in groups.items():
         for line in lines:
             difference = line.difference
             value = None if line.a is None or line.b is None else difference.value
-            writer.writerow(
-                [kind, csv_cell(line.name), line.num_images, line.share, line.a, line.b, value, difference.low,
+            rows.append(
+                [kind, line.name, line.num_images, line.share, line.a, line.b, value, difference.low,
                  difference.high, difference.p, line.p]
             )  # fmt: skip
     if comparison.without is not None:
@@ -92,10 +89,10 @@ def csv_text(comparison: Comparison) -> str:
             for entry in entries:
                 values = (entry.a.without, entry.b.without)
                 apart = None if None in values else entry.a.without - entry.b.without  # type: ignore[operator]
-                writer.writerow([f"{kind} without attention", csv_cell(entry.name), None, None, *values, apart])
+                rows.append([f"{kind} without attention", entry.name, None, None, *values, apart])
     for image in comparison.images:
-        writer.writerow(["image", csv_cell(image.name), 1, None, image.a, image.b, image.a - image.b])
-    return stream.getvalue()
+        rows.append(["image", image.name, 1, None, image.a, image.b, image.a - image.b])
+    return csv_table(rows)
 
 
 def latex(comparison: Comparison) -> str:

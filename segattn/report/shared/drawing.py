@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from segattn.report.shared.text import printable
 
 # The page swaps these for its own colours, light and dark: keep each to its role.
 INK, QUIET, SHADE, RULE, PAPER = "#1b2126", "#66707a", "#b7c0c8", "#dfe3e6", "#fffffe"
@@ -20,7 +23,7 @@ STYLE: Any = {
     "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
     "axes.grid": True, "grid.color": RULE, "grid.linewidth": 0.6, "figure.facecolor": PAPER, "text.color": INK,
     "xtick.color": QUIET, "ytick.color": QUIET, "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0,
-    "xtick.labelsize": 8, "ytick.labelsize": 8,
+    "xtick.labelsize": 8, "ytick.labelsize": 8, "text.parse_math": False, "text.usetex": False,
 }  # fmt: skip
 
 
@@ -36,6 +39,8 @@ class Drawn:
 
 
 def finish(figure: Figure, name: str, title: str, caption: str) -> Drawn:
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once is enough for both files

@@ -37,7 +37,8 @@ def render(template: str, values: dict[str, Any], filters: Mapping[str, Callable
         lstrip_blocks=True,
     )
     environment.filters.update(filters or {})
-    return environment.get_template(template).render(**values)
+    page = environment.get_template(template).render(**values)
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "?", page)  # no HTML character, however escaped
 
 
 def inline(figure: drawing.Drawn) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from rich import box
 from rich.console import ConsoleOptions
 from rich.text import Text
 
+from segattn.report.shared.text import printable
+
 _ASCII = {
     "±": "+-",
     "Δ": "diff",
@@ -27,6 +29,7 @@ _ROOMY = 100
 
 def plain(value: str, style: str = "", *, ascii_only: bool = False) -> Text:
     """A text in symbols that the terminal can show; markup in it stays text."""
+    value = printable(value)
     if ascii_only:
         value = "".join(_ASCII.get(symbol, symbol) for symbol in value)
         value = value.encode("ascii", "replace").decode()

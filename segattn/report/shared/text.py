@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from segattn.profile.markdown import markdown_table
@@ -31,6 +34,8 @@ _LATEX = {
     "“": "``",
     "”": "''",
 } | {symbol: f"\\{symbol}" for symbol in "&%$#_"}
+_FORMULA = {"=", "+", "-", "@", "|", "%", "\N{MINUS SIGN}"}
+"""What formulas of spreadsheets begin with."""
 
 
 def percent(value: float, digits: int = 2) -> str:
@@ -63,17 +68,45 @@ def times(count: int) -> str:
 
 def latex_text(text: str) -> str:
     """Escape what LaTeX would interpret, and line breaks, which would end a caption."""
-    return "".join(_LATEX.get(symbol, symbol) for symbol in one_line(text))
+    text = one_line(text)
+    first = "{}" if text[:1] in ("[", "*") else ""  # at the start of a row, they would belong to the \\\\ before it
+    return first + "".join(_LATEX.get(symbol, symbol) for symbol in text)
 
 
 def one_line(text: str) -> str:
-    """Without line breaks and repeated spaces."""
-    return " ".join(text.split())
+    """Without line breaks and repeated spaces; a question mark for each character that cannot be shown."""
+    return printable(" ".join(text.split()))
 
 
-def csv_cell(text: str) -> str:
-    """A text that a spreadsheet will not take for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+def printable(text: str) -> str:
+    """The text with a question mark for each control character and other invisible one, which SVG and terminals cannot take.
+
+    >>> printable("road\\x1b[31m")
+    'road?[31m'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def csv_cell(value: object) -> object:
+    """A field of a table: numbers as they are, texts on one line and so that no spreadsheet takes them for a formula.
+
+    >>> csv_cell(-1.5), csv_cell("=1+1"), csv_cell("\uff1d1+1"), csv_cell("\ufeff@x"), csv_cell("road")
+    (-1.5, "'=1+1", "'＝1+1", "'@x", 'road')
+    """
+    if not isinstance(value, str):
+        return value
+    text = one_line(
+        "".join(symbol for symbol in value if unicodedata.category(symbol) != "Cf")
+    )  # marks of order, U+FEFF
+    first = unicodedata.normalize("NFKC", text[:1])  # full-width and small forms are taken for the usual ones
+    return f"'{text}" if first in _FORMULA else text
+
+
+def csv_table(rows: Iterable[Iterable[object]]) -> str:
+    """The rows of a table as CSV, each field as `csv_cell`."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([*map(csv_cell, row)] for row in rows)
+    return stream.getvalue()
 
 
 def markdown_text(text: str) -> str:

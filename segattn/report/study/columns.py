@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from segattn.records import Cost, PartCost
-from segattn.report.shared.text import csv_cell
 from segattn.report.study import contribution, details, start
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
@@ -15,17 +14,17 @@ from segattn.report.study.words import PARTS
 def fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | None]]:
     """Name and value of each column of a row; a column that no row has is left out, None is an empty field."""
     record, delta = row.runs[0].record, study.delta(row)
-    yield from [("experiment", csv_cell(row.experiment)), ("head", csv_cell(row.head)), ("mode", row.mode)]
+    yield from [("experiment", row.experiment), ("head", row.head), ("mode", row.mode)]
     if row.facts is not None:
-        yield "family", csv_cell(row.facts.family)
-    yield from [("dataset", csv_cell(record.dataset)), ("split", csv_cell(record.split))]
+        yield "family", row.facts.family
+    yield from [("dataset", record.dataset), ("split", record.split)]
     yield "n", row.n
     yield "seeds", " ".join(str(run.record.seed) for run in row.runs)
     low, high = row.interval or (None, None)
     yield from [("mean_iou", row.mean_iou), ("mean_iou_std", row.deviation)]
     yield from [("mean_iou_low95", low), ("mean_iou_high95", high)]
     values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
-    name = f"delta_{csv_cell(study.baseline_name)}"
+    name = f"delta_{study.baseline_name}"
     yield from zip((name, f"{name}_low95", f"{name}_high95"), values, strict=True)
     yield from _contribution(study, row)
     yield from _start(study, row)
@@ -42,7 +41,7 @@ def fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | No
         yield "measured", f"{columns.title}, {columns.machine}"
     yield from _details(study, row)
     for name, value in zip(record.class_names, row.iou, strict=True):
-        yield f"iou_{csv_cell(name)}", value
+        yield f"iou_{name}", value
     if row.trained_cost:
         yield from _cost("trained", row.trained_cost)
     for size in study.sizes:
@@ -55,7 +54,7 @@ def _contrast(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]
     contrast = study.contrasts.get(row.label)
     if contrast is None or not contrast.test:
         return
-    name, spread = f"delta_{csv_cell(study.baseline_name)}", contrast.spread
+    name, spread = f"delta_{study.baseline_name}", contrast.spread
     yield f"{name}_test", contrast.test
     yield f"{name}_p_holm", study.baseline_verdict.p[row.label] if study.baseline_verdict else None
     yield f"{name}_std_between_seeds", spread.between_seeds**0.5 if spread else None
@@ -64,7 +63,7 @@ def _contrast(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]
 
 def _contribution(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
     for name, value in contribution.gates(row).items():
-        yield f"gate_{csv_cell(name)}", value
+        yield f"gate_{name}", value
     if contribution.any_scores(study):
         pair = contribution.mean_iou(row)
         yield from [("mean_iou_without_attention", pair.without), ("delta_without_attention", pair.difference)]
@@ -76,7 +75,7 @@ def _start(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]]:
     if start.any_fully_trained(study):
         network = start.fully_trained(study, row)
         yield "fully_trained_mean_iou", network.mean_iou if network else None
-        yield "fully_trained", csv_cell(network.name) if network else None
+        yield "fully_trained", network.name if network else None
 
 
 def _details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
@@ -87,7 +86,7 @@ def _details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
 
 
 def _cost(prefix: str, cost: Cost) -> Iterator[tuple[str, str | int]]:
-    yield f"{prefix}_backbone", csv_cell(cost.backbone)
+    yield f"{prefix}_backbone", cost.backbone
     yield f"{prefix}_input", f"{cost.input_size[0]}x{cost.input_size[1]}"
     for name, part in parts(cost).items():
         for unit in ("parameters", "macs", "flops", "study", "other", "activation_bytes"):

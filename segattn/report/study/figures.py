@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from segattn.records import Cost, CurvePoint
 from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, SECOND, SHADE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
+from segattn.report.shared.text import one_line
 from segattn.report.study.bench_columns import BenchColumns
 from segattn.report.study.columns import parts
 from segattn.report.study.rows import Row, is_hard
@@ -33,7 +34,7 @@ def draw(study: Study) -> list[Drawn]:
     if len(study.rows) > 1:
         if any(row.trained_cost for row in study.rows):
             drawn += [_against_cost(study, part, trained=True) for part in ("network", "mechanism")]
-        if study.cost_is_reference:
+        if study.cost_is_reference and any(study.cost(row) for row in study.rows):
             drawn += [_against_cost(study, part, trained=False) for part in ("network", "mechanism")]
         if (columns := study.bench_columns) is not None:
             scatters = [_against_bench(study, columns, quantity) for quantity in ("latency", "memory")]
@@ -246,4 +247,5 @@ def _classes(study: Study) -> Drawn:
 
 
 def _short(text: str, limit: int = 28) -> str:
+    text = one_line(text)
     return text if len(text) <= limit else f"{text[: limit - 9]}…{text[-8:]}"

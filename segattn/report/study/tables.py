@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 
 from segattn.report.shared.text import (
     MISSING,
     UNCLEAR,
+    csv_table,
     escaped_table,
     interval_text,
     latex_text,
@@ -181,11 +180,7 @@ def csv_text(study: Study) -> str:
     """One line a network, every digit: fractions in [0, 1], raw counts, seconds; an empty field where unknown."""
     lines = [dict(columns.fields(study, row)) for row in study.rows]
     names = list(dict.fromkeys(name for line in lines for name in line))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return stream.getvalue()
+    return csv_table([names, *([line.get(name, "") for name in names] for line in lines)])
 
 
 def latex(study: Study) -> str:
