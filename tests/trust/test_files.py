@@ -168,7 +168,7 @@ PLACES = {
 }  # fmt: skip
 
 
-@pytest.mark.long("pipe", "deep_setting")
+@pytest.mark.long("pipe")
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("bad", [bad for bad in BAD if bad is not circle], ids=lambda bad: bad.__name__)
 def test_commands_end_with_one_line(
@@ -426,6 +426,7 @@ YAML = {
 }
 
 
+@pytest.mark.long("experiment")
 @pytest.mark.parametrize("what", YAML)
 @pytest.mark.parametrize("place", ["experiment", "classes"])
 def test_yaml_with(

@@ -133,7 +133,7 @@ def test_reports_import_nothing_and_need_no_word(
     assert not (hostile / "ran").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_study_of_a_file_imports_what_was_typed_only(
     hostile: Path, watch: Watch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,7 +146,7 @@ def test_study_of_a_file_imports_what_was_typed_only(
     assert f"{PACKAGE}.scenes" in watch.asked
 
 
-@pytest.mark.slow
+@pytest.mark.long("tenth")
 @pytest.mark.parametrize("module", [f"{PACKAGE}.tenth", PACKAGE])
 def test_the_users_word_lets_a_module_of_ones_own_load(
     module: str, hostile: Path, photo: Path, tmp_path: Path, watch: Watch
@@ -222,7 +222,7 @@ def test_the_explorer_loads_no_code_either(hostile: Path, watch: Watch) -> None:
     assert networks.load("own", hostile, "cpu", allow_modules=(PACKAGE,)).cost((32, 64)).head == f"{PACKAGE}.tenth"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_weights_of_a_trunk_import_nothing(hostile: Path, watch: Watch, tmp_path: Path) -> None:
     """`model.pretrained` names a run; only its tensors are read."""
     poison(hostile, "head")

@@ -73,7 +73,7 @@ def test_files_of_a_report_hold_hostile_names_as_text(tmp_path: Path) -> None:
     assert "$\\frac{" in drawn or "$x$" in drawn  # as it stands, not as mathematics
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_files_of_a_bench_record_hold_hostile_names_as_text(tmp_path: Path) -> None:
     results = [fabricate_bench.result(name) for name in HOSTILE[::4]]
     record = fabricate_bench.record(results, suite=HOSTILE[0])
