@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segattn.cli import terminal

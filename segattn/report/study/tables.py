@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from segattn.report.shared.text import (
     MISSING,
     UNCLEAR,
