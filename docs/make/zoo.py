@@ -23,6 +23,7 @@ from torch import Tensor
 from docs.make.training_command import command_of
 from docs.make.zoo_run import TYPES, Run, check, measured, read_run, stored, tensors
 from segattn import checkpoint, config, zoo
+from segattn.profile.markdown import markdown_table
 from segattn.zoo import card
 from segattn.zoo.entry import FACTS, OF_TRUNK, encode
 
@@ -92,7 +93,7 @@ def pack(
         entries = [*kept.values(), *(entry for entry in entries if entry.name not in kept)]
         entries.sort(key=lambda entry: (entry.head != trunk.record.head, entry.mode != "controlled", entry.head))
         (temporary / FACTS).write_bytes(encode(entries))
-        (temporary / "README.md").write_text(card.page(entries), encoding="utf-8")
+        (temporary / "README.md").write_text(card.page(entries, markdown_table), encoding="utf-8")
         _check_size(root, folder, temporary)
         shutil.rmtree(previous, ignore_errors=True)
         if folder.exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from segattn.zoo.entry import Entry
 
@@ -25,8 +25,8 @@ def text(entry: Entry, *, width: int = 80) -> str:
     return "\n".join([*lines, "", "IoU of each class in %", *("    ".join(row) for row in rows)])
 
 
-def page(entries: Sequence[Entry]) -> str:
-    """The cards of a trunk's networks as one page in Markdown."""
+def page(entries: Sequence[Entry], table: Callable[[Sequence[str], Sequence[Sequence[str]]], str]) -> str:
+    """The cards of a trunk's networks as one page in Markdown; `table` writes a Markdown table of headings and rows."""
     first = entries[0]
     lines = [
         f"# Trained networks: {first.trunk}",
@@ -35,12 +35,18 @@ def page(entries: Sequence[Entry]) -> str:
         "",
         *_bullets(_of_trunk(first)),
         "",
-        "| network | mIoU % | seed | M parameters | MB beside the trunk |",
-        "|---|---:|---:|---:|---:|",
-        *(
-            f"| {entry.name} | {percent(entry.mean_iou)} | {entry.seed} | {millions(entry.parameters)} | "
-            f"{megabytes(entry.own_bytes)} |"
-            for entry in entries
+        table(
+            ("network", "mIoU %", "seed", "M parameters", "MB beside the trunk"),
+            [
+                (
+                    entry.name,
+                    percent(entry.mean_iou),
+                    str(entry.seed),
+                    millions(entry.parameters),
+                    megabytes(entry.own_bytes),
+                )
+                for entry in entries
+            ],
         ),
     ]
     for entry in entries:

@@ -69,7 +69,10 @@ def test_file_put_where_the_message_says_is_taken(hub, monkeypatch):
     [
         ("torchvision:resnet51", "did you mean torchvision:resnet50"),
         ("mmsegmentation:resnet101", "did you mean mmsegmentation:resnet101_v1c"),
-        ("weights/none.pth", "no such file; give a local .pth or .safetensors file, a URL, or one of"),
+        (
+            "weights/none.pth",
+            "no such file; give the folder of a run, a trunk of segattn zoo, a local .pth or",
+        ),
     ],
 )
 def test_unknown_place_is_an_error(where, message):

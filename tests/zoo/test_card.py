@@ -3,6 +3,7 @@ import re
 import pytest
 
 from segattn import zoo
+from segattn.profile.markdown import markdown_table
 from segattn.zoo import card
 
 
@@ -42,7 +43,7 @@ def test_card_has_every_class_once_and_a_dash_for_what_does_not_occur(entry):
 def test_page_of_a_trunk_has_the_facts_of_every_card(packed):
     entries = zoo.read(packed / "streets-local")
     page = (packed / "streets-local/README.md").read_text(encoding="utf-8")
-    assert page == card.page(entries)
+    assert page == card.page(entries, markdown_table)
     plain = " ".join(page.replace("`", "").split())
     for entry in entries:
         assert f"\n## {entry.name}\n" in page
@@ -52,4 +53,4 @@ def test_page_of_a_trunk_has_the_facts_of_every_card(packed):
 
 @pytest.mark.parametrize("folder", [path.parent for path in sorted(zoo.ROOT.glob("*/zoo.json"))], ids=lambda p: p.name)
 def test_shipped_page_is_up_to_date(folder):
-    assert (folder / "README.md").read_text(encoding="utf-8") == card.page(zoo.read(folder))
+    assert (folder / "README.md").read_text(encoding="utf-8") == card.page(zoo.read(folder), markdown_table)
