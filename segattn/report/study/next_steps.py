@@ -24,12 +24,11 @@ def next_steps(study: Study, *, width: int = 80) -> list[str]:
 
 
 def _maps(study: Study) -> Command:
-    run, picture = _attending(study), _picture(study)
-    if run is None or picture is None:
+    run, photo = _attending(study), _photo(study)
+    if run is None or photo is None:
         return []
-    with Image.open(picture) as image:
-        pixel = f"{image.width // 2},{image.height // 2}"
-    return [["segattn", "maps", str(_folder(study) or run.folder)], ["--image", str(picture)], ["--pixel", pixel]]
+    path, (x, y) = photo
+    return [["segattn", "maps", str(_folder(study) or run.folder)], ["--image", str(path)], ["--pixel", f"{x},{y}"]]
 
 
 def _demo(study: Study) -> Command:
@@ -68,10 +67,20 @@ def _attending(study: Study) -> Run | None:
     return next((run for run in runs if (run.folder / "model.safetensors").is_file()), None)
 
 
-def _picture(study: Study) -> Path | None:
-    """An example photograph of the study."""
-    paths = [run.folder / example.image for run in study.runs for example in run.record.examples]
-    return next((path for path in paths if path.is_file()), None)
+def _photo(study: Study) -> tuple[Path, tuple[int, int]] | None:
+    """A photograph and a pixel of it: one of the study's telling pixels, or else the centre of an example."""
+    for record, folder in zip(
+        study.studies, study.folders, strict=False
+    ):  # a study put together in memory has no folders
+        for look in record.looks.pictures if record.looks else ():
+            if (folder / look.photo).is_file():
+                return folder / look.photo, look.pixel
+    examples = [run.folder / example.image for run in study.runs for example in run.record.examples]
+    path = next((path for path in examples if path.is_file()), None)
+    if path is None:
+        return None
+    with Image.open(path) as image:
+        return path, (image.width // 2, image.height // 2)
 
 
 def _lines(command: Command, width: int) -> list[str]:

@@ -1,13 +1,15 @@
 """What stands below the table: commands with the paths of this study, which the commands take."""
 
+import dataclasses
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 
-from segattn import report
+from segattn import records, report
 from segattn.cli import main
+from segattn.records import Look, Looks
 from segattn.report.comparison.compare import select
 from tests.report import fabricate
 
@@ -45,6 +47,20 @@ def test_the_pictures_and_networks_named_are_there(ten_by_three, tmp_path):
     assert words.count(str(folder)) == 3
     a, b = words[words.index("--heads") + 1 :]
     assert [select(str(folder), name).rows[0].head for name in (a, b)] == ["denoised_nl", "fcn"]
+
+
+def test_a_telling_pixel_of_the_study_comes_before_the_centre_of_an_example(here):
+    folder = trained(fabricate.study(Path("s"), ["fcn", "ccnet"], seeds=1))
+    look = Look(
+        picture="looks/1.png", photo="looks/1-photo.png", image="street_000", pixel=(3, 7), class_name="pole",
+        reason="rare", networks=["ccnet"],
+    )  # fmt: skip
+    looks = Looks(trunk="", seed=0, key="k", pictures=[look])
+    records.write(dataclasses.replace(records.read(folder / "study.json"), looks=looks), folder / "study.json")
+    assert "examples/" in report.next_steps(report.load("s"))[0]  # the photo is missing
+    (folder / "looks").mkdir()
+    (folder / look.photo).touch()
+    assert report.next_steps(report.load("s"))[0] == "segattn maps s --image s/looks/1-photo.png --pixel 3,7"
 
 
 def test_the_comparison_runs_as_written(here, capsys):
