@@ -114,7 +114,7 @@ def test_bases_of_emanet_and_statistics_of_norms_are_equal_in_both(two):
 
 def test_after_step_gets_the_mean_over_processes_once_a_step(two):
     folder, notes = two
-    counts = checkpoint.load_model(folder / "toy").head.attention
+    counts = checkpoint.load_model(folder / "toy", allow_modules=("tests",)).head.attention
     assert counts.mean_rank.item() == 0.5  # of ranks 0 and 1
     assert counts.steps.item() == 3
     assert counts.forwards.item() == 3 * 2
@@ -135,7 +135,10 @@ def test_each_process_draws_random_numbers_of_its_own(two):
 @pytest.mark.parametrize(("run", "replacement"), [("whole", "identity"), ("toy", "mean")])
 def test_scores_without_the_mechanism_are_those_of_one_process(two, run, replacement):
     folder, _ = two
-    model, record = checkpoint.load_model(folder / run), records.read(folder / run / "record.json")
+    model, record = (
+        checkpoint.load_model(folder / run, allow_modules=("tests",)),
+        records.read(folder / run / "record.json"),
+    )
     data = open_split(tiny.TINY.data, "val", tiny.TINY.data.val_images)
     alone = evaluate_without(model, lambda: evaluate(model, data))
     assert record.without_attention.replacement == replacement

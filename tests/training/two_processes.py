@@ -58,7 +58,7 @@ def run(job):
 
     running.evaluate = evaluate
     try:
-        train.train(config.from_dict(job["config"]), out, device="cpu", on_progress=on_progress)
+        train.train(config.from_dict(job["config"], allow_modules=None), out, device="cpu", on_progress=on_progress)
     except Interrupted as stopped:
         notes["interrupted"] = str(stopped)
     except ValueError as error:
