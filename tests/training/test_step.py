@@ -21,7 +21,7 @@ TOY = "tests.training.toy_head"
 def test_after_step_is_called_once_a_step_and_not_in_evaluation(accumulation, tmp_path):
     optimization = {"iterations": 3, "batch_size": 4, "accumulation": accumulation}
     train(tiny.experiment(TOY, optimization=optimization), tmp_path, device="cpu")  # also evaluates, twice
-    counts = checkpoint.load_model(tmp_path).head.attention
+    counts = checkpoint.load_model(tmp_path, allow_modules=("tests",)).head.attention
     assert counts.steps.item() == 3
     assert counts.forwards.item() == 3 * accumulation
     assert counts.steps_with_gradient.item() == 0
