@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from segattn.demo import cards, figure, pictures
+from segattn.demo import cards, figure, pictures, uploads
 from segattn.demo.explorer import Explorer, Points, default_points, read_points
 from segattn.demo.pictures import Picture
 
@@ -37,8 +37,8 @@ class View:
 class Page:
     """What the controls do. Each yields the HTML of picture and results, a message and the new view."""
 
-    def __init__(self, explorer: Explorer, *, max_side: int, uploads: Path) -> None:
-        self.explorer, self.max_side, self.uploads = explorer, max_side, uploads.resolve()
+    def __init__(self, explorer: Explorer, *, max_side: int, folder: Path) -> None:
+        self.explorer, self.max_side, self.folder = explorer, max_side, folder.resolve()
 
     def open(self, names: list[str]) -> Iterator[list[Any]]:
         yield from self._show(lambda: self._example(next(iter(pictures.EXAMPLES))), names)
@@ -81,12 +81,12 @@ class Page:
         if taken is None:
             raise ValueError(f"{name}: not accepted; a file may have at most {pictures.MAX_FILE_BYTES // 2**20} MB")
         file = Path(str(taken)).resolve()
-        if not file.is_relative_to(self.uploads) or not file.is_file():
+        if not file.is_relative_to(self.folder) or not file.is_file():
             raise ValueError(f"{name}: was not uploaded")
         try:
             picture = pictures.upload(file, self.max_side, name=name)
         finally:
-            file.unlink(missing_ok=True)
+            uploads.remove(file)
         return View(picture, default_points(picture))
 
     def _show(self, load: Any, names: list[str]) -> Iterator[list[Any]]:
@@ -128,6 +128,25 @@ def message(text: str, *, bad: bool = False) -> str:
     return f"<p {kind}>{html.escape(text)}</p>"
 
 
+def events(blocks: gr.Blocks) -> dict[int, list[Callable[[Any], bool]]]:
+    """The events that the page's controls send, by Gradio's number, each with a check of every value that comes with it."""
+    return {
+        number: [_check(each) for each in event.inputs] for number, event in blocks.fns.items() if event.fn is not None
+    }
+
+
+def _check(control: Any) -> Callable[[Any], bool]:
+    """Whether a value can come from this control; Gradio raises for others, and prints why with a traceback."""
+    if isinstance(control, gr.CheckboxGroup):
+        names = [value for _, value in control.choices]
+        return lambda value: isinstance(value, list) and all(each in names for each in value)
+    if isinstance(control, gr.Slider):
+        return lambda value: type(value) in (int, float) and control.minimum <= value <= control.maximum
+    if isinstance(control, gr.Textbox):
+        return lambda value: isinstance(value, str)
+    return lambda value: True  # a State: the server has its own
+
+
 def _data(event: gr.EventData) -> dict[str, Any]:
     """What the page's script sent; untrusted, since any script can send it."""
     return event._data if isinstance(event._data, dict) else {}
@@ -142,9 +161,9 @@ def _shown(text: str) -> dict[str, str]:
     return {str(name): str(chosen) for name, chosen in raw.items()} if isinstance(raw, dict) else {}
 
 
-def build(explorer: Explorer, *, max_side: int, source: str, uploads: Path) -> gr.Blocks:
-    """The page. `source` says in a line where the networks come from."""
-    page, names = Page(explorer, max_side=max_side, uploads=uploads), list(explorer.networks)
+def build(explorer: Explorer, *, max_side: int, source: str, folder: Path) -> gr.Blocks:
+    """The page. `source` says in a line where the networks come from; uploads are in `folder`."""
+    page, names = Page(explorer, max_side=max_side, folder=folder), list(explorer.networks)
     settings: Any = {"concurrency_limit": 1, "concurrency_id": "networks", "api_visibility": "private"}
     with gr.Blocks(title="segattn explorer", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
         view = gr.State(None)

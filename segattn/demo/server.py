@@ -16,6 +16,7 @@ from typing import Any
 from segattn.demo.explorer import Explorer
 from segattn.demo.guard import Guard
 from segattn.demo.pictures import MAX_FILE_BYTES
+from segattn.demo.uploads import Uploads
 
 MAX_VISITORS = 50
 """Sessions whose view is kept; the oldest are dropped."""
@@ -80,8 +81,8 @@ def serve(
         # uvicorn logs errors about pages that are still open when it stops; only what it logs before that matters.
         logging.getLogger("uvicorn.error").addFilter(lambda record: not server.should_exit)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as on Ctrl-C, so that uploads are removed
-        ready(f"http://{shown}:{port}/")  # connections made before the next line wait in the queue
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has closed everything
+            ready(f"http://{shown}:{port}/")  # connections made before the next line wait in the queue
             server.run(sockets=[listening])
 
 
@@ -93,14 +94,17 @@ def application(explorer: Explorer, *, max_side: int, source: str, host: str, up
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from segattn.demo.page import ASSETS, build
+    from segattn.demo.page import ASSETS, build, events
 
-    blocks = build(explorer, max_side=max_side, source=source, uploads=Path(uploads))
+    blocks = build(explorer, max_side=max_side, source=source, folder=Path(uploads))
     blocks.state_session_capacity = MAX_VISITORS
     blocks.has_launched = True  # otherwise Gradio accepts any path of this computer as an upload
     own = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else ["*"]
     # A page of another site whose name resolves to this computer is refused because of the host name in its request.
-    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=own), Middleware(Guard)]
+    guards = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=own),
+        Middleware(Guard, events=events(blocks), uploads=Uploads(Path(uploads))),
+    ]
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, middleware=guards)
     fonts = ("ui-sans-serif", "system-ui", "sans-serif"), ("ui-monospace", "monospace")
     theme = gr.themes.Base(primary_hue="blue", neutral_hue="slate", font=fonts[0], font_mono=fonts[1])

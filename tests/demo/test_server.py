@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,24 @@ def test_a_message_that_names_a_file_for_gradio_is_refused(page, name):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [{"fn_index": 999}, {"fn_index": -1}, {"fn_index": "0"}, {"data": []}, {"data": [["vit"]]}, {"data": [[["fcn"]]]},
+     {"session_hash": ""}],
+)  # fmt: skip
+def test_a_message_that_the_page_does_not_send_is_refused(page, change, capfd):
+    assert said(page, change) == "This page answers its own scripts only."
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_events_without_python_are_no_events(page):
+    config = page.get("/config").json()
+    for each in config["dependencies"]:
+        values = [None] * len(each["inputs"])
+        if not each["backend_fn"]:
+            assert said(page, {"fn_index": each["id"], "data": values}) == "This page answers its own scripts only."
+
+
+@pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/gradio_api/run/predict"), ("POST", "/gradio_api/component_server"), ("POST", "/"), ("PUT", "/"),
      ("GET", "/gradio_api/stream/a/b/c"), ("GET", "/gradio_api/info"), ("DELETE", "/gradio_api/upload")],
@@ -145,9 +165,12 @@ def test_upload_has_a_limit_and_stays_in_its_folder(page, uploads):
         ({"Host": "evil.example"}, 400),  # a name that was made to lead here
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "https://{own}"}, 403),  # it serves http
+        ({"Origin": "http://["}, 403),
     ],
 )
 def test_pages_of_other_sites_cannot_use_it(page, headers, status):
+    headers = {name: value.format(own=page.base_url.netloc.decode()) for name, value in headers.items()}
     assert page.get("/config", headers=headers).status_code == status
     assert page.post("/gradio_api/upload", files={"files": ("a.png", b"a")}, headers=headers).status_code == status
 
@@ -155,6 +178,62 @@ def test_pages_of_other_sites_cannot_use_it(page, headers, status):
 def test_page_and_its_own_address_are_served(page):
     own = {"Origin": str(page.base_url).rstrip("/")}
     assert page.get("/config", headers=own).status_code == 200
+
+
+PROXY = {"Host": "localhost", "X-Forwarded-Host": "explorer.example", "X-Forwarded-Proto": "https"}
+
+
+def test_page_behind_the_proxy_of_the_documentation_is_served_under_its_name(page):
+    served = page.get("/config", headers={**PROXY, "Origin": "https://localhost"})
+    assert served.status_code == 200
+    assert served.json()["root"] == "https://explorer.example"
+    assert page.get("/config", headers={**PROXY, "Origin": "https://evil.example"}).status_code == 403
+
+
+def upload(client):
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 64), tuple(os.urandom(3))).save(stream, "PNG")
+    (path,) = client.post("/gradio_api/upload", files={"files": ("a.png", stream.getvalue())}).json()
+    return Path(path)
+
+
+def test_uploads_go_when_their_visitor_leaves(page):
+    visitors = [httpx.Client(base_url=page.base_url, trust_env=False) for _ in range(2)]
+    for visitor in visitors:
+        assert "HttpOnly; SameSite=Strict" in visitor.get("/").headers["set-cookie"]
+        assert "set-cookie" not in visitor.get("/").headers
+    leaving, staying = visitors
+    with staying.stream("GET", "/gradio_api/heartbeat/bbbb") as stays:
+        heard = stays.iter_text()
+        next(heard)
+        with leaving.stream("GET", "/gradio_api/heartbeat/aaaa") as beats:
+            heard_too = beats.iter_text()
+            next(heard_too)
+            paths = upload(leaving), upload(staying)
+            assert all(path.is_file() for path in paths)
+        leaving.close()
+        until = time.monotonic() + 30
+        while paths[0].exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        assert [path.exists() for path in paths] == [False, True]
+    staying.close()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_upload_without_its_end_leaves_no_file(page, uploads, whole):
+    """The connection ends within the body, or the body without its last line."""
+    before = set(uploads.rglob("*"))
+    body = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(500)
+    head = (
+        f"POST /gradio_api/upload HTTP/1.1\r\nHost: {page.base_url.netloc.decode()}\r\nConnection: close\r\n"
+        f"Content-Length: {len(body) + 1 - whole}\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", page.base_url.port)) as connection:
+        connection.sendall(head.encode() + body)
+        if whole:
+            assert connection.recv(99).startswith(b"HTTP/1.1 ")
+    upload(page).unlink()  # the server has come to the end of the one before
+    assert {path for path in set(uploads.rglob("*")) - before if path.is_file()} == set()
 
 
 def test_a_port_that_is_taken_is_said(study, capsys):
@@ -202,7 +281,12 @@ def test_command_serves_without_any_network_and_ends_by_ctrl_c(study, tmp_path):
         address = said.split(" at ")[1].split()[0]
         assert said.startswith("1 networks at http://127.0.0.1:")
         assert httpx.get(address, trust_env=False, timeout=90).status_code == 200
-        process.send_signal(signal.SIGINT)
+        with httpx.stream("GET", f"{address}gradio_api/heartbeat/aaaa", trust_env=False, timeout=90) as beats:
+            heard = beats.iter_text()
+            next(heard)
+            process.send_signal(signal.SIGINT)  # while a page is open
+            with suppress(httpx.HTTPError):
+                list(heard)
         rest = process.communicate(timeout=90)[0]
     finally:
         process.kill()
