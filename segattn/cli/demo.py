@@ -40,7 +40,8 @@ class DemoArguments:
     seed: int | None = None
     """Seed to show if a study has several; by default the lowest."""
     host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
-    """Address to serve on. With any other than 127.0.0.1, other computers can use the page; there is no password."""
+    """Address to serve on. With any other than 127.0.0.1, other computers can use the page; there is no password. Put a
+    proxy in front (docs/explorer.md)."""
     port: int = 7860
     """Port to serve on; 0: any free port."""
     max_side: int = 512
@@ -68,7 +69,11 @@ def run(arguments: Sequence[str]) -> None:
             what = f"No run given: the networks of {zoo.FULL} of segattn zoo. To show your own: segattn demo runs/quick"
             console.print(what, markup=False)
         if not is_loopback(chosen.host):
-            console.print(f"Whoever reaches {chosen.host} can use this page; there is no password.\n", style="bold")
+            console.print(
+                f"Whoever reaches {chosen.host} can use this page; there is no password. "
+                "Put a proxy in front: docs/explorer.md\n",
+                style="bold",
+            )
         explorer = Explorer(networks.checked(loaded), cache_bytes=chosen.cache_mb * 2**20)
         serve(
             explorer,
