@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from segattn import config as configuration
@@ -50,12 +51,8 @@ def save_model(
     """Write `model.safetensors` and `config.json` into `folder`."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".model.{os.getpid()}.safetensors"
-    try:
+    with records.writing(folder / "model.safetensors") as temporary:
         _save_tensors(model.state_dict(), temporary)
-        os.replace(temporary, folder / "model.safetensors")
-    finally:
-        temporary.unlink(missing_ok=True)
     raw = {
         "format": 1,
         "class_names": class_names,
@@ -232,6 +229,11 @@ def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
     except SafetensorError as error:
         raise OSError(str(error)) from error
     _sync(path)
+
+
+def save_file(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file; safetensors' own function writes another file beside it, which a kill leaves."""
+    path.write_bytes(tensor_bytes(tensors))
 
 
 def _remove(folder: Path) -> None:

@@ -14,6 +14,7 @@ from segattn.config import Experiment, Model
 from segattn.model import SegmentationModel
 from segattn.profile import flops
 
+Cost = records.Cost
 REFERENCE_SIZES = ((769, 769), (520, 520))
 """The study's crops: Cityscapes and ADE20K."""
 REFERENCE_CLASSES = (19, 150)

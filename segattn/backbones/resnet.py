@@ -35,6 +35,8 @@ class BasicBlock(nn.Module):
     """Two convolutions, 3x3 unless `kernels` says otherwise, and a shortcut; only the first is strided and dilated."""
 
     expansion = 1
+    recomputable = True
+    """Activation checkpointing recomputes it."""
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Bottleneck(nn.Module):
     """1x1, 3x3 (strided, dilated; 1x1 if `kernels` says so), 1x1 convolution to four times the width, and a shortcut."""
 
     expansion = 4
+    recomputable = True
 
     def __init__(
         self,

@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> None:
     if out.suffix.lower() not in _FORMATS:
         raise ValueError(f"{out}: the figure is written as {', '.join(_FORMATS)}; give one of these endings")
     networks = choose(sources, chosen.heads, chosen.seed)
-    from segattn import checkpoint
+    from segattn import checkpoint, records
     from segattn.data.files.decode import read_image
     from segattn.device import resolve_device
     from segattn.maps import figure
@@ -92,8 +92,8 @@ def run(arguments: Sequence[str]) -> None:
     sheet = figure.draw(
         results, every_map=chosen.every_map, title=f"{chosen.image.name}: attention from pixel ({x}, {y})"
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.savefig(out, dpi=160)
+    with records.writing(out) as temporary:
+        sheet.savefig(temporary, dpi=160)
     for result in results:
         console.print(
             f"{result.name}: {result.class_name} {100 * result.confidence:.0f} %", highlight=False, markup=False

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segattn import records
 from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split, class_table
 from segattn.data.files import matlab
 from segattn.data.files.pairs import MASK_SUFFIXES, find_pairs, has_files, paired_dataset, read_list
@@ -94,8 +95,8 @@ def convert_10k(root: Path, on_progress: Callable[[int, int], object]) -> str:
             if np.isin(ids, np.array(UNUSED_IDS) + 1).any() or ids.max() > 182:
                 raise ValueError(f"{name}.mat: holds an id that COCO-Stuff does not use, or one above 182")
             table = np.array([0, *(CLASS_OF_ID.get(i, -1) + 1 for i in range(182))], np.uint8)
-            Image.fromarray(table[ids]).save(mask.with_suffix(".part"), "PNG")
-            mask.with_suffix(".part").rename(mask)
+            with records.writing(mask, synced=False) as temporary:
+                Image.fromarray(table[ids]).save(temporary)
         if not image.is_file():
             os.replace(root / "images" / f"{name}.jpg", image)
         on_progress(done + 1, len(work))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segattn import records
 from segattn.catalogue import read_json
 from segattn.data._dataset import Dataset
 from segattn.data.loader import Item
@@ -166,12 +166,7 @@ class StoredFeatures:
 
 def write_index(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write `index.json`, in one step."""
-    temporary = folder / f".index.{os.getpid()}.json"
-    try:
-        temporary.write_text(json.dumps({"format": FORMAT, **facts}, indent=1) + "\n")
-        os.replace(temporary, folder / "index.json")
-    finally:
-        temporary.unlink(missing_ok=True)
+    records.write_bytes(json.dumps({"format": FORMAT, **facts}, indent=1).encode() + b"\n", folder / "index.json")
 
 
 def same_index(folder: Path, facts: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segattn import records
 from segattn.data._dataset import Dataset, checked_root, checked_split
 from segattn.data.files import matlab
 from segattn.data.files.pairs import Pair, find_pairs, paired_dataset, read_list
@@ -111,14 +112,13 @@ def convert(root: Path, on_progress: Callable[[int, int], object]) -> str:
             mask = matlab.read(file)["GTcls"]["Segmentation"]
             picture = Image.fromarray(np.ascontiguousarray(mask, np.uint8))
             picture.putpalette(flat_voc_palette())
-            picture.save(target.with_suffix(".part"), "PNG")
-            target.with_suffix(".part").rename(target)
+            with records.writing(target, synced=False) as temporary:
+                picture.save(temporary)
         on_progress(done + 1, len(files))
     held_out = set(read_list(base / LISTS / "val.txt"))
     names = {file.stem for file in files} | set(read_list(base / LISTS / "train.txt"))
     text = "".join(f"{name}\n" for name in sorted(names - held_out))
-    listed.with_suffix(".part").write_text(text)
-    listed.with_suffix(".part").rename(listed)
+    records.write_bytes(text.encode(), listed)
     return f"{len(files)} masks written to {out}, {len(names - held_out)} names to {listed}"
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.colors import Normalize
 
+from segattn.cost import Cost
 from segattn.demo import drawing
 from segattn.demo.explorer import Point, Points, Seen
 from segattn.demo.pictures import EXAMPLES, Picture, example
 from segattn.maps.look import AttentionMaps
 from segattn.maps.panels import concentration
 from segattn.maps.types import AttentionMap
-from segattn.records import Cost
 
 
 @cache

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from segattn.cost import Cost
 from segattn.demo.cache import ByteCache
 from segattn.demo.networks import Network
 from segattn.demo.pictures import Picture
 from segattn.maps.look import AttentionMaps, Look, look
-from segattn.records import Cost
 
 Point = tuple[int, int]
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from segattn import checkpoint
-from segattn.cost import network_cost
+from segattn.cost import Cost, network_cost
 from segattn.model import SegmentationModel
-from segattn.records import Cost
 
 
 @dataclass(frozen=True, eq=False)

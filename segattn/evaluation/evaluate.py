@@ -207,7 +207,8 @@ def write_examples(
             pictures["label"] = colour(sample.label, dataset.palette)
         before_writing()
         for kind, picture in pictures.items():
-            Image.fromarray(picture).save(folder / f"{stem}-{kind}.png", optimize=True)
+            with records.writing(folder / f"{stem}-{kind}.png") as temporary:
+                Image.fromarray(picture).save(temporary, optimize=True)
         examples.append(
             records.Example(
                 name=sample.name,

@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from segattn import records
 from segattn.config import Evaluation
 from segattn.data import Dataset
 from segattn.data.ade20k import CLASS_OF_VALUE
@@ -69,8 +70,8 @@ class PredictionFiles:
             picture.putpalette([channel for colour in self.dataset.palette for channel in colour])
         path = self.path(index)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
+            with records.writing(path, synced=False) as temporary:
+                picture.save(temporary)
         except OSError as error:
             raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
 

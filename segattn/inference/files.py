@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from segattn import records
 from segattn.config import Evaluation
 from segattn.data.files.decode import read_image
 from segattn.data.transforms import to_tensor
@@ -46,7 +47,11 @@ def find_images(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(child for child in path.iterdir() if child.suffix.lower() in SUFFIXES | video.SUFFIXES)
+            inside = sorted(
+                child
+                for child in path.iterdir()
+                if child.suffix.lower() in SUFFIXES | video.SUFFIXES and not child.name.startswith(".")
+            )
             if out is not None and out.exists() and path.samefile(out):
                 inside = [child for child in inside if not child.name.endswith(_WRITTEN)]
             if not inside:
@@ -265,10 +270,15 @@ def _write(labelled: Labelled, out: Path, name: str, settings: Settings) -> Path
     flat = [channel for colours in settings.palette for channel in colours]
     mask = Image.fromarray(labelled.label)
     mask.putpalette(flat + [0] * (768 - len(flat)))
-    mask.save(out / f"{name}-label.png", optimize=True)
+    _save(mask, out / f"{name}-label.png", optimize=True)
     if labelled.confidence is not None:
-        Image.fromarray(labelled.confidence).save(out / f"{name}-confidence.png", optimize=True)
+        _save(Image.fromarray(labelled.confidence), out / f"{name}-confidence.png", optimize=True)
     mixed = overlay(labelled, settings.palette, settings.opacity)
     written = out / f"{name}-overlay.png"
-    with_legend(mixed, labelled.label, settings.class_names, settings.palette).save(written)
+    _save(with_legend(mixed, labelled.label, settings.class_names, settings.palette), written)
     return written
+
+
+def _save(picture: Image.Image, path: Path, *, optimize: bool = False) -> None:
+    with records.writing(path, synced=False) as temporary:
+        picture.save(temporary, optimize=optimize)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from segattn import records
 
 SUFFIXES = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"}
 _ENCODERS = ("libx264", "libvpx-vp9", "mpeg4")
@@ -78,7 +79,7 @@ class VideoWriter:
 
     def __init__(self, path: Path, *, rate: Fraction) -> None:
         self.path, self.rate = path, rate
-        self.temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
+        self.stack = ExitStack()
         self.av = _av(path)
         self.container: Any = None
         self.stream: Any = None
@@ -106,7 +107,9 @@ class VideoWriter:
 
     def _open(self, height: int, width: int) -> None:
         self.size = (height, width)
-        self.container = self.av.open(str(self.temporary), "w")
+        temporary = self.stack.enter_context(records.writing(self.path, synced=False))
+        self.container = self.av.open(str(temporary), "w", format="mp4")
+        self.stack.push(self._close)
         name = next(name for name in _ENCODERS if name in self.av.codec.codecs_available)
         self.stream = self.container.add_stream(name, rate=self.rate)
         self.stream.height, self.stream.width = height + height % 2, width + width % 2
@@ -117,17 +120,15 @@ class VideoWriter:
         else:
             self.stream.bit_rate = 6_000_000
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def _close(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if self.container is not None:
-                if kind is None:
-                    self.container.mux(self.stream.encode(None))
-                self.container.close()
-                if kind is None:
-                    os.replace(self.temporary, self.path)
+            if kind is None:
+                self.container.mux(self.stream.encode(None))
         finally:
-            with suppress(FileNotFoundError):
-                self.temporary.unlink()
+            self.container.close()
+
+    def __exit__(self, *raised: Any) -> None:
+        self.stack.__exit__(*raised)
 
 
 def _frames(stream: Any, container: Any) -> int | None:

@@ -7,6 +7,7 @@ cost.py        multiply-adds, parameters and bytes of a network, three ways
 head_facts.py  what a head declares about its mechanism
 schema.py      the version of the schema, and where figures were measured
 files.py       reading and writing
+writing.py     any file, whole or not at all
 lease.py       one writer of a folder at a time
 published.py   what others report for the same heads, from published.csv
 """
@@ -20,6 +21,7 @@ from segattn.records.lease import Held, Lease, LeaseLost
 from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Start, Strata, Stratum, WithoutAttention
 from segattn.records.schema import SCHEMA, Environment
 from segattn.records.study import FullyTrained, Look, Looks, StudyRecord
+from segattn.records.writing import sweep, writing
 
 __all__ = [
     "SCHEMA",
@@ -49,6 +51,8 @@ __all__ = [
     "read_bytes",
     "read_json",
     "regular_size",
+    "sweep",
     "write",
     "write_bytes",
+    "writing",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from segattn.records.bench import BenchRecord
 from segattn.records.run import RunRecord
 from segattn.records.schema import SCHEMA
 from segattn.records.study import StudyRecord
+from segattn.records.writing import writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,20 +39,9 @@ def write(record: Any, path: str | os.PathLike[str]) -> Path:
 
 def write_bytes(data: bytes, path: str | os.PathLike[str]) -> Path:
     """Write `data` to `path` through a synced temporary file beside it and a rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+    with writing(path) as temporary:
+        temporary.write_bytes(data)
+    return Path(path)
 
 
 def read(path: str | os.PathLike[str]) -> Any:

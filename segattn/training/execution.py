@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from segattn.backbones.resnet import BasicBlock, Bottleneck
 from segattn.config import Optimization
 from segattn.device import resolve_device, resolve_precision
 from segattn.model import SegmentationModel
@@ -78,14 +77,14 @@ def checkpoint_activations(backbone: nn.Module) -> None:
     Raises:
         ValueError: the backbone is not one of segattn's ResNets.
     """
-    blocks = [module for module in backbone.modules() if isinstance(module, BasicBlock | Bottleneck)]
+    blocks = [module for module in backbone.modules() if getattr(module, "recomputable", False)]
     if not blocks:
         raise ValueError(
             f"activation checkpointing is for segattn's ResNets, not for {type(backbone).__name__}; "
             "set optimization.activation_checkpointing to False"
         )
     for block in blocks:
-        block.forward = functools.partial(_recomputed, block, block.forward)  # type: ignore[method-assign]
+        block.forward = functools.partial(_recomputed, block, block.forward)
 
 
 def _recomputed(block: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ from segattn.data.features import (
 from segattn.data.loader import AugmentedCopies, Images, Items
 from segattn.data.splits import open_data
 from segattn.model import build_model
-from segattn.records import Held, Lease
+from segattn.records import Held, Lease, writing
 from segattn.training import execution
 from segattn.training.checks import check
 from segattn.training.fingerprint import facts
@@ -278,11 +277,7 @@ def _fill(plan: Plan, on_done: Callable[[int], object]) -> None:
 
 def _write(plan: Plan, layout: Layout, part: int, lease: Lease, on_done: Callable[[int], object], before: int) -> None:
     """Compute a part and write it in one step; `before` samples are done already."""
-    path = plan.folder / layout.name(part)
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed process
-        leftover.unlink(missing_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with writing(plan.folder / layout.name(part)) as temporary:
         with temporary.open("wb") as file:
             for done, item in enumerate(layout.parts[part], before + 1):
                 image, label, name, _ = plan.items[layout.split][item]
@@ -291,9 +286,4 @@ def _write(plan: Plan, layout: Layout, part: int, lease: Lease, on_done: Callabl
                 assert isinstance(image, Tensor)
                 file.write(layout.record(item, plan.frozen.maps(image), label))
                 on_done(done)
-            file.flush()
-            os.fsync(file.fileno())
         lease.check()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -120,12 +119,8 @@ def _write_counts(path: Path, result: Evaluated, without: Evaluated | None) -> N
         counts["confusion_without"] = without.per_image
     if result.per_image_boundary is not None and result.per_image_strata is not None:
         counts |= {"boundary": result.per_image_boundary, "strata": result.per_image_strata}
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    try:
+    with records.writing(path) as temporary:
         np.savez_compressed(temporary, **counts)  # type: ignore[arg-type]
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def environment_of(device: torch.device, precision: str) -> records.Environment:

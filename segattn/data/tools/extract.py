@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
+
+from segattn import records
 
 OnFiles = Callable[[int, int | None], object]
 
@@ -95,13 +96,10 @@ def _there(target: Path, size: int) -> bool:
 
 
 def _write(content: IO[bytes], target: Path, size: int) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
-    with open(part, "wb") as file:
+    with records.writing(target, synced=False) as temporary, open(temporary, "wb") as file:
         written = 0
         while block := content.read(1 << 20):
             written += len(block)
             if written > size:
                 raise ValueError(f"{target}: longer than its archive states")
             file.write(block)
-    os.replace(part, target)

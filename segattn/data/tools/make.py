@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segattn import records
 from segattn.catalogue import unknown
 from segattn.data import ade20k, camvid, cityscapes, coco_stuff, streets, voc
 from segattn.data._dataset import IGNORE, SPLITS, Sample
@@ -189,20 +190,16 @@ def make(
     for split, scene in scenes.items():
         if form.listed:
             path = root / form.listed / f"{split}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(f"{scene.image_name(index)}\n" for index in range(len(scene))))
+            records.write_bytes("".join(f"{scene.image_name(index)}\n" for index in range(len(scene))).encode(), path)
     if layout == "folder":
-        (root / "classes.txt").write_text("".join(f"{name}\n" for name in cityscapes.CLASS_NAMES))
+        records.write_bytes("".join(f"{name}\n" for name in cityscapes.CLASS_NAMES).encode(), root / "classes.txt")
     return len(work)
 
 
 def _write(form: Layout, root: Path, split: str, sample: Sample) -> None:
     image = root / form.image(split, sample.name)
-    image.parent.mkdir(parents=True, exist_ok=True)
-    if image.suffix == ".jpg":
-        Image.fromarray(sample.image).save(image, quality=95)
-    else:
-        Image.fromarray(sample.image).save(image)
+    with records.writing(image, synced=False) as temporary:
+        Image.fromarray(sample.image).save(temporary, quality=95)  # of a JPEG; PNG has none
     mask = form.mask(split, sample.name)
     if mask is None or sample.label is None:
         return
@@ -212,5 +209,5 @@ def _write(form: Layout, root: Path, split: str, sample: Sample) -> None:
     picture = Image.fromarray(stored[form.class_of()[sample.label]])
     if form.coloured:
         picture.putpalette(flat_voc_palette())
-    (root / mask).parent.mkdir(parents=True, exist_ok=True)
-    picture.save(root / mask)
+    with records.writing(root / mask, synced=False) as temporary:
+        picture.save(temporary)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from segattn import data
+from segattn import data, records
 from segattn.data._dataset import Dataset, Sample
 from segattn.data.tools.threads import file_threads
 
@@ -71,8 +71,7 @@ def _pack_split(
         "notice": dataset.notice,
         "samples": entries,
     }
-    (folder / "index.part").write_text(json.dumps(index))
-    (folder / "index.part").replace(folder / "index.json")
+    records.write_bytes(json.dumps(index).encode(), folder / "index.json")
     return f"{dataset.split}: {len(entries)} samples, {writer.total / 1e9:.2f} GB in {folder}"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from segattn import data
+from segattn import data, records
 from segattn.catalogue import read_json
 from segattn.data.tools.download import download
 from segattn.data.tools.extract import extract
@@ -118,7 +118,4 @@ class _Extracted:
 
     def add(self, name: str) -> None:
         self.names.append(name)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(self.names))
-        part.replace(self.path)
+        records.write_bytes(json.dumps(self.names).encode(), self.path)
