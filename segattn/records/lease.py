@@ -13,9 +13,11 @@ can prevent that.
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +28,8 @@ OnNotice = Callable[[str], object]
 SECONDS = 30.0
 """How long a lease outlives its last heartbeat. All processes that share a folder use the same value."""
 
+NAMELESS_SECONDS = 5.0
+"""How long a lease that names no holder lasts: a kill between making the file and writing the name leaves one."""
 
 _SELF = "this process"
 
@@ -148,17 +152,33 @@ class Lease:
         while not (_acquired(lock) or _acquired(lock)):  # the first attempt may only remove the file of a dead holder
             beat, now = self._heartbeat(), time.monotonic()
             if beat is not None and now >= give_up:
-                if not self.watch or self._is_held_here(lock):
-                    raise Held(self._held(lock.owner))
-                if watched is None:
+                if (owner := lock.owner) is None:  # its holder was killed before it wrote its name, or writes it now
+                    if beat != watched:
+                        watched, expected = beat, now + min(self.duration, NAMELESS_SECONDS)
+                    elif now > expected:
+                        self._remove_nameless(watched)
+                elif not self.watch or self._is_held_here(lock):
+                    raise Held(self._held(owner))
+                elif watched is None:
                     watched, expected = beat, now + self.duration + 10 * poll
                     self.on_notice(
-                        f"{self.folder}: {_name(lock.owner)} holds the lease of the {self.what}; it is taken over if no "
+                        f"{self.folder}: {_name(owner)} holds the lease of the {self.what}; it is taken over if no "
                         f"heartbeat comes within {self.duration:g} s"
                     )
                 elif beat != watched or now > expected:
-                    raise Held(self._held(lock.owner))
+                    raise Held(self._held(owner))
             time.sleep(poll)
+
+    def _remove_nameless(self, watched: tuple[int, int]) -> None:
+        """Remove the lease's file unless it is another one by now."""
+        aside = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")  # `sweep` knows the form
+        with suppress(FileNotFoundError):
+            os.rename(self.path, aside)
+            status = os.stat(aside)
+            if (status.st_mtime_ns, status.st_ino) == watched:
+                aside.unlink()
+            else:
+                os.rename(aside, self.path)
 
     def _heartbeat(self) -> tuple[int, int] | None:
         """What changes with each heartbeat and each holder; None if there is no holder."""

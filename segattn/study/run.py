@@ -21,6 +21,7 @@ from segattn.data.splits import notices, open_data, open_split
 from segattn.study.features import FEATURES_LIMIT, shared_features
 from segattn.training import looks
 from segattn.training.checks import check
+from segattn.training.folder import ended
 from segattn.training.run import Progress
 from segattn.training.together import train_side_by_side
 from segattn.training.train import OnNotice, train
@@ -147,7 +148,9 @@ def run_study(
 
     for number, run in enumerate(runs):
         folder = out / run_name(run)
-        if not _is_finished(folder, run):
+        if _is_finished(folder, run):
+            ended(folder)  # a kill may have left its checkpoints
+        else:
             same_seed = [(other, out / run_name(other)) for other in runs if other.seed == run.seed]
             _train(run, same_seed, settings, partial(_tell, on_position, number, len(runs)))
         finished.append(f"{folder.name}/record.json")

@@ -85,7 +85,7 @@ def claim(out: Path, config: Experiment) -> None:
 
 
 def ended(out: Path) -> records.RunRecord | None:
-    """The record of the finished run in this folder, or None; removes checkpoints and a lease that a kill left behind."""
+    """The record of the finished run in this folder, or None; removes what a kill left behind: checkpoints, a lease, files."""
     path = out / "record.json"
     if not path.exists() or not (out / "experiment.json").exists():
         return None
@@ -93,6 +93,7 @@ def ended(out: Path) -> records.RunRecord | None:
     if (out / "checkpoints").exists() or records.Lease(out).path.exists():
         with suppress(ValueError), records.Lease(out, watch=False):  # or its holder removes them
             checkpoint.remove_snapshots(out)
+    records.sweep(out)
     return record
 
 

@@ -333,14 +333,32 @@ def test_file_where_the_folder_should_be_is_named(tmp_path):
         Lease(tmp_path / "run").acquire()
 
 
-def test_damaged_file_is_replaced_and_an_empty_one_is_named(tmp_path):
+def test_damaged_file_and_an_empty_one_are_replaced(tmp_path, monkeypatch):
     path = tmp_path / ".lease"
     path.write_text("filelock/2\npid=1")  # cut off
     with Lease(tmp_path, duration=2.5) as lease:
         lease.check()
-    path.write_text("")
-    with pytest.raises(Held, match=r"names no holder .*if no process writes this folder, remove .*/\.lease"):
-        Lease(tmp_path, watch=False).acquire()
+    monkeypatch.setattr("segattn.records.lease.NAMELESS_SECONDS", 0.2)
+    for watch in (True, False):
+        path.write_text("")  # killed before the name was written
+        with Lease(tmp_path, duration=30, watch=watch) as lease:
+            lease.check()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_that_gets_its_name_in_time_is_a_lease(tmp_path, monkeypatch):
+    monkeypatch.setattr("segattn.records.lease.NAMELESS_SECONDS", 1.0)
+    holder = Lease(tmp_path, duration=30)
+    holder.acquire()
+    text = holder.path.read_text()
+    holder.path.write_text("")
+    writer = threading.Timer(0.3, holder.path.write_text, [text])
+    writer.start()
+    with pytest.raises(Held, match="this process writes the run there already"):
+        Lease(tmp_path, duration=30).acquire()
+    writer.join()
+    holder.check()
+    holder.release()
 
 
 def test_leases_need_no_torch():

@@ -29,9 +29,14 @@ def test_file_appears_when_the_block_ends_and_not_before(tmp_path):
 def test_exception_keeps_the_old_file_and_leaves_no_other(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), writing(path) as temporary:
-        temporary.write_text("new")
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with writing(path) as temporary:
+            temporary.write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
 
