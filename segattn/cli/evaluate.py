@@ -69,6 +69,13 @@ class EvaluateArguments:
 
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(EvaluateArguments, arguments, command="evaluate")
+    from segattn.training.processes import naming_the_lost
+
+    with naming_the_lost():
+        _evaluate(chosen)
+
+
+def _evaluate(chosen: EvaluateArguments) -> None:
     import torch
     from accelerate import PartialState
 
@@ -78,10 +85,11 @@ def run(arguments: Sequence[str]) -> None:
     from segattn.evaluation.evaluate import evaluate
     from segattn.evaluation.official import PredictionFiles, predict_split
     from segattn.evaluation.without_attention import collected, evaluate_without, replacement
+    from segattn.training.processes import PATIENCE
 
     device, rank, world_size = resolve_device(chosen.device), 0, 1
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun: each process takes its share of the images
-        state = PartialState(cpu=device.type == "cpu")
+        state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
         device, rank, world_size = state.device, state.process_index, state.num_processes
     model = checkpoint.load_model(chosen.run, device=device, allow_modules=chosen.allow_module)
     experiment = model.experiment

@@ -166,7 +166,8 @@ class StoredFeatures:
 
 def write_index(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write `index.json`, in one step."""
-    records.write_bytes(json.dumps({"format": FORMAT, **facts}, indent=1).encode() + b"\n", folder / "index.json")
+    with records.writing(folder / "index.json", synced=False) as temporary:
+        temporary.write_text(json.dumps({"format": FORMAT, **facts}, indent=1) + "\n")
 
 
 def same_index(folder: Path, facts: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from types import MethodType
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -20,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from segattn.config import Optimization
 from segattn.device import resolve_device, resolve_precision
 from segattn.model import SegmentationModel
+from segattn.training import processes
 from segattn.training.frozen import freeze
 
 
@@ -32,7 +34,11 @@ def accelerator(precision: str, device: str) -> Accelerator:
     resolved = resolve_device(device)
     precision = resolve_precision(precision, resolved)
     AcceleratorState._reset_state(reset_partial_state=False)  # a study trains several networks in one process
-    return Accelerator(cpu=resolved.type == "cpu", mixed_precision="no" if precision == "fp32" else precision)
+    return Accelerator(
+        cpu=resolved.type == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=processes.PATIENCE)],
+    )
 
 
 def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize: bool) -> SegmentationModel:

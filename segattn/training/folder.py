@@ -21,7 +21,9 @@ from segattn import config as configuration
 from segattn.config import Experiment
 from segattn.model import SegmentationModel
 from segattn.training.averaging import WeightAverage
+from segattn.training.dropout import SharedDropout
 from segattn.training.log import Log
+from segattn.training.processes import agreed
 
 
 def refuse_another(out: Path, config: Experiment) -> None:
@@ -34,7 +36,7 @@ def refuse_another(out: Path, config: Experiment) -> None:
             file.
     """
     _refuse_another_experiment(out, config)
-    if int(os.environ.get("RANK", "0")) == 0:  # rank 0 holds the lease; the others may come here later than it took it
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # several processes are refused together, by `open_log`
         records.Lease(out).refuse_if_held()
 
 
@@ -111,20 +113,26 @@ def open_log(
     rank, first = accelerator.process_index, accelerator.is_main_process
     lease = records.Lease(out, on_notice=on_notice) if first else None
     with ExitStack() as until_opened:
-        if lease is not None:
-            until_opened.enter_context(lease)
-            if ended(out) is not None:
+        with agreed(accelerator):
+            if lease is not None:
+                until_opened.enter_context(lease)
+                if ended(out) is not None:
+                    raise ValueError(
+                        f"{out}: another process has just finished this run; its record is {out / 'record.json'}"
+                    )
+                claim(out, config)
+        with agreed(accelerator):
+            seed_process(config.seed, rank, 0)
+            start = restore(out, state, seed=config.seed, rank=rank)
+        if accelerator.num_processes > 1:
+            if len(set(gather_object([start]))) > 1:
                 raise ValueError(
-                    f"{out}: another process has just finished this run; its record is {out / 'record.json'}"
+                    f"the processes see different checkpoints in {out}; use a folder that all machines share"
                 )
-            claim(out, config)
-        accelerator.wait_for_everyone()
-        seed_process(config.seed, rank, 0)
-        start = restore(out, state, seed=config.seed, rank=rank)
-        if accelerator.num_processes > 1 and len(set(gather_object([start]))) > 1:
-            raise ValueError(f"the processes see different checkpoints in {out}; use a folder that all machines share")
-        log = Log(out / "log.jsonl", start, active=first, lease=lease)
-        accelerator.wait_for_everyone()
+            if state.dropout is not None:
+                state.dropout.follow(gather_object([random_state()])[0])
+        with agreed(accelerator):
+            log = Log(out / "log.jsonl", start, active=first, lease=lease)
         until_opened.pop_all()
     return log
 
@@ -147,6 +155,8 @@ class State:
     scaler: Any = None
     """fp16's gradient scaler."""
     average: WeightAverage | None = None
+    dropout: SharedDropout | None = None
+    """Of several processes."""
 
 
 _AVERAGE = "average."  # prefix of the averaged parameters among the optimiser's tensors
@@ -219,7 +229,7 @@ def restore(out: Path, state: State, *, seed: int, rank: int = 0) -> int:
 
 
 def seed_process(seed: int, rank: int, iteration: int) -> None:
-    """Seed each process differently, so that dropout differs; rank 0 keeps its generator state."""
+    """Seed each process differently, for what heads draw besides `SharedDropout`; rank 0 keeps its generator state."""
     if rank > 0:
         torch.manual_seed(int(np.random.SeedSequence((seed, rank, iteration)).generate_state(1)[0]))
 

@@ -23,6 +23,7 @@ from segattn.evaluation.evaluate import Evaluated, evaluate
 from segattn.training import folder, results
 from segattn.training.interruption import Stop
 from segattn.training.log import Log
+from segattn.training.processes import agreed
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Run:
         """Log the point if one is due, and report progress."""
         done, iterations = point.iteration, self.config.optimization.iterations
         if done % self.config.log_every == 0 or done == iterations or self._is_validated(done):
-            self.log.add(point, self.seconds)
+            with agreed(self.accelerator):
+                self.log.add(point, self.seconds)
         self.on_progress(Progress("train", done, iterations, point.loss))
 
     def save_if_due(self, done: int) -> None:
@@ -106,10 +108,12 @@ class Run:
         states = [folder.random_state()]
         if self.accelerator.num_processes > 1:
             states = gather_object(states)
-        if self.accelerator.is_main_process:
-            self.log.check()
-            folder.save(self.out, self.state, done, states)
-        self.accelerator.wait_for_everyone()
+            if self.state.dropout is not None:
+                self.state.dropout.follow(states[0])
+        with agreed(self.accelerator):
+            if self.accelerator.is_main_process:
+                self.log.check()
+                folder.save(self.out, self.state, done, states)
 
     def evaluate_if_due(self, done: int) -> None:
         """Evaluate if due after iteration `done` and not in the log yet; a checkpoint has been written before."""
@@ -118,7 +122,8 @@ class Run:
         point = next((point for point in self.log.points[-1:] if point.iteration == done), None)
         if point is not None and point.mean_iou is None:
             mean_iou = self.evaluate(f"in the evaluation after iteration {done}").scores.mean_iou
-            self.log.replace_last(dataclasses.replace(point, mean_iou=mean_iou))
+            with agreed(self.accelerator):
+                self.log.replace_last(dataclasses.replace(point, mean_iou=mean_iou))
 
     def evaluate(self, when: str, *, final: bool = False, part: int = 0, parts: int = 1) -> Evaluated:
         """Scores on the validation split; can be interrupted, because a checkpoint has been written before.
@@ -164,20 +169,19 @@ class Run:
             cost=trained_cost,
             start=self.start,
         )
-        if self.accelerator.is_main_process:
-            autocast, check = self.accelerator.autocast, self.log.check
-            record = results.write(
-                self.out,
-                model,
-                self.config,
-                self.val_set,
-                result,
-                record,
-                without=without,
-                autocast=autocast,
-                check=check,
-            )
-        self.accelerator.wait_for_everyone()
+        with agreed(self.accelerator):
+            if self.accelerator.is_main_process:
+                record = results.write(
+                    self.out,
+                    model,
+                    self.config,
+                    self.val_set,
+                    result,
+                    record,
+                    without=without,
+                    autocast=self.accelerator.autocast,
+                    check=self.log.check,
+                )
         return record
 
     def _evaluate_last(self) -> tuple[Evaluated, Evaluated | None]:

@@ -18,6 +18,7 @@ from segattn.training import folder
 from segattn.training.checks import check
 from segattn.training.frozen import of_backbone, stages_read
 from segattn.training.interruption import Interrupted, signals
+from segattn.training.processes import naming_the_lost
 from segattn.training.run import Progress
 from segattn.training.train import OnNotice, Training
 
@@ -25,6 +26,7 @@ OnProgress = Callable[[int, Progress], object]
 """Called with the index of a run among those given, and its progress."""
 
 
+@naming_the_lost()
 def train_side_by_side(
     runs: Sequence[tuple[Experiment, Path]],
     *,

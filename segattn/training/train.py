@@ -28,8 +28,10 @@ from segattn.training import execution, folder, frozen
 from segattn.training.averaging import WeightAverage
 from segattn.training.checks import check
 from segattn.training.class_weights import class_weights
+from segattn.training.dropout import shared
 from segattn.training.interruption import Interrupted, Stop, signals
 from segattn.training.optimization import set_learning_rate, sgd
+from segattn.training.processes import naming_the_lost
 from segattn.training.run import OnProgress, Run
 from segattn.training.start import start_of
 from segattn.training.step import Step
@@ -37,6 +39,7 @@ from segattn.training.step import Step
 OnNotice = Callable[[str], object]
 
 
+@naming_the_lost()
 def train(
     config: Experiment,
     out: str | Path,
@@ -133,7 +136,8 @@ class Training:
         )
 
         # Restore: from here on files are written, under the folder's lease.
-        state = folder.State(model, self.optimizer, accelerator.scaler, self.average)
+        dropout = shared(model, optimization, accelerator)
+        state = folder.State(model, self.optimizer, accelerator.scaler, self.average, dropout)
         log = folder.open_log(out, config, state, accelerator, on_notice)
         self.start = log.start
         stop, val_items = Stop(accelerator, received), self.source.val

@@ -197,7 +197,7 @@ def test_a_full_disk_keeps_complete_parts(trunk, tmp_path, monkeypatch):
         compute(plan)
     monkeypatch.setattr(os, "fsync", real)
     assert len(list(plan.folder.glob("*.bin"))) == 3
-    assert not list(plan.folder.glob(".*.tmp"))
+    assert not list(plan.folder.glob(".*.part*"))
     before = {path.name: path.stat().st_mtime_ns for path in plan.folder.glob("*.bin")}
     assert isinstance(compute(plan), StoredFeatures)
     assert all((plan.folder / name).stat().st_mtime_ns == time for name, time in before.items())
