@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import itertools
+import math
 import os
 import re
 import stat
@@ -210,6 +211,31 @@ def refuse_unknown_fields(raw: Any, known: Any, what: str, path: str = "") -> No
             close = hint(name, allowed, most=1)
             raise ValueError(f"not {what}: unknown field {path}{name}; {close}Its fields: {', '.join(allowed)}")
         refuse_unknown_fields(value, getattr(known, name), what, f"{path}{name}.")
+
+
+MAX_DEPTH = 20
+"""How deep lists and dictionaries of settings may be nested."""
+
+
+def refuse_unusable_values(value: Any, path: str = "") -> None:
+    """Raise ValueError for a value among settings that no file can hold or no computation can use; its path is named.
+
+    That is nan or infinity (JSON has no form for them), a whole number beyond 64 bits, or lists and dictionaries nested deeper
+    than `MAX_DEPTH`.
+
+    >>> refuse_unusable_values({"optimization": {"lr": float("nan")}})
+    Traceback (most recent call last):
+    ValueError: optimization.lr is nan; give a finite number
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} is {value}; give a finite number")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError(f"{path} is a whole number of more than 63 bits; give a smaller one")
+    if path.count(".") > MAX_DEPTH:
+        raise ValueError(f"{path.partition('.')[0]} is nested deeper than {MAX_DEPTH} levels")
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for name, child in children:
+        refuse_unusable_values(child, f"{path}.{name}".removeprefix("."))
 
 
 # Files from anywhere -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from segattn.catalogue import refuse_modules, refuse_unknown_fields
+from segattn.catalogue import refuse_modules, refuse_unknown_fields, refuse_unusable_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,17 +234,25 @@ class Experiment:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """An experiment as plain JSON types, as after a round trip through a file (tuples are lists)."""
+    """An experiment as plain JSON types, as after a round trip through a file (tuples are lists).
+
+    Raises:
+        ValueError: a number is not finite, for which JSON has no form.
+    """
     # asdict: msgspec leaves out fields that its own `convert` left at their defaults
-    return msgspec.json.decode(msgspec.json.encode(dataclasses.asdict(config)))
+    raw = dataclasses.asdict(config)
+    refuse_unusable_values(raw)
+    return msgspec.json.decode(msgspec.json.encode(raw))
 
 
 def from_dict(raw: dict[str, Any], *, allow_modules: Iterable[str] | None = ()) -> Experiment:
     """An experiment from `to_dict`'s form, as a file holds it. None for one that is compared only: any module may be named.
 
     Raises:
-        ValueError: a field is unknown, missing or of the wrong type, or a module is named that is not allowed.
+        ValueError: a field is unknown, missing or of the wrong type, a number is not finite, or a module is named that is
+            not allowed.
     """
+    refuse_unusable_values(raw)
     refuse_unknown_fields(raw, Experiment(name=""), "an experiment")
     try:
         experiment = msgspec.convert(raw, Experiment)

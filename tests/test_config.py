@@ -39,11 +39,28 @@ def test_dict_form_is_what_a_json_file_holds():
         ({"seed": 1}, "missing required field `name`"),
         (["name"], "Expected `object`, got `array`"),
         (None, "Expected `object`, got `null`"),
+        ({"name": "x", "optimization": {"lr": float("nan")}}, "optimization.lr is nan; give a finite number"),
+        ({"name": "x", "augmentation": {"scale_range": [0.5, float("inf")]}}, r"augmentation\.scale_range\.1 is inf"),
+        ({"name": "x", "model": {"head_options": {"a": [{"b": float("-inf")}]}}}, r"head_options\.a\.0\.b is -inf"),
+        ({"name": "x", "seed": 10**30}, "seed is a whole number of more than 63 bits"),
     ],
 )
 def test_bad_file_is_refused_with_the_field(raw, message):
     with pytest.raises(ValueError, match=message):
         config.from_dict(raw)
+
+
+def test_nested_settings_are_refused_in_one_line():
+    options: list = []
+    for _ in range(30):
+        options = [options]
+    with pytest.raises(ValueError, match="^model is nested deeper than 20 levels$"):
+        config.from_dict({"name": "x", "model": {"head_options": {"a": options}}})
+
+
+def test_number_that_json_cannot_hold_is_refused_and_not_written_as_null():
+    with pytest.raises(ValueError, match=r"optimization\.lr is inf"):
+        config.to_dict(tiny.experiment(optimization={"lr": float("inf")}))
 
 
 def test_options_of_heads_are_free_in_a_file():
@@ -56,6 +73,9 @@ def test_options_of_heads_are_free_in_a_file():
     [
         ({"optimization": {"iterations": 0}}, "optimization.iterations should be above 0, not 0"),
         ({"optimization": {"batch_size": -1}}, "optimization.batch_size should be above 0"),
+        ({"optimization": {"lr": float("nan")}}, "optimization.lr is nan"),
+        ({"optimization": {"class_weights": (1.0, float("inf"))}}, "optimization.class_weights.1 is inf"),
+        ({"augmentation": {"scale_range": (0.5, float("inf"))}}, "augmentation.scale_range.1 is inf"),
         ({"optimization": {"lr": 0.0}}, "optimization.lr should be above 0"),
         ({"optimization": {"warmup": -1}}, "optimization.warmup should be 0 or more, not -1"),
         ({"optimization": {"momentum": -0.9}}, "optimization.momentum should be 0 or more"),

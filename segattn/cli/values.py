@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import tyro
 import yaml
 from tyro.constructors import PrimitiveConstructorSpec
 
-from segattn.catalogue import hint
+from segattn.catalogue import hint, refuse_unusable_values
 
 Device = Literal["auto", "cpu", "cuda"]
 """auto: the GPU if there is one."""
@@ -115,9 +116,12 @@ def _choice(word: str, choices: tuple[str, ...]) -> str:
 def _number(kind: type, name: str) -> Callable[[str], Any]:
     def read(word: str) -> Any:
         try:
-            return kind(word)
+            number = kind(word)
         except ValueError:
             raise ValueError(f"{word!r} should be {name}") from None
+        if not abs(number) < (2**63 if kind is int else math.inf):  # nan is not below either
+            raise ValueError(f"{word[:40]!r} should be {name}, {'below 2**63' if kind is int else 'and finite'}")
+        return number
 
     return read
 
@@ -128,7 +132,7 @@ def size(text: str) -> Size:
     Raises:
         ValueError: not of that form, or below 1.
     """
-    match = re.fullmatch(r"(\d+)(?:[x×,](\d+))?", text.strip())
+    match = re.fullmatch(r"(\d{1,9})(?:[x×,](\d{1,9}))?", text.strip())
     if match is None or int(match[1]) < 1 or (match[2] is not None and int(match[2]) < 1):
         raise ValueError(f"size {text!r} should be HEIGHTxWIDTH in pixels, such as 769x769")
     height = int(match[1])
@@ -142,16 +146,17 @@ def name_values(text: str) -> dict[str, Any]:
     {'channels': 16, 'stem': 'plain'}
 
     Raises:
-        ValueError: neither form.
+        ValueError: neither form, or a number that is not finite.
     """
     plain = not text.strip().startswith("{")
     try:
         options = yaml.safe_load("{" + text.replace("=", ": ") + "}" if plain else text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         options = None
     valueless = plain and (text.count("=") < len(options or ()) or re.search(r"=\s*(,|$)", text))
     if not isinstance(options, dict) or valueless:
         raise ValueError(f"{text!r} is not of the form name=value,name=value")
+    refuse_unusable_values(options)
     return options
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from operator import attrgetter
 
-from segattn.config import Experiment
+from segattn.config import Experiment, to_dict
 
 
 def check(config: Experiment) -> None:
     """Raise ValueError for a value that no run can use; `Augmentation` and `Evaluation` check theirs when they are built."""
+    to_dict(config)  # every number is finite
     for name in _ABOVE_0:
         if (value := attrgetter(name)(config)) <= 0:
             raise ValueError(f"{name} should be above 0, not {value}")

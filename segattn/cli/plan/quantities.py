@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _PREFIX = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
-_NUMBER = r"\s*(\d+(?:\.\d+)?)\s*"
+_NUMBER = r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*"
 
 
 def memory_bytes(text: str) -> int:
