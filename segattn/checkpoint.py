@@ -1,7 +1,7 @@
-"""Safe checkpoints: safetensors and JSON, written completely or not at all, loaded without running any code.
+"""Trained networks as files: safetensors and JSON, written completely or not at all, loaded without running any code.
 
-A trained model is a folder with `model.safetensors` and `config.json`. An unfinished run has `checkpoints/iteration-*`; each is
-complete, because it is written under a temporary name, synced, and renamed.
+A trained model is a folder with `model.safetensors` and `config.json`, which has the size and SHA-256 of the weights. Checkpoints
+of an unfinished run are `segattn.training.snapshots`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +22,10 @@ from torch import Tensor, nn
 from segattn import config as configuration
 from segattn import records, zoo
 from segattn.model import SegmentationModel, build_model
+from segattn.records import integrity
 
 PathLike = str | os.PathLike[str]
 Source = zoo.Source
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Everything that a run needs to resume exactly."""
-
-    iteration: int
-    model: dict[str, Tensor]
-    optimizer: dict[str, Tensor]
-    random: dict[str, Tensor]
-    """States of the random generators."""
 
 
 def save_model(
@@ -47,17 +35,29 @@ def save_model(
     experiment: configuration.Experiment,
     class_names: list[str],
     palette: list[tuple[int, int, int]],
+    data: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write `model.safetensors` and `config.json` into `folder`."""
-    folder = Path(folder)
+    """Write `model.safetensors` and `config.json` into `folder`.
+
+    `data` is the fingerprint of the data that the network was trained on (`segattn.training.fingerprint`).
+
+    Raises:
+        ValueError: a weight or statistic is not finite, or two classes have one name.
+    """
+    folder, state = Path(folder), model.state_dict()
+    if diverged := not_finite(state):
+        raise ValueError(f"{folder}: the network is not written, because {some(diverged)} is not finite")
+    _check_classes(class_names, str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     with records.writing(folder / "model.safetensors") as temporary:
-        _save_tensors(model.state_dict(), temporary)
+        written = write_tensors(state, temporary)
     raw = {
         "format": 1,
         "class_names": class_names,
         "palette": palette,
         "experiment": configuration.to_dict(experiment),
+        "weights": written,
+        **({} if data is None else {"data": data}),
     }
     records.write_bytes(json.dumps(raw, indent=1).encode() + b"\n", folder / "config.json")
     return folder
@@ -75,8 +75,8 @@ def load_model(
     `load_model("runs/tenth", allow_modules=("mylab",))`.
 
     Raises:
-        ValueError: there is no such model, it names another module, a file is damaged, or the weights do not fit the
-            configuration.
+        ValueError: there is no such model, it names another module, a file is damaged or changed, the weights do not fit the
+            configuration, or one of them is not finite.
     """
     source = zoo.source(where)
     raw = read_config(source)
@@ -84,19 +84,22 @@ def load_model(
         experiment = configuration.from_dict(raw["experiment"], allow_modules=allow_modules)
     except ValueError as error:
         raise ValueError(f"{_facts_of(source)}: {error}") from None
+    _check_classes(raw["class_names"], str(_facts_of(source)))
     # The weights below replace pretrained ones, whose file may be gone.
     described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")
     if isinstance(source, zoo.Entry):
         described = dataclasses.replace(described, auxiliary_weight=0.0)
-    model = build_model(described, len(raw["class_names"]))
-    path, state = _weights(source)
+    path, state = _weights(source, raw.get("weights"))
+    model = _built(described, len(raw["class_names"]), state, _facts_of(source))
     expected = model.state_dict()
     shapes = [name for name in expected if name in state and expected[name].shape != state[name].shape]
+    kinds = [n for n in expected if n in state and expected[n].is_floating_point() != state[n].is_floating_point()]
     loaded = model.load_state_dict({name: state[name] for name in state if name not in shapes}, strict=False)
     differences = {
         "missing": sorted(set(loaded.missing_keys) - set(shapes)),
         "unexpected": sorted(loaded.unexpected_keys),
         "other shape": shapes,
+        "other type": kinds,
     }
     if any(differences.values()):
         listing = "; ".join(f"{what} {', '.join(names[:5]) or 'none'}" for what, names in differences.items())
@@ -104,9 +107,49 @@ def load_model(
             f"{path} does not fit the network that {_facts_of(source).name} beside it describes "
             f"({len(raw['class_names'])} classes): {listing}{' and more' if max(map(len, differences.values())) > 5 else ''}"
         )
+    if diverged := not_finite(state):
+        raise ValueError(f"{path}: {some(diverged)} is not finite; the file is damaged, or its training diverged")
     model.class_names, model.experiment = tuple(raw["class_names"]), experiment
-    model.palette = tuple((red, green, blue) for red, green, blue in raw["palette"])
+    model.palette = _palette(raw["palette"], len(model.class_names), _facts_of(source))
     return model.to(device).eval()
+
+
+_LARGEST_OPTION = 2**16
+"""Of a head or backbone in a file: some options are numbers of modules."""
+
+
+def _built(
+    network: configuration.Model, num_classes: int, state: Mapping[str, Tensor], facts: Path
+) -> SegmentationModel:
+    """The network that a file describes, after its outline on the meta device was found to be no larger than its weights.
+
+    Raises:
+        ValueError: it cannot be built, or is far larger than its weights.
+    """
+    for options in (network.head_options, network.backbone_options):
+        for name, value in options.items():
+            if isinstance(value, int) and abs(value) > _LARGEST_OPTION:
+                raise ValueError(f"{facts}: option {name} is {value}; at most {_LARGEST_OPTION} is read from a file")
+    try:
+        numbers, stored = _size_of(network, num_classes), sum(value.numel() for value in state.values())
+        if numbers > 2 * stored + 10**8:
+            raise ValueError(f"describes a network of {numbers:,} numbers, but its weights are {stored:,}")
+        return build_model(network, num_classes)
+    except ValueError as error:
+        raise ValueError(f"{facts}: {error}") from None
+    except Exception as error:  # of a head or backbone with options of any type and size
+        raise ValueError(f"{facts}: its network cannot be built ({integrity.one_line(error)})") from None
+
+
+def _size_of(network: configuration.Model, num_classes: int) -> int:
+    """Numbers in a network's weights and statistics; no memory is taken. 0 for a head of one's own that needs real tensors."""
+    try:
+        with torch.device("meta"):
+            return sum(value.numel() for value in build_model(network, num_classes).state_dict().values())
+    except (RuntimeError, NotImplementedError):
+        if "." not in network.head:
+            raise
+        return 0
 
 
 def find_models(where: PathLike | zoo.Entry) -> list[Source]:
@@ -165,13 +208,34 @@ def _facts_of(source: Source) -> Path:
     return source.facts_file if isinstance(source, zoo.Entry) else source / "config.json"
 
 
-def _weights(source: Source) -> tuple[Path, dict[str, Tensor]]:
-    """The tensors of a network, and the file that holds them or those of its head."""
+def _check_classes(names: Any, where: str) -> None:
+    listed = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    if not listed or not 1 <= len(names) <= 255:
+        raise ValueError(f"{where}: class_names should be a list of 1 to 255 names")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{where}: class name {twice[0]!r} is given twice; classes need distinct names")
+
+
+def _palette(colours: Any, count: int, facts: Path) -> tuple[tuple[int, int, int], ...]:
+    try:
+        palette = tuple((red, green, blue) for red, green, blue in colours)
+    except (TypeError, ValueError):
+        palette = ()
+    if len(palette) != count or not all(type(value) is int and 0 <= value <= 255 for each in palette for value in each):
+        raise ValueError(f"{facts}: palette should have a colour [red, green, blue] from 0 to 255 for each class")
+    return palette
+
+
+def _weights(source: Source, written: Any) -> tuple[Path, dict[str, Tensor]]:
+    """The tensors of a network, and the file that holds them or those of its head; `written` is what config.json says of it."""
     if isinstance(source, zoo.Entry):
         trunk, path = read_tensors(source.trunk_file.verified()), source.head_file.verified()
         head = {name: value for name, value in read_tensors(path).items() if name.startswith("head.")}
         return path, {name: value for name, value in trunk.items() if name.startswith("backbone.")} | head
-    return source / "model.safetensors", read_tensors(source / "model.safetensors")
+    state = read_tensors(path := source / "model.safetensors")
+    if written is not None:  # a file of version 0.1.0 has no digest
+        integrity.verify(path, written, "config.json")
+    return path, state
 
 
 def read_tensors(path: PathLike) -> dict[str, Tensor]:
@@ -185,41 +249,13 @@ def read_tensors(path: PathLike) -> dict[str, Tensor]:
         return load_file(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (SafetensorError, OSError, ValueError, MemoryError) as error:
-        raise ValueError(f"{path}: not a readable safetensors file ({error}); it may be truncated") from None
+    except Exception as error:  # on a damaged header safetensors raises several types, Python's own among them
+        fault = f"not a readable safetensors file ({integrity.one_line(error)})"
+        raise ValueError(f"{path}: {fault}; it may be truncated") from None
 
 
-def save_snapshot(snapshot: Snapshot, run: PathLike, *, keep: int = 2) -> Path:
-    """Write a checkpoint to resume from, then remove all but the newest `keep`.
-
-    The folder appears under its name only when it is complete and synced, so a kill at any moment leaves the previous one intact.
-    """
-    parent = Path(run) / "checkpoints"
-    parent.mkdir(parents=True, exist_ok=True)
-    final = parent / f"iteration-{snapshot.iteration:08d}"
-    temporary = parent / f".writing-{snapshot.iteration:08d}"
-    for leftover in parent.glob(".*-*"):  # of a killed process
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        temporary.mkdir()
-        for name in ("model", "optimizer", "random"):
-            _save_tensors(getattr(snapshot, name), temporary / f"{name}.safetensors")
-        records.write_bytes(json.dumps({"iteration": snapshot.iteration}).encode(), temporary / "state.json")
-        _sync(temporary)
-        if final.exists():  # the same iteration again, after a resume
-            _remove(final)
-        os.rename(temporary, final)
-        _sync(parent)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    for old in _snapshots(parent)[:-keep]:
-        _remove(old)
-    return final
-
-
-def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write and sync a safetensors file.
+def write_tensors(state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+    """Write and sync a safetensors file; returns its `size_bytes` and `sha256`, as `records.integrity` takes them.
 
     Raises:
         OSError: the file cannot be written; safetensors' own error is converted.
@@ -228,7 +264,8 @@ def _save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
         save_file(_contiguous(state), path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
-    _sync(path)
+    integrity.sync(path)
+    return integrity.digest(path)
 
 
 def save_file(tensors: dict[str, Tensor], path: Path) -> None:
@@ -236,64 +273,28 @@ def save_file(tensors: dict[str, Tensor], path: Path) -> None:
     path.write_bytes(tensor_bytes(tensors))
 
 
-def _remove(folder: Path) -> None:
-    """Remove a checkpoint; a kill never leaves part of it under its name."""
-    removing = folder.with_name(f".removing-{folder.name}")
-    shutil.rmtree(removing, ignore_errors=True)
-    try:
-        os.rename(folder, removing)
-    except OSError:
-        return
-    shutil.rmtree(removing, ignore_errors=True)
+@torch.no_grad()
+def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold nan or infinity: one fused pass, and a second one only if there are any."""
+    floating = {name: value.detach() for name, value in state.items() if value.is_floating_point() and value.numel()}
+    if not floating:
+        return []
+    # The largest magnitude of each tensor is finite exactly if all its values are.
+    largest = torch._foreach_norm(list(floating.values()), torch.inf)
+    if bool(torch.stack([norm.isfinite() for norm in largest]).all()):
+        return []
+    return [name for name, value in floating.items() if not bool(value.isfinite().all())]
 
 
-def latest_iteration(run: PathLike) -> int | None:
-    """The iteration of the newest checkpoint, None if there is none; no file is read."""
-    snapshots = _snapshots(Path(run) / "checkpoints")
-    return int(snapshots[-1].name.removeprefix("iteration-")) if snapshots else None
+def some(names: list[str]) -> str:
+    """The first of the names, and how many more there are.
 
-
-def latest_snapshot(run: PathLike) -> Snapshot | None:
-    """The newest checkpoint of a run, None if it has none.
-
-    Raises:
-        ValueError: it is damaged.
+    >>> some(["a.weight"]), some(["a.weight", "a.bias"])
+    ('a.weight', 'a.weight (and 1 more)')
     """
-    snapshots = _snapshots(Path(run) / "checkpoints")
-    if not snapshots:
-        return None
-    folder = snapshots[-1]
-    try:
-        iteration = json.loads((folder / "state.json").read_text())["iteration"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"{folder}: damaged checkpoint ({error}); remove this folder to resume from an older one"
-        ) from None
-    parts = {name: read_tensors(folder / f"{name}.safetensors") for name in ("model", "optimizer", "random")}
-    return Snapshot(iteration=iteration, **parts)
-
-
-def remove_snapshots(run: PathLike) -> None:
-    """Remove a finished run's checkpoints; the model stays."""
-    parent = Path(run) / "checkpoints"
-    for folder in _snapshots(parent):  # the newest last
-        _remove(folder)
-    shutil.rmtree(parent, ignore_errors=True)
-
-
-def _snapshots(parent: Path) -> list[Path]:
-    return sorted(parent.glob("iteration-*")) if parent.is_dir() else []
+    return names[0] + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
 
 
 def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Dense tensors on the CPU that share no storage, as safetensors requires."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-
-
-def _sync(path: Path) -> None:
-    """Flush a file or folder to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,6 +15,8 @@ from segattn import backbones, config, heads
 from segattn.backbones import pretrained as pretrained_weights
 from segattn.heads.parts.layers import Classifier, ConvBnRelu
 
+WHOLE_HEAD = pretrained_weights.WHOLE_HEAD
+
 
 class AuxiliaryHead(nn.Module):
     """The usual auxiliary FCN on stage 3: 3x3 convolution to 256 channels, dropout, classifier (as in mmsegmentation)."""

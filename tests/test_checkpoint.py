@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from segattn import checkpoint, load_model
-from segattn.checkpoint import Snapshot, latest_snapshot, save_snapshot
 from segattn.model import build_model
+from segattn.records import integrity
 from tests import tiny
 
 NAMES = ["road", "sky", "tree"]
@@ -67,6 +67,9 @@ def test_controlled_danet_of_version_0_1_0_loads(tmp_path):
     state = checkpoint.read_tensors(run / "model.safetensors")
     old = {name.replace("head.attention.", "head.attention.dual."): value for name, value in state.items()}
     save_file(old, run / "model.safetensors")
+    raw = json.loads((run / "config.json").read_text())
+    del raw["weights"]  # that version wrote no digest
+    (run / "config.json").write_text(json.dumps(raw))
     assert "head.attention.dual.position.gamma" in old
     assert load_model(run).head.attention.position.gamma.item() == pytest.approx(0.7)
 
@@ -122,88 +125,109 @@ def test_damaged_configuration_is_named(saved, text, message):
         load_model(saved[1])
 
 
-# Snapshots to resume from
+def change_config(run, **changes):
+    path = run / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def snapshot(iteration):
-    generator = torch.Generator().manual_seed(iteration)
-    weight = torch.randn(3, 5, 7, 7, generator=generator).to(memory_format=torch.channels_last)
-    return Snapshot(
-        iteration=iteration,
-        model={"weight": weight, "tracked": torch.tensor(iteration), "half": weight[:, 0].half()},
-        optimizer={"weight": 2 * weight},
-        random={"cpu": torch.get_rng_state()},
-    )
+@pytest.mark.parametrize("at", [0, 9, 300, -1000, -1], ids=str)
+def test_flipped_bit_in_the_weights_is_refused(saved, at):
+    path = saved[1] / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.safetensors: (changed since it was written|not a readable)"):
+        load_model(saved[1])
 
 
-def equal(a, b):
-    return a.iteration == b.iteration and all(
-        getattr(a, part).keys() == getattr(b, part).keys()
-        and all(torch.equal(value, getattr(b, part)[name]) for name, value in getattr(a, part).items())
-        for part in ("model", "optimizer", "random")
-    )
+def test_weights_without_a_digest_load(saved):
+    """Version 0.1.0 wrote none."""
+    raw = json.loads((saved[1] / "config.json").read_text())
+    assert raw.pop("weights").keys() == {"size_bytes", "sha256"}
+    (saved[1] / "config.json").write_text(json.dumps(raw))
+    assert torch.equal(load_model(saved[1]).head.attention.gamma, saved[0].head.attention.gamma)
 
 
-def test_snapshot_survives_its_files(tmp_path):
-    save_snapshot(snapshot(5), tmp_path)
-    assert equal(latest_snapshot(tmp_path), snapshot(5))
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.tensor([float("nan")]), "gamma is not finite; the file is damaged, or its training diverged"),
+        (torch.tensor([3]), r"other type head\.attention\.gamma"),
+        (torch.tensor([True]), r"other type head\.attention\.gamma"),
+    ],
+    ids=["nan", "int", "bool"],
+)
+def test_weight_that_is_no_number_is_refused(saved, value, message):
+    path = saved[1] / "model.safetensors"
+    state = {name: tensor.clone() for name, tensor in checkpoint.read_tensors(path).items()}
+    state["head.attention.gamma"] = value.reshape(state["head.attention.gamma"].shape)
+    save_file(state, path)
+    change_config(saved[1], weights=integrity.digest(path))
+    with pytest.raises(ValueError, match=message):
+        load_model(saved[1])
 
 
-def test_run_without_checkpoints_has_no_snapshot(tmp_path):
-    assert latest_snapshot(tmp_path) is None
-    assert latest_snapshot(tmp_path / "nowhere") is None
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_names": ["road", "sky", "road"]}, "class name 'road' is given twice"),
+        ({"class_names": "abc"}, "class_names should be a list of 1 to 255 names"),
+        ({"class_names": [1, 2, 3]}, "class_names should be a list of 1 to 255 names"),
+        ({"class_names": []}, "class_names should be a list of 1 to 255 names"),
+        ({"palette": [[1, 2, 3]] * 2}, "palette should have a colour"),
+        ({"palette": [[1, 2, 300]] * 3}, "palette should have a colour"),
+        ({"palette": [[True, 2, 3]] * 3}, "palette should have a colour"),
+        ({"palette": 7}, "palette should have a colour"),
+        ({"weights": {"sha256": "0"}}, "has no size_bytes and sha256"),
+        ({"weights": []}, "has no size_bytes and sha256"),
+        ({"experiment": None}, "not an experiment"),
+    ],
+    ids=str,
+)
+def test_configuration_of_another_form_is_one_line(saved, changes, message):
+    change_config(saved[1], **changes)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_model(saved[1])
+    assert "\n" not in str(caught.value)
 
 
-def test_two_newest_snapshots_are_kept(tmp_path):
-    for iteration in (9, 10, 100, 99_999_999):
-        save_snapshot(snapshot(iteration), tmp_path)
-    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert kept == ["iteration-00000100", "iteration-99999999"]
-    assert latest_snapshot(tmp_path).iteration == 99_999_999
+@pytest.mark.parametrize(
+    ("section", "option", "value", "message"),
+    [
+        ("head_options", "channels", 10**12, "option channels is 1000000000000; at most 65536"),
+        ("head_options", "channels", 60_000, "describes a network of .* numbers, but its weights are"),
+        ("head_options", "channels", 0, r"does not fit the network that config\.json"),
+        ("head_options", "channels", -3, r"config\.json: "),
+        ("head_options", "channels", "many", r"config\.json: "),
+        ("head_options", "channels", {"a": []}, r"config\.json: "),
+        ("backbone_options", "width", 1e300, r"config\.json: "),
+        ("backbone_options", "width", None, r"config\.json: "),
+    ],
+    ids=str,
+)
+def test_network_that_cannot_be_built_is_one_line(saved, section, option, value, message):
+    raw = json.loads((saved[1] / "config.json").read_text())
+    raw["experiment"]["model"][section][option] = value
+    (saved[1] / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match=message) as caught:
+        load_model(saved[1])
+    assert "\n" not in str(caught.value)
 
 
-def test_half_written_snapshot_is_ignored(tmp_path):
-    save_snapshot(snapshot(5), tmp_path)
-    (tmp_path / "checkpoints" / ".writing-00000007").mkdir()
-    (tmp_path / "checkpoints" / ".writing-00000007" / "model.safetensors").write_bytes(b"half")
-    assert latest_snapshot(tmp_path).iteration == 5
-    save_snapshot(snapshot(7), tmp_path)  # and is overwritten
-    assert equal(latest_snapshot(tmp_path), snapshot(7))
+def test_network_that_is_not_finite_is_not_saved(tmp_path):
+    experiment = tiny.experiment("ccnet")
+    model = build_model(experiment.model, 3)
+    torch.nn.init.constant_(model.head.attention.gamma, float("nan"))
+    with pytest.raises(ValueError, match=r"is not written, because head\.attention\.gamma is not finite"):
+        checkpoint.save_model(model, tmp_path / "run", experiment=experiment, class_names=NAMES, palette=PALETTE)
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("failing", ["save_file", "_sync"])
-def test_failure_while_writing_leaves_the_last_snapshot(failing, tmp_path, monkeypatch):
-    save_snapshot(snapshot(5), tmp_path)
-    genuine, calls = getattr(checkpoint, failing), []
-
-    def fail_at_second(*arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        return genuine(*arguments)
-
-    monkeypatch.setattr(checkpoint, failing, fail_at_second)
-    with pytest.raises(OSError, match="No space left"):
-        save_snapshot(snapshot(7), tmp_path)
-    assert equal(latest_snapshot(tmp_path), snapshot(5))
-
-
-def test_same_iteration_can_be_saved_again(tmp_path):
-    save_snapshot(snapshot(5), tmp_path)
-    save_snapshot(snapshot(5), tmp_path)
-    assert equal(latest_snapshot(tmp_path), snapshot(5))
-
-
-def test_tied_tensors_are_both_kept(tmp_path):
-    shared = torch.arange(6.0)
-    tied = Snapshot(iteration=1, model={"a": shared, "b": shared[2:]}, optimizer={}, random={})
-    save_snapshot(tied, tmp_path)
-    assert equal(latest_snapshot(tmp_path), tied)
-
-
-@pytest.mark.parametrize("name", ["state.json", "model.safetensors"])
-def test_damaged_snapshot_is_named(name, tmp_path):
-    folder = save_snapshot(snapshot(5), tmp_path)
-    (folder / name).write_bytes((folder / name).read_bytes()[:7])
-    with pytest.raises(ValueError, match=r"iteration-00000005.*(damaged|not a readable)"):
-        latest_snapshot(tmp_path)
+def test_run_whose_weights_changed_is_nothing_to_start_from(saved):
+    path = saved[1] / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    experiment = tiny.experiment("ccnet", model={"pretrained": str(saved[1])})
+    with pytest.raises(ValueError, match=r"model\.safetensors is not the file whose SHA-256 config\.json has"):
+        build_model(experiment.model, 3)

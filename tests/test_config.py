@@ -54,7 +54,7 @@ def test_nested_settings_are_refused_in_one_line():
     options: list = []
     for _ in range(30):
         options = [options]
-    with pytest.raises(ValueError, match="^model is nested deeper than 20 levels$"):
+    with pytest.raises(ValueError, match=r"^model is nested deeper than 20 levels$"):
         config.from_dict({"name": "x", "model": {"head_options": {"a": options}}})
 
 
@@ -74,8 +74,8 @@ def test_options_of_heads_are_free_in_a_file():
         ({"optimization": {"iterations": 0}}, "optimization.iterations should be above 0, not 0"),
         ({"optimization": {"batch_size": -1}}, "optimization.batch_size should be above 0"),
         ({"optimization": {"lr": float("nan")}}, "optimization.lr is nan"),
-        ({"optimization": {"class_weights": (1.0, float("inf"))}}, "optimization.class_weights.1 is inf"),
-        ({"augmentation": {"scale_range": (0.5, float("inf"))}}, "augmentation.scale_range.1 is inf"),
+        ({"optimization": {"class_weights": (1.0, float("inf"))}}, r"optimization\.class_weights\.1 is inf"),
+        ({"augmentation": {"scale_range": (0.5, float("inf"))}}, r"augmentation\.scale_range\.1 is inf"),
         ({"optimization": {"lr": 0.0}}, "optimization.lr should be above 0"),
         ({"optimization": {"warmup": -1}}, "optimization.warmup should be 0 or more, not -1"),
         ({"optimization": {"momentum": -0.9}}, "optimization.momentum should be 0 or more"),

@@ -30,6 +30,8 @@ class TrainArguments:
     """Folder of a frozen backbone's maps, for head-only training; what is missing there is computed and stored."""
     allow_module: Modules = ()
     """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
+    resume_from_good: bool = False
+    """Let a run that diverged go on from its last good checkpoint with another learning rate, warm-up, decay or precision."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -54,6 +56,7 @@ def run(arguments: Sequence[str]) -> int:
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
     settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers}
+    settings["resume_from_good"] = chosen.resume_from_good
     console = terminal.console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:

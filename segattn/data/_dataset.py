@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -70,7 +71,8 @@ class Dataset:
         """Build a data set from image names and `read(index)`, which must be picklable and raise ValueError for a bad sample.
 
         Args:
-            read: may have a method `lazily(index)` that returns a `Scene`.
+            read: may have methods `lazily(index)`, which returns a `Scene`; `files(index)`, the paths of the files that hold a
+                sample and nothing else; and `stored(index)`, numbers that change with the size of what is stored of it.
             notice: what a user needs to know about the labels.
         """
         if len(class_names) != len(palette):
@@ -79,12 +81,16 @@ class Dataset:
             )
         if not 1 <= len(class_names) <= IGNORE:
             raise ValueError(f"data set {name}: {len(class_names)} classes; 8-bit labels allow 1 to {IGNORE}")
+        if twice := sorted({each for each in class_names if list(class_names).count(each) > 1}):
+            raise ValueError(f"data set {name}: class name {twice[0]!r} is given twice; classes need distinct names")
         self.name = name
         self.split = split
         self.class_names = tuple(class_names)
         self.palette = tuple(palette)
         self.from_files = from_files
         self.notice = notice
+        self.contents: Mapping[str, str] | None = None
+        """What `verify` read: `digest` of each sample, by name; None before."""
         self._image_names = image_names
         self._read = read
 
@@ -106,6 +112,43 @@ class Dataset:
         """A sample whose image may be decoded later and in part; for training, which needs only a crop."""
         scene: Scene = getattr(self._read, "lazily", self._read)(self._checked(index))
         return scene
+
+    def stored(self, index: int) -> list[int]:
+        """Numbers that change with the size of what is stored of a sample: bytes of its files; no file is opened.
+
+        Empty for a generated sample, and for a reader that does not tell its files.
+
+        Raises:
+            ValueError: a file has vanished.
+        """
+        if (stored := getattr(self._read, "stored", None)) is not None:
+            return list(stored(self._checked(index)))
+        try:
+            return [os.stat(path).st_size for path in self._files(index)]
+        except OSError as error:
+            raise ValueError(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+    def digest(self, index: int, sample: Sample) -> str:
+        """The first 16 digits of a sample's SHA-256: of the bytes of its files, or of its pixels if it has no files of its own.
+
+        Raises:
+            ValueError: a file has vanished.
+        """
+        digest = hashlib.sha256()
+        paths = self._files(index)
+        for path in paths:
+            try:
+                digest.update(path.read_bytes())
+            except OSError as error:
+                raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+        if not paths:
+            for pixels in (sample.image, sample.label):
+                digest.update(b"" if pixels is None else np.ascontiguousarray(pixels).tobytes())
+        return digest.hexdigest()[:16]
+
+    def _files(self, index: int) -> list[Path]:
+        files = getattr(self._read, "files", None)
+        return [] if files is None else list(files(self._checked(index)))
 
     @property
     def reader(self) -> Callable[[int], Sample]:

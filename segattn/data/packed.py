@@ -75,6 +75,11 @@ class _Reader:
         lazy = self.lazily(index)
         return Sample(np.array(lazy.image), lazy.label if lazy.label is None else np.array(lazy.label), lazy.name)
 
+    def stored(self, index: int) -> list[int]:
+        """Height, width and number of bytes."""
+        place = self.places[index]
+        return [place.height, place.width, (4 if place.label else 3) * place.height * place.width]
+
     def lazily(self, index: int) -> Sample:
         """The sample as views of the file; only the pages that are accessed are read."""
         place = self.places[index]

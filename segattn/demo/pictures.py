@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segattn import records
 from segattn.data import streets
 from segattn.data.files.decode import read_image
 
@@ -70,9 +69,10 @@ def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
     """
     name = name or path.name
     try:
-        if records.regular_size(path) > MAX_FILE_BYTES:
-            raise ValueError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MB; upload a smaller picture")
-        _check_pixels(path)
+        if path.is_file():  # `read_image` refuses a pipe or a device
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise ValueError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MB; upload a smaller picture")
+            _check_pixels(path)
         pixels = read_image(path)
     except (ValueError, OSError) as error:
         raise ValueError(str(error).replace(str(path), name)) from None

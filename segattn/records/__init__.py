@@ -18,7 +18,17 @@ from segattn.records.cost import Cost, PartCost
 from segattn.records.files import kind_of, read, read_arrays, write, write_bytes
 from segattn.records.head_facts import HeadFacts
 from segattn.records.lease import Held, Lease, LeaseLost
-from segattn.records.run import CurvePoint, Example, RunRecord, Scores, Start, Strata, Stratum, WithoutAttention
+from segattn.records.run import (
+    CurvePoint,
+    EarlierSettings,
+    Example,
+    RunRecord,
+    Scores,
+    Start,
+    Strata,
+    Stratum,
+    WithoutAttention,
+)
 from segattn.records.schema import SCHEMA, Environment
 from segattn.records.study import FullyTrained, Look, Looks, StudyRecord
 from segattn.records.writing import sweep, writing
@@ -28,6 +38,7 @@ __all__ = [
     "BenchRecord",
     "Cost",
     "CurvePoint",
+    "EarlierSettings",
     "Environment",
     "Example",
     "FullyTrained",

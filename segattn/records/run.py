@@ -116,6 +116,16 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarlierSettings:
+    """What a part of the training had in place of the settings in `config`: the run went on from a checkpoint with others."""
+
+    until: int
+    """The iteration of that checkpoint."""
+    settings: dict[str, Any]
+    """By path, such as `optimization.lr`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One network trained with one seed and evaluated."""
 
@@ -157,5 +167,7 @@ class RunRecord:
     """What the head declares; None in records of version 0.1.0."""
     start: Start | None = None
     """None in older records, and where the network started at random."""
+    earlier_settings: list[EarlierSettings] = field(default_factory=list)
+    """Of a run that diverged and went on with other settings, in order."""
     kind: str = "run"
     schema: int = SCHEMA

@@ -3,10 +3,75 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from segattn import records
+from segattn.records import integrity
+
+
+class Line(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One line: a point of the curve, and the seconds of training until then."""
+
+    iteration: int
+    loss: float
+    lr: float
+    seconds: float
+    losses: dict[str, float] = {}  # msgspec copies it
+    mean_iou: float | None = None
+
+    @property
+    def point(self) -> records.CurvePoint:
+        raw = msgspec.structs.asdict(self)
+        del raw["seconds"]
+        return records.CurvePoint(**raw)
+
+    def encoded(self) -> bytes:
+        point = vars(self.point)
+        return json.dumps({**point, "seconds": self.seconds}).encode() + b"\n"
+
+
+def read(path: Path, start: int) -> list[Line]:
+    """The lines up to iteration `start`, the one that the run resumes from; what follows them may be cut off by a kill.
+
+    Raises:
+        ValueError: iterations do not increase, or a line before another of them is damaged.
+    """
+    content = path.read_bytes().split(b"\n") if path.is_file() else []
+    parsed = [_parsed(line) for line in content]
+    known = [
+        (number, line) for number, line in enumerate(parsed, start=1) if line is not None and line.iteration <= start
+    ]
+    for number, (at, line) in enumerate(known, start=1):
+        if at != number:
+            raise ValueError(f"{path}: line {number} is damaged, or of a later iteration than a line below it")
+        if number > 1 and line.iteration <= known[number - 2][1].iteration:
+            raise ValueError(
+                f"{path}: line {number} is of iteration {line.iteration}, which is not above the line before"
+            )
+    return [line for _, line in known]
+
+
+def _parsed(text: bytes) -> Line | None:
+    """A line, None if it is damaged."""
+    try:
+        line = msgspec.json.decode(text, type=Line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    numbers = (line.loss, line.lr, line.seconds, *line.losses.values(), line.mean_iou or 0.0)
+    return line if line.iteration > 0 and all(map(math.isfinite, numbers)) else None
+
+
+def fingerprint(lines: Sequence[Line]) -> dict[str, Any]:
+    """How many lines, and their SHA-256; without the last mean IoU, which is measured after the checkpoint is written."""
+    plain = [msgspec.structs.asdict(line) for line in lines]
+    if plain:
+        plain[-1]["mean_iou"] = None
+    return {"lines": len(plain), "sha256": integrity.sha256_of(plain)}
 
 
 class Log:
@@ -16,60 +81,49 @@ class Log:
         start: the iteration of that checkpoint.
         active: whether this process writes.
         lease: of the run's folder, held by the process that writes; checked before each write, released by `close`.
+
+    Raises:
+        ValueError: as `read`, or the file cannot be written.
     """
 
     def __init__(self, path: Path, start: int, *, active: bool, lease: records.Lease | None = None) -> None:
         self.path, self.start, self.active, self.lease = path, start, active, lease
-        self.points: list[records.CurvePoint] = []
-        self.seconds = 0.0
-        lines = path.read_text().splitlines() if path.exists() else []
-        kept = []
-        for line in lines:
-            try:
-                raw = json.loads(line)
-            except ValueError:
-                break  # a kill cut the line off
-            if raw["iteration"] > start:
-                break
-            self.seconds = raw.pop("seconds")
-            self.points.append(records.CurvePoint(**raw))
-            kept.append(line)
+        self.lines = read(path, start)
+        self.seconds = self.lines[-1].seconds if self.lines else 0.0
         if active and path.exists():
-            records.write_bytes("".join(line + "\n" for line in kept).encode(), path)
+            self._rewrite()
         self.board = _tensorboard(path.parent, start) if active else None
+
+    @property
+    def points(self) -> list[records.CurvePoint]:
+        """The curve so far."""
+        return [line.point for line in self.lines]
 
     def add(self, point: records.CurvePoint, seconds: float) -> None:
         """Append a point, reached after `seconds` of training, to the log and to TensorBoard."""
         self.check()
-        self.points.append(point)
         self.seconds = seconds
+        self.lines.append(Line(**vars(point), seconds=round(seconds, 3)))
         if self.active:
-            line = json.dumps({**vars(point), "seconds": round(seconds, 3)}) + "\n"
             try:
-                with self.path.open("a") as file:
-                    file.write(line)
+                with self.path.open("ab") as file:
+                    file.write(self.lines[-1].encoded())
             except OSError as error:
-                raise ValueError(
-                    f"{self.path} cannot be written: {error.strerror or error}; the checkpoints are kept. Free some disk "
-                    "space and run the same command again"
-                ) from error
-        if self.board is not None:
-            self.board.add_scalar("loss", point.loss, point.iteration)
-            self.board.add_scalar("lr", point.lr, point.iteration)
-            for name, loss in point.losses.items():
-                self.board.add_scalar(f"losses/{name}", loss, point.iteration)
-            if point.mean_iou is not None:
-                self.board.add_scalar("val/mean_iou", point.mean_iou, point.iteration)
-            self.board.flush()
+                raise self._unwritable(error) from error
+        self._show(point)
 
     def replace_last(self, point: records.CurvePoint) -> None:
         """Replace the last point by one that includes the mean IoU."""
         self.check()
-        self.points.pop()
+        self.lines[-1] = Line(**vars(point), seconds=self.lines[-1].seconds)
         if self.active:
-            lines = self.path.read_text().splitlines(keepends=True)
-            records.write_bytes("".join(lines[:-1]).encode(), self.path)
-        self.add(point, self.seconds)
+            self._rewrite()
+        self._show(point)
+
+    def sync(self) -> None:
+        """Flush the log to disk, before a checkpoint counts on it; raises OSError."""
+        for path in (self.path, self.path.parent) if self.path.exists() else ():
+            integrity.sync(path)
 
     def check(self) -> None:
         """Raise `records.LeaseLost` unless this process may still write the run's folder; ranks without a lease pass."""
@@ -84,6 +138,29 @@ class Log:
         finally:
             if self.lease is not None:
                 self.lease.release()
+
+    def _rewrite(self) -> None:
+        try:
+            records.write_bytes(b"".join(line.encoded() for line in self.lines), self.path)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> ValueError:
+        return ValueError(
+            f"{self.path} cannot be written: {error.strerror or error}; the checkpoints are kept. Free some disk space and run "
+            "the same command again"
+        )
+
+    def _show(self, point: records.CurvePoint) -> None:
+        if self.board is None:
+            return
+        self.board.add_scalar("loss", point.loss, point.iteration)
+        self.board.add_scalar("lr", point.lr, point.iteration)
+        for name, loss in point.losses.items():
+            self.board.add_scalar(f"losses/{name}", loss, point.iteration)
+        if point.mean_iou is not None:
+            self.board.add_scalar("val/mean_iou", point.mean_iou, point.iteration)
+        self.board.flush()
 
 
 def _tensorboard(folder: Path, start: int) -> Any:

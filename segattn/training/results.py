@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from segattn.data import Dataset
 from segattn.evaluation.evaluate import Evaluated, write_examples
 from segattn.model import SegmentationModel
 from segattn.profile.environment import environment
+from segattn.training.snapshots import remove_snapshots
 
 
 def record_of(
@@ -35,6 +37,7 @@ def record_of(
     precision: str,
     cost: records.Cost,
     start: records.Start | None = None,
+    earlier: Sequence[records.EarlierSettings] = (),
 ) -> records.RunRecord:
     """The record of a run, without its example pictures; the last point of its curve has the final mean IoU."""
     last = dataclasses.replace(points[-1], mean_iou=result.scores.mean_iou)
@@ -63,6 +66,7 @@ def record_of(
         gates=gates,
         head_facts=head_facts(config.model.head, config.model.mode),
         start=start,
+        earlier_settings=list(earlier),
     )
 
 
@@ -77,11 +81,13 @@ def write(
     without: Evaluated | None,
     autocast: Callable[[], AbstractContextManager[object]],
     check: Callable[[], object],
+    data: Mapping[str, Any] | None = None,
 ) -> records.RunRecord:
     """Write all results, the record last, so that a folder with a record is complete; returns the record with its examples.
 
     Args:
         check: called before each write; raises if the folder's lease was lost.
+        data: the fingerprint of the data, for evaluations to come.
 
     Raises:
         ValueError: the folder cannot be written; the checkpoints are kept.
@@ -98,7 +104,8 @@ def write(
         )
         record = dataclasses.replace(record, examples=examples)
         check()
-        checkpoint.save_model(model, out, experiment=config, class_names=record.class_names, palette=record.palette)
+        names, palette = record.class_names, record.palette
+        checkpoint.save_model(model, out, experiment=config, class_names=names, palette=palette, data=data)
         check()
         _write_counts(out / "per_image.npz", result, without)
         check()
@@ -109,7 +116,7 @@ def write(
             f"{out / 'checkpoints'}. Free some disk space and run the same command again"
         ) from error
     check()
-    checkpoint.remove_snapshots(out)
+    remove_snapshots(out)
     return record
 
 

@@ -10,19 +10,21 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast, gather_object
 
-from segattn import records
+from segattn import checkpoint, records
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.data.loader import Items
 from segattn.evaluation import without_attention
 from segattn.evaluation.evaluate import Evaluated, evaluate
-from segattn.training import folder, results
+from segattn.training import results, resume, snapshots
 from segattn.training.interruption import Stop
-from segattn.training.log import Log
+from segattn.training.log import Log, fingerprint
 from segattn.training.processes import agreed
 
 
@@ -51,9 +53,11 @@ class Run:
     out: Path
     """The run's folder."""
     accelerator: Accelerator
-    state: folder.State
+    state: resume.State
     """Everything that training changes: weights, momentum, loss scale of fp16, weight average."""
     log: Log
+    facts: dict[str, Any]
+    """What the run is, for its checkpoints: `experiment`, `data`, and `earlier` settings."""
     val_set: Dataset
     stop: Stop
     on_progress: OnProgress
@@ -77,10 +81,28 @@ class Run:
     def check_finite(self, loss: float, iteration: int, names: Sequence[str]) -> None:
         """Raise ValueError, naming the images, unless the loss of `iteration` (counted from 0) is a number."""
         if not math.isfinite(loss):
-            raise ValueError(
-                f"the loss is {loss} at iteration {iteration} ({', '.join(names)}); the last good checkpoint "
-                f"is kept in {self.out / 'checkpoints'}. Try a lower optimization.lr, a warm-up, or precision fp32"
-            )
+            raise self._diverged(f"the loss is {loss} at iteration {iteration} ({', '.join(names)})")
+
+    def check_weights(self, done: int) -> None:
+        """Raise ValueError in all processes unless all weights, statistics, momenta and averages are finite in each of them."""
+        named = checkpoint.not_finite({**self.state.moving, **self.state.model.state_dict()})
+        num_diverged = torch.tensor(float(bool(named)), device=self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            num_diverged = self.accelerator.reduce(num_diverged, "sum")
+        if num_diverged:
+            where = checkpoint.some(named) if named else "a statistic of another process"
+            raise self._diverged(f"the network is not finite after iteration {done}: {where}")
+
+    def _diverged(self, what: str) -> ValueError:
+        good = snapshots.latest_iteration(self.out)
+        lr = self.config.optimization.lr / 2
+        kept = (
+            f"the last good checkpoint, of iteration {good}, is kept in {self.out / 'checkpoints'}. Go on from it with a lower "
+            f"learning rate: the same command with --resume-from-good --optimization.lr {lr:g}; or try"
+            if good
+            else "there is no checkpoint yet. Try a lower optimization.lr,"
+        )
+        return ValueError(f"{what}; {kept} a warm-up, or precision fp32")
 
     def note(self, point: records.CurvePoint) -> None:
         """Log the point if one is due, and report progress."""
@@ -104,8 +126,9 @@ class Run:
             self.stop.raise_interrupted(f"at iteration {done}")
 
     def save(self, done: int) -> None:
-        """Write a checkpoint with the random states of all processes."""
-        states = [folder.random_state()]
+        """Write a checkpoint with the random states of all processes; none of a network that has diverged."""
+        self.check_weights(done)
+        states = [resume.random_state()]
         if self.accelerator.num_processes > 1:
             states = gather_object(states)
             if self.state.dropout is not None:
@@ -113,7 +136,8 @@ class Run:
         with agreed(self.accelerator):
             if self.accelerator.is_main_process:
                 self.log.check()
-                folder.save(self.out, self.state, done, states)
+                facts = {**self.facts, "log": fingerprint(self.log.lines)}
+                resume.save(self.out, self.state, done, states, facts, first=self.log.sync)
 
     def evaluate_if_due(self, done: int) -> None:
         """Evaluate if due after iteration `done` and not in the log yet; a checkpoint has been written before."""
@@ -148,6 +172,7 @@ class Run:
 
     def finish(self, trained_cost: records.Cost) -> records.RunRecord:
         """Evaluate the network, with its mechanism and without; write the model, example pictures and record."""
+        self.check_weights(self.config.optimization.iterations)
         train_seconds, began = self.seconds, time.perf_counter()
         result, without = self._evaluate_last()
         evaluate_seconds = time.perf_counter() - began
@@ -168,6 +193,7 @@ class Run:
             precision=precision,
             cost=trained_cost,
             start=self.start,
+            earlier=[records.EarlierSettings(**each) for each in self.facts["earlier"]],
         )
         with agreed(self.accelerator):
             if self.accelerator.is_main_process:
@@ -181,6 +207,7 @@ class Run:
                     without=without,
                     autocast=self.accelerator.autocast,
                     check=self.log.check,
+                    data=self.facts["data"],
                 )
         return record
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 
 from segattn import records
-from segattn.backbones.pretrained import WHOLE_HEAD
 from segattn.config import Experiment
 from segattn.evaluation.identity import is_identity
-from segattn.model import SegmentationModel
+from segattn.model import WHOLE_HEAD, SegmentationModel
 
 
 def start_of(config: Experiment, model: SegmentationModel) -> records.Start | None:

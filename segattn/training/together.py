@@ -11,10 +11,10 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from segattn import checkpoint, data
+from segattn import data
 from segattn.config import Experiment, with_head
 from segattn.data.features import StoredFeatures
-from segattn.training import folder
+from segattn.training import folder, resume, snapshots
 from segattn.training.checks import check
 from segattn.training.frozen import of_backbone, stages_read
 from segattn.training.interruption import Interrupted, signals
@@ -78,23 +78,23 @@ class _Member:
     """One of the runs, with a random state of its own."""
 
     def __init__(self, training: Training, first: Training | None) -> None:
-        self.training, self.random, self.done = training, folder.random_state(), training.start
+        self.training, self.random, self.done = training, resume.random_state(), training.start
         if first is not None:  # the same weights: one copy in memory
             training.run.state.model.backbone = first.run.state.model.backbone
 
     @contextmanager
     def in_turn(self) -> Iterator[Training]:
         """This run, with its own random state."""
-        folder.set_random_state(self.random)
+        resume.set_random_state(self.random)
         try:
             yield self.training
         finally:
-            self.random = folder.random_state()
+            self.random = resume.random_state()
 
     def save(self) -> None:
         """Write a checkpoint of the iteration that it has reached, unless there is one."""
         run = self.training.run
-        if folder.ended(run.out) is None and checkpoint.latest_iteration(run.out) != self.done > 0:
+        if folder.ended(run.out) is None and snapshots.latest_iteration(run.out) != self.done > 0:
             with self.in_turn():
                 run.save(self.done)
 

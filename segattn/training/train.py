@@ -24,11 +24,12 @@ from segattn.data.loader import Batch, TrainingStream
 from segattn.data.splits import notices, open_data
 from segattn.evaluation import without_attention
 from segattn.model import build_model
-from segattn.training import execution, folder, frozen
+from segattn.training import execution, folder, frozen, resume
 from segattn.training.averaging import WeightAverage
 from segattn.training.checks import check
 from segattn.training.class_weights import class_weights
 from segattn.training.dropout import shared
+from segattn.training.fingerprint import of_splits
 from segattn.training.interruption import Interrupted, Stop, signals
 from segattn.training.optimization import set_learning_rate, sgd
 from segattn.training.processes import naming_the_lost
@@ -48,6 +49,7 @@ def train(
     num_workers: int = 0,
     opened: tuple[data.Dataset, data.Dataset] | None = None,
     stored: StoredFeatures | None = None,
+    resume_from_good: bool = False,
     on_progress: OnProgress = lambda progress: None,
     on_notice: OnNotice = print,
 ) -> records.RunRecord:
@@ -59,20 +61,34 @@ def train(
         num_workers: processes that prepare images.
         opened: the experiment's training and validation splits from `splits.open_data`, if they are already open.
         stored: the frozen backbone's maps of these splits, for head-only training; computed on the fly without.
+        resume_from_good: let a run that diverged go on from its last good checkpoint with other settings of `fits.ADJUSTABLE`,
+            such as a lower learning rate; the record says which settings it had until then.
         on_notice: called on rank 0 with each notice about the labels and about what the network starts from, and when it waits
             for the folder's lease.
 
     Raises:
-        ValueError: the experiment or its data cannot be used, `out` holds another experiment's run, or the loss is not finite.
+        ValueError: the experiment or its data cannot be used, `out` holds another experiment's run, the data have changed since
+            it began, no checkpoint is whole, or the loss or the network is not finite.
         Held, LeaseLost (ValueErrors of `segattn.records`): another process writes `out`, from the start or since.
         Interrupted: SIGINT or SIGTERM was received; the same call continues the run.
     """
     check(config)
-    folder.refuse_another(Path(out), config)
+    folder.refuse_another(Path(out), config, adjust=resume_from_good)
     if (ended := folder.ended(Path(out))) is not None:
         return ended
     received: list[int] = []
-    training = Training(config, Path(out), received, device, num_workers, opened, stored, on_progress, on_notice)
+    training = Training(
+        config,
+        Path(out),
+        received,
+        device,
+        num_workers,
+        opened,
+        stored,
+        on_progress,
+        on_notice,
+        adjust=resume_from_good,
+    )
     with closing(training), signals(received):
         for iteration, batch in training.batches():
             training.advance(iteration, batch)
@@ -93,6 +109,8 @@ class Training:
         stored: StoredFeatures | None,
         on_progress: OnProgress,
         on_notice: OnNotice,
+        *,
+        adjust: bool = False,
     ) -> None:
         # Open: the data, the devices.
         optimization, self.config = config.optimization, config
@@ -137,11 +155,12 @@ class Training:
 
         # Restore: from here on files are written, under the folder's lease.
         dropout = shared(model, optimization, accelerator)
-        state = folder.State(model, self.optimizer, accelerator.scaler, self.average, dropout)
-        log = folder.open_log(out, config, state, accelerator, on_notice)
+        state = resume.State(model, self.optimizer, accelerator.scaler, self.average, dropout)
+        identity = resume.Identity(config, of_splits(train_set, val_set), adjust)
+        log, facts = folder.open_log(out, identity, state, accelerator, on_notice)
         self.start = log.start
         stop, val_items = Stop(accelerator, received), self.source.val
-        self.run = Run(config, out, accelerator, state, log, val_set, stop, on_progress, val_items, start)
+        self.run = Run(config, out, accelerator, state, log, facts, val_set, stop, on_progress, val_items, start)
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """The remaining iterations and their batches; an evaluation that an interrupted run did not finish comes first."""

@@ -5,9 +5,8 @@ import json
 import pytest
 import torch
 
-from segattn import checkpoint
 from segattn.model import build_model
-from segattn.training import folder
+from segattn.training import folder, resume, snapshots
 from segattn.training.log import Log
 from segattn.training.optimization import sgd
 from tests import tiny
@@ -48,9 +47,9 @@ def test_a_closed_log_has_ended_its_tensorboard_writer(tmp_path):
 def test_momentum_of_a_parameter_that_is_not_there_is_named(tmp_path):
     model = build_model(tiny.TINY.model, 3)
     optimizer = sgd(model, tiny.TINY.optimization)
-    snapshot = checkpoint.Snapshot(2, model.state_dict(), {"head.attention.dual.gamma": torch.zeros(())}, {})
-    checkpoint.save_snapshot(snapshot, tmp_path)
+    snapshot = snapshots.Snapshot(2, model.state_dict(), {"head.attention.dual.gamma": torch.zeros(())}, {})
+    snapshots.save_snapshot(snapshot, tmp_path)
     with pytest.raises(
         ValueError, match=r"iteration 2 has the momentum of head\.attention\.dual\.gamma, .* remove .*checkpoints"
     ):
-        folder.restore(tmp_path, folder.State(model, optimizer), seed=0)
+        resume.restore(tmp_path, resume.State(model, optimizer), seed=0)

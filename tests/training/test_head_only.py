@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from segattn import checkpoint, heads, records
 from segattn.data.features import StoredFeatures
 from segattn.data.splits import open_data
-from segattn.training import frozen
+from segattn.training import frozen, snapshots
 from segattn.training.checks import check
 from segattn.training.features import compute, plan_features
 from segattn.training.interruption import Interrupted
@@ -61,7 +61,7 @@ def test_the_backbone_is_not_changed_and_the_head_is(trunk, tmp_path):
 
 def test_there_is_no_auxiliary_head_and_no_momentum_of_the_backbone(trunk, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(checkpoint, "save_snapshot", lambda snapshot, *a, **k: saved.append(snapshot))
+    monkeypatch.setattr(snapshots, "save_snapshot", lambda snapshot, *a, **k: saved.append(snapshot))
     train(head_only(trunk), tmp_path / "run", device="cpu")
     assert not any(name.startswith("auxiliary.") for name in weights(tmp_path / "run"))
     assert saved
@@ -114,7 +114,7 @@ def test_side_by_side_resumes_and_ends_the_same(trunk, tmp_path):
 
     with pytest.raises(Interrupted):
         train_side_by_side(parts, opened=opened, device="cpu", on_progress=stop)
-    reached = [checkpoint.latest_iteration(out) for _, out in parts]
+    reached = [snapshots.latest_iteration(out) for _, out in parts]
     assert reached == [3, 3, 2]  # the third run had not had its turn
     train_side_by_side(parts, opened=opened, device="cpu")
     for (_, a), (_, b) in zip(whole, parts, strict=True):

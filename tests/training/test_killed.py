@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from segattn import checkpoint, records
+from segattn import records
 from segattn.config import to_dict
+from segattn.training import snapshots
 from segattn.training.train import train
 from tests import tiny
 from tests.places import ROOT
@@ -84,7 +85,7 @@ def soon_after_a_checkpoint(run, before, seconds):
     seen = []
 
     def now():
-        if not seen and (checkpoint.latest_iteration(run) or 0) > before:
+        if not seen and (snapshots.latest_iteration(run) or 0) > before:
             seen.append(time.monotonic())
         return bool(seen) and time.monotonic() > seen[0] + seconds
 
@@ -103,7 +104,7 @@ def test_killed_run_equals_the_uninterrupted_one_bit_by_bit(trainings, tmp_path)
         is_the_time = soon_after_a_checkpoint(run, reached, rng.expovariate(20))
         assert trainings.killed_when(run, is_the_time) == -signal.SIGKILL
         kills += 1
-        snapshot = checkpoint.latest_snapshot(run)  # raises where it is damaged
+        snapshot = snapshots.latest_snapshot(run)  # raises where it is damaged
         assert snapshot is not None
         assert snapshot.iteration > reached
         reached = snapshot.iteration

@@ -10,7 +10,7 @@ from torch import nn
 
 from segattn import checkpoint
 from segattn.model import create_model
-from segattn.training import averaging, execution, folder
+from segattn.training import averaging, execution, resume
 from segattn.training.checks import check
 from segattn.training.class_weights import balanced, histogram
 from segattn.training.interruption import Interrupted
@@ -275,8 +275,8 @@ class Scaler:
 def test_scale_of_fp16_is_resumed(tmp_path):
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    state = folder.State(model, optimizer, Scaler(4096.0, 17))
-    folder.save(tmp_path, state, 3, [folder.random_state()])
-    fresh = folder.State(copy.deepcopy(model), optimizer, Scaler(65536.0, 0))
-    assert folder.restore(tmp_path, fresh, seed=0) == 3
+    state = resume.State(model, optimizer, Scaler(4096.0, 17))
+    resume.save(tmp_path, state, 3, [resume.random_state()])
+    fresh = resume.State(copy.deepcopy(model), optimizer, Scaler(65536.0, 0))
+    assert resume.restore(tmp_path, fresh, seed=0) == 3
     assert fresh.scaler.state == {"scale": 4096.0, "growth_factor": 2.0, "_growth_tracker": 17}

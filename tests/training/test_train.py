@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from segattn import checkpoint, records
 from segattn.config import to_dict
+from segattn.training import snapshots
 from segattn.training.interruption import Interrupted
 from segattn.training.train import open_data, train
 from tests import tiny
@@ -46,7 +47,7 @@ def uninterrupted(request, tmp_path_factory):
 
     def keep_last_snapshot(progress):
         if progress.stage == "evaluate" and not kept and (run / "checkpoints/iteration-00000005").exists():
-            kept.update(checkpoint.latest_snapshot(run).optimizer)
+            kept.update(snapshots.latest_snapshot(run).optimizer)
 
     record = train(tiny.experiment(request.param), run, device="cpu", on_progress=keep_last_snapshot)
     return run, record, kept
@@ -58,14 +59,14 @@ def test_resumed_run_equals_the_uninterrupted_one_bit_by_bit(uninterrupted, at, 
     config = tiny.experiment(record.head)
     with pytest.raises(Interrupted, match="SIGINT at iteration"):
         train(config, tmp_path, device="cpu", on_progress=interrupt_at(at))
-    snapshot = checkpoint.latest_snapshot(tmp_path)
+    snapshot = snapshots.latest_snapshot(tmp_path)
     assert at <= snapshot.iteration <= at + 1
     torch.manual_seed(12345)  # a new process would not have the old one's random numbers either
     kept = {}
 
     def keep_last_snapshot(progress):
         if progress.stage == "evaluate" and (tmp_path / "checkpoints/iteration-00000005").exists():
-            kept.update(checkpoint.latest_snapshot(tmp_path).optimizer)
+            kept.update(snapshots.latest_snapshot(tmp_path).optimizer)
 
     resumed = train(config, tmp_path, device="cpu", on_progress=keep_last_snapshot)
 
@@ -175,7 +176,7 @@ def test_without_momentum_a_run_resumes_too(tmp_path):
     config = tiny.experiment(optimization={"momentum": 0.0})
     with pytest.raises(Interrupted):
         train(config, tmp_path, device="cpu", on_progress=interrupt_at(3))
-    assert checkpoint.latest_snapshot(tmp_path).optimizer == {}
+    assert snapshots.latest_snapshot(tmp_path).optimizer == {}
     assert len(train(config, tmp_path, device="cpu").curve) == 5
 
 
@@ -205,7 +206,7 @@ def test_interrupted_evaluation_between_iterations_is_done_again_and_changes_not
     for _ in range(2):  # the second one before any iteration
         with pytest.raises(Interrupted, match="SIGINT in the evaluation after iteration 2"):
             train(tiny.experiment(record.head), tmp_path, device="cpu", on_progress=at_evaluation)
-        assert checkpoint.latest_iteration(tmp_path) == 2
+        assert snapshots.latest_iteration(tmp_path) == 2
     assert train(tiny.experiment(record.head), tmp_path, device="cpu").curve == record.curve
 
 
@@ -252,7 +253,7 @@ def test_loss_that_is_not_finite_names_iteration_and_images_and_keeps_the_checkp
     with pytest.raises(ValueError, match="loss is nan at iteration 3") as caught:
         train(tiny.experiment(), tmp_path, device="cpu")
     assert ", ".join(names[3]) in str(caught.value)
-    snapshot = checkpoint.latest_snapshot(tmp_path)
+    snapshot = snapshots.latest_snapshot(tmp_path)
     assert snapshot.iteration == 2
     assert all(torch.isfinite(value).all() for value in snapshot.model.values())
     assert not (tmp_path / "record.json").exists()
@@ -362,7 +363,7 @@ def test_signal_to_the_process_leaves_a_checkpoint_that_resumes(number, tmp_path
     assert process.returncode == 130
     assert f"stopped by {number.name} at iteration" in errors
     assert "Traceback" not in errors
-    stopped = checkpoint.latest_snapshot(run).iteration
+    stopped = snapshots.latest_snapshot(run).iteration
     assert 2 <= stopped < 30
     seen = []
     record = train(config, run, device="cpu", on_progress=lambda p: seen.append(p.done) if p.stage == "train" else None)

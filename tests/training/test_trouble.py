@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from segattn import checkpoint, records
-from segattn.training import folder
+from segattn.records import integrity
+from segattn.training import folder, snapshots
 from segattn.training.train import train
 from tests import tiny
 
@@ -34,15 +35,17 @@ def files(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if "tensorboard" not in str(path)}
 
 
-@pytest.mark.parametrize("what", ["save_file", "_sync", "state.json"])
+@pytest.mark.parametrize("what", ["save_file", "sync", "state.json"])
 def test_full_disk_at_a_checkpoint_keeps_the_one_before(what, tmp_path, monkeypatch):
-    module, name = (records, "write_bytes") if what == "state.json" else (checkpoint, what)
+    module, name = {
+        "save_file": (checkpoint, "save_file"), "sync": (integrity, "sync"), "state.json": (records, "write_bytes")
+    }[what]  # fmt: skip
     genuine = getattr(module, name)
     config = tiny.experiment(validate_every=0)
     stop = from_iteration(3, monkeypatch, module, name, full)
     with pytest.raises(ValueError, match=r"iteration 4 cannot be written.*No space left.*iteration 2 is kept"):
         train(config, tmp_path, device="cpu", on_progress=stop)
-    assert checkpoint.latest_snapshot(tmp_path).iteration == 2
+    assert snapshots.latest_snapshot(tmp_path).iteration == 2
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["iteration-00000002"]
     monkeypatch.setattr(module, name, genuine)
     assert len(train(config, tmp_path, device="cpu").curve) == 5
@@ -130,7 +133,7 @@ def test_data_that_vanishes_is_named_and_the_checkpoint_is_kept(tmp_path):
 
     with pytest.raises(ValueError, match=r"data/train/(images|labels)/\d"):
         train(config, tmp_path / "run", device="cpu", on_progress=vanish)
-    assert checkpoint.latest_snapshot(tmp_path / "run").iteration == 2
+    assert snapshots.latest_snapshot(tmp_path / "run").iteration == 2
     with pytest.raises(ValueError, match="data"):  # and at the start of the next attempt
         train(config, tmp_path / "run", device="cpu")
     shutil.move(tmp_path / "moved", root)

@@ -92,6 +92,11 @@ class PairReader:
         lazy = self.lazily(index)
         return Sample(lazy.file.pixels(), lazy.label, lazy.name)
 
+    def files(self, index: int) -> list[Path]:
+        """The image and the mask, if there is one."""
+        pair = self.pairs[index]
+        return [pair.image] if pair.label is None else [pair.image, pair.label]
+
     def lazily(self, index: int) -> LazySample:
         pair = self.pairs[index]
         file = ImageFile(pair.image)

@@ -13,7 +13,8 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
 
     Pairing is checked when a data set is loaded; this decodes every image and mask and checks that they are readable, equal in
     size and within the classes. Of a split with more than `limit` samples it reads `limit` evenly spaced ones, of a
-    generated split the first.
+    generated split the first. What was read is kept in `dataset.contents`: the digest of each sample, by which a run knows later
+    whether its data are still the same.
 
     Args:
         threads: number of readers; as many as processors if None.
@@ -29,7 +30,10 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
     if not dataset.from_files:
         limit = 1
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).astype(int)).tolist()
+
+    def read(index: int) -> tuple[str, str]:
+        return dataset.image_name(index), dataset.digest(index, dataset[index])
+
     with file_threads(threads) as readers:
-        for _ in readers.map(lambda index: dataset[index] is not None, indices):
-            pass
+        dataset.contents = dict(readers.map(read, indices))
     return len(indices)
