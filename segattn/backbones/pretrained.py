@@ -6,6 +6,7 @@ them, no code is run.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from segattn import zoo
+from segattn.backbones import archive
 from segattn.catalogue import first_line, read_json, unknown
 
 PUBLISHED = {
@@ -61,6 +63,8 @@ class Pretrained:
                 f"pretrained backbone {self.where} does not fit: missing {_some(missing)}; unexpected {_some(unexpected)}; "
                 f"other shape {_some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
             )
+        if fault := archive.fault_of(self.backbone, own):
+            raise ValueError(f"pretrained backbone {self.where} does not fit: {fault}")
         backbone.load_state_dict(dict(self.backbone), strict=False)
 
     def load_head(self, head: nn.Module) -> str:
@@ -116,6 +120,7 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
     elif os.path.isdir(where):
         folder = _run_of(Path(where), head, mode, seed)
         path, network = str(folder / "model.safetensors"), _network_of(folder)
+        _verify(folder)
         where = str(folder)
     else:
         path, network = local_file(where), None
@@ -170,6 +175,17 @@ def _network_of(run: Path) -> dict[str, Any]:
     return {"backbone_options": {}, **model}
 
 
+def _verify(run: Path) -> None:
+    """Raise ValueError unless the weights are those whose SHA-256 config.json has; version 0.1.0 wrote none."""
+    written = read_json(run / "config.json").get("weights")
+    if written is None:
+        return
+    with (run / "model.safetensors").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not isinstance(written, dict) or written.get("sha256") != digest:
+        raise ValueError(f"pretrained network {run}: model.safetensors is not the file whose SHA-256 config.json has")
+
+
 def _tensors(path: str) -> dict[str, Tensor]:
     try:
         if path.endswith(".safetensors"):
@@ -177,13 +193,15 @@ def _tensors(path: str) -> dict[str, Tensor]:
 
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = archive.read(path)
     except Exception as error:
         raise ValueError(f"pretrained backbone {path}: cannot be read as tensors only ({first_line(error)})") from error
     if isinstance(state, dict):
         state = state.get("state_dict", state)  # type: ignore[assignment]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"pretrained backbone {path}: it holds no state dict (names and tensors)")
+    if fault := archive.fault_of(state):
+        raise ValueError(f"pretrained backbone {path}: {fault}")
     return state
 
 

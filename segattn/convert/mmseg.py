@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from segattn import config as configuration
+from segattn.backbones import archive
 from segattn.backbones.resnet import DEPTHS, Bottleneck
 from segattn.convert import mmseg_config
 from segattn.convert.mmseg_keys import HEADS, Shapes, length, their_name
@@ -76,7 +77,10 @@ def from_mmseg(
     with torch.device("meta"):
         ours = build_model(network, classes).state_dict()
     names = {name: their_name(name, HEADS[stored_head]) for name in ours}
-    _check_fit({names[name]: value.shape for name, value in ours.items()}, state)
+    expected = {names[name]: value for name, value in ours.items()}
+    _check_fit({name: value.shape for name, value in expected.items()}, state)
+    if fault := archive.fault_of(state, expected):
+        raise ValueError(f"the checkpoint does not fit: {fault}")
     zero = torch.zeros((), dtype=torch.long)  # num_batches_tracked, which old checkpoints lack
     return Converted({name: state.get(names[name], zero) for name in ours}, network, classes, assumed)
 

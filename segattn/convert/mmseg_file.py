@@ -14,9 +14,11 @@ from torch import Tensor
 
 from segattn import checkpoint, records
 from segattn import config as configuration
+from segattn.backbones import archive
 from segattn.convert import mmseg_config
 from segattn.convert.mmseg import Converted, from_mmseg, to_mmseg
 from segattn.data.files.palette import voc_palette
+from segattn.records.integrity import one_line
 
 Color = tuple[int, int, int]
 
@@ -42,7 +44,7 @@ def read(path: str | Path) -> File:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; give a checkpoint (.pth) of mmsegmentation")
     try:
-        raw = torch.load(path, map_location="cpu", weights_only=True)
+        raw = archive.read(path)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path}: holds more than tensors and plain values, or is not a checkpoint; it is not loaded, because that could run "
@@ -50,10 +52,12 @@ def read(path: str | Path) -> File:
             "the weights."
         ) from None
     except Exception as error:
-        raise ValueError(f"{path}: not readable as a checkpoint ({error}); it may be truncated") from None
+        raise ValueError(f"{path}: not readable as a checkpoint ({one_line(error)}); it may be truncated") from None
     if not isinstance(raw, Mapping):
         raise ValueError(f"{path}: holds {type(raw).__name__}, not a state dict")
     state, meta = raw.get("state_dict", raw), raw.get("meta", {})
+    if isinstance(state, Mapping) and (fault := archive.fault_of(state)):
+        raise ValueError(f"{path}: {fault}")
     if not isinstance(meta, Mapping) or "state_dict" not in raw:
         meta = {}
     described = meta.get("dataset_meta")
