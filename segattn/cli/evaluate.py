@@ -85,6 +85,7 @@ def _evaluate(chosen: EvaluateArguments) -> None:
     from segattn.evaluation.evaluate import evaluate
     from segattn.evaluation.official import PredictionFiles, predict_split
     from segattn.evaluation.without_attention import collected, evaluate_without, replacement
+    from segattn.training.fingerprint import noted
     from segattn.training.processes import PATIENCE
 
     device, rank, world_size = resolve_device(chosen.device), 0, 1
@@ -121,7 +122,8 @@ def _evaluate(chosen: EvaluateArguments) -> None:
         section = dataclasses.replace(section, val_split=chosen.split)
     dataset = open_split(section, section.val_split, section.val_images)
     console = terminal.console(quiet=rank > 0)
-    for notice in notices(dataset):
+    changed = noted(model.class_names or (), checkpoint.read_config(chosen.run).get("data"), dataset)
+    for notice in [*notices(dataset), *([changed] if changed else [])]:
         console.print(notice, highlight=False, markup=False)
     precision = resolve_precision(chosen.precision or experiment.optimization.precision, device)
     in_precision = partial(autocast, precision, device)
