@@ -257,7 +257,7 @@ def from_dict(raw: dict[str, Any], *, allow_modules: Iterable[str] | None = ()) 
     try:
         experiment = msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:
-        raise ValueError(f"not an experiment: {error}") from None
+        raise ValueError(f"not an experiment: {error!s:.500}") from None
     if allow_modules is not None:
         refuse_modules("data set", [experiment.data.name], allow_modules)
         refuse_modules("head", [experiment.model.head, experiment.model.head_options], allow_modules)

@@ -4,6 +4,7 @@ from pathlib import Path
 import torch
 
 from tests.tiers import pytest_collection_modifyitems  # noqa: F401  pytest finds it here
+from tests.trust.outcomes import pytest_terminal_summary  # noqa: F401  and this
 
 
 def _define_missing_torchvision_operators() -> torch.library.Library | None:
