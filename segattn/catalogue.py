@@ -213,17 +213,12 @@ def refuse_unknown_fields(raw: Any, known: Any, what: str, path: str = "") -> No
         refuse_unknown_fields(value, getattr(known, name), what, f"{path}{name}.")
 
 
-MAX_DEPTH = 20
-"""How deep lists and dictionaries of settings may be nested."""
+def usable(value: Any, path: str = "") -> Any:
+    """The settings, unless one of them can be in no file or computation: then ValueError names its path.
 
+    That is nan or infinity (JSON has no form for them), a whole number beyond 64 bits, or what is nested too deep.
 
-def refuse_unusable_values(value: Any, path: str = "") -> None:
-    """Raise ValueError for a value among settings that no file can hold or no computation can use; its path is named.
-
-    That is nan or infinity (JSON has no form for them), a whole number beyond 64 bits, or lists and dictionaries nested deeper
-    than `MAX_DEPTH`.
-
-    >>> refuse_unusable_values({"optimization": {"lr": float("nan")}})
+    >>> usable({"optimization": {"lr": float("nan")}})
     Traceback (most recent call last):
     ValueError: optimization.lr is nan; give a finite number
     """
@@ -231,17 +226,18 @@ def refuse_unusable_values(value: Any, path: str = "") -> None:
         raise ValueError(f"{path} is {value}; give a finite number")
     if isinstance(value, int) and abs(value) >= 2**63:
         raise ValueError(f"{path} is a whole number of more than 63 bits; give a smaller one")
-    if path.count(".") > MAX_DEPTH:
-        raise ValueError(f"{path.partition('.')[0]} is nested deeper than {MAX_DEPTH} levels")
+    if path.count(".") > _DEEPEST_SETTING:
+        raise ValueError(f"{path.partition('.')[0]} is nested deeper than {_DEEPEST_SETTING} levels")
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
     for name, child in children:
-        refuse_unusable_values(child, f"{path}.{name}".removeprefix("."))
+        usable(child, f"{path}.{name}".removeprefix("."))
+    return value
 
 
 # Files from anywhere -------------------------------------------------------------------------------------------------------
 MOST_BYTES = 64 * 2**20
 """Of a file that is read whole, such as JSON."""
-_MOST_LEVELS, _MOST_CONTAINERS = 64, 500_000
+_MOST_LEVELS, _MOST_CONTAINERS, _DEEPEST_SETTING = 64, 500_000, 20
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 
 

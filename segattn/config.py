@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from segattn.catalogue import refuse_modules, refuse_unknown_fields, refuse_unusable_values
+from segattn.catalogue import refuse_modules, refuse_unknown_fields, usable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,15 +234,9 @@ class Experiment:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """An experiment as plain JSON types, as after a round trip through a file (tuples are lists).
-
-    Raises:
-        ValueError: a number is not finite, for which JSON has no form.
-    """
+    """An experiment as plain JSON types, as after a round trip through a file (tuples are lists); ValueError for nan and inf."""
     # asdict: msgspec leaves out fields that its own `convert` left at their defaults
-    raw = dataclasses.asdict(config)
-    refuse_unusable_values(raw)
-    return msgspec.json.decode(msgspec.json.encode(raw))
+    return msgspec.json.decode(msgspec.json.encode(usable(dataclasses.asdict(config))))
 
 
 def from_dict(raw: dict[str, Any], *, allow_modules: Iterable[str] | None = ()) -> Experiment:
@@ -252,8 +246,7 @@ def from_dict(raw: dict[str, Any], *, allow_modules: Iterable[str] | None = ()) 
         ValueError: a field is unknown, missing or of the wrong type, a number is not finite, or a module is named that is
             not allowed.
     """
-    refuse_unusable_values(raw)
-    refuse_unknown_fields(raw, Experiment(name=""), "an experiment")
+    refuse_unknown_fields(usable(raw), Experiment(name=""), "an experiment")
     try:
         experiment = msgspec.convert(raw, Experiment)
     except msgspec.ValidationError as error:

@@ -56,7 +56,6 @@ def run(arguments: Sequence[str]) -> int:
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
     settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers}
-    settings["resume_from_good"] = chosen.resume_from_good
     console = terminal.console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:
@@ -72,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
                 config,
                 out,
                 **settings,
+                resume_from_good=chosen.resume_from_good,
                 on_progress=report,
                 on_notice=partial(console.print, highlight=False, markup=False),
             )

@@ -14,7 +14,7 @@ import tyro
 import yaml
 from tyro.constructors import PrimitiveConstructorSpec
 
-from segattn.catalogue import hint, refuse_unusable_values
+from segattn.catalogue import hint, usable
 
 Device = Literal["auto", "cpu", "cuda"]
 """auto: the GPU if there is one."""
@@ -156,8 +156,8 @@ def name_values(text: str) -> dict[str, Any]:
     valueless = plain and (text.count("=") < len(options or ()) or re.search(r"=\s*(,|$)", text))
     if not isinstance(options, dict) or valueless:
         raise ValueError(f"{text!r} is not of the form name=value,name=value")
-    refuse_unusable_values(options)
-    return options
+    settings: dict[str, Any] = usable(options)
+    return settings
 
 
 _READERS: dict[Any, Callable[[str], Any]] = {

@@ -15,8 +15,10 @@ from accelerate.utils import gather_object
 from segattn import config as configuration
 from segattn import records
 from segattn.config import Experiment
+from segattn.data import Dataset
 from segattn.records import integrity
 from segattn.training import fits, resume, snapshots
+from segattn.training.fingerprint import of_splits
 from segattn.training.log import Log
 from segattn.training.processes import agreed
 
@@ -97,21 +99,24 @@ def ended(out: Path) -> records.RunRecord | None:
 
 def open_log(
     out: Path,
-    identity: resume.Identity,
+    config: Experiment,
+    opened: tuple[Dataset, Dataset],
     state: resume.State,
     accelerator: Accelerator,
     on_notice: Callable[[str], object],
-) -> tuple[Log, dict[str, Any]]:
+    *,
+    adjust: bool = False,
+) -> Log:
     """Claim the folder, restore `state` from its newest checkpoint, open its log; rank 0 takes the lease of the folder.
 
-    Returns the log, whose `close` releases the lease, and the facts that checkpoints of the run carry.
+    The log has the facts that checkpoints of the run carry; its `close` releases the lease. `adjust` as in `refuse_another`.
 
     Raises:
         ValueError: as `claim` and `resume.restored`, another process writes the folder or finished the run since `ended` was
             called, or the processes see different checkpoints.
     """
     rank, first = accelerator.process_index, accelerator.is_main_process
-    config = identity.config
+    identity = resume.Identity(config, of_splits(*opened), adjust)
     lease = records.Lease(out, on_notice=on_notice) if first else None
     with ExitStack() as until_opened:
         with agreed(accelerator):
@@ -121,7 +126,7 @@ def open_log(
                     raise ValueError(
                         f"{out}: another process has just finished this run; its record is {out / 'record.json'}"
                     )
-                claim(out, config, adjust=identity.adjust)
+                claim(out, config, adjust=adjust)
         with agreed(accelerator):
             resume.seed_process(config.seed, rank, 0)
             tell = on_notice if first else lambda line: None
@@ -136,8 +141,9 @@ def open_log(
                 state.dropout.follow(gather_object([resume.random_state()])[0])
         with agreed(accelerator):
             log = Log(out / "log.jsonl", start, active=first, lease=lease)
+            log.facts = _facts(snapshot, identity)
         until_opened.pop_all()
-    return log, _facts(snapshot, identity)
+    return log
 
 
 def _facts(snapshot: snapshots.Snapshot | None, identity: resume.Identity) -> dict[str, Any]:

@@ -89,6 +89,8 @@ class Log:
     def __init__(self, path: Path, start: int, *, active: bool, lease: records.Lease | None = None) -> None:
         self.path, self.start, self.active, self.lease = path, start, active, lease
         self.lines = read(path, start)
+        self.facts: dict[str, Any] = {}
+        """What checkpoints say of the run: `experiment`, `data`, `earlier` settings; set by `folder.open_log`."""
         self.seconds = self.lines[-1].seconds if self.lines else 0.0
         if active and path.exists():
             self._rewrite()

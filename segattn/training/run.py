@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -56,8 +55,6 @@ class Run:
     state: resume.State
     """Everything that training changes: weights, momentum, loss scale of fp16, weight average."""
     log: Log
-    facts: dict[str, Any]
-    """What the run is, for its checkpoints: `experiment`, `data`, and `earlier` settings."""
     val_set: Dataset
     stop: Stop
     on_progress: OnProgress
@@ -136,7 +133,7 @@ class Run:
         with agreed(self.accelerator):
             if self.accelerator.is_main_process:
                 self.log.check()
-                facts = {**self.facts, "log": fingerprint(self.log.lines)}
+                facts = {**self.log.facts, "log": fingerprint(self.log.lines)}
                 resume.save(self.out, self.state, done, states, facts, first=self.log.sync)
 
     def evaluate_if_due(self, done: int) -> None:
@@ -193,7 +190,7 @@ class Run:
             precision=precision,
             cost=trained_cost,
             start=self.start,
-            earlier=[records.EarlierSettings(**each) for each in self.facts["earlier"]],
+            earlier=[records.EarlierSettings(**each) for each in self.log.facts["earlier"]],
         )
         with agreed(self.accelerator):
             if self.accelerator.is_main_process:
@@ -207,7 +204,7 @@ class Run:
                     without=without,
                     autocast=self.accelerator.autocast,
                     check=self.log.check,
-                    data=self.facts["data"],
+                    data=self.log.facts["data"],
                 )
         return record
 

@@ -29,7 +29,6 @@ from segattn.training.averaging import WeightAverage
 from segattn.training.checks import check
 from segattn.training.class_weights import class_weights
 from segattn.training.dropout import shared
-from segattn.training.fingerprint import of_splits
 from segattn.training.interruption import Interrupted, Stop, signals
 from segattn.training.optimization import set_learning_rate, sgd
 from segattn.training.processes import naming_the_lost
@@ -61,14 +60,12 @@ def train(
         num_workers: processes that prepare images.
         opened: the experiment's training and validation splits from `splits.open_data`, if they are already open.
         stored: the frozen backbone's maps of these splits, for head-only training; computed on the fly without.
-        resume_from_good: let a run that diverged go on from its last good checkpoint with other settings of `fits.ADJUSTABLE`,
-            such as a lower learning rate; the record says which settings it had until then.
+        resume_from_good: let a diverged run go on from its last good checkpoint with other settings of `fits.ADJUSTABLE`.
         on_notice: called on rank 0 with each notice about the labels and about what the network starts from, and when it waits
             for the folder's lease.
 
     Raises:
-        ValueError: the experiment or its data cannot be used, `out` holds another experiment's run, the data have changed since
-            it began, no checkpoint is whole, or the loss or the network is not finite.
+        ValueError: experiment, data or checkpoints cannot be used, `out` holds another run, or the network is not finite.
         Held, LeaseLost (ValueErrors of `segattn.records`): another process writes `out`, from the start or since.
         Interrupted: SIGINT or SIGTERM was received; the same call continues the run.
     """
@@ -78,16 +75,7 @@ def train(
         return ended
     received: list[int] = []
     training = Training(
-        config,
-        Path(out),
-        received,
-        device,
-        num_workers,
-        opened,
-        stored,
-        on_progress,
-        on_notice,
-        adjust=resume_from_good,
+        config, Path(out), received, device, num_workers, opened, stored, on_progress, on_notice, resume_from_good
     )
     with closing(training), signals(received):
         for iteration, batch in training.batches():
@@ -109,7 +97,6 @@ class Training:
         stored: StoredFeatures | None,
         on_progress: OnProgress,
         on_notice: OnNotice,
-        *,
         adjust: bool = False,
     ) -> None:
         # Open: the data, the devices.
@@ -156,11 +143,10 @@ class Training:
         # Restore: from here on files are written, under the folder's lease.
         dropout = shared(model, optimization, accelerator)
         state = resume.State(model, self.optimizer, accelerator.scaler, self.average, dropout)
-        identity = resume.Identity(config, of_splits(train_set, val_set), adjust)
-        log, facts = folder.open_log(out, identity, state, accelerator, on_notice)
+        log = folder.open_log(out, config, (train_set, val_set), state, accelerator, on_notice, adjust=adjust)
         self.start = log.start
         stop, val_items = Stop(accelerator, received), self.source.val
-        self.run = Run(config, out, accelerator, state, log, facts, val_set, stop, on_progress, val_items, start)
+        self.run = Run(config, out, accelerator, state, log, val_set, stop, on_progress, val_items, start)
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """The remaining iterations and their batches; an evaluation that an interrupted run did not finish comes first."""

@@ -15,7 +15,6 @@ from segattn.model import build_model
 from segattn.records import integrity
 from segattn.training import execution, folder, resume
 from segattn.training.averaging import WeightAverage
-from segattn.training.fingerprint import of_splits
 from segattn.training.interruption import Interrupted
 from segattn.training.optimization import sgd
 from segattn.training.train import train
@@ -40,13 +39,13 @@ PARTS = ("model", "optimizer", "random")
 ACCELERATOR = execution.accelerator("fp32", "cpu")
 
 
-def opened_at(run, data):
+def opened_at(run, opened):
     """What a run would resume from: iteration, weights, momentum and averages, random state, log."""
     folder.refuse_another(run, EXPERIMENT)
     model = build_model(EXPERIMENT.network, 19, seed=1)
     average = WeightAverage(model, EXPERIMENT.optimization.ema_decay)
     state = resume.State(model, sgd(model, EXPERIMENT.optimization), None, average)
-    log, _ = folder.open_log(run, resume.Identity(EXPERIMENT, data), state, ACCELERATOR, lambda notice: None)
+    log = folder.open_log(run, EXPERIMENT, opened, state, ACCELERATOR, lambda notice: None)
     log.close()
     tensors = {**model.state_dict(), **{f"moving.{name}": value for name, value in state.moving.items()}}
     tensors["random"] = resume.random_state()["cpu"]
@@ -55,7 +54,7 @@ def opened_at(run, data):
 
 @pytest.fixture(scope="module")
 def genuine(tmp_path_factory):
-    """The folder of an interrupted run with two checkpoints, the fingerprint of its data, and what it resumes from at each."""
+    """The folder of an interrupted run with two checkpoints, its data, and what it resumes from at each."""
     root = tmp_path_factory.mktemp("genuine")
 
     def interrupt(progress):
@@ -64,20 +63,20 @@ def genuine(tmp_path_factory):
 
     with pytest.raises(Interrupted):
         train(EXPERIMENT, root / "run", device="cpu", on_progress=interrupt)
-    data = of_splits(*open_data(EXPERIMENT.data))
+    opened = open_data(EXPERIMENT.data)
     right = {}
     for iteration in (3, 2):
         shutil.copytree(root / "run", root / "copy")
         if iteration == 2:
             shutil.rmtree(root / "copy/checkpoints/iteration-00000003")
-        right[iteration] = opened_at(root / "copy", data)
+        right[iteration] = opened_at(root / "copy", opened)
         shutil.rmtree(root / "copy")
     assert [right[iteration][0] for iteration in (2, 3)] == [2, 3]
-    return root / "run", data, right
+    return root / "run", opened, right
 
 
 def run_cases(genuine, count, damage, tmp_path, seed):
-    run, data, right = genuine
+    run, opened, right = genuine
 
     def is_right(result):
         start, tensors, points = result
@@ -92,7 +91,7 @@ def run_cases(genuine, count, damage, tmp_path, seed):
         rng = random.Random(f"{seed} {case}")
         copied = tmp_path / "run"
         what = mutations.in_copy(run, copied, lambda folder, rng=rng: damage(folder, rng))
-        outcomes[judged(f"case {case}: {what}", partial(opened_at, copied, data), is_right, str(tmp_path))] += 1
+        outcomes[judged(f"case {case}: {what}", partial(opened_at, copied, opened), is_right, str(tmp_path))] += 1
     assert outcomes.total() == count
     return outcomes
 
