@@ -94,8 +94,8 @@ class Run:
         good = snapshots.latest_iteration(self.out)
         lr = self.config.optimization.lr / 2
         kept = (
-            f"the last good checkpoint, of iteration {good}, is kept in {self.out / 'checkpoints'}. To go on from it with a lower "
-            f"learning rate: segattn train as before with --resume-from-good --optimization.lr {lr:g} -o {self.out}. Or try"
+            f"the last good checkpoint, of iteration {good}, is kept in {self.out / 'checkpoints'}. To go on from it with a "
+            f"lower learning rate: segattn train as before with --resume-from-good --optimization.lr {lr:g} -o {self.out}. Or try"
             if good
             else "there is no checkpoint yet. Try a lower optimization.lr,"
         )
