@@ -243,8 +243,7 @@ def from_dict(raw: dict[str, Any], *, allow_modules: Iterable[str] | None = ()) 
     """An experiment from `to_dict`'s form, as a file holds it. None for one that is compared only: any module may be named.
 
     Raises:
-        ValueError: a field is unknown, missing or of the wrong type, a number is not finite, or a module is named that is
-            not allowed.
+        ValueError: a field is unknown, missing or of the wrong type, a number is not finite, or a module is not allowed.
     """
     refuse_unknown_fields(usable(raw), Experiment(name=""), "an experiment")
     try:

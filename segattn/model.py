@@ -13,9 +13,8 @@ from torch.nn import functional as F
 
 from segattn import backbones, config, heads
 from segattn.backbones import pretrained as pretrained_weights
+from segattn.backbones.pretrained import WHOLE_HEAD as WHOLE_HEAD
 from segattn.heads.parts.layers import Classifier, ConvBnRelu
-
-WHOLE_HEAD = pretrained_weights.WHOLE_HEAD
 
 
 class AuxiliaryHead(nn.Module):

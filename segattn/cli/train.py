@@ -67,14 +67,8 @@ def run(arguments: Sequence[str]) -> int:
                 settings["opened"] = opened = open_data(config.data)
                 plan = plan_features([config], opened, chosen.features, device=chosen.device)
                 settings["stored"] = compute(plan, on_sample=lambda *done: report(Progress("features", *done)))
-            record = train(
-                config,
-                out,
-                **settings,
-                resume_from_good=chosen.resume_from_good,
-                on_progress=report,
-                on_notice=partial(console.print, highlight=False, markup=False),
-            )
+            settings["on_notice"] = partial(console.print, highlight=False, markup=False)
+            record = train(config, out, **settings, resume_from_good=chosen.resume_from_good, on_progress=report)
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130

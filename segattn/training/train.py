@@ -105,27 +105,21 @@ class Training:
         self.cost = cost.experiment_cost(config, train_set.num_classes)  # fails now if an operator has no formula
         without_attention.check(config, train_set.num_classes)  # and now if its mechanism cannot be cut out at the end
         accelerator = execution.accelerator(optimization.precision, device)
-        rank, world_size = accelerator.process_index, accelerator.num_processes
+        place = {"rank": accelerator.process_index, "world_size": accelerator.num_processes}
 
         # Build: the network, the optimiser, the stream of batches.
         torch.manual_seed(config.seed)
         model = build_model(config.network, train_set.num_classes, seed=config.seed)
         if accelerator.is_main_process:
-            for notice in ([] if opened else notices(train_set, val_set)) + [model.started_from] * bool(
-                model.started_from
-            ):
+            for notice in filter(None, [*([] if opened else notices(train_set, val_set)), model.started_from]):
                 on_notice(notice)
         start = start_of(config, model)
-        synchronize = accelerator.device.type == "cuda" and world_size > 1
+        synchronize = accelerator.device.type == "cuda" and accelerator.num_processes > 1
         model = execution.arrange(model, optimization, synchronize=synchronize)
         trained, self.source = frozen.split(model, config, accelerator, (train_set, val_set), stored)
         self.network, self.optimizer = accelerator.prepare(trained, sgd(model, optimization))
         weights = class_weights(
-            optimization,
-            train_set,
-            rank=rank,
-            world_size=world_size,
-            total=lambda counts: accelerator.reduce(counts.to(accelerator.device), "sum"),
+            optimization, train_set, **place, total=lambda each: accelerator.reduce(each.to(accelerator.device), "sum")
         )
         self.step = Step(optimization, accelerator, self.network, self.optimizer, model, weights)
         self.average = WeightAverage(model, optimization.ema_decay) if optimization.ema_decay else None
@@ -134,10 +128,9 @@ class Training:
             config.augmentation,
             batch_size=optimization.batch_size,
             seed=config.seed,
-            rank=rank,
-            world_size=world_size,
             num_workers=num_workers,
             items=self.source.train,
+            **place,
         )
 
         # Restore: from here on files are written, under the folder's lease.
