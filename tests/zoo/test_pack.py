@@ -15,6 +15,7 @@ from docs.make.training_command import command_of
 from segattn import checkpoint, config, experiments, zoo
 from segattn.cli import arguments
 from segattn.cli.experiment_options import ExperimentOptions
+from segattn.records import integrity
 from tests import tiny_zoo as tiny
 
 
@@ -26,11 +27,13 @@ def runs(tiny_runs, tmp_path):
 
 
 def rewrite(run, change):
-    """Change the tensors of a run's network."""
+    """Change the tensors of a run's network, as if it had been trained so."""
     path = run / "model.safetensors"
     state = checkpoint.read_tensors(path)
     change(state)
     packing.save_file(state, path)
+    settings = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(settings | {"weights": integrity.digest(path)}))
 
 
 def test_folder_holds_trunk_heads_facts_and_page_alone(packed):
