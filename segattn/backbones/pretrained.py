@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -78,8 +78,12 @@ class Pretrained:
                 f"model.init_head=trunk: {self.where} holds a backbone only; give model.pretrained a run or a trunk of "
                 "segattn zoo, or leave init_head out"
             )
-        if isinstance(members := getattr(head, "members", None), nn.ModuleDict):  # several heads: each from the same
-            return "; ".join(dict.fromkeys(self.load_head(member) for member in members.values()))
+        if isinstance(
+            members := getattr(head, "members", None), nn.ModuleDict
+        ):  # several heads: each from its own or the same
+            own_weights = {name: _below(self.head, f"members.{name}.") or self.head for name in members}
+            loaded = [replace(self, head=own_weights[name]).load_head(member) for name, member in members.items()]
+            return "; ".join(dict.fromkeys(loaded))
         own = head.state_dict()
         common = {key: value for key, value in self.head.items() if key in own and value.shape == own[key].shape}
         head.load_state_dict(common, strict=False)

@@ -27,7 +27,6 @@ from segattn.data._dataset import Dataset
 from segattn.data.loader import Item
 
 FORMAT = 1
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _ALIGNED = 64
 """Bytes; each sample starts at a multiple of it."""
 PART_BYTES = 64 * 2**20
@@ -41,16 +40,16 @@ class Sample:
     maps: Mapping[int, tuple[int, int, int]]
     label: tuple[int, int]
 
-    def num_bytes(self, dtype: str) -> int:
+    def num_bytes(self, dtype: torch.dtype) -> int:
         """In the file, with the padding to the next sample."""
         numbers = sum(math.prod(shape) for shape in self.maps.values())
-        return -(-(numbers * _DTYPES[dtype].itemsize + math.prod(self.label)) // _ALIGNED) * _ALIGNED
+        return -(-(numbers * dtype.itemsize + math.prod(self.label)) // _ALIGNED) * _ALIGNED
 
 
 class Layout:
     """Where the samples of a split lie: part and offset of each."""
 
-    def __init__(self, split: str, samples: Sequence[Sample], dtype: str) -> None:
+    def __init__(self, split: str, samples: Sequence[Sample], dtype: torch.dtype) -> None:
         self.split, self.samples, self.dtype = split, samples, dtype
         sizes = [sample.num_bytes(dtype) for sample in samples]
         self.num_bytes = sum(sizes)
@@ -68,10 +67,16 @@ class Layout:
 
     def is_stored(self, folder: Path, part: int) -> bool:
         """Whether a part is in the folder, in full size."""
-        try:
-            return (folder / self.name(part)).stat().st_size == self.part_bytes[part]
-        except OSError:
-            return False
+        return _size(folder / self.name(part)) == self.part_bytes[part]
+
+    def check(self, folder: Path, part: int) -> None:
+        """Raise ValueError unless a part is in the folder, in full size."""
+        path, num_bytes = folder / self.name(part), self.part_bytes[part]
+        if (size := _size(path)) != num_bytes:
+            what = "is missing" if size is None else f"has {size} bytes instead of {num_bytes}"
+            raise ValueError(
+                f"stored features: {path} {what}; run the same command again: it computes what is missing and goes on"
+            )
 
     def record(self, item: int, maps: Sequence[Tensor], label: Tensor) -> bytes:
         """The bytes of a sample: its maps (C, h, w) in order of the stages, then its label."""
@@ -79,6 +84,13 @@ class Layout:
         parts = [_bytes(maps[stage].movedim(0, -1)) for stage in sample.maps]
         whole = b"".join([*parts, label.to(torch.uint8).numpy().tobytes()])
         return whole.ljust(sample.num_bytes(self.dtype), b"\0")
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _bytes(tensor: Tensor) -> bytes:
@@ -101,33 +113,23 @@ class StoredSplit:
             ValueError: the file has vanished or been cut off.
         """
         part = item // self.layout.per_part
-        path = self.folder / self.layout.name(part)
-        check_part(path, self.layout.part_bytes[part])
+        self.layout.check(self.folder, part)
+        dtype, path = self.layout.dtype, self.folder / self.layout.name(part)
         offset, sample = self.layout.offsets[item], self.layout.samples[item]
-        whole = _read(path, offset, sample.num_bytes(self.layout.dtype))
-        maps, offset = [torch.empty(0, 1, 1)] * 4, 0
+        whole = _read(path, offset, sample.num_bytes(dtype))
+        maps, offset = [absent()] * 4, 0
         for stage, (C, h, w) in sample.maps.items():
-            end = offset + C * h * w * _DTYPES[self.layout.dtype].itemsize
-            maps[stage] = (
-                torch.from_numpy(whole[offset:end]).view(_DTYPES[self.layout.dtype]).view(h, w, C).movedim(-1, 0)
-            )
+            end = offset + C * h * w * dtype.itemsize
+            maps[stage] = torch.from_numpy(whole[offset:end]).view(dtype).view(h, w, C).movedim(-1, 0)
             offset = end
         label = whole[offset : offset + math.prod(sample.label)].reshape(sample.label)
         index = item // self.copies
         return maps, torch.from_numpy(label).long(), self.dataset.image_name(index), index
 
 
-def check_part(path: Path, num_bytes: int) -> None:
-    """Raise ValueError unless the part is there, in full size."""
-    try:
-        size = path.stat().st_size
-    except OSError:
-        size = -1
-    if size != num_bytes:
-        what = "is missing" if size < 0 else f"has {size} bytes instead of {num_bytes}"
-        raise ValueError(
-            f"stored features: {path} {what}; run the same command again: it computes what is missing and goes on"
-        )
+def absent(device: torch.device | str = "cpu") -> Tensor:
+    """What stands for a map that no head reads."""
+    return torch.empty(0, 1, 1, device=device)
 
 
 def _read(path: Path, offset: int, num_bytes: int) -> np.ndarray:
@@ -158,10 +160,6 @@ class StoredFeatures:
     """None where they did not fit."""
     val: StoredSplit | None
     """None where they did not fit, or if the evaluation needs images: sliding windows, flips, scales."""
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(split.layout.num_bytes for split in (self.train, self.val) if split is not None)
 
 
 def write_index(folder: Path, facts: Mapping[str, Any]) -> None:

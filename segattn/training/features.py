@@ -23,27 +23,27 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from segattn.config import Experiment
+from segattn.config import Experiment, Features
 from segattn.data import Dataset
 from segattn.data.features import (
     Layout,
     Sample,
     StoredFeatures,
     StoredSplit,
-    check_part,
     missing_bytes,
     same_index,
     size_text,
     write_index,
 )
-from segattn.data.loader import AugmentedCopies, Images, Items
+from segattn.data.loader import Images, Items
 from segattn.data.splits import open_data
+from segattn.device import DTYPES
 from segattn.model import build_model
 from segattn.records import Held, Lease, writing
 from segattn.training import execution
 from segattn.training.checks import check
 from segattn.training.fingerprint import facts
-from segattn.training.frozen import Frozen, of_backbone, stages_read
+from segattn.training.frozen import Frozen, augmented_copies, stages_read
 
 OnSample = Callable[[int, int], object]
 """Called with the number of samples that are computed, and of all."""
@@ -60,7 +60,7 @@ class Plan:
     """By split: train, and val if the evaluation predicts whole images once."""
     items: dict[str, Items]
     opened: tuple[Dataset, Dataset]
-    copies: int
+    settings: Features
 
     @property
     def num_bytes(self) -> int:
@@ -88,7 +88,7 @@ class Plan:
         maps = ", ".join(f"stage {stage + 1} {'x'.join(map(str, shape))}" for stage, shape in shapes)
         val = f" and {len(self.layouts['val'].samples)} validation images" if "val" in self.layouts else ""
         return (
-            f"{len(train.samples)} crops ({self.copies} of each image){val}, {maps} in {train.dtype}: "
+            f"{len(train.samples)} crops ({self.settings.copies} of each image){val}, {maps} in {self.settings.dtype}: "
             f"{size_text(self.num_bytes)} in {self.folder}"
         )
 
@@ -101,9 +101,9 @@ class Plan:
         splits = {}
         for name, dataset in zip(("train", "val"), self.opened, strict=True):
             if name in self.layouts:
-                layout, copies = self.layouts[name], self.copies if name == "train" else 1
-                for part, num_bytes in enumerate(layout.part_bytes):
-                    check_part(self.folder / layout.name(part), num_bytes)
+                layout, copies = self.layouts[name], self.settings.copies if name == "train" else 1
+                for part in range(len(layout.parts)):
+                    layout.check(self.folder, part)
                 splits[name] = StoredSplit(self.folder, layout, dataset, copies)
         return StoredFeatures(self.folder, splits.get("train"), splits.get("val"))
 
@@ -132,11 +132,11 @@ def plan_features(
     stages = stages_read(experiments, backbone.channels, train_set.num_classes)  # type: ignore[arg-type]
     common = facts(first, backbone, opened, precision=accelerator.mixed_precision)
     key = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:12]
-    for wider in [stages, *(s for s in _subsets(4) if set(s) > set(stages))]:
-        plan = _plan(first, model.backbone, wider, common, Path(root) / _folder_name(key, wider), opened, accelerator)
-        if plan.is_complete:
-            return plan
-    return _plan(first, model.backbone, stages, common, Path(root) / _folder_name(key, stages), opened, accelerator)
+    folders = {wider: Path(root) / _folder_name(key, wider) for wider in _subsets(4) if set(wider) >= set(stages)}
+    existing = [wider for wider in folders if wider != stages and folders[wider].exists()]
+    plan_of = _Planner(first, model.backbone, common, opened, accelerator)
+    plans = (plan_of(wider, folders[wider]) for wider in [stages, *existing])
+    return next((plan for plan in plans if plan.is_complete), None) or plan_of(stages, folders[stages])
 
 
 def _folder_name(key: str, stages: Sequence[int]) -> str:
@@ -148,50 +148,46 @@ def _subsets(count: int) -> list[tuple[int, ...]]:
     return sorted((tuple(i for i in range(count) if number >> i & 1) for number in range(1, 2**count)), key=len)
 
 
-def _plan(
-    experiment: Experiment,
-    backbone: nn.Module,
-    stages: tuple[int, ...],
-    common: dict[str, Any],
-    folder: Path,
-    opened: tuple[Dataset, Dataset],
-    accelerator: Accelerator,
-) -> Plan:
-    features, (train_set, val_set) = experiment.features, opened
-    copies = AugmentedCopies(train_set, experiment.augmentation, copies=features.copies, seed=features.seed)
-    items: dict[str, Items] = {"train": copies}
-    shapes = _Shapes(backbone, stages)
-    crop = experiment.augmentation.crop_size
-    layouts = {"train": Layout("train", [shapes(crop)] * len(copies), features.dtype)}
-    if experiment.evaluation.one_plain_pass:
-        items["val"] = Images(val_set)
-        sizes = [val_set.lazily(index).size for index in range(len(val_set))]
-        layouts["val"] = Layout("val", [shapes((size[0], size[1])) for size in sizes], features.dtype)
-    return Plan(
-        folder=folder,
-        facts={**common, "stages": list(stages)},
-        frozen=of_backbone(backbone, experiment, accelerator, stages),
-        layouts=layouts,
-        items=items,
-        opened=opened,
-        copies=features.copies,
-    )
+class _Planner:
+    """Plans for several choices of stages; the images' sizes are read once, and the backbone runs once for each size."""
 
+    def __init__(
+        self,
+        experiment: Experiment,
+        backbone: nn.Module,
+        common: dict[str, Any],
+        opened: tuple[Dataset, Dataset],
+        accelerator: Accelerator,
+    ) -> None:
+        self.experiment, self.backbone, self.common = experiment, backbone, common
+        self.opened, self.accelerator = opened, accelerator
+        self.items: dict[str, Items] = {"train": augmented_copies(opened[0], experiment)}
+        self.sizes = {"train": [experiment.augmentation.crop_size] * len(self.items["train"])}
+        if experiment.evaluation.one_plain_pass:
+            val_set = opened[1]
+            self.items["val"] = Images(val_set)
+            self.sizes["val"] = [val_set.lazily(index).size for index in range(len(val_set))]
+        meta = copy.deepcopy(backbone).to("meta")
+        with torch.no_grad():
+            self.shapes = {
+                size: [(x.shape[1], x.shape[2], x.shape[3]) for x in meta(torch.empty(1, 3, *size, device="meta"))]
+                for size in {size for sizes in self.sizes.values() for size in sizes}
+            }
 
-class _Shapes:
-    """Shapes of the stored maps of an image of some size; the backbone runs once for each size, on the meta device."""
-
-    def __init__(self, backbone: nn.Module, stages: Sequence[int]) -> None:
-        self.backbone, self.stages = copy.deepcopy(backbone).to("meta"), stages
-        self.samples: dict[tuple[int, int], Sample] = {}
-
-    @torch.no_grad()
-    def __call__(self, size: tuple[int, int]) -> Sample:
-        if size not in self.samples:
-            maps = self.backbone(torch.empty(1, 3, *size, device="meta"))
-            by_stage = {stage: (maps[stage].shape[1], *maps[stage].shape[2:]) for stage in self.stages}
-            self.samples[size] = Sample(by_stage, size)
-        return self.samples[size]
+    def __call__(self, stages: tuple[int, ...], folder: Path) -> Plan:
+        samples = {size: Sample({i: maps[i] for i in stages}, size) for size, maps in self.shapes.items()}
+        dtype = DTYPES[self.experiment.features.dtype]
+        return Plan(
+            folder=folder,
+            facts={**self.common, "stages": list(stages)},
+            frozen=Frozen(self.backbone, self.experiment, self.accelerator, stages),
+            layouts={
+                split: Layout(split, [samples[size] for size in sizes], dtype) for split, sizes in self.sizes.items()
+            },
+            items=self.items,
+            opened=self.opened,
+            settings=self.experiment.features,
+        )
 
 
 def compute(plan: Plan, *, on_sample: OnSample = lambda done, total: None) -> StoredFeatures:

@@ -7,10 +7,9 @@ maps computed once for several heads side by side are the same to the last bit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from types import MethodType
-from typing import Any, overload
+from typing import overload
 
 import torch
 from accelerate import Accelerator
@@ -18,11 +17,10 @@ from torch import Tensor, nn
 
 from segattn.config import Experiment
 from segattn.data import Dataset
-from segattn.data.features import StoredFeatures, in_computing_type
+from segattn.data.features import StoredFeatures, absent, in_computing_type
 from segattn.data.loader import AugmentedCopies, Batch, Images, Item, Items
+from segattn.device import DTYPES
 from segattn.model import SegmentationModel, build_model
-
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def freeze(backbone: nn.Module) -> None:
@@ -49,34 +47,25 @@ class HeadOnly(nn.Module):
 
 
 class Frozen:
-    """A frozen backbone as a function from images to stored maps.
+    """A frozen backbone as a function from images to stored maps, with type and precision of the experiment.
 
     Args:
         stages: indices of the maps that are wanted; the others have no channels.
-        dtype: of the maps, a key of `DTYPES`.
-        autocast: precision of the forward pass.
     """
 
     def __init__(
-        self,
-        backbone: nn.Module,
-        *,
-        stages: Sequence[int],
-        dtype: str,
-        autocast: Any = nullcontext,
-        channels_last: bool = True,
+        self, backbone: nn.Module, config: Experiment, accelerator: Accelerator, stages: Sequence[int] = (0, 1, 2, 3)
     ) -> None:
-        self.backbone, self.stages, self.dtype = backbone, tuple(stages), DTYPES[dtype]
-        self.autocast = autocast
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.backbone, self.stages, self.dtype = backbone, tuple(stages), DTYPES[config.features.dtype]
+        self.autocast = accelerator.autocast
+        self.memory_format = torch.channels_last if config.optimization.channels_last else torch.contiguous_format
 
     @torch.no_grad()
     def maps(self, image: Tensor) -> list[Tensor]:
         """The four maps (C_i, H_i, W_i) of one image (3, H, W), on the backbone's device."""
         device = next(self.backbone.parameters()).device
         images = image[None].to(device, memory_format=self.memory_format, non_blocking=True)
-        context: AbstractContextManager[object] = self.autocast()
-        with context:
+        with self.autocast():
             features = self.backbone(images)
         return [x[0].to(self.dtype) if i in self.stages else absent(x.device) for i, x in enumerate(features)]
 
@@ -140,33 +129,20 @@ def split(
         if stored is not None:
             raise ValueError(f"{stored.folder} holds feature maps of a frozen backbone; set optimization.train to head")
         return model, Source()
-    backbone, (train_set, val_set) = of_backbone(model.backbone, config, accelerator), opened
+    backbone, (train_set, val_set) = Frozen(model.backbone, config, accelerator), opened
     train: Items | None = None if stored is None else stored.train
     val: Items | None = None if stored is None else stored.val
     if train is None:
-        features = config.features
-        train = AugmentedCopies(train_set, config.augmentation, copies=features.copies, seed=features.seed)
+        train = augmented_copies(train_set, config)
     if val is None and config.evaluation.one_plain_pass:
         val = backbone.items(Images(val_set))
     return HeadOnly(model, config.augmentation.crop_size), Source(train, val, backbone)
 
 
-def of_backbone(
-    backbone: nn.Module, config: Experiment, accelerator: Accelerator, stages: Sequence[int] = (0, 1, 2, 3)
-) -> Frozen:
-    """The backbone as a function, with type and precision of the experiment."""
-    return Frozen(
-        backbone,
-        stages=stages,
-        dtype=config.features.dtype,
-        autocast=accelerator.autocast,
-        channels_last=config.optimization.channels_last,
-    )
-
-
-def absent(device: torch.device | str = "cpu") -> Tensor:
-    """What stands for a map that no head reads."""
-    return torch.empty(0, 1, 1, device=device)
+def augmented_copies(dataset: Dataset, config: Experiment) -> AugmentedCopies:
+    """The samples of a head-only training: a fixed number of augmented copies of each image."""
+    features = config.features
+    return AugmentedCopies(dataset, config.augmentation, copies=features.copies, seed=features.seed)
 
 
 def stages_read(experiments: Iterable[Experiment], channels: Sequence[int], num_classes: int) -> tuple[int, ...]:

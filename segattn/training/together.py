@@ -16,7 +16,7 @@ from segattn.config import Experiment, with_head
 from segattn.data.features import StoredFeatures
 from segattn.training import folder, resume, snapshots
 from segattn.training.checks import check
-from segattn.training.frozen import of_backbone, stages_read
+from segattn.training.frozen import Frozen, stages_read
 from segattn.training.interruption import Interrupted, signals
 from segattn.training.processes import naming_the_lost
 from segattn.training.run import Progress
@@ -104,7 +104,7 @@ def _loop(members: Sequence[_Member]) -> None:
     model = first.run.state.model
     configs = [member.training.config for member in members]
     stages = stages_read(configs, model.backbone.channels, model.num_classes)  # type: ignore[arg-type]
-    backbone = of_backbone(model.backbone, first.config, first.run.accelerator, stages)
+    backbone = Frozen(model.backbone, first.config, first.run.accelerator, stages)
     for member in members:
         with member.in_turn() as training:
             training.run.evaluate_if_due(training.start)
