@@ -9,15 +9,16 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import field, make_dataclass
 from inspect import cleandoc
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
 from segattn import config, experiments
 from segattn.cli import mistakes, old_names
-from segattn.cli.experiment_options import DETAILS
+from segattn.cli.experiment_options import DETAILS, ExperimentOptions
 from segattn.cli.options import Details, arity, registry
 
 Arguments = TypeVar("Arguments")
@@ -130,6 +131,17 @@ def listing() -> str:
     """Names and first lines of the experiments, wrapped to the terminal."""
     lines = (f"  {name:12} {experiments.summary(name)}" for name in experiments.names())
     return "\n".join(wrapped(line, indent=" " * 15) for line in lines)
+
+
+def with_experiment(arguments_type: type, name: str) -> Any:
+    """The command's options and those of the experiment, whose values are the defaults, as `config`."""
+    return make_dataclass(
+        arguments_type.__name__.replace("Arguments", "Options"),
+        [("config", ExperimentOptions, field(default=load_experiment(name)))],
+        bases=(arguments_type,),
+        frozen=True,
+        kw_only=True,
+    )
 
 
 def load_experiment(name: str) -> config.Experiment:

@@ -27,3 +27,5 @@ DETAILS: Details = {
     (config.Optimization, "lr"): tyro.conf.arg(aliases=("--lr",)),
     (config.Optimization, "precision"): tyro.conf.arg(aliases=("--precision",)),
 }
+WITHOUT_HEAD: Details = {**DETAILS, (config.Model, "head"): tyro.conf.Suppress}
+"""For commands that have `--heads`."""

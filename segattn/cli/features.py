@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from segattn.cli import terminal
-from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, load_experiment, parse
-from segattn.cli.experiment_options import DETAILS, ExperimentOptions
+from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, parse, with_experiment
+from segattn.cli.experiment_options import WITHOUT_HEAD
 from segattn.cli.values import Device, Modules
-from segattn.config import Model, with_head
+from segattn.config import with_head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +43,9 @@ class FeaturesArguments:
 def run(arguments: Sequence[str]) -> int:
     """Run `segattn data features` with these words."""
     name, rest = experiment_and_rest(arguments, command="data features")
-    options: Any = make_dataclass(
-        "FeaturesOptions",
-        [("config", ExperimentOptions, field(default=load_experiment(name)))],
-        bases=(FeaturesArguments,),
-        frozen=True,
-        kw_only=True,
-    )
-    details = {**DETAILS, (Model, "head"): tyro.conf.Suppress}
+    options = with_experiment(FeaturesArguments, name)
     chosen: Any = parse(
-        options, rest, command=f"data features {name}", description=FeaturesArguments.__doc__, details=details
+        options, rest, command=f"data features {name}", description=FeaturesArguments.__doc__, details=WITHOUT_HEAD
     )
     if chosen.workers < 1:
         raise ValueError(f"--workers {chosen.workers}: at least 1")

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +15,10 @@ import tyro
 
 from segattn import records, zoo
 from segattn.cli import terminal
-from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, listing, load_experiment, parse
-from segattn.cli.experiment_options import DETAILS, ExperimentOptions
+from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, listing, parse, with_experiment
+from segattn.cli.experiment_options import WITHOUT_HEAD
 from segattn.cli.values import Device, Modules
-from segattn.config import Experiment, Model, with_head
+from segattn.config import Experiment, with_head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,18 +45,10 @@ class StudyArguments:
 
 def run(arguments: Sequence[str]) -> int:
     name, rest = experiment_and_rest(arguments, command="study", default="quick")
-    experiment = load_experiment(name)
-    options: Any = make_dataclass(
-        "StudyOptions",
-        [("config", ExperimentOptions, field(default=experiment))],
-        bases=(StudyArguments,),
-        frozen=True,
-        kw_only=True,
-    )
+    options = with_experiment(StudyArguments, name)
     choices = f"segattn study EXPERIMENT ... takes one of these experiments, or quick if none is named:\n\n{listing()}"
     description = f"{StudyArguments.__doc__}\n\n{choices}"
-    details = {**DETAILS, (Model, "head"): tyro.conf.Suppress}
-    chosen: Any = parse(options, rest, command=f"study {name}", description=description, details=details)
+    chosen: Any = parse(options, rest, command=f"study {name}", description=description, details=WITHOUT_HEAD)
     if chosen.seeds < 1:
         raise ValueError(f"--seeds {chosen.seeds}: at least 1")
     check_modules(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from segattn.cli import terminal
-from segattn.cli.arguments import check_modules, experiment_and_rest, load_experiment, parse
-from segattn.cli.experiment_options import ExperimentOptions
+from segattn.cli.arguments import check_modules, experiment_and_rest, parse, with_experiment
 from segattn.cli.values import Device, Modules
 
 
@@ -36,13 +35,7 @@ class TrainArguments:
 
 def run(arguments: Sequence[str]) -> int:
     name, rest = experiment_and_rest(arguments, command="train")
-    options: Any = make_dataclass(
-        "TrainOptions",
-        [("config", ExperimentOptions, field(default=load_experiment(name)))],
-        bases=(TrainArguments,),
-        frozen=True,
-        kw_only=True,
-    )
+    options = with_experiment(TrainArguments, name)
     chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__)
     from segattn import heads
     from segattn.cli.progress import study_progress
