@@ -9,17 +9,17 @@ core with AMX.
 
 from dataclasses import replace
 
-from segattn.config import Augmentation, Experiment
+from segattn.config import Experiment
 from segattn.experiments import streets, streets_local_heads
 
 
 def experiment() -> Experiment:
-    trunk = streets.experiment()
+    trunk, heads = streets.experiment(), streets_local_heads.experiment()
     return replace(
         trunk,
         name="streets_heads",
-        augmentation=Augmentation(crop_size=(192, 384), scale_range=(0.75, 1.75)),
+        augmentation=heads.augmentation,
         model=replace(trunk.model, pretrained="runs/streets", init_head="trunk"),
-        optimization=streets_local_heads.experiment().optimization,
+        optimization=heads.optimization,
         validate_every=0,
     )

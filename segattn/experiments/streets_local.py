@@ -8,35 +8,27 @@ A half-width ResNet-18 with BagNet's kernels, trained from random weights under 
 weight, so that it favours none (`segattn/heads/parts/several.py`). About two hours on one core with AMX.
 """
 
-from segattn.config import Augmentation, Data, Evaluation, Experiment, Model, Optimization
+from dataclasses import replace
+
+from segattn.config import Experiment
+from segattn.experiments import streets
 
 HEADS = ["fcn", "ccnet", "danet", "denoised_nl", "dnlnet", "emanet", "flanet", "isanet", "non_local", "reconet"]
 
 
 def experiment() -> Experiment:
-    return Experiment(
+    full = streets.experiment()
+    return replace(
+        full,
         name="streets_local",
-        data=Data(name="packed", root="runs/streets-packed"),
-        augmentation=Augmentation(crop_size=(192, 384), scale_range=(0.75, 1.75)),
-        model=Model(
+        augmentation=replace(full.augmentation, crop_size=(192, 384)),
+        model=replace(
+            full.model,
             head="segattn.heads.parts.several",
-            backbone="resnet18",
-            align_corners=False,
+            mode="faithful",
             auxiliary_weight=0.0,
             head_options={"names": HEADS, "per_step": 2, "channels": 64},
             backbone_options={"width": 32, "receptive_field": 55},
         ),
-        optimization=Optimization(
-            iterations=10_000,
-            batch_size=4,
-            lr=0.05,
-            warmup=200,
-            weight_decay=1e-4,
-            min_lr=0.0,
-            class_balance="log",
-            ema_decay=0.999,
-        ),
-        evaluation=Evaluation(examples=4),
-        validate_every=2_000,
-        checkpoint_every=500,
+        optimization=replace(full.optimization, iterations=10_000, batch_size=4),
     )

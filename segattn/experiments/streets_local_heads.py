@@ -10,7 +10,7 @@ AMX.
 
 from dataclasses import replace
 
-from segattn.config import Experiment, Optimization
+from segattn.config import Experiment
 from segattn.experiments import streets_local
 
 
@@ -27,16 +27,6 @@ def experiment() -> Experiment:
             pretrained="runs/streets_local",
             init_head="trunk",
         ),
-        optimization=Optimization(
-            train="head",
-            iterations=2_000,
-            batch_size=4,
-            lr=0.05,
-            warmup=50,
-            weight_decay=1e-4,
-            min_lr=0.0,
-            class_balance="log",
-            ema_decay=0.99,
-        ),
+        optimization=replace(trunk.optimization, train="head", iterations=2_000, warmup=50, ema_decay=0.99),
         validate_every=0,
     )
