@@ -7,6 +7,7 @@ them, no code is run.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from segattn import zoo
-from segattn.backbones import archive
+from segattn.backbones import archive, resnet
 from segattn.catalogue import first_line, read_json, unknown
 
 PUBLISHED = {
@@ -98,8 +99,10 @@ class Pretrained:
             return
         described = {"backbone": self.network["backbone"], "output_stride": self.network["output_stride"]}
         wanted = {"backbone": name, "output_stride": output_stride}
-        described |= {f"backbone_options.{key}": value for key, value in self.network["backbone_options"].items()}
-        wanted |= {f"backbone_options.{key}": value for key, value in options.items()}
+        described |= {
+            f"backbone_options.{key}": value for key, value in _chosen(self.network["backbone_options"]).items()
+        }
+        wanted |= {f"backbone_options.{key}": value for key, value in _chosen(options).items()}
         differing = [key for key in {**described, **wanted} if described.get(key) != wanted.get(key)]
         if differing:
             listing = "; ".join(
@@ -217,6 +220,12 @@ def _parts(keys: Iterable[str]) -> str:
     """The modules that hold these tensors, in words: `sandwich`, `attention and classify`."""
     modules = list(dict.fromkeys(key.partition(".")[0] for key in keys))
     return " and ".join([", ".join(modules[:-1]), modules[-1]] if len(modules) > 1 else modules) or "nothing"
+
+
+def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not what a built-in backbone takes by itself."""
+    parameters = inspect.signature(resnet.ResNet).parameters
+    return {key: value for key, value in options.items() if key not in parameters or parameters[key].default != value}
 
 
 def _said(settings: Mapping[str, Any], key: str) -> str:

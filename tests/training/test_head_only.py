@@ -277,6 +277,12 @@ def test_stored_features_for_training_of_the_whole_network_are_refused(trunk, tm
         plan_features([tiny.experiment()], opened, tmp_path / "features", device="cpu")
 
 
+def test_an_option_given_with_its_default_is_the_same_backbone(trunk, tmp_path):
+    run = head_only(trunk, model={"backbone_options": {"width": 8, "stem": "deep", "receptive_field": None}})
+    train(run, tmp_path / "run", device="cpu")
+    assert (tmp_path / "run" / "record.json").is_file()
+
+
 def test_each_head_starts_from_its_own_member_of_a_trunk_of_several_heads(tmp_path):
     several = tiny.experiment(
         "segattn.heads.parts.several",
@@ -296,3 +302,12 @@ def test_each_head_starts_from_its_own_member_of_a_trunk_of_several_heads(tmp_pa
         assert all(
             torch.allclose(after[name], before[f"head.members.{head}.{name.removeprefix('head.')}"]) for name in own
         )
+    again = head_only(
+        tmp_path / "trunk",
+        several.model.head,
+        model={"mode": "faithful", "head_options": several.model.head_options, "auxiliary_weight": 0.0},
+        optimization={"iterations": 1, "lr": 1e-12},
+    )
+    train(again, tmp_path / "again", device="cpu")
+    after = weights(tmp_path / "again")
+    assert all(torch.allclose(after[name], before[name]) for name in after if name.endswith(".weight"))
