@@ -1,6 +1,8 @@
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.tiers import pytest_collection_modifyitems  # noqa: F401  pytest finds it here
@@ -29,3 +31,11 @@ def _define_missing_torchvision_operators() -> torch.library.Library | None:
 
 
 _TORCHVISION = _define_missing_torchvision_operators()  # the definitions live as long as this name
+
+
+@pytest.fixture(scope="module")
+def no_reference_costs() -> Iterator[None]:
+    """A study without costs at the paper's sizes, which take longer than the study of a tiny network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segattn.study.run.reference_costs", lambda names, mode: [])
+        yield

@@ -24,7 +24,7 @@ COMMANDS = {
     "plan": "predict what fits into a GPU's memory or a budget",
     "report": "write tables, figures and an HTML page from finished runs",
     "compare": "compare two networks on the same images: is the difference real?",
-    "data": "get data sets, generate test data, check both, pack them",
+    "data": "get data sets, generate test data, check, pack; features of a frozen backbone",
     "convert": "convert checkpoints from mmsegmentation and to it",
 }
 

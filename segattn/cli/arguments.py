@@ -160,6 +160,11 @@ def load_experiment(name: str) -> config.Experiment:
         raise ValueError(f"{name}: {error}") from None
 
 
+def default_seeds(name: str) -> int:
+    """How many seeds a study of this experiment runs where --seeds is not given; 1 for a file."""
+    return 1 if name.endswith(_FILES) else experiments.seeds(name)
+
+
 def check_modules(
     chosen: config.Experiment, name: str, allow_modules: Sequence[str], words: Sequence[str]
 ) -> config.Experiment:

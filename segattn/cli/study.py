@@ -15,7 +15,15 @@ import tyro
 
 from segattn import records, zoo
 from segattn.cli import terminal
-from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, listing, parse, with_experiment
+from segattn.cli.arguments import (
+    check_modules,
+    default_seeds,
+    experiment_and_rest,
+    head_names,
+    listing,
+    parse,
+    with_experiment,
+)
 from segattn.cli.experiment_options import WITHOUT_HEAD
 from segattn.cli.values import Device, Modules
 from segattn.config import Experiment, with_head
@@ -27,8 +35,8 @@ class StudyArguments:
 
     heads: tuple[str, ...] = ("all",)
     """Heads to compare: names of `segattn heads`, dotted module paths, or all."""
-    seeds: int = 1
-    """Number of runs of each head; their seeds are --seed, --seed + 1, ..."""
+    seeds: int | None = None
+    """Number of runs of each head; their seeds are --seed, --seed + 1, ... By default 3 for quick and 1 for the others."""
     out: Path | None = None
     """Folder of the study; by default runs/EXPERIMENT."""
     device: Device = "auto"
@@ -49,15 +57,16 @@ def run(arguments: Sequence[str]) -> int:
     choices = f"segattn study EXPERIMENT ... takes one of these experiments, or quick if none is named:\n\n{listing()}"
     description = f"{StudyArguments.__doc__}\n\n{choices}"
     chosen: Any = parse(options, rest, command=f"study {name}", description=description, details=WITHOUT_HEAD)
-    if chosen.seeds < 1:
+    if chosen.seeds is not None and chosen.seeds < 1:
         raise ValueError(f"--seeds {chosen.seeds}: at least 1")
+    seeds = default_seeds(name) if chosen.seeds is None else chosen.seeds
     check_modules(
         with_head(chosen.config, "fcn", seed=0), name, chosen.allow_module, rest
     )  # heads are those of --heads
-    return _run(chosen, shlex.join(["segattn", "study", *arguments]))
+    return _run(chosen, seeds, shlex.join(["segattn", "study", *arguments]))
 
 
-def _run(chosen: Any, command: str) -> int:
+def _run(chosen: Any, seeds: int, command: str) -> int:
     from segattn import report
     from segattn.cli.plan.quantities import memory_bytes
     from segattn.cli.progress import study_progress
@@ -81,7 +90,7 @@ def _run(chosen: Any, command: str) -> int:
                 config,
                 out,
                 head_names=names,
-                seeds=range(config.seed, config.seed + chosen.seeds),
+                seeds=range(config.seed, config.seed + seeds),
                 command=command,
                 device=chosen.device,
                 num_workers=chosen.workers,

@@ -1,7 +1,7 @@
 """Experiments, one file each: the folder is the catalogue.
 
-A file has `experiment() -> Experiment`; its docstring states the purpose, the command and the duration. A dotted module path
-works wherever a name does.
+A file has `experiment() -> Experiment`; its docstring states the purpose, the command and the duration. A study runs its heads
+with `SEEDS` seeds, 1 where it has none. A dotted module path works wherever a name does.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ def load(name: str) -> Experiment:
 def summary(name: str) -> str:
     """First line of an experiment's docstring."""
     return (inspect.getdoc(_module(name)) or "").partition("\n")[0]
+
+
+def seeds(name: str) -> int:
+    """Number of seeds that a study of this experiment runs by default."""
+    return int(getattr(_module(name), "SEEDS", 1))
 
 
 def _module(name: str):  # type: ignore[no-untyped-def]

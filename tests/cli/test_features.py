@@ -6,19 +6,10 @@ import pytest
 
 from segattn import records, zoo
 from segattn.cli import main
-from segattn.study import run as study_module
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_reference_costs")]
 
 HEADS = ["--heads", "fcn", "ccnet"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_reference_costs():
-    """Costs at the paper's sizes are no matter of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_module, "reference_costs", lambda names, mode: [])
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,21 @@ def test_interrupted_study_is_130(experiment_file, tmp_path, monkeypatch, capsys
     assert "stopped by SIGINT at iteration 3" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "seeds"),
+    [([], [0, 1, 2]), (["quick", "--seed", "5"], [5, 6, 7]), (["--seeds", "1"], [0]), (["scratch"], [0])],
+)
+def test_number_of_seeds_is_the_experiments_own(words, seeds, monkeypatch):
+    from segattn.study import run as module
+
+    def ran(config, out, **options):
+        assert list(options["seeds"]) == seeds
+        raise Interrupted("asked")
+
+    monkeypatch.setattr(module, "run_study", ran)
+    assert main(["study", *words]) == 130
+
+
 @pytest.mark.parametrize("words", [[], ["nowhere"]])
 def test_report_without_runs_is_an_error(words, capsys):
     assert main(["report", *words]) == 2

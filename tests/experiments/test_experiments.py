@@ -56,6 +56,14 @@ def test_docstring_has_the_command_and_the_time(name):
     assert any(word in text.lower() for word in ("hour", "minutes"))
 
 
+def test_seeds_of_a_study():
+    assert {name: experiments.seeds(name) for name in ("quick", "scratch", "cityscapes")} == {
+        "quick": 3,
+        "scratch": 1,
+        "cityscapes": 1,
+    }
+
+
 @pytest.mark.parametrize("name", PAPER)
 def test_docstring_has_the_launcher_and_the_source_of_published_figures(name):
     text = importlib.import_module(f"segattn.experiments.{name}").__doc__

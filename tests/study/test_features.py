@@ -8,25 +8,16 @@ import pytest
 from segattn import records
 from segattn.data.splits import open_data
 from segattn.study import features as module
-from segattn.study import run as study_module
 from segattn.study.features import shared_features
 from segattn.study.run import plan, run_study
 from segattn.training.features import plan_features
 from segattn.training.train import train
 from tests import tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_reference_costs")]
 
 HEADS = ("fcn", "isanet")
 SHORT = {"validate_every": 0, "evaluation": {"examples": 0, "strata": False, "without_attention": False}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_reference_costs():
-    """Costs at the paper's sizes are no matter of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_module, "reference_costs", lambda names, mode: [])
-        yield
 
 
 @pytest.fixture(scope="module")
