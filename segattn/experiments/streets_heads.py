@@ -3,7 +3,7 @@
     segattn train streets -o runs/streets
     segattn study streets_heads --features-limit 1MB
 
-A controlled head holds the convolutions of the trunk's FCN head and its mechanism, which starts at random. About an hour on one
+A controlled head holds the convolutions of the trunk's FCN head and its mechanism, which starts at random. About half an hour on one
 core with AMX.
 """
 
