@@ -7,10 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from segattn.data.tools.labels import Labels
 
 IGNORE = 255
 SPLITS = ("train", "val", "test")
@@ -71,8 +74,9 @@ class Dataset:
         """Build a data set from image names and `read(index)`, which must be picklable and raise ValueError for a bad sample.
 
         Args:
-            read: may have methods `lazily(index)`, which returns a `Scene`; `files(index)`, the paths of the files that hold a
-                sample and nothing else; and `stored(index)`, numbers that change with the size of what is stored of it.
+            read: may have methods `lazily(index)`, which returns a `Scene`; `label(index)`, the label alone; `files(index)`, the
+                paths of the files that hold a sample and nothing else; and `stored(index)`, numbers that change with the size of
+                what is stored of it.
             notice: what a user needs to know about the labels.
         """
         if len(class_names) != len(palette):
@@ -91,6 +95,8 @@ class Dataset:
         self.notice = notice
         self.contents: Mapping[str, str] | None = None
         """What `verify` read: `digest` of each sample, by name; None before."""
+        self.labels: Labels | None = None
+        """What `verify` found in the labels; None before."""
         self._image_names = image_names
         self._read = read
 
@@ -112,6 +118,17 @@ class Dataset:
         """A sample whose image may be decoded later and in part; for training, which needs only a crop."""
         scene: Scene = getattr(self._read, "lazily", self._read)(self._checked(index))
         return scene
+
+    def label(self, index: int) -> np.ndarray | None:
+        """The label of a sample alone, uint8 (H, W); None if the split has no labels.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        if (label := getattr(self._read, "label", None)) is not None:
+            array: np.ndarray | None = label(self._checked(index))
+            return array
+        return self.lazily(index).label
 
     def stored(self, index: int) -> list[int]:
         """Numbers that change with the size of what is stored of a sample: bytes of its files; no file is opened.

@@ -12,13 +12,15 @@ or
     ROOT/masks/a.png
     ROOT/train.txt
 
-Masks have one channel (palette masks give their indices): 0 is the first class, 255 is ignored. `test` needs no masks.
+Masks have one channel (palette masks give their indices): 0 is the first class, 255 is ignored. `test` needs no masks. Masks that
+store another value for a class are read with the option `values`: {255: thing} for masks of 0 and 255.
 """
 
 from __future__ import annotations
 
 import colorsys
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ def load(
     images: str = "images",
     masks: str = "masks",
     classes: str | os.PathLike[str] | None = None,
+    values: Mapping[int | str, str] | None = None,
 ) -> Dataset:
     """Load a split of the data below `root`.
 
@@ -44,9 +47,11 @@ def load(
         images: name of the folder of images.
         masks: name of the folder of masks.
         classes: the list of classes; `classes.txt`, `.json`, `.yaml` or `.yml` in `root` if None.
+        values: the name of the class of a stored mask value, from 0 to 255; other values are class indices as without it.
 
     Raises:
-        ValueError: no root, no such split, no class list, or files that are missing or unpaired.
+        ValueError: no root, no such split, no class list, files that are missing or unpaired, or `values` that are no mask
+            values or name no class.
     """
     checked_split(split)
     base = checked_root("folder", root, "data/mine", what="the folder of your data")
@@ -54,7 +59,26 @@ def load(
         raise ValueError(f"{base}: no such folder")
     names, palette = read_classes(_class_file(base, classes))
     pairs = _pairs(base, split, images, masks)
-    return paired_dataset("folder", split, pairs, class_names=names, palette=palette)
+    mapping = None if values is None else _mapping(values, names)
+    return paired_dataset("folder", split, pairs, class_names=names, palette=palette, mapping=mapping)
+
+
+def _mapping(values: Mapping[int | str, str], names: Sequence[str]) -> dict[int, int]:
+    """The class of each stored value that is allowed."""
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            f"values of data set folder should be {{VALUE: CLASS}}, such as {{255: {names[-1]}}}, not {values!r:.80}"
+        )
+    mapping = {index: index for index in range(len(names))}
+    for value, name in values.items():
+        if not str(value).isdecimal() or not 0 <= int(value) <= 255:
+            raise ValueError(f"values of data set folder: {value!r:.20} is no value of an 8-bit mask; give 0 to 255")
+        if name not in names:
+            raise ValueError(
+                f"values of data set folder: {value} is {name!r:.80}, which is none of its classes: {', '.join(names)}"
+            )
+        mapping[int(value)] = names.index(name)
+    return mapping
 
 
 def _pairs(base: Path, split: str, images: str, masks: str) -> list[Pair]:

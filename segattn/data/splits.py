@@ -6,26 +6,26 @@ import inspect
 from typing import Any
 
 from segattn import config, data
+from segattn.data.tools import labels
 
 
 def open_data(section: config.Data) -> tuple[data.Dataset, data.Dataset]:
     """The training and the validation split of an experiment, checked sample by sample.
 
     Raises:
-        ValueError: as `open_split`.
+        ValueError: as `open_split`; the training labels have fewer than two classes.
     """
-    return (
-        open_split(section, section.train_split, section.train_images),
-        open_split(section, section.val_split, section.val_images),
-    )
+    train_set = open_split(section, section.train_split, section.train_images)
+    labels.refuse_unlearnable(train_set)
+    return train_set, open_split(section, section.val_split, section.val_images)
 
 
 def open_split(section: config.Data, split: str, limit: int | None) -> data.Dataset:
     """One split of an experiment's data set, its first `limit` images or all, checked sample by sample.
 
     Raises:
-        ValueError: a file or value that would fail later, a setting that this data set does not have, or one that is
-            given twice.
+        ValueError: a file or value that would fail later, a single class, a setting that this data set does not have, or one
+            that is given twice.
     """
     options = dict(section.options)
     allowed = inspect.signature(data.module(section.name).load).parameters
@@ -38,13 +38,15 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
     dataset = data.load(section.name, split, root=section.root, **options)
     if limit is not None and len(dataset) > limit:
         dataset = dataset.first(limit)
+    labels.refuse_one_class(dataset)
     data.verify(dataset)
     return dataset
 
 
 def notices(*datasets: data.Dataset) -> list[str]:
     """What a user should know about the labels of these splits, each sentence once."""
-    return list(dict.fromkeys(dataset.notice for dataset in datasets if dataset.notice))
+    sentences = [sentence for dataset in datasets for sentence in (dataset.notice, labels.remark(dataset))]
+    return list(dict.fromkeys(filter(None, sentences)))
 
 
 def _add(options: dict[str, Any], setting: str, **values: Any) -> None:

@@ -117,3 +117,27 @@ def test_broken_class_lists_are_named(tmp_path, name, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         read_classes(tmp_path / name)
     assert name in str(caught.value)
+
+
+def test_values_name_the_class_of_a_stored_value(root):
+    for name, value in (("a", 255), ("b", 7), ("c", 1)):
+        write_pair(root / f"images/val/{name}.png", root / f"masks/val/{name}.png", value)
+    dataset = data.load("folder", "val", root=root, values={255: "sky blue", "7": "road"})
+    assert [sample.label[0, 0] for sample in dataset] == [1, 0, 1]
+    with pytest.raises(ValueError, match="label value 7"):
+        list(data.load("folder", "val", root=root, values={255: "road"}))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({255: "sky"}, "255 is 'sky', which is none of its classes: road, sky blue"),
+        ({256: "road"}, "256 is no value of an 8-bit mask; give 0 to 255"),
+        ({"x": "road"}, "'x' is no value of an 8-bit mask"),
+        ([255], r"values of data set folder should be {VALUE: CLASS}, such as {255: sky blue}, not \[255\]"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(root, values, message):
+    write_pair(root / "images/val/a.png", root / "masks/val/a.png")
+    with pytest.raises(ValueError, match=message):
+        data.load("folder", "val", root=root, values=values)

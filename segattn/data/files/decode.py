@@ -73,7 +73,7 @@ def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None =
     """Read an index mask as uint8 (H, W). A palette mask gives its indices, not its colours.
 
     Args:
-        mapping: the class of each stored value; other values are an error, 255 is always ignored.
+        mapping: the class of each stored value; other values are an error, and 255 is ignored unless it is among them.
             None: the stored values are the classes.
 
     Raises:
@@ -87,7 +87,7 @@ def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None =
         _refuse(path, stored, table)
         mask = Image.fromarray(stored.astype(np.uint8))
     # One pass maps values that are not allowed to 254, which no class has; the next finds them (255 + 1 is 0 in a byte).
-    marked = [IGNORE if value == IGNORE else table.get(value, _REFUSED) for value in range(256)]
+    marked = [table.get(value, IGNORE if value == IGNORE else _REFUSED) for value in range(256)]
     label = np.array(mask.point(marked))
     if label.size and int((label + np.uint8(1)).max()) > _REFUSED:
         _refuse(path, np.asarray(mask), table)

@@ -97,12 +97,18 @@ class PairReader:
         pair = self.pairs[index]
         return [pair.image] if pair.label is None else [pair.image, pair.label]
 
+    def label(self, index: int) -> np.ndarray | None:
+        """The mask alone; its image is not opened."""
+        path = self.pairs[index].label
+        return None if path is None else read_label(path, self.num_classes, self.mapping)
+
     def lazily(self, index: int) -> LazySample:
         pair = self.pairs[index]
         file = ImageFile(pair.image)
         if pair.label is None:
             return LazySample(pair.name, None, file)
-        label = read_label(pair.label, self.num_classes, self.mapping)
+        label = self.label(index)
+        assert label is not None
         if file.size != label.shape:
             raise ValueError(
                 f"{pair.image} is {_size(file.size)} (width x height) but its label {pair.label} is {_size(label.shape)}; "
@@ -122,7 +128,7 @@ def find_pairs(
     """Pair the images below a folder with the masks below another by relative path without ending, sorted by name.
 
     Args:
-        images: folder of images, searched with its subfolders, links to folders included.
+        images: folder of images, searched with its subfolders, links to folders included; what is hidden is skipped.
         labels: folder of masks with the same names, or None for images without labels.
         only: names to use, all if None.
         image_endings: endings of image files; other files are skipped. If several match, the first is removed to get the name.
@@ -194,12 +200,12 @@ def _by_name(folder: Path, endings: Sequence[str], what: str) -> dict[str, Path]
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Files below a folder; links to folders are followed, but each folder is visited once."""
+    """Files below a folder, none of hidden folders; links to folders are followed, but each folder is visited once."""
     entered = {os.path.realpath(folder)}
     for parent, folders, files in os.walk(folder, followlinks=True):
         for inner in sorted(folders):
             real = os.path.realpath(os.path.join(parent, inner))
-            if real in entered:
+            if real in entered or inner.startswith("."):  # such as .ipynb_checkpoints
                 folders.remove(inner)
             entered.add(real)
         folders.sort()

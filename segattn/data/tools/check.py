@@ -16,6 +16,7 @@ from segattn import data
 from segattn.data._dataset import IGNORE, SPLITS, Dataset
 from segattn.data.files.decode import open_mask, ranges, read_image
 from segattn.data.files.pairs import Pair, PairReader, collected_faults
+from segattn.data.tools.labels import ENOUGH, Labels, is_zero_and_255, one_class, unlearnable, unscorable
 from segattn.data.tools.threads import file_threads
 
 _SHOWN = 5
@@ -95,7 +96,8 @@ def check(
     """Read every file of the splits, on all processors.
 
     Faults are files that cannot be read, have no partner or differ in size from it, label values outside the classes, masks of
-    0 and 255 only, masks of colours instead of indices, and one picture in two splits.
+    0 and 255 only, masks of colours instead of indices, one picture in two splits, a single class, training labels with fewer
+    than two classes, and a split in which every pixel is ignored.
 
     Raises:
         ValueError: no split could be opened at all.
@@ -146,7 +148,6 @@ def _scan(
         dataset.split, len(dataset), False, np.zeros(256, np.int64), np.zeros(256, np.int64), Counter(), Counter()
     )
     table = _table(dataset)
-    stored: set[int] = set()
     with file_threads() as readers:
         for done, seen in enumerate(readers.map(lambda index: _look(dataset, index), range(len(dataset)))):
             on_progress(dataset.split, done + 1, len(dataset))
@@ -159,15 +160,27 @@ def _scan(
                 continue
             out.labelled = True
             out.modes[seen.mode] += 1
-            stored.update(seen.values)
             _count(dataset, report, out, seen, table)
-    if stored == {0, 255} and 255 not in _named(dataset):
-        message = f"every mask of {dataset.split} holds 0 and 255 only; 255 is ignored, so only class 0 is left"
-        _note(report.faults, "masks of 0 and 255", f"{message}: write 1 instead of 255")
+    _note_what_cannot_be_learnt(dataset, report, out)
     if dataset.split == "train" and out.labelled:
         for index in np.flatnonzero(out.class_images[: dataset.num_classes] == 0):
             _note(report.remarks, "classes that no training image has", dataset.class_names[index])
     return out
+
+
+def _note_what_cannot_be_learnt(dataset: Dataset, report: Report, out: SplitReport) -> None:
+    if dataset.num_classes < ENOUGH:
+        report.faults.setdefault(_ONE_CLASS, Finding(_ONE_CLASS, 1, [one_class(dataset)]))
+    elif out.labelled:
+        classes = tuple(np.flatnonzero(out.class_pixels[: dataset.num_classes]).tolist())
+        dataset.labels = Labels(classes, bool(out.class_pixels[IGNORE]), labelled=True)
+        fault = (dataset.split == "train" and unlearnable(dataset)) or unscorable(dataset)
+        if fault:
+            kind = "masks of 0 and 255" if is_zero_and_255(dataset) else "labels with nothing to learn"
+            _note(report.faults, kind, fault)
+
+
+_ONE_CLASS = "a single class"
 
 
 def _named(dataset: Dataset) -> Mapping[int, int]:

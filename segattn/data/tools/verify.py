@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segattn.data._dataset import Dataset
+from segattn.data.tools.labels import Tally
 from segattn.data.tools.threads import file_threads
 
 
@@ -14,7 +15,8 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
     Pairing is checked when a data set is loaded; this decodes every image and mask and checks that they are readable, equal in
     size and within the classes. Of a split with more than `limit` samples it reads `limit` evenly spaced ones, of a
     generated split the first. What was read is kept in `dataset.contents`: the digest of each sample, by which a run knows later
-    whether its data are still the same.
+    whether its data are still the same. What their labels hold is kept in `dataset.labels`; if that is fewer than two classes,
+    all labels of the split are read until two are met.
 
     Args:
         threads: number of readers; as many as processors if None.
@@ -31,9 +33,14 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
         limit = 1
     indices = np.unique(np.linspace(0, len(dataset) - 1, min(limit, len(dataset))).astype(int)).tolist()
 
+    tally = Tally(dataset)
+
     def read(index: int) -> tuple[str, str]:
-        return dataset.image_name(index), dataset.digest(index, dataset[index])
+        sample = dataset[index]
+        tally.add(sample.label)
+        return dataset.image_name(index), dataset.digest(index, sample)
 
     with file_threads(threads) as readers:
         dataset.contents = dict(readers.map(read, indices))
+    dataset.labels = tally.finished(indices, threads)
     return len(indices)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segattn.data.files.pairs import PairReader, find_pairs, read_image, read_label
+from segattn.data.files.pairs import PairReader, find_pairs, has_files, read_image, read_label
 
 rng = np.random.default_rng(2309)
 PICTURE = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
@@ -194,3 +194,17 @@ def test_a_link_that_leads_in_circles_ends(tmp_path):
     assert [pair.name for pair in pairs] == ["a", "self"]
     with pytest.raises(ValueError, match=r"self\.png: unreadable image"):
         PairReader(pairs, 3)(1)
+
+
+def test_hidden_folders_and_files_are_not_read(tmp_path):
+    for name in ("a", "b/.checkpoints/c", ".ipynb_checkpoints/a-checkpoint", "b/d", ".hidden"):
+        saved(tmp_path / f"images/{name}.png", PICTURE)
+        saved(tmp_path / f"masks/{name}.png", INDICES)
+    saved(tmp_path / "images/.ipynb_checkpoints/without-mask.png", PICTURE)
+    assert [pair.name for pair in find_pairs(tmp_path / "images", tmp_path / "masks")] == ["a", "b/d"]
+    assert not has_files(tmp_path / "images", "-checkpoint.png")
+
+
+def test_data_below_a_hidden_folder_are_read_if_it_is_named(tmp_path):
+    saved(tmp_path / ".cache/images/a.png", PICTURE)
+    assert [pair.name for pair in find_pairs(tmp_path / ".cache/images", None)] == ["a"]
