@@ -26,7 +26,7 @@ from segattn.cli.arguments import (
 )
 from segattn.cli.experiment_options import WITHOUT_HEAD
 from segattn.cli.values import Device, Modules
-from segattn.config import Experiment, with_head
+from segattn.config import Data, Experiment, with_head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,5 +125,14 @@ def _fully_trained(config: Experiment, names: Sequence[str]) -> list[records.Ful
         for entry in of_zoo
         if entry.head in names
         and entry.mode == config.model.mode
-        and config.data.name in (entry.scenes["name"], "packed")
+        and (config.data.name == entry.scenes["name"] or _are_packed(config.data, entry.class_names))
     ]
+
+
+def _are_packed(section: Data, class_names: Sequence[str]) -> bool:
+    """Whether the data set is a packed one with these classes: a packed file does not say which data set it was."""
+    from segattn import data
+
+    if section.name != "packed":
+        return False
+    return data.load("packed", section.val_split, root=section.root).class_names == tuple(class_names)

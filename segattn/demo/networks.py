@@ -9,6 +9,7 @@ import torch
 
 from segattn import checkpoint
 from segattn.cost import Cost, network_cost
+from segattn.data.classes import difference
 from segattn.model import SegmentationModel
 
 
@@ -65,9 +66,10 @@ def checked(networks: Sequence[Network]) -> list[Network]:
     first = networks[0]
     for other in networks[1:]:
         if other.class_names != first.class_names:
+            how = difference(first.class_names, other.class_names)
             raise ValueError(
                 f"{first.name} knows {len(first.class_names)} classes ({', '.join(first.class_names[:3])}, ...), "
-                f"{other.name} {len(other.class_names)} ({', '.join(other.class_names[:3])}, ...): "
+                f"{other.name} {len(other.class_names)} ({', '.join(other.class_names[:3])}, ...): {how}"
                 "the networks of one page need the same classes; start a page for each study"
             )
     names = [network.name for network in networks]

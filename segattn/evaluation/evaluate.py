@@ -16,8 +16,10 @@ from torch import Tensor
 from segattn import records
 from segattn.config import Evaluation
 from segattn.data import Dataset
+from segattn.data.classes import matched
 from segattn.data.features import in_computing_type
 from segattn.data.loader import Batch, EvaluationStream, Items
+from segattn.data.tools.labels import refuse_one_class, unscorable
 from segattn.data.transforms import to_tensor
 from segattn.evaluation import strata as stratification
 from segattn.evaluation.metrics import BOUNDARY_DEFINITION, DEFINITION, ConfusionMatrix, boundary_counts
@@ -65,15 +67,17 @@ def evaluate(
     samples with the maps of a frozen backbone instead of images, for a plain pass over whole images. `strata` adds boundary IoU
     and IoU by size and width; on the CPU these take milliseconds per image of 128x256 and tenths of a second at 1024x2048.
 
+    The classes of a model that names them are matched by name: predictions and scores are in the data set's order.
+
     Raises:
-        ValueError: the split has no labels, a label is outside the model's classes, or every pixel is ignored.
+        ValueError: other classes than the model's, or a single one; no labels, every pixel is ignored, or nothing else can be
+            scored (`segattn.data.tools.labels`).
     """
     inference = inference or Evaluation()
-    if dataset.num_classes != model.num_classes:
-        raise ValueError(
-            f"the model has {model.num_classes} classes, {dataset.name} has {dataset.num_classes}; "
-            "evaluate it on the data set that it was trained on"
-        )
+    in_order = class_order(model, dataset)
+    refuse_one_class(dataset)
+    if fault := unscorable(dataset):
+        raise ValueError(fault)
     rank, world_size = _share()
     stream = EvaluationStream(
         dataset, batch_size=batch_size, rank=rank, world_size=world_size, num_workers=num_workers, items=items
@@ -93,7 +97,7 @@ def evaluate(
             if batch["label"] is None:
                 raise ValueError(f"{dataset.name} {dataset.split} has no labels to score against; use another split")
             with autocast():
-                predictions = _labels(model, batch, inference, device).cpu()
+                predictions = in_order(_labels(model, batch, inference, device).cpu())
             for index, prediction, label in zip(batch["indices"], predictions, batch["label"], strict=True):
                 on_prediction(index, prediction)
                 per_image[index] = ConfusionMatrix(K, dataset.ignore_index).update(prediction, label)
@@ -119,6 +123,25 @@ def evaluate(
     boundary, by_stratum = _sum_over_processes(boundary, device), _sum_over_processes(by_stratum, device)
     arrays = (per_image.numpy(), boundary.numpy(), by_stratum.numpy())
     return Evaluated(summary, arrays[0], names, strata_scores(*arrays), arrays[1], arrays[2])
+
+
+def class_order(model: SegmentationModel, dataset: Dataset) -> Callable[[Tensor], Tensor]:
+    """From the model's class indices to those of the data set: classes are matched by name where the model names them.
+
+    Raises:
+        ValueError: the classes are not the same.
+    """
+    names = getattr(model, "class_names", None)
+    if dataset.num_classes != model.num_classes and names is None:
+        raise ValueError(
+            f"the model has {model.num_classes} classes, {dataset.name} has {dataset.num_classes}; "
+            "evaluate it on the data set that it was trained on"
+        )
+    indices = matched(names, dataset.class_names, what=dataset.name)
+    if indices is None:
+        return lambda labels: labels
+    table = torch.tensor(indices)
+    return lambda labels: table.to(labels.device)[labels.long()].to(labels.dtype)
 
 
 def _labels(model: SegmentationModel, batch: Batch, inference: Evaluation, device: torch.device) -> Tensor:

@@ -26,6 +26,7 @@ from segattn.data import Dataset
 from segattn.data.ade20k import CLASS_OF_VALUE
 from segattn.data.cityscapes import CLASS_OF_ID
 from segattn.data.loader import EvaluationStream
+from segattn.evaluation.evaluate import class_order
 from segattn.inference.windows import predict_labels
 from segattn.model import SegmentationModel
 
@@ -41,7 +42,7 @@ class PredictionFiles:
         self.dataset, self.folder = dataset, Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{folder} is a file; give a folder for the predictions")
-        if self.folder.is_dir() and any(self.folder.iterdir()):
+        if self.folder.is_dir() and any(self.folder.glob("[!.]*")):
             raise ValueError(f"{folder} is not empty; give a new folder for the predictions")
         stored = {"cityscapes": CLASS_OF_ID, "ade20k": CLASS_OF_VALUE}.get(dataset.name)
         self._values = np.arange(dataset.num_classes, dtype=np.uint8)
@@ -90,17 +91,16 @@ def predict_split(
 ) -> None:
     """Call `on_prediction(index, class indices (H, W))` for every image of a split; the split needs no labels.
 
-    Each of `world_size` processes takes its share.
+    Each of `world_size` processes takes its share. Classes are matched by name, as in `evaluate`.
 
     Raises:
-        ValueError: the model and the data set have different numbers of classes.
+        ValueError: the model and the data set have different classes.
     """
-    if dataset.num_classes != model.num_classes:
-        raise ValueError(f"the model has {model.num_classes} classes, {dataset.name} has {dataset.num_classes}")
+    in_order = class_order(model, dataset)
     device = next(model.parameters()).device
     model.eval()
     for batch in EvaluationStream(dataset, batch_size=batch_size, rank=rank, world_size=world_size):
         with autocast():
-            predictions = predict_labels(model, batch["image"].to(device), inference=inference)
+            predictions = in_order(predict_labels(model, batch["image"].to(device), inference=inference))
         for index, prediction in zip(batch["indices"], predictions, strict=True):
             on_prediction(index, prediction)

@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from segattn.data.classes import difference
 from segattn.maps.panels import (
     CLASS_LINE,
     COLOURS,
@@ -99,9 +100,10 @@ def _check(results: Sequence[PixelMaps]) -> None:
         if other.pixel != first.pixel or not np.array_equal(other.image, first.image):
             raise ValueError(f"{first.name} and {other.name} belong to different images or pixels; draw a figure each")
         if other.class_names != first.class_names:
+            how = difference(first.class_names, other.class_names)
             raise ValueError(
                 f"{first.name} knows {len(first.class_names)} classes ({', '.join(first.class_names[:3])}, ...), "
-                f"{other.name} {len(other.class_names)} ({', '.join(other.class_names[:3])}, ...): "
+                f"{other.name} {len(other.class_names)} ({', '.join(other.class_names[:3])}, ...): {how}"
                 "networks of one figure need the same classes"
             )
 

@@ -20,6 +20,7 @@ from segattn import config as configuration
 from segattn import data
 from segattn.config import Experiment
 from segattn.data import Dataset
+from segattn.data.classes import named
 from segattn.data.features import FORMAT
 from segattn.records import integrity
 
@@ -89,7 +90,11 @@ def noted(class_names: Sequence[str], trained_on: Any, dataset: Dataset) -> str:
         class_names: of the network.
         trained_on: `data` of its config.json; None in files of version 0.1.0 and in the zoo.
     """
+    if class_names and len(class_names) == dataset.num_classes and not named(class_names):
+        return f"the network's classes have no names; they are taken in the order of {dataset.name} {dataset.split}"
     fault = classes_differ(list(class_names), list(dataset.class_names))
+    if fault and set(class_names) == set(dataset.class_names):
+        fault += ". Classes are matched by name"
     if not fault and isinstance(trained_on, dict):
         now = {"val": dataclasses.asdict(of_split(dataset))}
         before = {"val": trained_on.get("val")}
@@ -161,8 +166,8 @@ def _files_digest(root: str | None) -> str:
     """SHA-256 of size and time of change of every file below `root`: maps are computed anew rather than once too seldom."""
     digest = hashlib.sha256()
     for folder, folders, files in os.walk(root) if root is not None else ():
-        folders.sort()
-        for name in sorted(files):
+        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))  # data sets skip what is hidden
+        for name in sorted(name for name in files if not name.startswith(".")):
             status = os.stat(os.path.join(folder, name))
             digest.update(f"{name} {status.st_size} {status.st_mtime_ns}".encode())
     return digest.hexdigest()

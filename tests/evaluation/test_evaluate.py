@@ -5,7 +5,7 @@ from PIL import Image
 from torch import nn
 
 from segattn.config import Evaluation
-from segattn.data import Dataset, Sample
+from segattn.data import Dataset, Sample, verify
 from segattn.evaluation.evaluate import evaluate, write_examples
 from segattn.inference.legend import colour
 
@@ -166,3 +166,58 @@ def test_example_without_a_label_has_no_label_picture(tmp_path):
     examples = write_examples(Brightness().eval(), dataset(SIZES, labelled=False)[0], tmp_path / "examples", count=1)
     assert examples[0].label is None
     assert len(list((tmp_path / "examples").iterdir())) == 2
+
+
+def renamed(levels, names):
+    """The same split with other class names, its labels as they are stored."""
+    return Dataset(
+        name=levels.name, split=levels.split, class_names=names, palette=PALETTE, from_files=False,
+        image_names=[levels.image_name(i) for i in range(len(levels))], read=levels.reader,
+    )  # fmt: skip
+
+
+def test_classes_in_another_order_are_matched_by_name():
+    levels, samples = dataset(SIZES)
+    model = Brightness()
+    model.class_names = ("dark", "middle", "bright")
+    expected = evaluate(model, renamed(levels, model.class_names))
+    order = [2, 0, 1]  # the data set's class k is the model's class order[k]
+    swapped = [
+        Sample(sample.image, np.array([1, 2, 0, *[0] * 252, 255], np.uint8)[sample.label], sample.name)
+        for sample, _ in samples
+    ]
+    other = Dataset(
+        name="levels", split="val", class_names=[model.class_names[k] for k in order], palette=PALETTE, from_files=False,
+        image_names=expected.names, read=swapped.__getitem__,
+    )  # fmt: skip
+    seen = {}
+    result = evaluate(model, other, on_prediction=lambda index, prediction: seen.update({index: prediction}))
+    assert result.scores.iou == [expected.scores.iou[k] for k in order]
+    assert (result.per_image == expected.per_image[:, order][:, :, order]).all()
+    level = torch.from_numpy(samples[0][1])
+    assert torch.equal(torch.tensor(order)[seen[0].long()], level)
+
+
+def test_other_classes_of_the_same_number_are_refused_with_both_lists():
+    model = Brightness()
+    model.class_names = ("dark", "middle", "bright")
+    with pytest.raises(ValueError, match=r"dark, middle, bright \(the model\); class0, class1, class2 \(levels\)"):
+        evaluate(model, dataset(SIZES[:1])[0])
+
+
+def test_single_class_is_not_scored():
+    model = Brightness()
+    model.num_classes = 1
+    with pytest.raises(ValueError, match=r"levels has one class \(class0\)"):
+        evaluate(model, dataset(SIZES[:1], classes=1)[0])
+
+
+def test_nothing_to_score_is_known_before_the_network_runs(tmp_path):
+    void = Sample(np.zeros((5, 7, 3), np.uint8), np.full((5, 7), 255, np.uint8), "void")
+    unlabelled = Dataset(
+        name="void", split="val", class_names=["a", "b", "c"], palette=PALETTE, image_names=["void"],
+        read=lambda i: void, from_files=False,
+    )  # fmt: skip
+    verify(unlabelled)
+    with pytest.raises(ValueError, match="void val: every pixel is ignored"):
+        evaluate(Brightness(), unlabelled, on_prediction=lambda *arguments: pytest.fail("the network ran"))

@@ -128,3 +128,16 @@ def test_other_data_sets_get_class_indices_with_a_palette(tmp_path):
     picture = Image.open(files.path(0))
     assert np.asarray(picture)[0, :5].tolist() == [0, 1, 2, 3, 4]
     assert tuple(picture.convert("RGB").getpixel((3, 0))) == tuple(dataset.palette[3])
+
+
+def test_predictions_of_a_network_with_another_order_of_classes_are_mapped_by_name(run):
+    model = checkpoint.load_model(run)
+    dataset = data.load("streets", "val", height=32, width=64, num_images=1)
+    expected, swapped = {}, {}
+    predict_split(model, dataset, lambda index, prediction: expected.update({index: prediction}))
+    model.class_names = tuple(reversed(model.class_names))
+    predict_split(model, dataset, lambda index, prediction: swapped.update({index: prediction}))
+    assert torch.equal(swapped[0], model.num_classes - 1 - expected[0])
+    model.class_names = ("dragon", *model.class_names[1:])
+    with pytest.raises(ValueError, match="dragon"):
+        predict_split(model, dataset, lambda index, prediction: None)

@@ -170,8 +170,8 @@ def check(run: Run, first: Run) -> None:
     if mine.class_names != other.class_names:
         raise ValueError(
             f"runs of different classes in one comparison: {first.folder} has {len(other.class_names)}"
-            f" ({', '.join(other.class_names[:3])}, ...), {run.folder} has {len(mine.class_names)}"
-            f" ({', '.join(mine.class_names[:3])}, ...); report on them separately"
+            f" ({', '.join(other.class_names)}), {run.folder} has {len(mine.class_names)}"
+            f" ({', '.join(mine.class_names)}); report on them separately"
         )
     count, scores = len(mine.class_names), mine.scores
     lengths = {len(scores.iou), len(scores.accuracy), len(scores.confusion), *map(len, scores.confusion)}
