@@ -81,8 +81,9 @@ def _evaluate(chosen: EvaluateArguments) -> None:
 
     from segattn import checkpoint
     from segattn.data.splits import notices, open_split
+    from segattn.data.tools.labels import refuse_unscorable, unscorable
     from segattn.device import autocast, resolve_device, resolve_precision
-    from segattn.evaluation.evaluate import evaluate
+    from segattn.evaluation.evaluate import class_order, evaluate
     from segattn.evaluation.official import PredictionFiles, predict_split
     from segattn.evaluation.without_attention import collected, evaluate_without, replacement
     from segattn.training.fingerprint import noted
@@ -121,6 +122,9 @@ def _evaluate(chosen: EvaluateArguments) -> None:
     if chosen.split is not None:
         section = dataclasses.replace(section, val_split=chosen.split)
     dataset = open_split(section, section.val_split, section.val_images)
+    class_order(model, dataset)  # other classes are refused before anything is said or computed
+    if chosen.write_predictions is None:
+        refuse_unscorable(dataset)
     console = terminal.console(quiet=rank > 0)
     changed = noted(model.class_names or (), checkpoint.read_config(chosen.run).get("data"), dataset)
     for notice in [*notices(dataset), *([changed] if changed else [])]:
@@ -132,7 +136,7 @@ def _evaluate(chosen: EvaluateArguments) -> None:
         files = PredictionFiles(dataset, chosen.write_predictions)
         if world_size > 1:
             torch.distributed.barrier()  # until every process has seen that the folder is empty
-        if dataset.lazily(0).label is None:
+        if dataset.label(0) is None or unscorable(dataset):
             for option, is_chosen in (("--out", chosen.out), ("--without-attention", chosen.without_attention)):
                 if is_chosen:
                     raise ValueError(

@@ -18,6 +18,7 @@ from segattn import cost, records
 from segattn.config import Experiment
 from segattn.data.features import StoredFeatures
 from segattn.data.splits import notices, open_data, open_split
+from segattn.data.tools.labels import refuse_unscorable
 from segattn.study.features import FEATURES_LIMIT, shared_features
 from segattn.training import looks
 from segattn.training.checks import check
@@ -97,18 +98,12 @@ def run_study(
         fully_trained: networks of the zoo to show beside the study's; goes into its record.
 
     Raises:
-        ValueError: as `plan` and `segattn.training.train.train`.
+        ValueError: as `plan` and `segattn.training.train.train`; no network could be scored on the validation split.
         segattn.training.train.Interrupted: a signal was received; the same call resumes the study.
     """
     out = Path(out)
     runs = plan(config, head_names, seeds)
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes, only rank 0 writes and prints
-    opened = None
-    if not all(_is_finished(out / run_name(run), run) for run in runs):
-        opened = open_data(config.data)  # a damaged file fails before the first network is trained
-        for notice in notices(*opened) if first else ():
-            on_notice(notice)
-    costs = reference_costs(head_names, config.model.mode)
     said: set[str] = set()
 
     def say_once(notice: str) -> None:
@@ -116,6 +111,13 @@ def run_study(
             said.add(notice)
             on_notice(notice)
 
+    opened = None
+    if not all(_is_finished(out / run_name(run), run) for run in runs):
+        opened = open_data(config.data)  # a damaged file fails before the first network is trained
+        refuse_unscorable(opened[1])
+        for notice in notices(*opened):
+            say_once(notice)
+    costs = reference_costs(head_names, config.model.mode)
     settings: dict[str, Any] = {"device": device, "num_workers": num_workers, "opened": opened, "on_notice": say_once}
     if opened is not None and config.optimization.train == "head":
         settings["stored"] = shared_features(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,26 @@ def record_of(
     )
 
 
+def write_network(
+    out: Path,
+    model: SegmentationModel,
+    config: Experiment,
+    val_set: Dataset,
+    *,
+    check: Callable[[], object],
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the trained network, before anything is computed with it that may fail; `check` and errors as in `write`.
+
+    Args:
+        data: the fingerprint of the data, for evaluations to come.
+    """
+    check()
+    names, palette = list(val_set.class_names), list(val_set.palette)
+    with _written_into(out):
+        checkpoint.save_model(model, out, experiment=config, class_names=names, palette=palette, data=data)
+
+
 def write(
     out: Path,
     model: SegmentationModel,
@@ -81,18 +101,18 @@ def write(
     without: Evaluated | None,
     autocast: Callable[[], AbstractContextManager[object]],
     check: Callable[[], object],
-    data: Mapping[str, Any] | None = None,
 ) -> records.RunRecord:
-    """Write all results, the record last, so that a folder with a record is complete; returns the record with its examples.
+    """Write what was found with the network of `write_network`, the record last, so that a folder with a record is complete.
+
+    Returns the record with its examples.
 
     Args:
         check: called before each write; raises if the folder's lease was lost.
-        data: the fingerprint of the data, for evaluations to come.
 
     Raises:
         ValueError: the folder cannot be written; the checkpoints are kept.
     """
-    try:
+    with _written_into(out):
         examples = write_examples(
             model,
             val_set,
@@ -104,20 +124,23 @@ def write(
         )
         record = dataclasses.replace(record, examples=examples)
         check()
-        names, palette = record.class_names, record.palette
-        checkpoint.save_model(model, out, experiment=config, class_names=names, palette=palette, data=data)
-        check()
         _write_counts(out / "per_image.npz", result, without)
         check()
         records.write(record, out / "record.json")
+    check()
+    remove_snapshots(out)
+    return record
+
+
+@contextmanager
+def _written_into(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ValueError(
             f"the results cannot be written into {out}: {error.strerror or error}; the trained network is in "
             f"{out / 'checkpoints'}. Free some disk space and run the same command again"
         ) from error
-    check()
-    remove_snapshots(out)
-    return record
 
 
 def _write_counts(path: Path, result: Evaluated, without: Evaluated | None) -> None:

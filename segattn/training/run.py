@@ -7,7 +7,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from segattn import checkpoint, records
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.data.loader import Items
+from segattn.data.tools.labels import unscorable
 from segattn.evaluation import without_attention
 from segattn.evaluation.evaluate import Evaluated, evaluate
 from segattn.training import results, resume, snapshots
@@ -154,7 +155,7 @@ class Run:
         if self.accelerator.num_processes > 1:
             for buffer in self.state.model.buffers():  # norm statistics differ between processes: use rank 0's
                 buffer.copy_(broadcast(buffer))
-        with nullcontext() if self.state.average is None else self.state.average.applied():
+        with self._averaged():
             return evaluate(
                 self.state.model,
                 self.val_set,
@@ -167,13 +168,26 @@ class Run:
                 watched=lambda batches: self.stop.until_asked_for(batches, when),
             )
 
+    def _averaged(self) -> AbstractContextManager[None]:
+        """The averaged weights inside the context, where the run has any."""
+        return nullcontext() if self.state.average is None else self.state.average.applied()
+
     def finish(self, trained_cost: records.Cost) -> records.RunRecord:
-        """Evaluate the network, with its mechanism and without; write the model, example pictures and record."""
+        """Write the network; evaluate it, with its mechanism and without; write example pictures and record."""
         self.check_weights(self.config.optimization.iterations)
-        train_seconds, began = self.seconds, time.perf_counter()
-        result, without = self._evaluate_last()
-        evaluate_seconds = time.perf_counter() - began
+        train_seconds = self.seconds
         model = self.state.model.eval()
+        with agreed(self.accelerator), self._averaged():
+            if self.accelerator.is_main_process:
+                results.write_network(
+                    self.out, model, self.config, self.val_set, check=self.log.check, data=self.log.facts["data"]
+                )
+        began = time.perf_counter()
+        try:
+            result, without = self._evaluate_last()
+        except ValueError as error:
+            raise ValueError(f"{error}. The trained network is in {self.out}, without scores") from error
+        evaluate_seconds = time.perf_counter() - began
         if self.state.average is not None:
             model.load_state_dict(self.state.average.values, strict=False)
         precision = {"no": "fp32"}.get(self.accelerator.mixed_precision, self.accelerator.mixed_precision)
@@ -204,7 +218,6 @@ class Run:
                     without=without,
                     autocast=self.accelerator.autocast,
                     check=self.log.check,
-                    data=self.log.facts["data"],
                 )
         return record
 
@@ -219,6 +232,7 @@ class Run:
         return result, without_attention.evaluate_without(model, score, means)
 
     def _is_validated(self, done: int) -> bool:
-        """Whether the network is evaluated after iteration `done`; `finish` does the last evaluation."""
+        """Whether the network is evaluated after iteration `done`; `finish` does the last evaluation, or says why it cannot."""
         every = self.config.validate_every
-        return bool(every) and 0 < done < self.config.optimization.iterations and done % every == 0
+        is_due = bool(every) and 0 < done < self.config.optimization.iterations and done % every == 0
+        return is_due and not unscorable(self.val_set)

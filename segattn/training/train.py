@@ -5,7 +5,8 @@ seed and iteration. Only rank 0 writes files. A run's folder:
 
     log.jsonl           one line every `log_every` iterations
     checkpoints/        complete snapshots to resume from; removed when the run is finished
-    model.safetensors, config.json, record.json, per_image.npz, examples/    when the run is finished
+    model.safetensors, config.json           when it is trained
+    record.json, per_image.npz, examples/    when it is evaluated too: the run is finished
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class Training:
         torch.manual_seed(config.seed)
         model = build_model(config.network, train_set.num_classes, seed=config.seed)
         if accelerator.is_main_process:
-            for notice in filter(None, [*([] if opened else notices(train_set, val_set)), model.started_from]):
+            for notice in filter(None, [*notices(train_set, val_set), model.started_from]):
                 on_notice(notice)
         start = start_of(config, model)
         synchronize = accelerator.device.type == "cuda" and accelerator.num_processes > 1
