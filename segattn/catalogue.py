@@ -145,7 +145,7 @@ def _not_there(missing: str, folder: Path) -> str:
     if places is None:
         file = getattr(sys.modules.get(parent), "__file__", None)
         return f"{parent} is one file ({file}), not a package, and has no module {last}"
-    beside = sorted(path.stem for place in places for path in Path(place).glob("*.py") if path.stem != "__init__")
+    beside = sorted(path.stem for place in places for path in Path(place).glob("[!.]*.py") if path.stem != "__init__")
     near = hint(last, beside) or (f"there are: {', '.join(beside[:8])}" if beside else "it has no modules")
     return f"there is no {last}.py in {', '.join(map(str, places))}; {near.strip()}"
 

@@ -170,7 +170,7 @@ def find_runs(folder: PathLike) -> list[Path]:
         ValueError: there is no trained model in any of them.
     """
     folder = Path(folder)
-    candidates = [folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())]
+    candidates = [folder, *sorted(folder.glob("[!.]*"))]
     models = [
         path for path in candidates if (path / "config.json").is_file() and (path / "model.safetensors").is_file()
     ]

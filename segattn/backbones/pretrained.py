@@ -154,7 +154,7 @@ def _run_of(folder: Path, head: str, mode: str, seed: int) -> Path:
     """The folder itself if it is a run's, else the run of the study in it."""
     if (folder / "model.safetensors").is_file():
         return folder
-    runs = sorted(path.parent for path in folder.glob("*/model.safetensors"))
+    runs = sorted(path.parent for path in folder.glob("[!.]*/model.safetensors"))
     if not runs:
         raise ValueError(f"pretrained network {folder}: it has no trained network; give the folder of a finished run")
     for run in runs:

@@ -88,7 +88,7 @@ def _pairs(base: Path, names: list[str], more: list[Path], *, labelled: bool) ->
 
 
 def _with_mask(masks: Path, names: list[str]) -> list[str]:
-    present = {path.stem for path in masks.glob("*.png")}
+    present = {path.stem for path in masks.glob("[!.]*.png")}
     return [name for name in names if name in present]
 
 
@@ -105,7 +105,7 @@ def convert(root: Path, on_progress: Callable[[int, int], object]) -> str:
         return ""
     masks, out = source / "dataset" / "cls", base / "SegmentationClassAug"
     out.mkdir(exist_ok=True)
-    files = sorted(masks.glob("*.mat"))
+    files = sorted(masks.glob("[!.]*.mat"))
     for done, file in enumerate(files):
         target = out / f"{file.stem}.png"
         if not target.is_file():

@@ -115,12 +115,13 @@ def counted(what: str, input_size: tuple[int, int], num_classes: int, mode: str)
 
 # Records ---------------------------------------------------------------------------------------------------------------
 def run_records(folder: str | os.PathLike[str]) -> list[records.RunRecord]:
-    """Every run record in a folder and below it.
+    """Every run record in a folder and below it, but for hidden folders.
 
     Raises:
         ValueError: no such folder, or no run record in it; a record that cannot be read.
     """
-    paths = sorted(Path(folder).rglob("record.json"))
+    below = sorted(Path(folder).rglob("record.json"))
+    paths = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     if not paths:
         raise ValueError(f"{folder}: no run records (record.json) in it; give a folder that `segattn study` wrote")
     return [record for record in map(records.read, paths) if isinstance(record, records.RunRecord)]

@@ -173,7 +173,7 @@ def make(
         raise unknown("layout", layout, known)
     if images < 1:
         raise ValueError(f"{images} images; at least 1 is needed")
-    if root.exists() and any(root.iterdir()):
+    if root.exists() and any(root.glob("[!.]*")):
         raise ValueError(f"{root} is not empty; give a new folder, so that no files get mixed")
     form = known[layout]
     splits = [split for split in SPLITS if not (layout == "coco_stuff10k" and split == "test")]

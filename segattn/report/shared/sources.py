@@ -17,7 +17,8 @@ def inside(folder: Path, name: str) -> Path | None:
 def record_files(source: Path) -> list[Path]:
     """The record files that a path stands for.
 
-    A folder without study.json stands for its runs. Bench records in it (bench*.json) are read too, for latency and memory.
+    A folder without study.json stands for its runs, but for hidden folders. Bench records in it (bench*.json) are read too, for
+    latency and memory.
 
     Raises:
         ValueError: a folder without records, or one in which the name of a record is a link that leads out of the folder.
@@ -26,7 +27,7 @@ def record_files(source: Path) -> list[Path]:
         return [source]
     benches = sorted(source.glob("bench*.json"))
     first = next((source / name for name in ("study.json", "record.json") if (source / name).exists()), None)
-    runs = sorted(source.glob("*/record.json")) if first is None else [first]
+    runs = sorted(source.glob("[!.]*/record.json")) if first is None else [first]
     for file in (*runs, *benches):
         if inside(source, str(file.relative_to(source))) is None:
             raise ValueError(f"{file}: a link out of {source}; name the folder or file that it leads to")
