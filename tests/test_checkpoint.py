@@ -1,10 +1,12 @@
 import json
+import os
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from segattn import checkpoint, load_model
+from segattn.backbones import pretrained
 from segattn.model import build_model
 from segattn.records import integrity
 from tests import tiny
@@ -231,3 +233,25 @@ def test_run_whose_weights_changed_is_nothing_to_start_from(saved):
     experiment = tiny.experiment("ccnet", model={"pretrained": str(saved[1])})
     with pytest.raises(ValueError, match=r"model\.safetensors is not the file whose SHA-256 config\.json has"):
         build_model(experiment.model, 3)
+
+
+def test_hidden_folder_is_no_run_of_a_study(saved):
+    study = saved[1].parent
+    (study / ".ipynb_checkpoints").mkdir()
+    for file in saved[1].iterdir():
+        (study / ".ipynb_checkpoints" / file.name).write_bytes(file.read_bytes())
+    assert checkpoint.find_runs(study) == [saved[1]]
+    assert pretrained.read(study, head="ccnet", mode="faithful").where == str(saved[1])
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o007])
+def test_model_has_the_mode_of_an_ordinary_file(umask, saved, tmp_path):
+    before = os.umask(umask)
+    try:
+        checkpoint.save_model(
+            saved[0], tmp_path / "again", experiment=tiny.experiment("ccnet"), class_names=NAMES, palette=PALETTE
+        )
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "again").iterdir()}
+    assert modes == {"config.json": 0o666 & ~umask, "model.safetensors": 0o666 & ~umask}

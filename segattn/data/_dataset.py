@@ -7,13 +7,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
-
-if TYPE_CHECKING:
-    from segattn.data.tools.labels import Labels
 
 IGNORE = 255
 SPLITS = ("train", "val", "test")
@@ -37,6 +34,20 @@ class Sample:
     def top_left(self, rows: int, columns: int) -> np.ndarray:
         """At least the first rows and columns of the image, uint8 (h, w, 3)."""
         return self.image
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the labels of a split hold."""
+
+    classes: tuple[int, ...]
+    """Classes that occur: all of them, or the first that were met, at least two."""
+    ignored: bool
+    """Whether a pixel that is ignored was met."""
+    labelled: bool
+    """False for a split without labels."""
+    rare: bool = False
+    """Whether the sample held fewer than two classes, and the scan of all labels found more."""
 
 
 class Scene(Protocol):

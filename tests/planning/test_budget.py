@@ -7,6 +7,7 @@ import pytest
 from segattn.cost import network_cost
 from segattn.planning import budget
 from segattn.planning.budget import Network, NothingFits, Recorded
+from tests.report import fabricate
 
 
 def own(mean_iou):
@@ -106,3 +107,12 @@ def test_seeds_are_averaged_and_the_best_experiment_counts():
 def test_folder_without_records_is_told(tmp_path):
     with pytest.raises(ValueError, match=r"no run records \(record.json\) in it"):
         budget.run_records(tmp_path)
+
+
+def test_hidden_folders_have_no_records_of_runs(tmp_path):
+    fabricate.run("fcn", 0, tmp_path / "study/fcn")
+    fabricate.run("fcn", 0, tmp_path / "study/.ipynb_checkpoints/fcn")
+    assert len(budget.run_records(tmp_path)) == 1
+    hidden = tmp_path / ".cache"
+    fabricate.run("fcn", 0, hidden / "fcn")
+    assert len(budget.run_records(hidden)) == 1

@@ -1,14 +1,18 @@
+import dataclasses
 import functools
 import json
 import shutil
 import signal
 import threading
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from segattn import config as configuration
 from segattn import heads, records, report
 from segattn.cli import main
+from segattn.config import Data
 from segattn.cost import head_facts
 from segattn.study import run as study_module
 from segattn.study.run import Position, plan, reference_costs, run_name, run_study
@@ -283,3 +287,20 @@ def test_run_in_use_ends_the_study_in_one_line(tmp_path):
     with records.Lease(tmp_path / NAMES[0]), pytest.raises(records.Held, match=f"{NAMES[0]} is in use"):
         study(tmp_path, seeds=(0,))
     assert list(tmp_path.glob("**/*.json")) == []
+
+
+def test_study_whose_networks_cannot_be_scored_is_refused_before_the_first(tmp_path):
+    for split, value in (("train", 1), ("val", 255)):
+        for kind in ("images", "masks"):
+            (tmp_path / "data" / kind / split).mkdir(parents=True)
+        mask = np.full((32, 48), value, np.uint8)
+        mask[:9] = value if split == "val" else 0
+        Image.fromarray(mask).save(tmp_path / "data/masks" / split / "0.png")
+        Image.new("RGB", (48, 32)).save(tmp_path / "data/images" / split / "0.png")
+    (tmp_path / "data/classes.txt").write_text("background\nthing")
+    section = Data(name="folder", root=str(tmp_path / "data"))
+    positions = []
+    with pytest.raises(ValueError, match="folder val: every pixel is ignored"):
+        study(tmp_path / "study", dataclasses.replace(SHORT, data=section), on_position=positions.append)
+    assert positions == []
+    assert not (tmp_path / "study").exists()

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from segattn import data
-from segattn.data._dataset import IGNORE, SPLITS, Dataset
+from segattn.data._dataset import IGNORE, SPLITS, Dataset, Labels
 from segattn.data.files.decode import open_mask, ranges, read_image
 from segattn.data.files.pairs import Pair, PairReader, collected_faults
-from segattn.data.tools.labels import ENOUGH, Labels, is_zero_and_255, one_class, unlearnable, unscorable
+from segattn.data.tools.labels import ENOUGH, is_zero_and_255, one_class, unlearnable, unscorable
 from segattn.data.tools.threads import file_threads
 
 _SHOWN = 5

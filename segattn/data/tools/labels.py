@@ -7,32 +7,14 @@ based on a sample.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segattn.data._dataset import Dataset, Labels
 from segattn.data.tools.threads import file_threads
-
-if TYPE_CHECKING:
-    from segattn.data._dataset import Dataset
 
 ENOUGH = 2
 """Classes that a network needs, to tell one from the other."""
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What the labels of a split hold."""
-
-    classes: tuple[int, ...]
-    """Classes that occur: all of them, or the first that were met, at least two."""
-    ignored: bool
-    """Whether a pixel that is ignored was met."""
-    labelled: bool
-    """False for a split without labels."""
-    rare: bool = False
-    """Whether the sample held fewer than two classes, and the scan of all labels found more."""
 
 
 class Tally:

@@ -128,3 +128,18 @@ def test_generated_data_can_be_checked_too():
     assert report.splits[0].class_pixels.sum() == 3 * 32 * 64
     with pytest.raises(ValueError, match="no option 'hieght'"):
         check("streets", splits=["val"], options={"hieght": 32})
+
+
+def test_labels_with_nothing_to_learn_and_a_single_class_are_faults(root):
+    for index in range(3):
+        put(root, f"train/{index}", [[1, 1, 1]] * 5, shade=40 * index)
+        put(root, f"val/{index}", [[255, 255, 255]] * 5, shade=40 * index + 11)
+    faults_of_both = check("folder", root=root, splits=["train", "val"]).faults
+    assert list(faults_of_both) == ["labels with nothing to learn"]
+    train, val = faults_of_both["labels with nothing to learn"].examples
+    assert train.startswith("folder train has one class to learn")
+    assert val == "folder val: every pixel is ignored (label 255); there is nothing to score"
+    (root / "classes.txt").write_text("thing\n")
+    single = check("folder", root=root, splits=["val"]).faults
+    assert list(single) == ["a single class"]
+    assert "name two: background first, then the object" in single["a single class"].examples[0]

@@ -138,3 +138,19 @@ def test_an_older_record_is_refused(tmp_path):
 )
 def test_hard_classes_are_known_by_their_words(name, hard):
     assert rows.is_hard(name) is hard
+
+
+def test_hidden_folder_is_no_run(tmp_path):
+    two_class_run(tmp_path / "a0", "fcn", 0, 0.50, [0.6, 0.4])
+    two_class_run(tmp_path / ".ipynb_checkpoints", "fcn", 0, 0.50, [0.6, 0.4])
+    assert [run.folder.name for row in report.load(tmp_path).rows for run in row.runs] == ["a0"]
+
+
+def test_another_order_of_classes_is_refused_with_both_lists(tmp_path):
+    two_class_run(tmp_path / "a0", "fcn", 0, 0.50, [0.6, 0.4])
+    fabricate.run(
+        "ccnet", 0, tmp_path / "b0", images=0, class_names=["pole", "road"], palette=[(1, 2, 3), (4, 5, 6)],
+        scores=scores_of(0.5, [0.6, 0.4], [[3, 1], [2, 4]]), cost=None,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"different classes in one comparison: .*\(road, pole\).*\(pole, road\)"):
+        report.load(tmp_path)
