@@ -98,7 +98,8 @@ def run_study(
         fully_trained: networks of the zoo to show beside the study's; goes into its record.
 
     Raises:
-        ValueError: as `plan` and `segattn.training.train.train`; no network could be scored on the validation split.
+        ValueError: as `plan` and `segattn.training.train.train`; no network could be scored on the validation split; a finished
+            run has other classes than the data.
         segattn.training.train.Interrupted: a signal was received; the same call resumes the study.
     """
     out = Path(out)
@@ -115,6 +116,7 @@ def run_study(
     if not all(_is_finished(out / run_name(run), run) for run in runs):
         opened = open_data(config.data)  # a damaged file fails before the first network is trained
         refuse_unscorable(opened[1])
+        _refuse_other_classes([out / run_name(run) for run in runs], opened[1].class_names)
         for notice in notices(*opened):
             say_once(notice)
     costs = reference_costs(head_names, config.model.mode)
@@ -213,6 +215,19 @@ def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[r
         for size, num_classes in zip(cost.REFERENCE_SIZES, cost.REFERENCE_CLASSES, strict=True):
             costs.append(cost.network_cost(head, input_size=size, num_classes=num_classes, mode=mode))
     return costs
+
+
+def _refuse_other_classes(folders: Sequence[Path], class_names: Sequence[str]) -> None:
+    """Raise ValueError if a finished run has other classes, or another order: its scores could not stand beside new ones."""
+    for folder in folders:
+        if not (folder / "record.json").exists():
+            continue
+        recorded = records.read(folder / "record.json").class_names
+        if list(recorded) != list(class_names):
+            raise ValueError(
+                f"{folder} was trained with the classes {', '.join(recorded)}; now they are {', '.join(class_names)}. Restore "
+                "the class list, or choose another --out"
+            )
 
 
 def _is_finished(folder: Path, run: Experiment) -> bool:

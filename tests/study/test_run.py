@@ -289,18 +289,32 @@ def test_run_in_use_ends_the_study_in_one_line(tmp_path):
     assert list(tmp_path.glob("**/*.json")) == []
 
 
-def test_study_whose_networks_cannot_be_scored_is_refused_before_the_first(tmp_path):
-    for split, value in (("train", 1), ("val", 255)):
+def write_data(root, val_values=(0, 1)):
+    for split, values in (("train", (0, 1)), ("val", val_values)):
         for kind in ("images", "masks"):
-            (tmp_path / "data" / kind / split).mkdir(parents=True)
-        mask = np.full((32, 48), value, np.uint8)
-        mask[:9] = value if split == "val" else 0
-        Image.fromarray(mask).save(tmp_path / "data/masks" / split / "0.png")
-        Image.new("RGB", (48, 32)).save(tmp_path / "data/images" / split / "0.png")
-    (tmp_path / "data/classes.txt").write_text("background\nthing")
-    section = Data(name="folder", root=str(tmp_path / "data"))
-    positions = []
+            (root / kind / split).mkdir(parents=True)
+        mask = np.full((32, 48), values[0], np.uint8)
+        mask[:9] = values[1]
+        Image.fromarray(mask).save(root / "masks" / split / "0.png")
+        Image.new("RGB", (48, 32)).save(root / "images" / split / "0.png")
+    (root / "classes.txt").write_text("background\nthing")
+    return dataclasses.replace(SHORT, data=Data(name="folder", root=str(root)))
+
+
+def test_study_whose_networks_cannot_be_scored_is_refused_before_the_first(tmp_path):
+    config, positions = write_data(tmp_path / "data", val_values=(255, 255)), []
     with pytest.raises(ValueError, match="folder val: every pixel is ignored"):
-        study(tmp_path / "study", dataclasses.replace(SHORT, data=section), on_position=positions.append)
+        study(tmp_path / "study", config, on_position=positions.append)
     assert positions == []
     assert not (tmp_path / "study").exists()
+
+
+def test_finished_run_of_another_order_of_classes_is_refused_before_the_next(tmp_path):
+    config, positions = write_data(tmp_path / "data"), []
+    study(tmp_path / "study", config, head_names=("fcn",), seeds=(0,), on_notice=lambda line: None)
+    (tmp_path / "data/classes.txt").write_text("thing\nbackground")
+    with pytest.raises(
+        ValueError, match=r"fcn-faithful-s0 was trained with .*background, thing; now .*thing, background"
+    ):
+        study(tmp_path / "study", config, head_names=("fcn",), seeds=(0, 1), on_position=positions.append)
+    assert positions == []
