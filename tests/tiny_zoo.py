@@ -69,6 +69,7 @@ def write_run(folder: Path, model: SegmentationModel, settings: config.Experimen
         precision="fp32",
         cost=None,  # type: ignore[arg-type]  # not read
     )
+    results.write_network(folder, model, settings, dataset, check=lambda: None)
     results.write(
         folder, model, settings, dataset, result, record, autocast=nullcontext, check=lambda: None, without=None
     )

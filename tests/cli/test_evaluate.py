@@ -102,7 +102,7 @@ def test_head_without_mechanism_is_refused_in_one_line(experiment_file, tmp_path
 def test_split_without_labels_has_nothing_to_compare(trained, tmp_path, monkeypatch, capsys):
     from segattn.data import Dataset, Sample, splits
 
-    names, palette = [f"class{k}" for k in range(19)], [(k, k, k) for k in range(19)]
+    names, palette = records.read(trained / "record.json").class_names, [(k, k, k) for k in range(19)]
     night = Sample(np.zeros((32, 64, 3), np.uint8), None, "night")
     unlabelled = Dataset(
         name="night", split="test", class_names=names, palette=palette, image_names=["night"], read=lambda i: night,
