@@ -3,7 +3,7 @@
     segattn train streets -o runs/streets
     segattn study streets_heads --features-limit 1MB
 
-A controlled head holds the convolutions of the trunk's FCN head and its mechanism, which starts at random. About half an hour on
+A controlled head holds the convolutions of the trunk's FCN head and its mechanism, which starts at random. About twenty minutes on
 one core with AMX.
 """
 
