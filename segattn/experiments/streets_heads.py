@@ -3,8 +3,8 @@
     segattn train streets -o runs/streets
     segattn study streets_heads --features-limit 1MB
 
-A controlled head holds the convolutions of the trunk's FCN head and its mechanism, which starts at random. About twenty minutes on
-one core with AMX.
+A controlled head holds the convolutions of the trunk's FCN head and its mechanism, which starts at random. About twenty minutes
+on one core with AMX.
 """
 
 from dataclasses import replace
