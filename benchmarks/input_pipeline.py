@@ -53,7 +53,7 @@ def write_scenes(root: Path, count: int) -> float:
     make.make("cityscapes", root, images=count, size=SIZE)
     files = sorted((root / "leftImg8bit/train").rglob(f"*{cityscapes.IMAGE_ENDING}"))
     for index, file in enumerate(files):
-        pixels = np.asarray(Image.open(file)).astype(np.float32)
+        pixels = np.asarray(Image.open(file, formats=("PNG",))).astype(np.float32)
         noise = np.random.default_rng(index).normal(0, NOISE, (*SIZE, 1)).astype(np.float32)
         Image.fromarray(np.clip(np.rint(pixels + noise), 0, 255).astype(np.uint8)).save(file)
     return sum(file.stat().st_size for file in files) / len(files) / 1e6
@@ -111,7 +111,8 @@ def torchvision_order(root: Path) -> Callable[[int], object]:
     def sample(index: int) -> object:
         rng = np.random.default_rng(index)
         place = int(rng.integers(len(images)))
-        image, mask = Image.open(images[place]).convert("RGB"), Image.open(masks[place])
+        image = Image.open(images[place], formats=("PNG",)).convert("RGB")
+        mask = Image.open(masks[place], formats=("PNG",))
         scale = rng.uniform(*SCALES)
         size = round(image.width * scale), round(image.height * scale)
         image, mask = image.resize(size, Image.Resampling.BILINEAR), mask.resize(size, Image.Resampling.NEAREST)

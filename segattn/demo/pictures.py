@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from segattn.data import streets
-from segattn.data.files.decode import read_image
+from segattn.data.files.decode import picture_size, read_image
 
 MAX_PIXELS = 40_000_000
 """Of an upload, before it is decoded: 120 MB as RGB, more than any phone's usual photo."""
@@ -89,8 +89,7 @@ def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
 def _check_pixels(path: Path) -> None:
     """Refuse a file by the size in its header. `read_image` reports everything else that is wrong with it."""
     try:
-        with Image.open(path) as image:
-            width, height = image.size
+        width, height = picture_size(path)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: far too many pixels ({error})") from None
     except Exception:

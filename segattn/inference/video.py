@@ -17,6 +17,11 @@ from segattn import records
 SUFFIXES = {".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg"}
 _ENCODERS = ("libx264", "libvpx-vp9", "mpeg4")
 """In order of preference; the first one that PyAV's FFmpeg has is used."""
+_READ = {
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegts,mpegvideo",
+    "protocol_whitelist": "file",
+}
+"""FFmpeg recognises a file by its content: a playlist under a video's name would open other files and addresses."""
 _TICKS = 90_000  # per second, as in MPEG streams
 
 
@@ -45,7 +50,7 @@ class Video:
         if not path.is_file():  # reading a pipe would block
             raise ValueError(f"{path}: unreadable video (not a regular file)")
         try:
-            with av.open(str(path)) as container:
+            with av.open(str(path), options=_READ) as container:
                 streams = container.streams.video
                 if not streams:
                     raise ValueError(f"{path}: no video in this file")
@@ -57,7 +62,7 @@ class Video:
     def __iter__(self) -> Iterator[Frame]:
         av = _av(self.path)
         try:
-            with av.open(str(self.path)) as container:
+            with av.open(str(self.path), options=_READ) as container:
                 stream = container.streams.video[0]
                 stream.thread_type = "AUTO"
                 start: Fraction | None = None

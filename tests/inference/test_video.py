@@ -143,3 +143,13 @@ def test_damaged_video_among_photos_is_reported(model, tmp_path):
     assert [path.name for path in overlays] == ["b-overlay.png"]
     assert errors[0][0].name == "a.mp4"
     assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".mp4"] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["ffconcat version 1.0\nfile real.mp4\n", "#EXTM3U\n#EXTINF:1,\nreal.mp4\n#EXT-X-ENDLIST\n"]
+)
+def test_a_list_of_other_files_under_a_videos_name_is_not_followed(text, tmp_path):
+    clip(tmp_path / "real.mp4", frames(3))
+    (tmp_path / "clip.mp4").write_text(text)
+    with pytest.raises(ValueError, match=r"clip\.mp4: unreadable video"):
+        Video(tmp_path / "clip.mp4")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import zlib
@@ -10,11 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from segattn.catalogue import read_bytes
 from segattn.data._dataset import IGNORE
 from segattn.data.files import png
+from segattn.records.pictures import open_picture
+from segattn.records.pictures import picture_size as picture_size
 
 Chunks = list[tuple[bytes, memoryview]]
 
@@ -148,9 +149,7 @@ def _unreadable(path: Path, what: str, reason: object) -> ValueError:
 def _opened(path: Path, content: bytes, what: str) -> Image.Image:
     chunks = _check(path, content, what)
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.format == "EPS":
-                raise ValueError("PostScript is a program, which is not run")
+        with open_picture(content) as image:
             if image.format in ("GIF", "TIFF", "WEBP") and getattr(image, "n_frames", 1) > 1:
                 raise ValueError(f"it holds {image.n_frames} pictures; expected one")  # type: ignore[attr-defined]
             image.load()
@@ -159,8 +158,6 @@ def _opened(path: Path, content: bytes, what: str) -> Image.Image:
             upright = ImageOps.exif_transpose(image)
             upright.format = image.format
             return upright
-    except UnidentifiedImageError:
-        raise _unreadable(path, what, "damaged, or no picture") from None
     except Exception as error:
         raise _unreadable(path, what, error) from error
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from PIL import Image
-
+from segattn.records.pictures import picture_size
 from segattn.report.study.rows import Row, Run
 from segattn.report.study.study import Study
 
@@ -79,8 +78,11 @@ def _photo(study: Study) -> tuple[Path, tuple[int, int]] | None:
     path = next((path for path in examples if path.is_file()), None)
     if path is None:
         return None
-    with Image.open(path) as image:
-        return path, (image.width // 2, image.height // 2)
+    try:
+        width, height = picture_size(path, ("PNG", "JPEG"))
+    except Exception:  # Pillow raises errors of any type on a broken file
+        return None
+    return path, (width // 2, height // 2)
 
 
 def _lines(command: Command, width: int) -> list[str]:

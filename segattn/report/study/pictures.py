@@ -13,6 +13,7 @@ from PIL import Image
 
 from segattn import records
 from segattn.records import Example
+from segattn.records.pictures import open_picture
 from segattn.report.shared import images
 from segattn.report.shared.sources import inside
 from segattn.report.shared.text import one_line
@@ -139,7 +140,7 @@ def read_picture(folder: Path, path: str) -> tuple[Image.Image | None, str]:
     if file is None:
         return None, "outside the study's folder"
     try:
-        with Image.open(io.BytesIO(records.read_bytes(file)), formats=("PNG", "JPEG")) as picture:
+        with open_picture(records.read_bytes(file), ("PNG", "JPEG")) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 return None, f"{name} has {picture.width} x {picture.height} pixels; at most {MOST_PIXELS:,} are read"
             return picture.convert("RGB"), ""
