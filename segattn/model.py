@@ -14,31 +14,23 @@ from torch.nn import functional as F
 from segattn import backbones, config, heads
 from segattn.backbones import pretrained as pretrained_weights
 from segattn.backbones.pretrained import WHOLE_HEAD as WHOLE_HEAD
-from segattn.heads.parts.layers import Classifier, ConvBnRelu
-
-
-class AuxiliaryHead(nn.Module):
-    """The usual auxiliary FCN on stage 3: 3x3 convolution to 256 channels, dropout, classifier (as in mmsegmentation)."""
-
-    def __init__(self, in_channels: int, num_classes: int, *, channels: int = 256, dropout: float = 0.1) -> None:
-        super().__init__()
-        self.reduce = ConvBnRelu(in_channels, channels)
-        self.classify = Classifier(channels, num_classes, dropout=dropout)
-
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
-        return self.classify(self.reduce(x))
+from segattn.heads.parts.layers import AuxiliaryHead
 
 
 class SegmentationModel(nn.Module):
     """Backbone and head as one module, from images to logits of the images' size.
 
     In eval mode the result is one tensor (B, K, H, W). In training mode it is a dict of named logits, all of that size, whose
-    weights in the loss are `loss_weights`. `load_model` sets the first three attributes; they are None in a new network:
+    weights in the loss are `loss_weights`. `load_model` sets these attributes, which are None in a new network:
 
         class_names    K names
         palette        K colours, red, green and blue from 0 to 255
         experiment     the experiment that trained it
-        started_from   what a new network with pretrained weights started from, in words
+
+    and `create_model` these:
+
+        mean, std, channel_order    how an image enters it, as in `config.Model`
+        started_from                what a new network with pretrained weights started from, in words
     """
 
     def __init__(
@@ -57,6 +49,7 @@ class SegmentationModel(nn.Module):
         self.class_names: tuple[str, ...] | None = None
         self.palette: tuple[tuple[int, int, int], ...] | None = None
         self.experiment: config.Experiment | None = None
+        self.mean, self.std, self.channel_order = config.Model.mean, config.Model.std, config.Model.channel_order
         self.started_from = ""
         self.loss_weights: dict[str, float] = dict(head.loss_weights)  # type: ignore[arg-type]
         if auxiliary is not None:
@@ -120,6 +113,9 @@ def create_model(
     mode: heads.Mode = "faithful",
     align_corners: bool = False,
     auxiliary_weight: float = 0.4,
+    mean: tuple[float, float, float] = config.Model.mean,
+    std: tuple[float, float, float] = config.Model.std,
+    channel_order: Literal["rgb", "bgr"] = config.Model.channel_order,
     head_options: Mapping[str, Any] | None = None,
     backbone_options: Mapping[str, Any] | None = None,
     pretrained: str | os.PathLike[str] | None = None,
@@ -130,6 +126,7 @@ def create_model(
 
     `align_corners` applies to the upsampling of logits; usual are True for crops of 769 and 520 (feature maps of 97 and 65) and
     False for 512. `auxiliary_weight=0` omits the auxiliary head; heads with auxiliary outputs of their own never get one.
+    `mean`, `std` and `channel_order` are declared, not computed with: `predict`, training and the like prepare images by them.
     `pretrained` is the folder of a run, or a file, URL or published name of backbone weights in torchvision's or
     mmsegmentation's naming; of a study's folder, it is the run with this head, mode and `seed`. With `init_head="trunk"` the head
     starts from the pretrained network's head, as far as names and shapes agree.
@@ -154,18 +151,16 @@ def create_model(
     if pretrained is not None:
         weights = pretrained_weights.read(pretrained, head=head, mode=mode, seed=seed)
         weights.check_backbone(backbone, output_stride, backbone_options or {})
+        weights.check_input(mean, std, channel_order)
         weights.load_backbone(body)
         started_from = f"backbone from {weights.where}; "
         started_from += weights.load_head(top) if init_head == "trunk" else "head at random"
+    weight = auxiliary_weight
     model = SegmentationModel(
-        body,
-        top,
-        auxiliary,
-        num_classes=num_classes,
-        align_corners=align_corners,
-        auxiliary_weight=auxiliary_weight,
+        body, top, auxiliary, num_classes=num_classes, align_corners=align_corners, auxiliary_weight=weight
     )
     model.started_from = started_from
+    model.mean, model.std, model.channel_order = mean, std, channel_order
     return model
 
 

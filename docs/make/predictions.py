@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from docs.make.shown import IMAGES, Shown, mean_iou, shown
 from segattn import checkpoint
-from segattn.data.transforms import to_tensor
+from segattn.data.transforms import Normalization, to_tensor
 from segattn.inference.legend import colour
 from segattn.inference.windows import predict_labels
 
@@ -28,7 +28,7 @@ def draw(what: Shown, target: Path) -> None:
     for name, source in what.networks:
         model = checkpoint.load_model(source)
         with torch.no_grad():
-            prediction = predict_labels(model, to_tensor(sample.image)[None])[0].numpy()
+            prediction = predict_labels(model, to_tensor(sample.image, Normalization.of(model))[None])[0].numpy()
         tiles.append((f"{name}  {100 * mean_iou(source):.1f} % mIoU", colour(prediction, palette)))
     compose([(caption, Image.fromarray(pixels)) for caption, pixels in tiles]).save(target, optimize=True)
 

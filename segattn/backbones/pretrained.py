@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,18 @@ class Pretrained:
                 f"{key} is {_said(described, key)} there and {_said(wanted, key)} here" for key in differing
             )
             raise ValueError(f"pretrained network {self.where} has another backbone: {listing}; make them equal")
+
+    def check_input(self, mean: Sequence[float], std: Sequence[float], channel_order: str) -> None:
+        """Raise ValueError where the pretrained network's input is described and is prepared in another way."""
+        wanted = {"mean": list(mean), "std": list(std), "channel_order": channel_order}
+        for name, value in wanted.items():
+            declared = (self.network or {}).get(name, value)  # older networks do not have it
+            declared = list(declared) if isinstance(declared, tuple) else declared
+            if declared != value:
+                raise ValueError(
+                    f"pretrained network {self.where} takes images with {name} {declared}, this one with {value}; set "
+                    f"model.{name} to that of the pretrained network"
+                )
 
 
 def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed: int = 0) -> Pretrained:

@@ -8,9 +8,6 @@ so a resumed run, any number of workers and any number of processes see the same
 from __future__ import annotations
 
 import functools
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from typing import NotRequired, Protocol, TypedDict
 
@@ -21,7 +18,8 @@ from torch.utils.data import DataLoader
 
 from segattn.config import Augmentation
 from segattn.data._dataset import Dataset
-from segattn.data.transforms import augment, to_tensor
+from segattn.data._workers import leave_signals_to_the_parent
+from segattn.data.transforms import Normalization, augment, to_tensor
 
 Item = tuple[Tensor | list[Tensor], Tensor | None, str, int]
 """One sample: the image float32 (3, H, W), or the feature maps (C_i, H_i, W_i) of a frozen backbone instead; label (H, W); name;
@@ -51,6 +49,7 @@ class TrainingStream:
             the batch of a single process.
         num_workers: worker processes, 0 computes inline; no influence on what comes out.
         items: the samples to draw from, prepared; by default each sample of `dataset`, augmented anew for each position.
+        network: what declares how images enter it, such as an experiment's `model`; see `transforms.Normalization.of`.
 
     Raises:
         ValueError: an empty split, a batch that does not divide, a rank out of range, a negative seed.
@@ -68,6 +67,7 @@ class TrainingStream:
         num_workers: int = 0,
         pin_memory: bool = False,
         items: Items | None = None,
+        network: object = None,
     ) -> None:
         _check_share(rank, world_size)
         if len(dataset) == 0:
@@ -85,6 +85,7 @@ class TrainingStream:
         self.num_workers = num_workers
         self.pin_memory = pin_memory
         self.items = items
+        self.normalization = Normalization.of(network)
 
     def sample_index(self, position: int) -> int:
         """Which sample of the data set, or which of `items`, stands at a position of the stream."""
@@ -110,7 +111,7 @@ class TrainingStream:
                 collate_fn=_collate,
                 pin_memory=self.pin_memory,
                 generator=torch.Generator(),  # leaves the global one alone, or a resumed run would differ
-                worker_init_fn=_leave_signals_to_the_parent,
+                worker_init_fn=leave_signals_to_the_parent,
             )
             return
         items = _Positions(self)
@@ -143,28 +144,33 @@ class _Positions:
         index = stream.sample_index(position)
         if stream.items is not None:
             return stream.items[index]
-        return _augmented(stream.dataset, index, (stream.seed, position), stream.augmentation)
+        return _augmented(stream.dataset, index, (stream.seed, position), stream.augmentation, stream.normalization)
 
 
 class AugmentedCopies:
     """A fixed number of augmented copies of each sample: copy c of sample i is item `copies * i + c`, drawn from (seed, i, c)."""
 
-    def __init__(self, dataset: Dataset, augmentation: Augmentation, *, copies: int, seed: int) -> None:
+    def __init__(
+        self, dataset: Dataset, augmentation: Augmentation, *, copies: int, seed: int, network: object = None
+    ) -> None:
         self.dataset, self.augmentation, self.copies, self.seed = dataset, augmentation, copies, seed
+        self.normalization = Normalization.of(network)
 
     def __len__(self) -> int:
         return len(self.dataset) * self.copies
 
     def __getitem__(self, item: int) -> Item:
         index, copy = divmod(item, self.copies)
-        return _augmented(self.dataset, index, (self.seed, index, copy, 2), self.augmentation)
+        return _augmented(self.dataset, index, (self.seed, index, copy, 2), self.augmentation, self.normalization)
 
 
-def _augmented(dataset: Dataset, index: int, words: tuple[int, ...], augmentation: Augmentation) -> Item:
+def _augmented(
+    dataset: Dataset, index: int, words: tuple[int, ...], augmentation: Augmentation, normalization: Normalization
+) -> Item:
     """A sample augmented with the generator that `words` seed."""
     sample = dataset.lazily(index)
-    image, label = augment(sample, np.random.default_rng(words), augmentation)
-    return to_tensor(image), torch.from_numpy(label).long(), sample.name, index
+    image, label = augment(sample, np.random.default_rng(words), augmentation, normalization.colour)
+    return to_tensor(image, normalization), torch.from_numpy(label).long(), sample.name, index
 
 
 @functools.lru_cache(maxsize=4)
@@ -179,6 +185,7 @@ class EvaluationStream:
         batch_size: neighbours of one size come together up to this number.
         limit: only the first so many samples of the split, all if None.
         items: one for each sample of the split, used instead of reading it.
+        network: as of `TrainingStream`.
     """
 
     def __init__(
@@ -191,6 +198,7 @@ class EvaluationStream:
         num_workers: int = 0,
         limit: int | None = None,
         items: Items | None = None,
+        network: object = None,
     ) -> None:
         _check_share(rank, world_size)
         if batch_size < 1:
@@ -201,7 +209,7 @@ class EvaluationStream:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.indices = range(len(dataset))[:limit][rank::world_size]
-        self.items: Items = Images(dataset) if items is None else items
+        self.items: Items = Images(dataset, network) if items is None else items
 
     def __len__(self) -> int:
         """Images (not batches) that this process evaluates."""
@@ -226,7 +234,7 @@ class EvaluationStream:
             sampler=self.indices,
             num_workers=self.num_workers,
             generator=torch.Generator(),
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=leave_signals_to_the_parent,
         )
         return iter(loader)
 
@@ -241,8 +249,8 @@ class Items(Protocol):
 class Images:
     """A data set as a sequence of whole samples in tensors."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, network: object = None) -> None:
+        self.dataset, self.normalization = dataset, Normalization.of(network)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -250,25 +258,7 @@ class Images:
     def __getitem__(self, index: int) -> Item:
         sample = self.dataset[index]
         label = None if sample.label is None else torch.from_numpy(sample.label).long()
-        return to_tensor(sample.image), label, sample.name, index
-
-
-def _leave_signals_to_the_parent(worker: int) -> None:
-    """A signal to the whole process group (Ctrl-C, a batch system) would else kill the worker under the parent's last step.
-
-    Only the parent's own SIGTERM counts, or it would wait for ever for the workers of a stream that it read half. (Where the
-    system does not tell who sent a signal, SIGTERM ends the worker as usual.)
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_with_the_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with_the_parent(parent: int) -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
-        pass
-    os._exit(0)
+        return to_tensor(sample.image, self.normalization), label, sample.name, index
 
 
 def _collate(items: list[Item]) -> Batch:

@@ -13,31 +13,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from segattn.config import Augmentation
+from segattn.config import Augmentation, Model
 from segattn.data._dataset import IGNORE, Scene
 from segattn.data._photometric import distort
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-PAD_COLOUR = tuple(round(255 * channel) for channel in MEAN)
 LONGEST = 4
 """The long side of a resized image is at most this many times `short_side`."""
 _CROP_TRIES = 10  # as mmsegmentation's cat_max_ratio
 
 
-def augment(sample: Scene, rng: np.random.Generator, augmentation: Augmentation) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Normalization:
+    """How an image enters a network: mean and standard deviation of red, green and blue (0 to 1), and the channels' order."""
+
+    mean: tuple[float, ...] = Model.mean
+    std: tuple[float, ...] = Model.std
+    channel_order: str = Model.channel_order
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != 3 or not all(map(math.isfinite, self.mean)):
+            raise ValueError(f"model.mean is {self.mean}; give three numbers, of red, green and blue from 0 to 1")
+        if len(self.std) != 3 or not all(0 < value < math.inf for value in self.std):
+            raise ValueError(f"model.std is {self.std}; give three numbers above 0, of red, green and blue")
+        if self.channel_order not in ("rgb", "bgr"):
+            raise ValueError(f"model.channel_order is {self.channel_order!r}; give 'rgb' or 'bgr'")
+
+    @staticmethod
+    def of(network: object) -> Normalization:
+        """What a network, or an experiment's `model`, declares; ImageNet's values and RGB where it declares nothing."""
+        names = (field.name for field in fields(Normalization))
+        return Normalization(*(getattr(network, name, getattr(IMAGENET, name)) for name in names))
+
+    @property
+    def colour(self) -> tuple[int, ...]:
+        """The mean as 8-bit red, green and blue."""
+        return tuple(min(255, max(0, round(255 * channel))) for channel in self.mean)
+
+
+IMAGENET = Normalization()
+PAD_COLOUR = IMAGENET.colour
+
+
+def augment(
+    sample: Scene, rng: np.random.Generator, augmentation: Augmentation, colour: tuple[int, ...] = PAD_COLOUR
+) -> tuple[np.ndarray, np.ndarray]:
     """Augment a labelled sample.
 
     Returns:
-        image uint8 (h, w, 3) and label uint8 (h, w) of `crop_size`; padding below and to the right is the ImageNet mean
-        colour and 255. Every label value is one of the sample's or 255.
+        image uint8 (h, w, 3) and label uint8 (h, w) of `crop_size`; padding below and to the right is `colour`, by default the
+        ImageNet mean, and 255. Every label value is one of the sample's or 255.
 
     Raises:
         ValueError: the sample has no label, or image and label are of different size.
@@ -53,7 +84,7 @@ def augment(sample: Scene, rng: np.random.Generator, augmentation: Augmentation)
         label, image = label[:, ::-1], image[:, ::-1]
     if augmentation.photometric:
         image = distort(image, rng)
-    return _padded(image, augmentation.crop_size, PAD_COLOUR), _padded(label, augmentation.crop_size, IGNORE)
+    return _padded(image, augmentation.crop_size, colour), _padded(label, augmentation.crop_size, IGNORE)
 
 
 def fit_short_side(size: Sequence[int], short_side: int) -> float:
@@ -139,15 +170,19 @@ def _padded(array: np.ndarray, size: tuple[int, int], value: int | tuple[int, ..
     return out
 
 
-def to_tensor(image: np.ndarray) -> Tensor:
-    """uint8 (H, W, 3) RGB to float32 (3, H, W), normalised with ImageNet's mean and deviation."""
+def to_tensor(image: np.ndarray, normalization: Normalization = IMAGENET) -> Tensor:
+    """uint8 (H, W, 3) RGB to float32 (3, H, W) as the network takes it (`Normalization.of(model)`)."""
     channels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()
-    scale = torch.tensor([1 / (255 * std) for std in STD])
-    shift = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)])
-    return channels.mul_(scale[:, None, None]).add_(shift[:, None, None])
+    mean, std = normalization.mean, normalization.std
+    scale = torch.tensor([1 / (255 * each) for each in std])
+    shift = torch.tensor([-each / deviation for each, deviation in zip(mean, std, strict=True)])
+    channels = channels.mul_(scale[:, None, None]).add_(shift[:, None, None])
+    return channels if normalization.channel_order == "rgb" else channels.flip(0)
 
 
-def to_image(tensor: Tensor) -> np.ndarray:
+def to_image(tensor: Tensor, normalization: Normalization = IMAGENET) -> np.ndarray:
     """Undo `to_tensor`: float (3, H, W) to uint8 (H, W, 3)."""
-    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
-    return (tensor.detach().cpu().float() * std + mean).mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    channels = tensor.detach().cpu().float()
+    channels = channels if normalization.channel_order == "rgb" else channels.flip(0)
+    mean, std = torch.tensor(normalization.mean)[:, None, None], torch.tensor(normalization.std)[:, None, None]
+    return (channels * std + mean).mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()

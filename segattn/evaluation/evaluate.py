@@ -20,7 +20,7 @@ from segattn.data.classes import matched
 from segattn.data.features import in_computing_type
 from segattn.data.loader import Batch, EvaluationStream, Items
 from segattn.data.tools.labels import refuse_one_class, unscorable
-from segattn.data.transforms import to_tensor
+from segattn.data.transforms import Normalization, to_tensor
 from segattn.evaluation import strata as stratification
 from segattn.evaluation.metrics import BOUNDARY_DEFINITION, DEFINITION, ConfusionMatrix, boundary_counts
 from segattn.inference.legend import colour
@@ -80,7 +80,13 @@ def evaluate(
         raise ValueError(fault)
     rank, world_size = _share()
     stream = EvaluationStream(
-        dataset, batch_size=batch_size, rank=rank, world_size=world_size, num_workers=num_workers, items=items
+        dataset,
+        batch_size=batch_size,
+        rank=rank,
+        world_size=world_size,
+        num_workers=num_workers,
+        items=items,
+        network=model,
     )
     device = next(model.parameters()).device
     K = dataset.num_classes
@@ -222,7 +228,7 @@ def write_examples(
     for index in np.unique(np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)).tolist():
         sample = dataset[index]
         with autocast():
-            image = to_tensor(sample.image)[None].to(device)
+            image = to_tensor(sample.image, Normalization.of(model))[None].to(device)
             prediction = predict_labels(model, image, inference=inference)[0].cpu().numpy()
         stem = f"{index:05d}"
         pictures = {"image": sample.image, "prediction": colour(prediction, dataset.palette)}

@@ -99,7 +99,7 @@ def predict_split(
     in_order = class_order(model, dataset)
     device = next(model.parameters()).device
     model.eval()
-    for batch in EvaluationStream(dataset, batch_size=batch_size, rank=rank, world_size=world_size):
+    for batch in EvaluationStream(dataset, batch_size=batch_size, rank=rank, world_size=world_size, network=model):
         with autocast():
             predictions = in_order(predict_labels(model, batch["image"].to(device), inference=inference))
         for index, prediction in zip(batch["indices"], predictions, strict=True):

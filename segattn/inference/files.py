@@ -14,7 +14,7 @@ from PIL import Image
 from segattn import records
 from segattn.config import Evaluation
 from segattn.data.files.decode import read_image
-from segattn.data.transforms import to_tensor
+from segattn.data.transforms import Normalization, to_tensor
 from segattn.inference import video
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
 from segattn.inference.optimized import OptimizedModel
@@ -98,10 +98,10 @@ def label_images(
     Raises:
         ValueError: the photos do not fit into memory.
     """
-    device = next(model.parameters()).device
+    device, normalization = next(model.parameters()).device, Normalization.of(model)
     inference = inference or Evaluation()
     try:
-        batch = torch.stack([to_tensor(image) for image in images]).to(device)
+        batch = torch.stack([to_tensor(image, normalization) for image in images]).to(device)
         if not confidence:
             labels = predict_labels(model, batch, inference=inference).cpu().numpy()
             return [Labelled(image, label) for image, label in zip(images, labels, strict=True)]

@@ -59,6 +59,7 @@ class OptimizedModel(nn.Module):
         if layout is not None:
             self.network.to(memory_format=layout)  # type: ignore[call-overload]
         self.num_classes, self.align_corners = network.num_classes, network.align_corners
+        self.mean, self.std, self.channel_order = network.mean, network.std, network.channel_order
         self.eval()
 
     def train(self, mode: bool = True) -> OptimizedModel:

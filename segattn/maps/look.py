@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from segattn.data.files.decode import read_image
 from segattn.data.files.palette import voc_palette
-from segattn.data.transforms import to_image, to_tensor
+from segattn.data.transforms import Normalization, to_image, to_tensor
 from segattn.maps import figure
 from segattn.maps.placement import position_under
 from segattn.maps.types import AttentionMap, Kind, PixelMaps
@@ -110,13 +110,16 @@ def look(model: SegmentationModel, image: Picture, *, name: str | None = None, m
     """Run the network once on the whole image; arguments and errors as of `attention_maps`."""
     if model.training:
         raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
-    tensor, size = _read(image, max_side)
+    normalization = Normalization.of(model)
+    tensor, size = _read(image, max_side, normalization)
     H, W = tensor.shape[-2:]
     features = list(model.backbone(tensor[None].to(next(model.parameters()).device)))
     logits = model.head(features)["out"].float()
     probabilities = F.interpolate(logits, (H, W), mode="bilinear", align_corners=model.align_corners)[0].softmax(0)
     confidence, prediction = (values.cpu().numpy() for values in probabilities.max(0))
-    return Look(name or _head_name(model.head), model, to_image(tensor), size, features, prediction, confidence)
+    return Look(
+        name or _head_name(model.head), model, to_image(tensor, normalization), size, features, prediction, confidence
+    )
 
 
 def attention_maps(
@@ -153,7 +156,7 @@ def attention_maps(
     return result
 
 
-def _read(image: Picture, max_side: int | None) -> tuple[Tensor, tuple[int, int]]:
+def _read(image: Picture, max_side: int | None, normalization: Normalization) -> tuple[Tensor, tuple[int, int]]:
     """The image normalised (3, H, W), scaled down where asked, and its size before that."""
     if isinstance(image, Tensor):
         return _tensor(image, max_side)
@@ -176,7 +179,7 @@ def _read(image: Picture, max_side: int | None) -> tuple[Tensor, tuple[int, int]
         if scale < 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             pixels = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-    return to_tensor(pixels), (height, width)
+    return to_tensor(pixels, normalization), (height, width)
 
 
 def _tensor(image: Tensor, max_side: int | None) -> tuple[Tensor, tuple[int, int]]:

@@ -165,7 +165,7 @@ class _Planner:
         self.sizes = {"train": [experiment.augmentation.crop_size] * len(self.items["train"])}
         if experiment.evaluation.one_plain_pass:
             val_set = opened[1]
-            self.items["val"] = Images(val_set)
+            self.items["val"] = Images(val_set, experiment.network)
             self.sizes["val"] = [val_set.lazily(index).size for index in range(len(val_set))]
         meta = copy.deepcopy(backbone).to("meta")
         with torch.no_grad():

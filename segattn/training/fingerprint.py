@@ -138,8 +138,9 @@ def facts(
     experiment: Experiment, backbone: nn.Module, opened: tuple[Dataset, Dataset], *, precision: str
 ) -> dict[str, Any]:
     """Everything that can change a frozen backbone's maps, but for the stages that are stored; as plain JSON types."""
-    raw = configuration.to_dict(experiment)
+    raw, usual = configuration.to_dict(experiment), configuration.to_dict(configuration.Model())
     model = raw["model"]
+    entry = {name: model[name] for name in ("mean", "std", "channel_order") if model[name] != usual[name]}
     return {
         "format": FORMAT,
         "backbone": {name: model[name] for name in ("backbone", "output_stride", "backbone_options")},
@@ -150,6 +151,7 @@ def facts(
         "augmentation": raw["augmentation"],
         "features": raw["features"],
         "precision": precision,
+        **({"input": entry} if entry else {}),  # maps that were stored before these settings existed stay valid
     }
 
 

@@ -135,14 +135,14 @@ def split(
     if train is None:
         train = augmented_copies(train_set, config)
     if val is None and config.evaluation.one_plain_pass:
-        val = backbone.items(Images(val_set))
+        val = backbone.items(Images(val_set, config.network))
     return HeadOnly(model, config.augmentation.crop_size), Source(train, val, backbone)
 
 
 def augmented_copies(dataset: Dataset, config: Experiment) -> AugmentedCopies:
     """The samples of a head-only training: a fixed number of augmented copies of each image."""
-    features = config.features
-    return AugmentedCopies(dataset, config.augmentation, copies=features.copies, seed=features.seed)
+    copies, seed = config.features.copies, config.features.seed
+    return AugmentedCopies(dataset, config.augmentation, copies=copies, seed=seed, network=config.network)
 
 
 def stages_read(experiments: Iterable[Experiment], channels: Sequence[int], num_classes: int) -> tuple[int, ...]:

@@ -131,6 +131,7 @@ class Training:
             seed=config.seed,
             num_workers=num_workers,
             items=self.source.train,
+            network=config.network,
             **place,
         )
 

@@ -66,6 +66,18 @@ def fcn_classifier(in_channels: int, channels: int, num_classes: int, *, dropout
     return nn.Sequential(ConvBnRelu(in_channels, channels), Classifier(channels, num_classes, dropout=dropout))
 
 
+class AuxiliaryHead(nn.Module):
+    """The usual auxiliary FCN on stage 3: 3x3 convolution to 256 channels, dropout, classifier (as in mmsegmentation)."""
+
+    def __init__(self, in_channels: int, num_classes: int, *, channels: int = 256, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.reduce = ConvBnRelu(in_channels, channels)
+        self.classify = Classifier(channels, num_classes, dropout=dropout)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
+        return self.classify(self.reduce(x))
+
+
 class Sandwich(nn.Module):
     """The convolutions around a mechanism: 3x3 before it, 3x3 after it, 3x3 over `[X ; context]`, classifier.
 
