@@ -1,9 +1,10 @@
-"""Files that `torch.save` wrote: tensors and plain values only, and those that were written."""
+"""Files that `torch.save` wrote: their tensors and plain values, and whether they are those that were written."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -11,24 +12,39 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from segattn.backbones import placeholders
+
 
 def read(path: str | os.PathLike[str]) -> Any:
     """The contents of a `.pth` file, on the CPU; runs no code. The CRC of every part of an archive is tested first.
 
-    A file in the format from before torch 1.6 is no archive and has no CRCs.
+    Objects of other classes are placeholders that do nothing (`placeholders`). A file in the format from before torch 1.6 is no
+    archive; it has no CRCs, and may hold no such objects.
 
     Raises:
         ValueError: a part of the archive was changed.
-        pickle.UnpicklingError: it needs code, or is no such file.
+        pickle.UnpicklingError: it names what could run a program, or is no such file; the message has no control characters.
         Exception: whatever else `torch.load` raises for a file that it cannot read.
     """
-    if zipfile.is_zipfile(path):
+    is_archive = zipfile.is_zipfile(path)
+    if is_archive:
         _test(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's first lines advise to run the code
         reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
-        raise pickle.UnpicklingError(reason.splitlines()[0] if reason else "no pickle") from None
+    try:
+        if is_archive:
+            return placeholders.read(path)
+    except Exception as error:  # of a damaged pickle
+        reason = str(error) or type(error).__name__
+    raise pickle.UnpicklingError(_plain(reason.splitlines()[0]) if reason else "no pickle")
+
+
+def _plain(text: str) -> str:
+    """The text without a terminal's control sequences; other control characters are shown as escapes."""
+    text = re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", text)
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _test(path: str | os.PathLike[str]) -> None:

@@ -91,7 +91,15 @@ def _from_mmseg(arguments: Sequence[str]) -> None:
     if converted.assumed:
         listed = ", ".join(f"{name}={value}" for name, value in converted.assumed.items())
         console.print(f"The checkpoint has no configuration; assumed {listed} (give --config CONFIG.py)")
-    console.print(f"Try: segattn predict {chosen.out} PHOTO ... -o labels")
+    for notice in converted.notices:
+        console.print(notice)
+    evaluation, window = converted.evaluation, ""
+    if evaluation.mode == "slide" and evaluation.crop_size is not None:
+        window = f" --mode slide --crop-size {evaluation.crop_size[0]}x{evaluation.crop_size[1]}"
+        console.print(
+            f"It was tested with windows of {evaluation.crop_size}, stride {evaluation.stride} (height, width)"
+        )
+    console.print(f"Try: segattn predict {chosen.out} PHOTO ... -o labels{window}")
 
 
 def _to_mmseg(arguments: Sequence[str]) -> None:

@@ -1,13 +1,15 @@
 """Converts state dicts of mmsegmentation's segmentors to ours and back: parameters are renamed, nothing is computed.
 
 A segmentor there consists of `backbone.`, `decode_head.` and `auxiliary_head.`. Its ResNet has our parameter names; `mmseg_keys`
-has one table per head. Keys and shapes tell the head, backbone, widths and classes. What they do not tell (`align_corners`,
-dilation, DNL's temperature, ...) is read from the configuration that mmsegmentation stores with the weights, see
-`mmseg_config`; without one, the values that all its configurations of these heads share are assumed.
+has one table per head. The one exception is a classifier of one logit, which becomes one of two. Keys and shapes tell the head,
+backbone, widths and classes. What they do not tell (`align_corners`, dilation, DNL's temperature, ...) is read from the
+configuration that mmsegmentation stores with the weights, see `mmseg_config`, and how images enter in `mmseg_settings`; without
+one, the values that all its configurations of these heads share are assumed.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +20,7 @@ from torch import Tensor
 from segattn import config as configuration
 from segattn.backbones import archive
 from segattn.backbones.resnet import DEPTHS, Bottleneck
-from segattn.convert import mmseg_config
+from segattn.convert import mmseg_config, mmseg_settings
 from segattn.convert.mmseg_keys import HEADS, Shapes, length, their_name
 from segattn.model import SegmentationModel, build_model
 
@@ -34,6 +36,10 @@ class Converted:
     num_classes: int
     assumed: dict[str, Any] = field(default_factory=dict)
     """Settings that neither the keys nor the stored configuration tell, with the values assumed."""
+    evaluation: configuration.Evaluation = field(default_factory=configuration.Evaluation)
+    """The sliding window that the configuration tests with, or the whole image."""
+    notices: tuple[str, ...] = ()
+    """What was assumed or changed beyond names, in sentences."""
 
     def build(self) -> SegmentationModel:
         """The network with these weights, in eval mode."""
@@ -66,6 +72,16 @@ def from_mmseg(
     state = _current_keys(_checked_tensors(state))
     if not keep_auxiliary:
         state = {key: value for key, value in state.items() if not key.startswith("auxiliary_head.")}
+    mmseg_settings.refuse_others(config)
+    entry, notices = mmseg_settings.input_of(config), []
+    if not entry:
+        notices.append("No mean, standard deviation and channel order are stored; assumed ImageNet's and RGB")
+    if mmseg_settings.has_one_logit(state):
+        threshold = mmseg_settings.threshold_of(config)
+        how = "assumed, mmsegmentation's default" if threshold is None else "as in the configuration"
+        threshold = mmseg_settings.THRESHOLD if threshold is None else threshold
+        state = mmseg_settings.with_two_logits(state, threshold)
+        notices.append(f"One logit z became two, (0, z), with the threshold {threshold:g} ({how}) in the bias")
     stored_head = _find_head(state)
     if head is not None and head != stored_head:
         raise ValueError(f"the checkpoint's decode head is {stored_head}, not {head}")
@@ -74,6 +90,7 @@ def from_mmseg(
     if num_classes is not None and num_classes != classes:
         raise ValueError(f"the checkpoint has {classes} classes, not {num_classes}")
     network, assumed = mmseg_config.complete(config, network, align_corners=align_corners)
+    network = dataclasses.replace(network, **entry)
     with torch.device("meta"):
         ours = build_model(network, classes).state_dict()
     names = {name: their_name(name, HEADS[stored_head]) for name in ours}
@@ -82,7 +99,8 @@ def from_mmseg(
     if fault := archive.fault_of(state, expected):
         raise ValueError(f"the checkpoint does not fit: {fault}")
     zero = torch.zeros((), dtype=torch.long)  # num_batches_tracked, which old checkpoints lack
-    return Converted({name: state.get(names[name], zero) for name in ours}, network, classes, assumed)
+    converted, evaluation = {name: state.get(names[name], zero) for name in ours}, mmseg_settings.evaluation_of(config)
+    return Converted(converted, network, classes, assumed, evaluation, tuple(notices))
 
 
 def to_mmseg(state: State, head: str, *, old_keys: bool = False) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import pprint
+from collections.abc import Mapping
 from typing import Any
 
 from segattn import config as configuration
@@ -46,41 +47,70 @@ _CARRIED = {"channels", "dropout", "implementation", "num_bases", "concat_input"
 def read(text: str) -> dict[str, Any]:
     """The `model` of a configuration as dicts and literals; values that are not literals are left out. {} if there is no `model`.
 
-    >>> read("model = dict(type='EncoderDecoder', decode_head=dict(align_corners=True, norm_cfg=norm_cfg))")
+    Names of numbers, texts and lists that the configuration assigns before are literals too.
+
+    >>> read("ac = True; model = dict(type='EncoderDecoder', decode_head=dict(align_corners=ac, norm_cfg=norm_cfg))")
     {'type': 'EncoderDecoder', 'decode_head': {'align_corners': True}}
     """
-    try:
-        body = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError):  # very old checkpoints have a file name before the text
-        return {}
-    for statement in body:
-        if isinstance(statement, ast.Assign) and [ast.unparse(target) for target in statement.targets] == ["model"]:
-            model = _value(statement.value)
+    names: dict[str, Any] = {}
+    for name, node in assignments(text):
+        if name == "model":
+            model = literal(node, {name: value for name, value in names.items() if _is_flat(value)})
             return model if isinstance(model, dict) else {}
+        names[name] = literal(node, names)
     return {}
 
 
-_UNKNOWN = object()
+def _is_flat(value: object) -> bool:
+    """Whether it is a number, a text or a list of them: names of nested values could be written out without end."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return all(part is None or isinstance(part, str | int | float) for part in parts)
 
 
-def _value(node: ast.expr) -> Any:
-    """The value of literals, displays and `dict(...)`; `_UNKNOWN` for anything else."""
+def assignments(text: str) -> list[tuple[str, ast.expr]]:
+    """Name and value of each assignment at the top level, none of a text that is not Python."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError):  # very old checkpoints have a file name before the text
+        return []
+    targets = [(node.targets, node.value) for node in body if isinstance(node, ast.Assign)]
+    return [(ast.unparse(names[0]), value) for names, value in targets if len(names) == 1]
+
+
+UNKNOWN = object()
+"""Stands for a value that is no literal."""
+
+
+def literal(node: ast.expr, names: Mapping[str, Any], *, keep: bool = False) -> Any:
+    """The value of literals, displays, `dict(...)` and `names`; `UNKNOWN` for anything else.
+
+    Entries of a dict whose value is unknown are left out unless `keep`.
+    """
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
-        pairs = {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg is not None}
+        entries = [(keyword.arg, keyword.value) for keyword in node.keywords]
     elif isinstance(node, ast.Dict):
-        entries = zip(node.keys, node.values, strict=True)
-        pairs = {key.value: _value(value) for key, value in entries if isinstance(key, ast.Constant)}  # type: ignore[misc]
+        keys = [key.value if isinstance(key, ast.Constant) else key for key in node.keys]
+        entries = [(key, value) for key, value in zip(keys, node.values, strict=True) if not isinstance(key, ast.AST)]  # type: ignore[misc]
     elif isinstance(node, ast.List | ast.Tuple):
-        values = [_value(element) for element in node.elts]
-        if any(value is _UNKNOWN for value in values):
-            return _UNKNOWN
+        values = [literal(element, names, keep=keep) for element in node.elts]
+        if any(value is UNKNOWN for value in values):
+            return UNKNOWN
         return tuple(values) if isinstance(node, ast.Tuple) else values
+    elif isinstance(node, ast.Name):
+        return names.get(node.id, UNKNOWN)
     else:
         try:
             return ast.literal_eval(node)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            return _UNKNOWN
-    return {key: value for key, value in pairs.items() if value is not _UNKNOWN}
+            return UNKNOWN
+    pairs: dict[Any, Any] = {}
+    for key, part in entries:
+        value = literal(part, names, keep=keep)
+        if key is not None and (keep or value is not UNKNOWN):
+            pairs[key] = value
+        elif key is None and isinstance(value, dict):  # **value
+            pairs |= value
+    return pairs
 
 
 def complete(
@@ -139,8 +169,8 @@ def _auxiliary_weight(model: dict[str, Any], kept: float) -> float:
     return float(loss) if kept > 0 and isinstance(loss, float | int) and loss > 0 else kept
 
 
-def write(network: configuration.Model, num_classes: int) -> str:
-    """The text of mmsegmentation's configuration of a network: `model = {...}`.
+def write(network: configuration.Model, num_classes: int, evaluation: configuration.Evaluation | None = None) -> str:
+    """The text of mmsegmentation's configuration of a network: `model = {...}`, with the sliding window of `evaluation`.
 
     Raises:
         ValueError: mmsegmentation cannot express an option of the network.
@@ -149,6 +179,7 @@ def write(network: configuration.Model, num_classes: int) -> str:
         raise ValueError(f"mmsegmentation has no counterpart of {network.backbone} with {network.head}")
     if network.backbone_options.get("multi_grid") is not None:
         raise ValueError("backbone option multi_grid cannot be converted")
+    window = evaluation.window if evaluation is not None and evaluation.mode == "slide" else None
     block, _ = DEPTHS[network.backbone]
     width = network.backbone_options.get("width", 64)
     norm = {"type": "SyncBN", "requires_grad": True}
@@ -192,9 +223,7 @@ def write(network: configuration.Model, num_classes: int) -> str:
         "type": "EncoderDecoder",
         "data_preprocessor": {
             "type": "SegDataPreProcessor",
-            "mean": [123.675, 116.28, 103.53],
-            "std": [58.395, 57.12, 57.375],
-            "bgr_to_rgb": True,
+            **_preprocessor(network),
             "pad_val": 0,
             "seg_pad_val": 255,
         },
@@ -202,9 +231,19 @@ def write(network: configuration.Model, num_classes: int) -> str:
         "decode_head": decode,
         **({"auxiliary_head": auxiliary} if network.auxiliary_weight > 0 else {}),
         "train_cfg": {},
-        "test_cfg": {"mode": "whole"},
+        "test_cfg": {"mode": "whole"}
+        if window is None
+        else {"mode": "slide", "crop_size": window[0], "stride": window[1]},
     }
     return f"model = {pprint.pformat(model, sort_dicts=False)}\n"
+
+
+def _preprocessor(network: configuration.Model) -> dict[str, Any]:
+    """How images enter: mean and std of 8-bit values in the order of the network's channels; images are read as BGR there."""
+    step = 1 if network.channel_order == "rgb" else -1
+    entries = (("mean", network.mean), ("std", network.std))
+    numbers = {name: [round(255 * value, 6) for value in values[::step]] for name, values in entries}
+    return {**numbers, "bgr_to_rgb": network.channel_order == "rgb"}
 
 
 def _head(network: configuration.Model) -> dict[str, Any]:

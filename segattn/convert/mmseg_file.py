@@ -95,13 +95,19 @@ def import_file(
         raise ValueError(f"{path}: {error}") from None
     names = file.class_names or [f"class {index}" for index in range(converted.num_classes)]
     palette = file.palette or voc_palette(converted.num_classes)
+    if len(names) == 1 and converted.num_classes == 2:  # the class of the only logit
+        names = ["background" if names[0] != "background" else "not background", *names]
+        palette = [(0, 0, 0), *palette] if len(palette) == 1 else palette
     for what, entries in (("class names", names), ("colours", palette)):
         if len(entries) != converted.num_classes:
             raise ValueError(
                 f"{path}: names {len(entries)} {what}, but its classifier has {converted.num_classes} classes"
             )
     experiment = configuration.Experiment(
-        name=path.stem, data=configuration.Data(name="folder"), model=converted.network
+        name=path.stem,
+        data=configuration.Data(name="folder"),
+        model=converted.network,
+        evaluation=converted.evaluation,
     )
     checkpoint.save_model(converted.build(), folder, experiment=experiment, class_names=names, palette=palette)
     return converted
@@ -125,7 +131,7 @@ def export_file(
     assert model.class_names
     assert model.palette
     network = model.experiment.model
-    text = mmseg_config.write(network, model.num_classes)
+    text = mmseg_config.write(network, model.num_classes, model.experiment.evaluation)
     names, palette = list(model.class_names), [list(color) for color in model.palette]
     state = to_mmseg(model.state_dict(), network.head, old_keys=old_keys)
     described = {"classes": names, "palette": palette}
