@@ -26,6 +26,7 @@ from typing import Any
 
 from segattn.data._dataset import Dataset, checked_root, checked_split
 from segattn.data.files.pairs import Pair, find_pairs, paired_dataset
+from segattn.data.files.pixels import reading
 from segattn.data.files.plain import read_plain, read_text
 
 _CLASS_FILES = ("classes.txt", "classes.json", "classes.yaml", "classes.yml")
@@ -40,6 +41,8 @@ def load(
     masks: str = "masks",
     classes: str | os.PathLike[str] | None = None,
     values: Mapping[int | str, str] | None = None,
+    exif: str = "turn",
+    value_range: Any = None,
 ) -> Dataset:
     """Load a split of the data below `root`.
 
@@ -48,6 +51,8 @@ def load(
         masks: name of the folder of masks.
         classes: the list of classes; `classes.txt`, `.json`, `.yaml` or `.yml` in `root` if None.
         values: the name of the class of a stored mask value, from 0 to 255; other values are class indices as without it.
+        exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
+        value_range: values of black and white in images of more than 8 bits, such as (0, 4095) for 12 bits, or white alone.
 
     Raises:
         ValueError: no root, no such split, no class list, files that are missing or unpaired, or `values` that are no mask
@@ -60,7 +65,8 @@ def load(
     names, palette = read_classes(_class_file(base, classes))
     pairs = _pairs(base, split, images, masks)
     mapping = None if values is None else _mapping(values, names)
-    return paired_dataset("folder", split, pairs, class_names=names, palette=palette, mapping=mapping)
+    how = reading(exif, value_range)
+    return paired_dataset("folder", split, pairs, class_names=names, palette=palette, mapping=mapping, how=how)
 
 
 def _mapping(values: Mapping[int | str, str], names: Sequence[str]) -> dict[int, int]:

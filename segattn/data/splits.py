@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from segattn import config, data
+from segattn.data.files.pairs import PairReader
 from segattn.data.tools import labels
 
 
@@ -44,9 +45,16 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
 
 
 def notices(*datasets: data.Dataset) -> list[str]:
-    """What a user should know about the labels of these splits, each sentence once."""
+    """What a user should know about the labels and images of these splits, as far as they were read; each sentence once."""
     sentences = [sentence for dataset in datasets for sentence in (dataset.notice, labels.remark(dataset))]
-    return list(dict.fromkeys(filter(None, sentences)))
+    readers = [(dataset, dataset.reader) for dataset in datasets]
+    lines = [
+        f"{dataset.name} {dataset.split}: {line}"
+        for dataset, reader in readers
+        if isinstance(reader, PairReader)
+        for _, line in reader.remarks.lines(reader.how)
+    ]
+    return list(dict.fromkeys([*filter(None, sentences), *lines]))
 
 
 def _add(options: dict[str, Any], setting: str, **values: Any) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from segattn.data import streets
 from segattn.data.files.decode import picture_size, read_image
+from segattn.data.files.pixels import Reading
 
 MAX_PIXELS = 40_000_000
 """Of an upload, before it is decoded: 120 MB as RGB, more than any phone's usual photo."""
@@ -61,11 +62,11 @@ def example(index: object, max_side: int) -> Picture:
 
 
 def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
-    """Read an uploaded file and scale it down to `max_side` pixels on its longer side.
+    """Read an uploaded file, compose it on white where it is transparent, and scale it to `max_side` on its longer side.
 
     Raises:
-        ValueError: too large a file, too many pixels (both before anything is decoded), no picture, damaged, transparent or
-            tiny; the message names the file as it was uploaded, not its place here.
+        ValueError: too large a file, too many pixels (both before anything is decoded), no picture, damaged or tiny; the message
+            names the file as it was uploaded, not its place here.
     """
     name = name or path.name
     try:
@@ -73,7 +74,7 @@ def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise ValueError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MB; upload a smaller picture")
             _check_pixels(path)
-        pixels = read_image(path)
+        pixels = read_image(path, Reading(on_white=True))
     except (ValueError, OSError) as error:
         raise ValueError(str(error).replace(str(path), name)) from None
     height, width = pixels.shape[:2]

@@ -1,4 +1,3 @@
-import io
 import struct
 import zlib
 
@@ -68,12 +67,15 @@ def test_tiny_picture_is_refused(tmp_path, size):
         pictures.upload(saved(tmp_path / "a.png", *size), 512)
 
 
-def test_transparent_picture_is_refused(tmp_path):
-    stream = io.BytesIO()
-    Image.new("RGBA", (50, 50), (1, 2, 3, 100)).save(stream, "PNG")
-    (tmp_path / "a.png").write_bytes(stream.getvalue())
-    with pytest.raises(ValueError, match=r"a\.png: has transparent pixels"):
-        pictures.upload(tmp_path / "a.png", 512)
+def test_transparent_picture_is_composed_on_white(tmp_path):
+    picture = Image.new("RGBA", (50, 40), (1, 2, 3, 0))
+    picture.paste((200, 100, 0, 255), (0, 0, 10, 40))
+    picture.putpixel((30, 7), (0, 100, 200, 128))
+    picture.save(tmp_path / "a.png")
+    image = pictures.upload(tmp_path / "a.png", 64).image
+    assert image[7, 5].tolist() == [200, 100, 0]
+    assert image[7, 40].tolist() == [255, 255, 255]
+    assert np.abs(image[7, 30].astype(int) - [127, 177, 227]).max() <= 1  # half of each
 
 
 def test_examples_are_generated_at_the_size_asked_for():

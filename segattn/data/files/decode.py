@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from segattn.catalogue import read_bytes
 from segattn.data._dataset import IGNORE
 from segattn.data.files import png
+from segattn.data.files.pixels import AS_SHOWN, ORIENTATION, Reading, deep_values, orientation_of
 from segattn.records.pictures import open_picture
 from segattn.records.pictures import picture_size as picture_size
 
@@ -31,20 +32,33 @@ _JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # mar
 class ImageFile:
     """An image in memory, still encoded; only as many rows and columns are decoded as are asked for.
 
+    `orientation` is its EXIF's, 1 if it has none, and `largest` its largest value if they have more than 8 bits.
+
     Raises:
-        ValueError: no such file, damaged, truncated or absurdly large, with transparent pixels, or of floating-point values.
+        ValueError: no such file, damaged, truncated or absurdly large, with transparent pixels (unless `how` composes them), or
+            of floating-point values without a range.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, how: Reading = AS_SHOWN) -> None:
+        self.path, self.orientation = path, 1
+        self.largest: int | None = None
         content = _content(path, "image")
         plain = _plain_png(path, content)
         if plain is None:
-            self._rows: Image.Image | None = _rgb(path, _opened(path, content, "image"))
+            self._rows: Image.Image | None = self._decoded(content, how)
             self.size: tuple[int, int] = self._rows.height, self._rows.width
         else:
             self._rows = None
             self.size, self._stream = plain
+
+    def _decoded(self, content: bytes, how: Reading) -> Image.Image:
+        loaded, self.orientation, turn = _opened(self.path, content, "image", how)
+        try:
+            values = deep_values(content, loaded)
+        except Exception as error:  # Pillow's decoders raise errors of any type on a broken file
+            raise _unreadable(self.path, "image", error) from error
+        self.largest = None if values is None or not values.size else int(values.max())
+        return _turned(_rgb(self.path, loaded, values, how), turn)
 
     def pixels(self) -> np.ndarray:
         """The whole image, uint8 (H, W, 3)."""
@@ -61,16 +75,18 @@ class ImageFile:
             raise _unreadable(self.path, "image", error) from error
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image as uint8 (H, W, 3), upright as its EXIF orientation says; 16-bit grey is scaled to 8 bits.
+def read_image(path: Path, how: Reading = AS_SHOWN) -> np.ndarray:
+    """Read an image as uint8 (H, W, 3), upright as its EXIF orientation says; 16-bit values are scaled to 8 bits.
 
     Raises:
         ValueError: as `ImageFile`.
     """
-    return ImageFile(path).pixels()
+    return ImageFile(path, how).pixels()
 
 
-def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None = None) -> np.ndarray:
+def read_label(
+    path: Path, num_classes: int, mapping: Mapping[int, int] | None = None, how: Reading = AS_SHOWN
+) -> np.ndarray:
     """Read an index mask as uint8 (H, W). A palette mask gives its indices, not its colours.
 
     Args:
@@ -81,7 +97,7 @@ def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None =
         ValueError: unreadable, of several channels, or a value that is neither allowed nor 255; file, value and place are
             named.
     """
-    mask = open_mask(path)
+    mask = open_mask(path, how)
     table = {value: value for value in range(num_classes)} if mapping is None else mapping
     if mask.mode not in ("L", "P"):
         stored = np.asarray(mask)
@@ -95,13 +111,14 @@ def read_label(path: Path, num_classes: int, mapping: Mapping[int, int] | None =
     return label
 
 
-def open_mask(path: Path) -> Image.Image:
-    """The mask as it is stored, decoded, of mode L, P, 1, I or I;16.
+def open_mask(path: Path, how: Reading = AS_SHOWN) -> Image.Image:
+    """The mask, decoded, of mode L, P, 1, I or I;16; turned if it has an EXIF orientation of its own.
 
     Raises:
         ValueError: unreadable or of several channels.
     """
-    mask = _opened(path, _content(path, "mask"), "mask")
+    loaded, _, turn = _opened(path, _content(path, "mask"), "mask", how)
+    mask = _turned(loaded, turn)
     if mask.mode not in ("1", "L", "P", "I") and not mask.mode.startswith("I;16"):
         raise ValueError(
             f"{path}: a mask of mode {mask.mode} ({len(mask.getbands())} channels); expected one channel of class indices"
@@ -146,32 +163,49 @@ def _unreadable(path: Path, what: str, reason: object) -> ValueError:
     return ValueError(f"{path}: unreadable {what} ({reason})")
 
 
-def _opened(path: Path, content: bytes, what: str) -> Image.Image:
+def _opened(path: Path, content: bytes, what: str, how: Reading) -> tuple[Image.Image, int, int]:
+    """The picture as Pillow decodes it, its EXIF orientation, and the one by which it is still to be turned."""
     chunks = _check(path, content, what)
     try:
         with open_picture(content) as image:
             if image.format in ("GIF", "TIFF", "WEBP") and getattr(image, "n_frames", 1) > 1:
                 raise ValueError(f"it holds {image.n_frames} pictures; expected one")  # type: ignore[attr-defined]
+            before = orientation_of(image)
             image.load()
             if chunks:
                 png.refuse_missing_rows(bytes(chunks[0][1]), _pixel_stream(chunks), np.asarray(image)[-1])
-            upright = ImageOps.exif_transpose(image)
-            upright.format = image.format
-            return upright
+            after, loaded = orientation_of(image), image.copy()
+            loaded.format = image.format
+            if how.exif == "turn":
+                return loaded, before, after
+            return (
+                loaded,
+                before,
+                1 if after == before else {6: 8, 8: 6}.get(before, before),
+            )  # Pillow turns a TIFF itself
     except Exception as error:
         raise _unreadable(path, what, error) from error
 
 
-def _rgb(path: Path, image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        grey = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError(
-            f"{path}: pixels of mode {image.mode} have no defined white level; save the image as 8-bit RGB"
-        )
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    """The image upright, as this EXIF orientation says."""
+    image.getexif()[ORIENTATION] = orientation
+    return image if orientation == 1 else ImageOps.exif_transpose(image)
+
+
+def _rgb(path: Path, image: Image.Image, values: np.ndarray | None, how: Reading) -> Image.Image:
+    if values is not None:
+        if image.mode in ("I", "F") and (image.mode == "F" or image.format != "PNG") and how.value_range is None:
+            raise ValueError(
+                f"{path}: pixels of mode {image.mode} have no defined white level; save the image as 8-bit RGB, or give the "
+                "data option value_range, such as value_range=4095"
+            )
+        return Image.fromarray(how.to_bytes(values)).convert("RGB")
     if image.has_transparency_data:
         alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
+        if int(alpha.min()) < 255 and how.on_white:
+            white = Image.new("RGBA", image.size, "white")
+            return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
         if int(alpha.min()) < 255:
             raise ValueError(f"{path}: has transparent pixels (alpha {int(alpha.min())}); flatten it to RGB")
     return image.convert("RGB")

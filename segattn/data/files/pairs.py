@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image
 
 from segattn.data._dataset import Dataset, Sample
 from segattn.data.files.decode import ImageFile, read_image, read_label
+from segattn.data.files.pixels import AS_SHOWN, Reading, Remarks, turned_by_exif
 from segattn.data.files.plain import read_text
 
 __all__ = [
@@ -87,6 +88,9 @@ class PairReader:
     pairs: Sequence[Pair]
     num_classes: int
     mapping: Mapping[int, int] | None = None
+    how: Reading = AS_SHOWN
+    remarks: Remarks = field(default_factory=Remarks, compare=False)
+    """Of the images that this reader has read."""
 
     def __call__(self, index: int) -> Sample:
         lazy = self.lazily(index)
@@ -100,11 +104,16 @@ class PairReader:
     def label(self, index: int) -> np.ndarray | None:
         """The mask alone; its image is not opened."""
         path = self.pairs[index].label
-        return None if path is None else read_label(path, self.num_classes, self.mapping)
+        return None if path is None else read_label(path, self.num_classes, self.mapping, self.how)
+
+    def turn(self, file: ImageFile) -> int:
+        """The EXIF orientation by which an image was turned, 1 if it was not."""
+        return file.orientation if self.how.exif == "turn" else 1
 
     def lazily(self, index: int) -> LazySample:
         pair = self.pairs[index]
-        file = ImageFile(pair.image)
+        file = ImageFile(pair.image, self.how)
+        self.remarks.note(str(pair.image), file.orientation, file.largest)
         if pair.label is None:
             return LazySample(pair.name, None, file)
         label = self.label(index)
@@ -112,7 +121,7 @@ class PairReader:
         if file.size != label.shape:
             raise ValueError(
                 f"{pair.image} is {_size(file.size)} (width x height) but its label {pair.label} is {_size(label.shape)}; "
-                "they must have the same size"
+                f"they must have the same size{turned_by_exif(self.turn(file), (file.size, label.shape))}"
             )
         return LazySample(pair.name, label, file)
 
@@ -167,15 +176,16 @@ def paired_dataset(
     palette: Sequence[tuple[int, int, int]],
     mapping: Mapping[int, int] | None = None,
     notice: str = "",
+    how: Reading = AS_SHOWN,
 ) -> Dataset:
-    """The split of a data set whose samples are pairs of files; `mapping` as in `PairReader`, `notice` as in `Dataset`."""
+    """The split of a data set of pairs of files; `mapping` and `how` as in `PairReader`, `notice` as in `Dataset`."""
     return Dataset(
         name=name,
         split=split,
         class_names=class_names,
         palette=palette,
         image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(class_names), mapping),
+        read=PairReader(pairs, len(class_names), mapping, how),
         from_files=True,
         notice=notice,
     )

@@ -14,8 +14,9 @@ import numpy as np
 
 from segattn import data
 from segattn.data._dataset import IGNORE, SPLITS, Dataset, Labels
-from segattn.data.files.decode import open_mask, ranges, read_image
-from segattn.data.files.pairs import Pair, PairReader, collected_faults
+from segattn.data.files.decode import ImageFile, open_mask, ranges
+from segattn.data.files.pairs import PairReader, collected_faults
+from segattn.data.files.pixels import Reading, turned_by_exif
 from segattn.data.tools.labels import ENOUGH, is_zero_and_255, one_class, unlearnable, unscorable
 from segattn.data.tools.threads import file_threads
 
@@ -162,6 +163,9 @@ def _scan(
             out.modes[seen.mode] += 1
             _count(dataset, report, out, seen, table)
     _note_what_cannot_be_learnt(dataset, report, out)
+    if isinstance(dataset.reader, PairReader):
+        for kind, line in dataset.reader.remarks.lines(dataset.reader.how):
+            _note(report.remarks, kind, f"{dataset.split}: {line}")
     if dataset.split == "train" and out.labelled:
         for index in np.flatnonzero(out.class_images[: dataset.num_classes] == 0):
             _note(report.remarks, "classes that no training image has", dataset.class_names[index])
@@ -211,7 +215,7 @@ def _count(dataset: Dataset, report: Report, out: SplitReport, seen: _Seen, tabl
 def _look(dataset: Dataset, index: int) -> _Seen:
     reader = dataset.reader
     if isinstance(reader, PairReader):
-        return _look_at_pair(reader.pairs[index])
+        return _look_at_pair(reader, index)
     try:
         sample = dataset[index]
     except ValueError as error:
@@ -220,28 +224,31 @@ def _look(dataset: Dataset, index: int) -> _Seen:
     return _Seen(sample.name, sample.size, _digest(sample.image), values, "in memory")
 
 
-def _look_at_pair(pair: Pair) -> _Seen:
-    faults = []
+def _look_at_pair(reader: PairReader, index: int) -> _Seen:
+    faults, pair, turn = [], reader.pairs[index], 1
     size, digest, values, mode = None, b"", None, ""
     try:
-        image = read_image(pair.image)
+        file = ImageFile(pair.image, reader.how)
+        image, turn = file.pixels(), reader.turn(file)
+        reader.remarks.note(str(pair.image), file.orientation, file.largest)
         size, digest = (image.shape[0], image.shape[1]), _digest(image)
     except ValueError as error:
         faults.append(("unreadable images", str(error)))
     if pair.label is not None:
-        values, mode, shape, fault = _look_at_mask(pair.label)
+        values, mode, shape, fault = _look_at_mask(pair.label, reader.how)
         faults.extend(fault)
         if size is not None and shape is not None and shape != size:
             sizes = f"{pair.image} is {size[1]}x{size[0]}, {pair.label} is {shape[1]}x{shape[0]}"
+            sizes += turned_by_exif(turn, (size, shape))
             faults.append(("masks of another size than their image", sizes))
     return _Seen(pair.name, size, digest, values, mode, tuple(faults))
 
 
 def _look_at_mask(
-    path: Path,
+    path: Path, how: Reading
 ) -> tuple[Mapping[int, int] | None, str, tuple[int, int] | None, list[tuple[str, str]]]:
     try:
-        mask = open_mask(path)
+        mask = open_mask(path, how)
     except ValueError as error:
         colours = "channels)" in str(error)
         return None, "", None, [("masks of colours instead of indices" if colours else "unreadable masks", str(error))]

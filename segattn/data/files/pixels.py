@@ -1,0 +1,149 @@
+"""Image files whose pixels can be understood in two ways (turned by EXIF, of 12 bits in 16, transparent): which, and remarks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segattn.records.pictures import open_picture
+
+ORIENTATION = 0x112
+"""The EXIF tag."""
+_DEEP = 2**14
+"""16-bit images whose values stay below this were most likely taken with fewer bits."""
+_OTHER_BYTE = {
+    "RGB;16B": "RGB;16L",
+    "RGB;16L": "RGB;16B",
+    "RGB;16N": f"RGB;16{'B' if sys.byteorder == 'little' else 'L'}",
+}
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 if there is none."""
+    value = image.getexif().get(ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pixels are understood."""
+
+    exif: str = "turn"
+    """turn: upright, as the EXIF orientation says; ignore: as stored."""
+    value_range: tuple[int, int] | None = None
+    """Values of black and white in images of more than 8 bits; None: 0 and 65,535."""
+    on_white: bool = False
+    """Compose transparent pixels on white; they are refused otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.exif not in ("turn", "ignore"):
+            raise ValueError(f"exif={self.exif!r}; give 'turn' (upright, as EXIF says) or 'ignore' (as stored)")
+
+    def to_bytes(self, values: np.ndarray) -> np.ndarray:
+        """Values of more than 8 bits as uint8; those beyond black and white are clipped."""
+        low, high = self.value_range or (0, 2**16 - 1)
+        shifted = np.clip(values.astype(np.float64 if values.dtype.kind == "f" else np.int64), low, high) - low
+        return np.minimum(shifted * 256 // (high - low + 1), 255).astype(np.uint8)
+
+
+AS_SHOWN = Reading()
+
+
+def reading(exif: str, value_range: object) -> Reading:
+    """A `Reading` from the options of a data set; `value_range` is (black, white), or white alone.
+
+    Raises:
+        ValueError: another `exif`, or no range.
+    """
+    if value_range is None:
+        return Reading(exif)
+    ends: Any = (0, value_range) if isinstance(value_range, int) else value_range
+    try:
+        low, high = (int(end) for end in ends)
+    except (TypeError, ValueError):
+        low = high = 0
+    if not low < high:
+        raise ValueError(
+            f"value_range={value_range!r}; give the values of black and white, or of white alone, such as 4095 for 12 bits"
+        )
+    return Reading(exif, (low, high))
+
+
+def deep_values(content: bytes, image: Image.Image) -> np.ndarray | None:
+    """Values of more than 8 bits, (H, W) or (H, W, 3), of a decoded image; None of one of 8 bits.
+
+    Pillow gives the high bytes of 16-bit RGB; the low ones are read as if the bytes were in the other order.
+    """
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return np.asarray(image)
+    if image.mode != "RGB" or image.format not in ("PNG", "TIFF"):
+        return None
+    with open_picture(content) as again:
+        raw = _raw_mode(again)
+        if raw not in _OTHER_BYTE:
+            return None
+        again.tile = [tile._replace(args=_with_mode(tile.args, _OTHER_BYTE[raw])) for tile in again.tile]  # type: ignore[attr-defined]
+        return np.asarray(image).astype(np.uint16) << 8 | np.asarray(again)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """How the bytes of the file are to be unpacked, in Pillow's name."""
+    tiles = getattr(image, "tile", [])
+    arguments = tiles[0].args if tiles else ""
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
+
+
+def _with_mode(arguments: Any, mode: str) -> Any:
+    return (mode, *arguments[1:]) if isinstance(arguments, tuple) else mode
+
+
+@dataclass
+class Remarks:
+    """Images read so far whose pixels can be understood in another way."""
+
+    turned: dict[str, int] = field(default_factory=dict)
+    """Orientation by file."""
+    largest: dict[str, int] = field(default_factory=dict)
+    """Largest value by file, of images of more than 8 bits."""
+
+    def note(self, file: str, orientation: int, largest: int | None) -> None:
+        """Note what is unusual of an image."""
+        if orientation != 1:
+            self.turned[file] = orientation
+        if largest is not None:
+            self.largest[file] = largest
+
+    def lines(self, how: Reading) -> list[tuple[str, str]]:
+        """Kind and sentence of each remark; none where an option says how to read them."""
+        lines = []
+        if self.turned and how.exif == "turn":
+            count = f"{len(self.turned)} image{'s have' if len(self.turned) > 1 else ' has'}"
+            lines.append((
+                "images turned by EXIF",
+                f"{count} an EXIF orientation, such as {min(self.turned)}: read upright, while masks have none. If the masks "
+                "were drawn on the pixels as stored, give the data option exif=ignore",
+            ))  # fmt: skip
+        most = max(self.largest.values(), default=_DEEP)
+        if most < _DEEP and how.value_range is None:
+            lines.append((
+                "16-bit images with fewer bits",
+                f"the values of {len(self.largest)} 16-bit images, such as {min(self.largest)}, end at {most:,} of 65,535, so "
+                f"they become nearly black. Give the data option value_range={2 ** max(8, most.bit_length()) - 1}",
+            ))  # fmt: skip
+        return lines
+
+
+def turned_by_exif(orientation: int, sizes: Sequence[tuple[int, int]]) -> str:
+    """What to add to an error about the sizes of image and mask if EXIF turned the image; empty if it did not."""
+    if orientation == 1:
+        return ""
+    (height, width), mask = sizes
+    fits = orientation >= 5 and (width, height) == mask
+    advice = "; as stored it has the mask's size: give the data option exif=ignore" if fits else ""
+    return f" (the image was turned as its EXIF orientation {orientation} says{advice})"
