@@ -68,6 +68,7 @@ def run(arguments: Sequence[str]) -> None:
     networks = choose(sources, chosen.heads, chosen.seed)
     from segattn import checkpoint, records
     from segattn.data.files.decode import read_image
+    from segattn.data.files.pixels import AS_SHOWN, reading_of
     from segattn.device import resolve_device
     from segattn.maps import figure
     from segattn.maps.look import NoMapsError, attention_maps
@@ -83,8 +84,11 @@ def run(arguments: Sequence[str]) -> None:
         networks, description="looking", console=console, transient=True, disable=not console.is_terminal
     ):
         model = checkpoint.load_model(source, device=device, allow_modules=chosen.allow_module)
+        assert model.experiment is not None  # as of every network that was loaded
+        how = reading_of(vars(model.experiment.data))
+        pixels = image if how == AS_SHOWN else read_image(chosen.image, how)
         try:
-            results.append(attention_maps(model, image, (x, y), name=name, max_side=chosen.max_side))
+            results.append(attention_maps(model, pixels, (x, y), name=name, max_side=chosen.max_side))
         except NoMapsError as reason:
             if "all" not in chosen.heads or len(networks) == 1:
                 raise

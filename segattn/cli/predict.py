@@ -63,6 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     import torch
 
     from segattn import checkpoint, config
+    from segattn.data.files.pixels import reading_of
     from segattn.device import DTYPES, resolve_device, resolve_precision
     from segattn.inference.files import Settings, find_images, predict_files
     from segattn.inference.optimized import optimize
@@ -81,6 +82,7 @@ def run(arguments: Sequence[str]) -> int:
         batch=chosen.batch_size,
         confidence=chosen.confidence,
         opacity=chosen.opacity,
+        how=reading_of(raw["experiment"].get("data", {})),
     )
     device = resolve_device(chosen.device)
     model = optimize(

@@ -14,6 +14,7 @@ from PIL import Image
 from segattn import records
 from segattn.config import Evaluation
 from segattn.data.files.decode import read_image
+from segattn.data.files.pixels import AS_SHOWN, Reading
 from segattn.data.transforms import Normalization, to_tensor
 from segattn.inference import video
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
@@ -136,6 +137,8 @@ class Settings:
     """Also write NAME-confidence.png for photos: grey, 255 is a probability of 1."""
     opacity: float = 0.55
     """Opacity of the colours over the photo."""
+    how: Reading = AS_SHOWN
+    """How the pixels of photos are understood."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -171,7 +174,7 @@ def predict_files(
             raise error
         on_error(path, error)
 
-    for group in _groups(files, settings.batch, failed):
+    for group in _groups(files, settings, failed):
         if group[0].image is None:
             try:
                 path = out / f"{group[0].name}-overlay.mp4"
@@ -228,16 +231,18 @@ class _File:
     """None for a video."""
 
 
-def _groups(files: Sequence[Path], batch: int, failed: Callable[[Path, ValueError], None]) -> Iterator[list[_File]]:
-    """Groups of up to `batch` consecutive photos of one size, or of one video."""
+def _groups(
+    files: Sequence[Path], settings: Settings, failed: Callable[[Path, ValueError], None]
+) -> Iterator[list[_File]]:
+    """Groups of up to `settings.batch` consecutive photos of one size, or of one video."""
     waiting: list[_File] = []
     for path, name in zip(files, output_names(files), strict=True):
         try:
-            file = _File(path, name, None if is_video(path) else read_image(path))
+            file = _File(path, name, None if is_video(path) else read_image(path, settings.how))
         except ValueError as error:
             failed(path, error)
             continue
-        full = len(waiting) == batch
+        full = len(waiting) == settings.batch
         if waiting and (full or file.image is None or waiting[0].image.shape != file.image.shape):  # type: ignore[union-attr]
             yield waiting
             waiting = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,6 +72,12 @@ def reading(exif: str, value_range: object) -> Reading:
             f"value_range={value_range!r}; give the values of black and white, or of white alone, such as 4095 for 12 bits"
         )
     return Reading(exif, (low, high))
+
+
+def reading_of(data: Mapping[str, Any]) -> Reading:
+    """How photos are read for a network, from the `data` section of its experiment: in the range that it was trained with."""
+    options = data.get("options") if data.get("name") == "folder" else None
+    return reading("turn", options.get("value_range")) if isinstance(options, Mapping) else AS_SHOWN
 
 
 def deep_values(content: bytes, image: Image.Image) -> np.ndarray | None:
