@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from segattn import __version__
-from segattn.catalogue import hint
 
 COMMANDS = {
     "study": "train, evaluate and compare heads: the whole study in one command",
@@ -34,6 +37,7 @@ Start with:
   segattn heads ccnet             equation, cost and source of a mechanism
   segattn flops --input 769x769   cost of every head with ResNet-101
   segattn COMMAND --help          options of a command"""
+_INTERRUPTED = "\nsegattn: interrupted"
 
 
 def usage() -> str:
@@ -48,7 +52,41 @@ def usage() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 success, 1 some files failed, 2 a mistake in the command, 130 interrupted."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with _interruptible():
+        try:
+            return _main(list(sys.argv[1:] if arguments is None else arguments))
+        except KeyboardInterrupt:
+            print(_INTERRUPTED, file=sys.stderr)
+            return 130
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end the process at once while modules are imported, and raise KeyboardInterrupt as usual elsewhere.
+
+    Packages turn a KeyboardInterrupt during their import into other errors, or go on without what they could not import.
+    """
+
+    def note(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                print(_INTERRUPTED, file=sys.stderr, flush=True)
+                os._exit(130)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    is_usual = is_usual and threading.current_thread() is threading.main_thread()  # elsewhere signals are the caller's
+    if is_usual:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        if is_usual:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage(), end="")
         return 0
@@ -57,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
+        from segattn.catalogue import hint
+
         return _fail(f"unknown command {name!r}; {hint(name, COMMANDS)}Commands: {', '.join(COMMANDS)}")
     command = importlib.import_module(f"segattn.cli.{name}")
     try:
@@ -68,9 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:  # no space, no permission, a file where a folder should be
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        print("\nsegattn: interrupted", file=sys.stderr)
-        return 130
 
 
 def _fail(message: str) -> int:

@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -98,6 +99,45 @@ def test_ctrl_c_is_130_without_a_traceback(monkeypatch, capsys):
     monkeypatch.setattr(heads, "run", press)
     assert main(["heads"]) == 130
     assert capsys.readouterr().err == "\nsegattn: interrupted\n"
+
+
+PRESS = """
+import signal, sys
+from segattn.cli import main
+
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            sys.argv[1] = ""
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                if sys.argv[2] == "swallowed":  # as compiled modules do
+                    raise ImportError("initialization failed") from None
+                raise
+
+sys.meta_path.insert(0, Press())
+sys.exit(main(["train", "quick"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["raised", "swallowed"])
+@pytest.mark.parametrize("module", ["segattn.cli.train", "tyro", "segattn.config", "torch", "numpy"])
+def test_ctrl_c_while_modules_are_imported_is_130_and_one_line(module, how, tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-c", PRESS, module, how], capture_output=True, text=True, timeout=120, cwd=tmp_path
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (130, "", "\nsegattn: interrupted\n")
+
+
+def test_an_error_without_ctrl_c_is_no_interruption(monkeypatch):
+    from segattn.cli import heads
+
+    monkeypatch.setattr(heads, "run", lambda arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["heads"])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.slow
