@@ -60,7 +60,7 @@ def draw(seen: Sequence[Seen], picture: Picture, points: Points, *, opacity: flo
 def _network(sheet: Sheet, seen: Seen, left: float, top: float, norm: Normalize, opacity: float, wanted: str) -> None:
     main = wanted if wanted in seen.at[0].maps else seen.at[0].main
     end = sheet.text(left, top, short(seen.network.name, 26), size=LABEL, weight="bold")
-    sheet.text(end + 0.05, top, main.replace("_", " ") or "nothing attends", size=LABEL, color=QUIET)
+    sheet.text(end + 0.05, top, main.replace("_", " ") or "no attention map", size=LABEL, color=QUIET)
     under = top + 0.08 + sheet.tall
     for number, result in enumerate(seen.at):
         x = left + number * (sheet.panel + GAP)

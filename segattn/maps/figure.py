@@ -94,7 +94,7 @@ def _check(results: Sequence[PixelMaps]) -> None:
         raise ValueError("there are no attention maps to draw")
     for result in results:
         if not result.maps:
-            raise ValueError(f"{result.name} has no attention maps to draw: nothing in it attends")
+            raise ValueError(f"{result.name} has no attention maps to draw; leave it out")
     first = results[0]
     for other in results[1:]:
         if other.pixel != first.pixel or not np.array_equal(other.image, first.image):

@@ -147,13 +147,19 @@ def attention_maps(
     """
     result = look(model, image, name=name, max_side=max_side).at(pixel)
     if not result.maps:
-        reason = "nothing in it attends"
-        if not hasattr(model.head, "attention_maps"):
-            reason = (
-                "add to its class Head: def attention_maps(self, features, pixel): return {'name': map}, each (B, h, w)"
-            )
-        raise NoMapsError(f"head {result.name} has no attention maps: {reason}")
+        raise NoMapsError(f"head {result.name} has no attention maps: {_reason(model.head)}")
     return result
+
+
+def _reason(head: nn.Module) -> str:
+    """Why a head has no maps, and what to add where it could have some."""
+    mechanism = getattr(head, "attention", None)
+    if not hasattr(head, "attention_maps"):
+        return "add to its class Head: def attention_maps(self, features, pixel): return {'name': map}, each (B, h, w)"
+    if hasattr(head, "defined_in") and not isinstance(mechanism, nn.Identity):  # the controlled form
+        what = "def maps(self, x, pixel): return {'name': map}, each (B, h, w)"
+        return f"the controlled form asks its mechanism; add to class {type(mechanism).__name__}: {what}"
+    return "nothing in it attends"
 
 
 def _read(image: Picture, max_side: int | None, normalization: Normalization) -> tuple[Tensor, tuple[int, int]]:

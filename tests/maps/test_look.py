@@ -152,6 +152,20 @@ def test_head_without_maps_is_refused():
         segattn.attention_maps(network("fcn"), street(), (30, 20))
 
 
+def test_mechanism_without_maps_in_the_controlled_form_is_told_what_to_add():
+    class Shift(nn.Module):
+        def forward(self, x):
+            return x + 1
+
+    model = network("ccnet", mode="controlled")
+    model.head.attention = Shift()
+    said = r"ccnet has no attention maps: the controlled form asks its mechanism; add to class Shift: def maps\(self, x, pixel\)"
+    with pytest.raises(ValueError, match=said):
+        segattn.attention_maps(model, street(), (30, 20))
+    with pytest.raises(ValueError, match="nothing in it attends"):
+        segattn.attention_maps(network("fcn", mode="controlled"), street(), (30, 20))
+
+
 def test_head_that_declares_no_maps_is_told_what_to_add():
     model = network("fcn")
 
