@@ -6,11 +6,13 @@ others have published (`records/published.csv`), each with its source. Only reco
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 
 from segattn import records
@@ -25,7 +27,7 @@ Key = tuple[str, str, int]  # head, backbone, output stride
 
 @dataclass(frozen=True)
 class Recorded:
-    """The result of your own runs: the mean over the seeds of one experiment."""
+    """The result of your own runs: the mean over the seeds of one protocol."""
 
     mean_iou: float
     seeds: int
@@ -33,6 +35,8 @@ class Recorded:
     mode: str
     crop_size: tuple[int, int]
     iterations: int
+    differs: str = ""
+    """The settings that tell it from other protocols of the same experiment's name; empty where there is one only."""
 
 
 @dataclass(frozen=True)
@@ -114,34 +118,96 @@ def counted(what: str, input_size: tuple[int, int], num_classes: int, mode: str)
 
 
 # Records ---------------------------------------------------------------------------------------------------------------
-def run_records(folder: str | os.PathLike[str]) -> list[records.RunRecord]:
-    """Every run record in a folder and below it, but for hidden folders.
+def run_records(*folders: str | os.PathLike[str]) -> dict[Path, records.RunRecord]:
+    """Every run record in the folders and below them, but for hidden folders, by the folder of the run; a run
+    that two of them hold is there once.
 
     Raises:
         ValueError: no such folder, or no run record in it; a record that cannot be read.
     """
-    below = sorted(Path(folder).rglob("record.json"))
-    paths = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    if not paths:
-        raise ValueError(f"{folder}: no run records (record.json) in it; give a folder that `segattn study` wrote")
-    return [record for record in map(records.read, paths) if isinstance(record, records.RunRecord)]
+    by_file: dict[Path, Path] = {}
+    for folder in folders:
+        below = sorted(Path(folder).rglob("record.json"))
+        paths = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+        if not paths:
+            raise ValueError(f"{folder}: no run records (record.json) in it; give a folder that `segattn study` wrote")
+        for path in paths:
+            by_file.setdefault(path.resolve(), path)
+    read = {path.parent: records.read(path) for path in by_file.values()}
+    return {folder: record for folder, record in read.items() if isinstance(record, records.RunRecord)}
 
 
-def recorded_here(runs: Iterable[records.RunRecord], dataset: str, mode: str) -> dict[Key, Recorded]:
-    """The best experiment of each network on a data set."""
-    groups: dict[tuple[Key, str], list[records.RunRecord]] = defaultdict(list)
-    for run in runs:
+def recorded_here(
+    runs: Iterable[records.RunRecord], dataset: str, mode: str, folders: Iterable[Path] = ()
+) -> dict[Key, Recorded]:
+    """The best protocol of each network on a data set: the mean over seeds of runs that differ in nothing else.
+
+    `folders` are those of the runs, in their order, for the message.
+
+    Raises:
+        ValueError: a seed twice under the same settings.
+    """
+    groups: dict[Key, dict[str, list[tuple[records.RunRecord, Path | None]]]] = defaultdict(lambda: defaultdict(list))
+    for run, folder in zip(runs, chain(folders, repeat(None))):  # noqa: B905 (the second is endless)
         if run.dataset.lower() == dataset.lower() and run.mode == mode:
             model = run.config.get("model", {})
             key = (run.head, str(model.get("backbone", "")), int(model.get("output_stride", 0)))
-            groups[key, run.experiment].append(run)
+            groups[key][json.dumps([run.experiment, _protocol(run)], sort_keys=True)].append((run, folder))
     best: dict[Key, Recorded] = {}
-    for (key, experiment), group in groups.items():
-        mean = sum(run.scores.mean_iou for run in group) / len(group)
-        if key not in best or mean > best[key].mean_iou:
-            height, width = group[0].config.get("augmentation", {}).get("crop_size", (0, 0))
-            best[key] = Recorded(mean, len(group), experiment, mode, (height, width), group[0].iterations)
+    for key, of_key in groups.items():
+        protocols = [[run for run, _ in members] for members in of_key.values()]
+        for members in of_key.values():
+            _refuse_twice(members)
+        group = max(protocols, key=_mean_iou)
+        same_name = [each for each in protocols if each[0].experiment == group[0].experiment]
+        height, width = group[0].config.get("augmentation", {}).get("crop_size", (0, 0))
+        best[key] = Recorded(
+            _mean_iou(group),
+            len(group),
+            group[0].experiment,
+            mode,
+            (height, width),
+            group[0].iterations,
+            _differing(group[0], [each[0] for each in same_name]),
+        )
     return best
+
+
+def _mean_iou(runs: Sequence[records.RunRecord]) -> float:
+    return sum(run.scores.mean_iou for run in runs) / len(runs)
+
+
+def _protocol(run: records.RunRecord) -> dict[str, object]:
+    """Every setting under a dotted name, except for the seed and where the data lie."""
+    settings = {name: value for name, value in _flat(run.config) if name not in ("seed", "data.root")}
+    return {**settings, "iterations": run.iterations, "split": getattr(run, "split", "")}
+
+
+def _flat(config: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _differing(run: records.RunRecord, others: Sequence[records.RunRecord]) -> str:
+    """The settings that tell a protocol from others of the same name: `optimization.lr=0.01`; empty without others."""
+    own, protocols = _protocol(run), [_protocol(other) for other in others]
+    return ", ".join(
+        f"{name}={value}" for name, value in own.items() if any(value != each.get(name) for each in protocols)
+    )
+
+
+def _refuse_twice(members: Sequence[tuple[records.RunRecord, Path | None]]) -> None:
+    for run, _ in members:
+        twice = [folder for other, folder in members if other.seed == run.seed]
+        if len(twice) > 1:
+            where = f": {', '.join(map(str, twice))}" if all(twice) else ""
+            raise ValueError(
+                f"{run.head} ({run.mode}) of {run.experiment} has seed {run.seed} {len(twice)} times under the same settings"
+                f"{where}; give each run once"
+            )
 
 
 def published_by_others(dataset: str) -> dict[Key, Published]:

@@ -1,5 +1,6 @@
 """Which networks are within a budget, and in which order."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -72,8 +73,9 @@ def test_backbones_that_are_not_ours_are_left_out(written):
 
 
 def run(
-    head="danet", *, seed=0, experiment="mine", backbone="resnet18", mean_iou=0.31, dataset="streets", mode="faithful"
-):
+    head="danet", *, seed=0, experiment="mine", backbone="resnet18", mean_iou=0.31, dataset="streets", mode="faithful",
+    lr=0.01,
+):  # fmt: skip
     return SimpleNamespace(
         head=head,
         seed=seed,
@@ -85,6 +87,9 @@ def run(
         config={
             "model": {"backbone": backbone, "output_stride": 8},
             "augmentation": {"crop_size": [97, 193]},
+            "optimization": {"lr": lr},
+            "data": {"root": f"/data/{seed}"},
+            "seed": seed,
         },
     )
 
@@ -102,6 +107,29 @@ def test_seeds_are_averaged_and_the_best_experiment_counts():
     assert best["danet", "resnet18", 8] == Recorded(pytest.approx(0.32), 2, "mine", "faithful", (97, 193), 160)
     assert best["danet", "resnet50", 8].mean_iou == pytest.approx(0.41)
     assert len(best) == 2
+
+
+def test_protocols_under_one_name_are_not_averaged():
+    runs = [run(mean_iou=0.30, lr=0.01), run(mean_iou=0.40, lr=0.02), run(seed=1, mean_iou=0.42, lr=0.02)]
+    (best,) = budget.recorded_here(runs, "streets", "faithful").values()
+    assert (best.mean_iou, best.seeds) == (pytest.approx(0.41), 2)
+    assert best.differs == "optimization.lr=0.02"
+
+
+def test_a_seed_twice_under_the_same_settings_is_refused_with_the_folders():
+    with pytest.raises(
+        ValueError, match=r"danet \(faithful\) of mine has seed 3 2 times under the same settings: a, b; give"
+    ):
+        budget.recorded_here([run(seed=3), run(seed=3)], "streets", "faithful", [Path("a"), Path("b")])
+
+
+def test_a_run_that_two_folders_hold_is_read_once(tmp_path):
+    from tests.report import fabricate
+
+    fabricate.run("ccnet", 0, tmp_path / "study" / "a", images=0)
+    runs = budget.run_records(tmp_path, tmp_path / "study", tmp_path / "study" / "a")
+    assert [record.head for record in runs.values()] == ["ccnet"]
+    assert list(runs) == [tmp_path / "study" / "a"]
 
 
 def test_folder_without_records_is_told(tmp_path):

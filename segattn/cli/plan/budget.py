@@ -21,20 +21,21 @@ _UNITS |= {"parameters": ("Mparams", 1e6), "memory": ("GB", 1e9)}
 
 def show(chosen: PlanArguments, names: Sequence[str], what: str, limit: float) -> None:
     """Cost every network, look up its records and print those within the limit."""
-    runs = [record for folder in chosen.runs for record in budget.run_records(folder)]
-    dataset = _dataset(chosen, sorted({run.dataset.lower() for run in runs}))
+    runs = budget.run_records(*chosen.runs)
+    dataset = _dataset(chosen, sorted({run.dataset.lower() for run in runs.values()}))
+    recorded = budget.recorded_here(runs.values(), dataset, chosen.mode, runs)
     counted = chosen.convention if what == "flops" else what
     unit, scale = _UNITS[counted]
     console = terminal.console(stderr=True)
-    with console.status("") as status:
+    with terminal.status(console) as say:
         try:
             networks = budget.within(
                 limit,
                 _cost(chosen, counted),
                 names,
-                recorded=budget.recorded_here(runs, dataset, chosen.mode),
+                recorded=recorded,
                 others=budget.published_by_others(dataset),
-                on_progress=lambda done, total: status.update(f"{done} of {total} networks counted"),
+                on_progress=lambda done, total: say(f"{done} of {total} networks counted"),
             )
         except NothingFits as error:
             least = error.least
@@ -120,7 +121,10 @@ def _rows(networks: Sequence[Network], unit: str, scale: float) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 2))
     for heading, width in (("head", 12), ("backbone", 9), ("stride", 6), (unit, 8), ("mIoU %", 6), ("where from", 0)):
         right = heading in ("stride", unit, "mIoU %")
-        table.add_column(heading, justify="right" if right else "left", min_width=width, no_wrap=width > 0)
+        folds = heading in ("head", "where from")
+        table.add_column(
+            heading, justify="right" if right else "left", min_width=width, no_wrap=not folds, overflow="fold"
+        )
     for network in networks:
         plain = (network.head, network.backbone, str(network.output_stride), f"{network.cost / scale:,.4g}")
         table.add_row(*plain, *_accuracy(network))
@@ -132,10 +136,11 @@ def _accuracy(network: Network) -> tuple[str, str]:
         own = network.recorded
         height, width = own.crop_size
         seeds = f"{own.seeds} seed{'s' if own.seeds > 1 else ''}"
+        only = f"; of several settings of that name those with {own.differs}" if own.differs else ""
         also = f"; published {100 * network.published.mean_iou:.2f}" if network.published else ""
         return (
             f"{100 * own.mean_iou:.2f}",
-            f"{own.experiment}: {seeds}, {own.iterations:,} iterations, {height}x{width}{also}",
+            f"{own.experiment}: {seeds}, {own.iterations:,} iterations, {height}x{width}{only}{also}",
         )
     if network.published is not None:
         other = network.published
