@@ -36,3 +36,9 @@ class Cost:
     mechanism: PartCost
     head_total: PartCost
     network: PartCost
+
+    @property
+    def setting(self) -> tuple[str, int, int, tuple[int, int]]:
+        """What the head was counted in: backbone, output stride, number of classes, input size."""
+        height, width = self.input_size
+        return self.backbone, self.output_stride, self.num_classes, (height, width)

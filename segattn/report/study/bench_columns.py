@@ -35,6 +35,13 @@ class BenchColumns:
         return self.lines[network].extra_bytes if network in self.lines else None
 
     @property
+    def network(self) -> str:
+        """What was measured, in a few words for a heading: `resnet101 at 769×769`."""
+        case = next(iter(self.lines.values())).case
+        height, width = case.input_size
+        return f"{case.backbone} at {height}×{width}"
+
+    @property
     def note(self) -> str:
         """What the figures are, in a sentence or two."""
         return (
@@ -43,10 +50,14 @@ class BenchColumns:
         )
 
 
-def choose(records: Iterable[BenchRecord], networks: Sequence[Network], cost: Cost | None) -> BenchColumns | None:
-    """The setting that tells most about `networks`: inference, the whole network before a part of it, the size and backbone of
-    the table's cost columns, the most networks, fp32; the first among equals. None where no setting has any of them.
+def choose(
+    records: Iterable[BenchRecord], networks: Sequence[Network], trained: Cost | None, reference: Cost | None
+) -> BenchColumns | None:
+    """The setting that tells most about `networks`: inference, the whole network before a part of it, the networks as trained,
+    the size and backbone of the reference network, the most networks, fp32; the first among equals. None where no setting has
+    any of them.
     """
+    cost = reference or trained
     best: tuple[tuple[object, ...], BenchColumns] | None = None
     for record in records:
         for group in groups(record):
@@ -56,6 +67,7 @@ def choose(records: Iterable[BenchRecord], networks: Sequence[Network], cost: Co
                 continue
             rank = (
                 _PARTS.index(case.part),
+                trained is not None and (case.input_size, case.backbone) == (trained.input_size, trained.backbone),
                 cost is not None and case.input_size == cost.input_size,
                 cost is not None and case.backbone == cost.backbone,
                 len(lines),

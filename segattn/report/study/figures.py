@@ -34,19 +34,25 @@ def draw(study: Study) -> list[Drawn]:
     if len(study.rows) > 1:
         if any(row.trained_cost for row in study.rows):
             drawn += [_against_cost(study, part, trained=True) for part in ("network", "mechanism")]
-        if study.cost_is_reference and any(study.cost(row) for row in study.rows):
+        if study.cost_is_reference or any(map(study.reference_cost, study.rows)):
             drawn += [_against_cost(study, part, trained=False) for part in ("network", "mechanism")]
         if (columns := study.bench_columns) is not None:
             scatters = [_against_bench(study, columns, quantity) for quantity in ("latency", "memory")]
             drawn += [figure for figure in scatters if figure]
     curves: list[tuple[str, str, Callable[[CurvePoint], float | None]]] = [
-        ("loss", "Training loss", lambda point: point.loss),
+        ("loss", "Training loss of the main output", _loss_of_output),
         ("validation", "mIoU % while training", lambda point: point.mean_iou and 100 * point.mean_iou),
     ]
     for name, title, value in curves:
         if any(len(_series(row, value)[0]) > 1 for row in study.rows if _series(row, value)):
             drawn.append(_curves(study, name, title, value))
     return [*drawn, _classes(study)]
+
+
+def _loss_of_output(point: CurvePoint) -> float | None:
+    """The loss of `out`, which every network has: sums of different numbers of losses cannot be compared. The sum where a record
+    has nothing else."""
+    return point.losses.get("out", None if point.losses else point.loss)
 
 
 def pareto(points: list[tuple[float, float]]) -> list[int]:

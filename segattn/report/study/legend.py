@@ -5,6 +5,7 @@ from __future__ import annotations
 from segattn.report.shared.text import UNCLEAR, listing
 from segattn.report.study import contribution, start
 from segattn.report.study.study import Study
+from segattn.report.study.words import counted_on
 
 
 def legend(study: Study, *, half: bool) -> str:
@@ -27,6 +28,8 @@ def legend(study: Study, *, half: bool) -> str:
         parts.append("gate: factor on the mechanism's output, 0 at the start")
     if contribution.any_scores(study):
         parts.append("without: mechanism cut out, not retrained")
+    if study.bench_columns and study.bench_columns.network != counted_on(map(study.cost, study.rows)):
+        parts.append(f"latency and memory: {study.bench_columns.network}, not as trained")
     if trunks := start.trunks(study):
         parts.append(f"fully trained: {listing(trunks)} of segattn zoo")
     if any(map(start.is_cold, study.rows)):

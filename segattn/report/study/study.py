@@ -91,18 +91,30 @@ class Study:
 
     @cached_property
     def cost_is_reference(self) -> bool:
-        """True: cost columns are at the reference size. False: at the size the networks were trained at."""
-        return bool(self.sizes)
+        """Whether the cost columns are of the reference network, because no row has the cost of the network that was trained."""
+        return bool(self.sizes) and not any(row.trained_cost for row in self.rows)
 
     def cost(self, row: Row) -> Cost | None:
-        """The cost behind the table's cost columns."""
+        """The cost beside the row's accuracy: that of the network that was trained."""
         return row.costs.get(self.sizes[0]) if self.cost_is_reference else row.trained_cost
+
+    def reference_cost(self, row: Row) -> Cost | None:
+        """The same head in the reference network, which was not trained; None where there is none, or no other than `cost`."""
+        return row.costs.get(self.sizes[0]) if self._has_other_reference else None
+
+    @cached_property
+    def _has_other_reference(self) -> bool:
+        pairs = [(row.trained_cost, row.costs.get(self.sizes[0])) for row in self.rows] if self.sizes else []
+        return any(
+            trained is not None and reference is not None and trained.setting != reference.setting
+            for trained, reference in pairs
+        )
 
     @cached_property
     def bench_columns(self) -> BenchColumns | None:
         """Latency and memory of the rows, of one setting; None where no bench record has any."""
-        cost = next((cost for row in self.rows if (cost := self.cost(row))), None)
-        return choose(self.benches, [(row.head, row.mode) for row in self.rows], cost)
+        trained, reference = (next(filter(None, map(of, self.rows)), None) for of in (self.cost, self.reference_cost))
+        return choose(self.benches, [(row.head, row.mode) for row in self.rows], trained, reference)
 
 
 def load(paths: Source | Iterable[Source]) -> Study:

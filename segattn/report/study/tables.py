@@ -17,7 +17,7 @@ from segattn.report.shared.text import (
 from segattn.report.study import columns, contribution, details, start
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
-from segattn.report.study.words import PARTS, finding, footnotes, size_text
+from segattn.report.study.words import PARTS, counted_on, finding, footnotes
 
 
 def giga(value: int, digits: int) -> str:
@@ -32,7 +32,6 @@ def mega(value: int, digits: int = 1) -> str:
 
 def cells(study: Study, row: Row) -> list[str]:
     """One line of the main table, under `headings`."""
-    cost = study.cost(row)
     spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
     return [
         label_text(study, row),
@@ -42,15 +41,26 @@ def cells(study: Study, row: Row) -> list[str]:
         *_contribution_cells(study, row),
         *([zoo_text(study, row)] if start.any_fully_trained(study) else []),
         percent(row.pixel_accuracy),
-        *(
-            [giga(cost.mechanism.flops, 2), giga(cost.head_total.flops, 1), giga(cost.network.flops, 1)]
-            if cost
-            else [MISSING] * 3
-        ),
-        mega(cost.network.parameters) if cost else MISSING,
+        *cost_cells(study, row),
         *_bench_cells(study, row),
         f"{row.train_seconds:,.0f}",
     ]
+
+
+def cost_cells(study: Study, row: Row, *, reference: bool = False) -> list[str]:
+    """GFLOPs of mechanism, head and network, and the network's parameters: as trained, or of the reference network."""
+    which = study.reference_cost if reference else study.cost
+    cost, largest = which(row), max((each.network.flops for each in map(which, study.rows) if each), default=0)
+    if cost is None:
+        return [MISSING] * 4
+    digits = (2, 1, 1) if largest > 1e11 else (3, 3, 3)  # small networks of a quick study
+    flops = (cost.mechanism.flops, cost.head_total.flops, cost.network.flops)
+    return [*map(giga, flops, digits), mega(cost.network.parameters)]
+
+
+def reference_cells(study: Study, row: Row) -> list[str]:
+    """The row's cells under `reference_headings`."""
+    return cost_cells(study, row, reference=True) if reference_headings(study) else []
 
 
 def label_text(study: Study, row: Row) -> str:
@@ -72,8 +82,8 @@ def delta_text(study: Study, row: Row, *, half: bool = False) -> str:
 
 def headings(study: Study) -> list[str]:
     """Headings of the main table; the cost columns name their convention and input size."""
-    costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
-    at = f" at {size_text(costs[0].input_size)}" if costs else ""
+    where = counted_on(map(study.cost, study.rows))
+    at = f", {where}" if where else ""
     return [
         "Head",
         "mIoU %",
@@ -84,11 +94,21 @@ def headings(study: Study) -> list[str]:
         *(f"{part.capitalize()} GFLOPs (2 per MAC){at}" for part in PARTS),
         "Parameters M",
         *(
-            f"{study.bench_columns.part.capitalize()} {what}"
+            f"{study.bench_columns.part.capitalize()} {what}, {study.bench_columns.network}"
             for what in ("latency ms", "memory MiB")
             if study.bench_columns
         ),
         "Training s",
+    ]
+
+
+def reference_headings(study: Study) -> list[str]:
+    """Headings of the group of the reference network, which was not trained; it stands after all others."""
+    where = counted_on(map(study.reference_cost, study.rows))
+    return [
+        f"Reference network {where}: {what}"
+        for what in (*(f"{part} GFLOPs" for part in PARTS), "parameters M")
+        if where
     ]
 
 
@@ -149,7 +169,8 @@ def _bench_cells(study: Study, row: Row) -> list[str]:
 def markdown(study: Study) -> str:
     """The summary, the main table and its definitions, as Markdown."""
     lines = [f"# {markdown_text(title(study))}", "", " ".join(markdown_text(text) for text in finding(study)), ""]
-    lines.append(escaped_table(headings(study), [cells(study, row) for row in study.rows]))
+    rows = [[*cells(study, row), *reference_cells(study, row)] for row in study.rows]
+    lines.append(escaped_table([*headings(study), *reference_headings(study)], rows))
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
     lines += _markdown_details(study)
     lines += ["", *(f"Produced by `{one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
@@ -184,15 +205,18 @@ def csv_text(study: Study) -> str:
 
 def latex(study: Study) -> str:
     """The main table as a LaTeX table; needs the package booktabs."""
-    lines = [cells(study, row) for row in study.rows]
+    lines = [[*cells(study, row), *reference_cells(study, row)] for row in study.rows]
     best = max(row.mean_iou for row in study.rows)
     for row, line in zip(study.rows, lines, strict=True):
         line[:] = [latex_text(cell) for cell in line]
         if row.mean_iou == best:
             mean, *spread = line[1].split(" ", 1)
             line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
-    costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
-    at = f" at {latex_text(size_text(costs[0].input_size))}" if costs else ""
+    counted = latex_text(f", {where}" if (where := counted_on(map(study.cost, study.rows))) else "")
+    group, last, parts = ("", "", ""), len(lines[0]), " & mech. & head & network & M"
+    if where := counted_on(map(study.reference_cost, study.rows)):
+        spanning = rf" & \multicolumn{{4}}{{c}}{{Reference network, {latex_text(where)}}}"
+        group = (spanning, rf"\cmidrule(lr){{{last - 3}-{last}}}", parts)
     added = added_headings(study)
     over, under = ("".join(f"{word} & " for word in words) for words in _split_headings(added))
     bench = ("Lat. & Mem. & ", "ms & MiB & ") if study.bench_columns else ("", "")
@@ -205,9 +229,9 @@ def latex(study: Study) -> str:
             rf"\caption{{{latex_text(_caption(study))}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
             r"\toprule",
-            rf"& & & & {over}Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{at}}} & Param. & {bench[0]}Train \\",
-            rf"\cmidrule(lr){{{6 + len(added)}-{8 + len(added)}}}",
-            rf"Head & mIoU \% & $n$ & $\Delta$ {baseline} & {under}acc.\ \% & mech. & head & network & M & {bench[1]}s \\",
+            rf"& & & & {over}Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{counted}}} & Param. & {bench[0]}Train{group[0]} \\",
+            rf"\cmidrule(lr){{{6 + len(added)}-{8 + len(added)}}}{group[1]}",
+            rf"Head & mIoU \% & $n$ & $\Delta$ {baseline} & {under}acc.\ \%{parts} & {bench[1]}s{group[2]} \\",
             r"\midrule",
             *(" & ".join(line) + r" \\" for line in lines),
             r"\bottomrule",

@@ -15,7 +15,7 @@ from segattn.report.study.legend import legend
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 from segattn.report.study.tables import added_headings, cells, delta_text
-from segattn.report.study.words import finding, size_text
+from segattn.report.study.words import counted_on, finding
 
 _WIDE = 120
 """From this width on, the interval of the mean is shown."""
@@ -95,7 +95,9 @@ class TerminalTable:
         """What was scored, and on what the GFLOPs were counted where they are shown."""
         record = self.study.first
         costs = [cost for row in self.study.rows if (cost := self.study.cost(row)) is not None]
-        gflops = f"; GFLOPs: 2 per multiply-add, one image of {size_text(costs[0].input_size)}" if costs else ""
+        of = " of the reference network" if self.study.cost_is_reference else ""
+        where = f", {where}" if (where := counted_on(costs)) else ""
+        gflops = f"; GFLOPs{of}: 2 per multiply-add{where}" if costs else ""
         return f"{record.dataset} {record.split}, {record.scores.num_images} images{gflops if counted else ''}"
 
     def _line(self, row: Row, *, interval: bool, half: bool) -> list[str]:

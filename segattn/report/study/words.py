@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from segattn.records import Cost
 from segattn.report.shared.text import listing, percent, times
 from segattn.report.study import certainty, contribution, start
@@ -36,6 +38,12 @@ def network_text(cost: Cost) -> str:
         f"{cost.backbone}, output stride {cost.output_stride}, {cost.num_classes} classes,"
         f" input {size_text(cost.input_size)}"
     )
+
+
+def counted_on(costs: Iterable[Cost | None]) -> str:
+    """What costs were counted on in a few words, for a heading: `resnet18 at 97×193`; empty where they differ or are missing."""
+    settings = {f"{cost.backbone} at {size_text(cost.input_size)}" for cost in costs if cost is not None}
+    return settings.pop() if len(settings) == 1 else ""
 
 
 def seeds_text(study: Study) -> str:
@@ -132,18 +140,23 @@ def footnotes(study: Study) -> list[str]:
 
 def cost_notes(study: Study) -> list[str]:
     """What the cost columns were counted on, and how."""
-    costs = [cost for row in study.rows if (cost := study.cost(row)) is not None]
+    costs = _networks(map(study.cost, study.rows))
     if not costs:
         return ["No cost figures in these records."]
-    trained = next((row.trained_cost for row in study.rows if row.trained_cost), None)
-    notes = [f"Cost of one image: {network_text(costs[0])}."]
-    if study.cost_is_reference and trained and network_text(trained) != network_text(costs[0]):
-        notes[0] += f" The accuracy is that of the networks trained here: {network_text(trained)}."
+    of = "the reference network, not of those trained here" if study.cost_is_reference else "the networks trained here"
+    notes = [f"Cost of one image in {of}: {costs}."]
+    if reference := _networks(map(study.reference_cost, study.rows)):
+        notes.append(f"Reference network: {reference}. It was not trained here; the accuracy is not its own.")
     return [
         *notes,
         f"{CONVENTIONS['flops']} {NOT_COUNTED}",
         "; ".join(f"{name}: {meaning}" for name, meaning in PARTS.items()).capitalize() + ".",
     ]
+
+
+def _networks(costs: Iterable[Cost | None]) -> str:
+    """What costs were counted on; each setting once."""
+    return "; ".join(dict.fromkeys(network_text(cost) for cost in costs if cost is not None))
 
 
 def _sentence(text: str) -> str:

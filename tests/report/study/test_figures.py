@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from segattn import records, report
+from segattn.records import CurvePoint
 from segattn.report.study import figures
 from tests.report import fabricate
 
@@ -46,6 +47,17 @@ def test_a_name_that_looks_like_mathematics_is_drawn_as_it_is(tmp_path):
     fabricate.run("fcn", 0, tmp_path / "b")
     drawn = figures.draw(report.load(tmp_path))
     assert all(r"$\frac{1$" in figure.svg for figure in drawn)
+
+
+def test_training_loss_is_that_of_the_main_output(tmp_path):
+    points = [CurvePoint(iteration=i, loss=9.0, lr=0.1, losses={"out": 0.5, "aux": 8.0}) for i in (10, 20)]
+    fabricate.run("danet", 0, tmp_path / "a", curve=points)
+    fabricate.run("fcn", 0, tmp_path / "b", curve=[CurvePoint(iteration=i, loss=0.6, lr=0.1) for i in (10, 20)])
+    study = report.load(tmp_path)
+    curves = {row.head: figures._series(row, figures._loss_of_output) for row in study.rows}
+    assert curves == {"danet": [[(10, 0.5), (20, 0.5)]], "fcn": [[(10, 0.6), (20, 0.6)]]}
+    (loss,) = [figure for figure in figures.draw(study) if figure.name == "loss"]
+    assert loss.title == "Training loss of the main output"
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path):

@@ -148,3 +148,15 @@ def test_the_report_does_without_torch(ten_by_three, tmp_path):
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_cost_beside_the_accuracy_is_as_trained_and_the_reference_network_is_named_in_its_header(built):
+    page = built["report.html"].read_text()
+    main = page[page.index("Accuracy and cost") : page.index("</table>")]
+    trained, reference = (
+        main.index("resnet18 at 97×193"),
+        main.index("reference network, not trained here: resnet101 at 769×769"),
+    )
+    assert trained < main.index("Training s") < reference
+    rows = main[main.index("<tbody>") :].split("</tr>")[:-1]
+    assert len({row.count("<td") for row in rows}) == 1

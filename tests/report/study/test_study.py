@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segattn import records, report
-from segattn.report.study import rows
+from segattn.report.study import rows, tables
 from tests.report import fabricate
 
 
@@ -60,14 +60,35 @@ def test_study_file_run_folder_and_record_file_are_the_same_run(tmp_path):
     assert len(study.studies) == 1
 
 
-def test_cost_comes_from_the_study_at_its_largest_size_and_else_from_the_run(tmp_path):
+def test_cost_is_of_the_network_as_trained_and_that_of_the_reference_network_stands_apart(tmp_path):
     folder = fabricate.study(tmp_path, ["ccnet"], seeds=1)
     study = report.load(folder)
     assert study.sizes == [(769, 769), (520, 520)]
-    assert study.cost(study.rows[0]).input_size == (769, 769)
+    (row,) = study.rows
+    assert (study.cost(row).backbone, study.cost(row).input_size) == ("resnet18", (97, 193))
+    assert (study.reference_cost(row).backbone, study.reference_cost(row).input_size) == ("resnet101", (769, 769))
     (folder / "study.json").unlink()
     study = report.load(folder)
     assert study.cost(study.rows[0]).input_size == (97, 193)
+    assert study.reference_cost(study.rows[0]) is None
+
+
+def test_a_network_trained_as_the_reference_has_one_group_of_costs(tmp_path):
+    folder = fabricate.study(tmp_path, ["ccnet"], seeds=1)
+    path = next(folder.glob("*/record.json"))
+    records.write(dataclasses.replace(records.read(path), cost=fabricate.cost("ccnet", (769, 769))), path)
+    study = report.load(folder)
+    assert study.cost(study.rows[0]).input_size == (769, 769)
+    assert study.reference_cost(study.rows[0]) is None
+
+
+def test_without_the_cost_of_the_trained_network_the_columns_say_that_they_are_of_the_reference(tmp_path):
+    folder = fabricate.study(tmp_path, ["ccnet"], seeds=1)
+    path = next(folder.glob("*/record.json"))
+    records.write(dataclasses.replace(records.read(path), cost=None), path)
+    study = report.load(folder)
+    assert study.cost(study.rows[0]).input_size == (769, 769)
+    assert "Cost of one image in the reference network, not of those trained here: resnet101" in tables.markdown(study)
 
 
 def test_modes_are_told_apart_and_each_has_its_baseline(tmp_path):

@@ -51,8 +51,10 @@ def test_markdown_has_one_line_a_network_of_equal_width(study):
     lines = [line for line in main.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(fabricate.HEADS)
     assert len({line.count("|") for line in lines}) == 1
-    assert lines[-1].startswith("| fcn | 73.73 ± 0.11 | 3 | – | 94.86 | 0.00 | 174.9 | 1,021.0 |")
-    assert "2 per MAC) at 769×769" in lines[0]
+    assert lines[-1].startswith("| fcn | 73.73 ± 0.11 | 3 | – | 94.86 | 0.000 | 0.664 | 3.879 | 5.9 |")
+    assert lines[-1].endswith(" | 0.00 | 174.9 | 1,021.0 | 49.5 |")
+    assert "Network GFLOPs (2 per MAC), resnet18 at 97×193" in lines[0]
+    assert lines[0].endswith(" | Reference network resnet101 at 769×769: parameters M |")
 
 
 def test_markdown_escapes_names(tmp_path):
