@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from segattn import backbones, heads
 from segattn.cost import head_facts, network_cost
 from segattn.device import DTYPES
+from segattn.heads.parts.layers import ConvBnRelu
 from segattn.model import SegmentationModel, create_model
 from segattn.profile import flops
 from segattn.profile.worker import first_line
@@ -63,12 +64,13 @@ def combinations(
 ) -> list[Case]:
     """Every combination as a case; a baseline among other heads is left out where the part is the mechanism: it has none.
 
-    A network computes its own features, so `feature_scale` does not apply to it.
+    A network computes its own features, so `feature_scale` does not apply to it. A head of one form is measured once.
 
     Raises:
         ValueError: unknown head, backbone or output stride.
     """
     baselines = {name for name in names if head_facts(name, mode).baseline}
+    single = {name for name in names if len(implementations) > 1 and not has_forms(name, mode)}
     cases = []
     for part, size, batch, phase, dtype, last, compile, scale, name, implementation in itertools.product(
         parts, sizes, batches, phases, dtypes, channels_last, compiled, feature_scales, names, implementations
@@ -76,6 +78,8 @@ def combinations(
         if part == "network" and scale != feature_scales[0]:
             continue
         if part == "mechanism" and name in baselines and len(names) > 1:
+            continue
+        if name in single and implementation != implementations[0]:
             continue
         cases.append(
             Case(
@@ -97,6 +101,13 @@ def combinations(
             )
         )
     return cases
+
+
+def has_forms(name: str, mode: str) -> bool:
+    """Whether a head has several forms: the switch `implementation`; that of `ConvBnRelu` alone is no form of a mechanism."""
+    with torch.device("meta"):
+        head = heads.create(name, (256, 512, 1024, 2048), 2, mode=mode)  # type: ignore[arg-type]
+    return any(hasattr(module, "implementation") and not isinstance(module, ConvBnRelu) for module in head.modules())
 
 
 def image_size(map_size: tuple[int, int], output_stride: int) -> tuple[int, int]:

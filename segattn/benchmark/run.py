@@ -9,6 +9,7 @@ such, and the others continue.
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from segattn.benchmark.summary import latency, limits
 from segattn.cost import head_facts
 from segattn.profile import in_use, memory
 from segattn.profile import limits as machine_limits
-from segattn.profile.environment import environment
+from segattn.profile.environment import cores_in_use, environment, gpu_in_use
 from segattn.profile.latency import in_turns
 from segattn.profile.worker import OK, Outcome, Worker, first_line, kind_of
 from segattn.records.bench import Case, Latency, MachineLimit, PeakMemory, Result
@@ -93,8 +94,10 @@ def run(
     command: str = "",
     on_progress: Callable[[Position], object] = lambda position: None,
     on_group: Callable[[records.BenchRecord], object] = lambda record: None,
+    on_notice: Callable[[str], object] = lambda notice: None,
 ) -> records.BenchRecord:
-    """Measure every case. `on_group` gets the record so far after each group, so that a long run can be saved in between.
+    """Measure every case. `on_group` gets the record so far after each group, so that a long run can be saved in between;
+    `on_notice` a sentence if other processes keep the machine busy at the start.
 
     Raises:
         ValueError: no case, or fewer than one round.
@@ -103,6 +106,9 @@ def run(
         raise ValueError("no case to measure; give at least one head that has the part")
     if settings.rounds < 1 or settings.warmup < 0:
         raise ValueError(f"rounds={settings.rounds} and warmup={settings.warmup} should be at least 1 and 0")
+    busy = _in_use(settings.device)
+    if warning := _warning(busy):
+        on_notice(warning)
     begun = time.monotonic()
     entries, reached = [_Entry(case) for case in cases], list[MachineLimit]()
 
@@ -110,7 +116,7 @@ def run(
         return records.BenchRecord(
             suite=suite,
             command=command,
-            environment=_environment(cases, settings),
+            environment=_environment(cases, settings, busy),
             results=[entry.result() for entry in entries],
             limits=reached,
             rounds=settings.rounds,
@@ -146,10 +152,26 @@ def name(case: Case) -> str:
     return f"{case.head}{form}, {case.part}, {case.phase}, {case.input_size[0]}x{case.input_size[1]}, {case.dtype}"
 
 
-def _environment(cases: Sequence[Case], settings: Settings) -> records.Environment:
+def _in_use(device: str) -> dict[str, float]:
+    """What others use of the machine before anything is measured."""
+    busy = {"cores in use before": cores_in_use()}
+    return {**busy, "GPU in use before": gpu_in_use(device)} if device.startswith("cuda") else busy
+
+
+def _warning(busy: Mapping[str, float]) -> str:
+    """What makes times unreliable: half a core or more in use, or a twentieth of the GPU; empty if nothing does."""
+    cores, gpu = busy["cores in use before"], busy.get("GPU in use before", 0.0)
+    parts = [f"{cores:.1f} of {os.cpu_count() or 1} cores"] * (cores >= 0.5) + [f"{gpu:.0%} of the GPU"] * (gpu >= 0.05)
+    if not parts:
+        return ""
+    return f"warning: this machine is busy, other processes use {' and '.join(parts)}: times will be too long and vary"
+
+
+def _environment(cases: Sequence[Case], settings: Settings, busy: Mapping[str, float]) -> records.Environment:
     description = environment(__version__, path=Path(__file__).parent, device=settings.device)
     if settings.threads is not None:
         description["threads"] = settings.threads
+    description["settings"] |= {name: f"{value:.2f}" for name, value in busy.items()}
     return records.Environment(**description, precision=", ".join(dict.fromkeys(case.dtype for case in cases)))
 
 

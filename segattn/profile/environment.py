@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import TypedDict
 
@@ -109,6 +110,34 @@ def settings(device: torch.device | str = "cpu") -> dict[str, str]:
         values = _output("nvidia-smi", f"--id={index}", f"--query-gpu={','.join(queries)}", "--format=csv,noheader")
         entries |= dict(zip(queries, map(str.strip, values.split(",")), strict=False)) if values else {}
     return entries
+
+
+def cores_in_use(seconds: float = 0.5, stat: str | os.PathLike[str] = "/proc/stat") -> float:
+    """How many of the machine's cores are busy, over `seconds` in which this process sleeps; the load average of the last
+    minute if the system does not report it."""
+    before = _ticks(stat)
+    time.sleep(seconds)
+    after = _ticks(stat)
+    if before is None or after is None:
+        return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    idle, total = (now - then for now, then in zip(after, before, strict=True))
+    return 0.0 if total <= 0 else (os.cpu_count() or 1) * (total - idle) / total
+
+
+def gpu_in_use(device: torch.device | str) -> float:
+    """Share of the last second in which the GPU computed, in [0, 1]; 0 if its driver does not report it."""
+    index = torch.device(device).index or 0
+    share = _output("nvidia-smi", f"--id={index}", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits")
+    return int(share) / 100 if share.isdigit() else 0.0
+
+
+def _ticks(stat: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Time of all cores that was idle, and all of it, since the machine started."""
+    first = next(iter(_lines(stat)), "").split()[1:9]  # the columns after it are in the first two as well
+    if len(first) < 5 or not all(map(str.isdigit, first)):
+        return None
+    ticks = [int(each) for each in first]
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def device_name(device: torch.device | str) -> str:

@@ -41,6 +41,11 @@ def test_fcn_has_no_mechanism_and_is_left_out_among_others():
     assert [case.head for case in combined(names=("fcn", "ccnet"), parts=("head",))] == ["fcn", "ccnet"]
 
 
+def test_heads_with_a_choice_of_forms():
+    assert [name for name in heads.names() if not cases.has_forms(name, "faithful")] == ["fcn"]
+    assert not cases.has_forms("fcn", "controlled")
+
+
 def test_fcn_alone_is_refused_with_what_to_ask_for():
     with pytest.raises(ValueError, match="fcn has no mechanism to measure; use --parts head or network"):
         cases.prepare(one(names=("fcn",)), "cpu")

@@ -72,6 +72,24 @@ def test_record_comes_back_from_disk(record, tmp_path):
     assert records.read(records.write(record, tmp_path / "bench.json")) == record
 
 
+def test_a_busy_machine_is_told_and_recorded(monkeypatch):
+    monkeypatch.setattr(benchmark, "cores_in_use", lambda: 1.26)
+    monkeypatch.setattr(benchmark, "_memory", lambda entry, settings: setattr(entry, "outcome", Outcome("error", "no")))
+    notices = []
+    record = benchmark.run(combined(), SETTINGS, on_notice=notices.append)
+    (notice,) = notices
+    assert notice.startswith("warning: this machine is busy, other processes use 1.3 of ")
+    assert record.environment.settings["cores in use before"] == "1.26"
+    monkeypatch.setattr(benchmark, "cores_in_use", lambda: 0.1)
+    benchmark.run(combined(), SETTINGS, on_notice=notices.append)
+    assert len(notices) == 1
+
+
+def test_a_gpu_in_use_is_told():
+    assert benchmark._warning({"cores in use before": 0.0, "GPU in use before": 0.04}) == ""
+    assert "use 73% of the GPU:" in benchmark._warning({"cores in use before": 0.0, "GPU in use before": 0.73})
+
+
 def test_no_case_is_an_error():
     with pytest.raises(ValueError, match="no case to measure"):
         benchmark.run([], SETTINGS)

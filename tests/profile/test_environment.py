@@ -6,7 +6,17 @@ import subprocess
 import pytest
 import torch
 
-from segattn.profile.environment import clock_mhz, commit, device_name, environment, governor, processor_name, settings
+from segattn.profile.environment import (
+    clock_mhz,
+    commit,
+    cores_in_use,
+    device_name,
+    environment,
+    governor,
+    gpu_in_use,
+    processor_name,
+    settings,
+)
 from segattn.records import Environment
 
 
@@ -89,6 +99,27 @@ def test_governor_is_read_where_there_is_one(tmp_path):
     assert governor(tmp_path) is None
     (tmp_path / "scaling_governor").write_text("schedutil\n")
     assert governor(tmp_path) == "schedutil"
+
+
+def test_cores_in_use_are_the_share_of_time_that_was_not_idle(tmp_path, monkeypatch):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 0 20 800 80 0 0 0 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
+    later = "cpu  140 0 30 930 100 0 0 0 9 9\n"  # 50 of 200 ticks are not idle, nor waiting for disks
+    monkeypatch.setattr("time.sleep", lambda seconds: stat.write_text(later))
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert cores_in_use(0.0, stat) == pytest.approx(2.0)
+    assert cores_in_use(0.0, stat) == 0.0  # no time has passed
+
+
+def test_without_the_system_s_figures_the_load_average_stands_in(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.getloadavg", lambda: (1.5, 9.0, 9.0), raising=False)
+    assert cores_in_use(0.0, tmp_path / "stat") == 1.5
+
+
+@pytest.mark.parametrize(("said", "share"), [("37", 0.37), ("", 0.0), ("[N/A]", 0.0)])
+def test_gpu_in_use_is_what_its_driver_says(said, share, monkeypatch):
+    monkeypatch.setattr("segattn.profile.environment._output", lambda *command: said)
+    assert gpu_in_use("cuda:0") == share
 
 
 def test_settings_name_the_variables_that_are_set(monkeypatch):
