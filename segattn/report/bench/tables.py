@@ -14,6 +14,7 @@ from segattn.records import BenchRecord
 from segattn.report.bench.groups import Group, Line, groups, lines
 from segattn.report.bench.scaling import curves, statements
 from segattn.report.bench.words import machine_text, notes, number, trouble
+from segattn.report.shared.terminal import sheets
 from segattn.report.shared.text import MISSING, csv_table, escaped_table, markdown_text
 
 MEBIBYTE = 2**20
@@ -91,33 +92,47 @@ def show(record: BenchRecord, console: Console) -> None:
     """Print the tables, what failed, and what the columns mean."""
     for group in groups(record):
         console.print(Text(group.title, style="italic"))
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
-        shown = [n for n, heading in enumerate(headings(group)) if console.width >= _WIDE or heading not in _SPARE]
-        for heading in (headings(group)[n] for n in shown):
-            justify: Literal["left", "right"] = "left" if heading in _WORDS else "right"
-            table.add_column(heading, justify=justify, no_wrap=True, vertical="bottom")
-        best = _best(group)
-        for line in group.lines:
-            texts = cells(group, line)
-            table.add_row(*(Text(texts[n]) for n in shown), style="bold" if line is best else None)
-        console.print(table)
+        _show_lines(group, console)
         for sentence in trouble(group):
             console.print(Text(sentence, style="yellow"))
         console.print()
     rows = exponent_rows(record)
     if rows:
         console.print(Text("Exponents of N = H W over the larger half of the sizes", style="italic"))
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for number_, heading in enumerate(EXPONENT_HEADINGS):
-            table.add_column(heading, justify="left" if number_ < 2 else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
+        for shown in sheets(list(zip(EXPONENT_HEADINGS, *rows, strict=True)), console.width, named=2, gap=2):
+            table = _sheet([EXPONENT_HEADINGS[n] for n in shown], words=EXPONENT_HEADINGS[:2], gap=2)
+            for row in rows:
+                table.add_row(*(Text(row[n]) for n in shown))
+            console.print(table)
         for sentence in statements(curves(record)):
             console.print(Text(f"{sentence}."))
         console.print()
     for note in notes(record):
         console.print(Text(note, style="dim"))
+
+
+def _show_lines(group: Group, console: Console) -> None:
+    """A group's table, in several sheets where it is too wide for one."""
+    names, rows = headings(group), [cells(group, line) for line in group.lines]
+    kept = [n for n, name in enumerate(names) if console.width >= _WIDE or name not in _SPARE]
+    columns = [[names[n], *(row[n] for row in rows)] for n in kept]
+    best = _best(group)
+    for number_, shown in enumerate(sheets(columns, console.width, named=2 if group.has_forms else 1)):
+        if number_:
+            console.print()
+        table = _sheet([columns[n][0] for n in shown], words=_WORDS, gap=1)
+        for line, row in zip(group.lines, rows, strict=True):
+            table.add_row(*(Text(row[kept[n]]) for n in shown), style="bold" if line is best else None)
+        console.print(table)
+
+
+def _sheet(names: Sequence[str], *, words: Sequence[str], gap: int) -> Table:
+    """An empty table; names of networks fold where they alone are too long, figures never."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, gap, 0, 0))
+    for name in names:
+        justify: Literal["left", "right"] = "left" if name in words else "right"
+        table.add_column(name, justify=justify, no_wrap=name != "head", overflow="fold", vertical="bottom")
+    return table
 
 
 def markdown(record: BenchRecord) -> str:

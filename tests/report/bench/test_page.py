@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,8 @@ from rich.console import Console
 from segattn import records
 from segattn.report.bench import figures, page, tables
 from tests.report import fabricate_bench
+
+RESULTS = Path(__file__).parents[3] / "benchmarks/results"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,20 @@ def test_terminal_shows_exponents_and_crossings_of_a_sweep():
     tables.show(fabricate_bench.sweep(), Console(file=out, width=120))
     assert re.search(r"ccnet +time +1.50 +1.50 +1.5 ", out.getvalue())
     assert "non_local takes less time than ccnet on maps below about 32x32; above, ccnet does." in out.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem.partition("--")[0])
+def test_terminal_cuts_no_word_and_no_figure(path, width):
+    record, stream = records.read(path), io.StringIO()
+    tables.show(record, Console(file=stream, width=width))
+    shown = stream.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+    for group in tables.groups(record):
+        for line in group.lines:
+            for heading, cell in zip(tables.headings(group), tables.cells(group, line), strict=True):
+                assert cell in shown.split() or (width < 110 and heading in tables._SPARE), (heading, cell)
 
 
 def test_csv_has_every_digit_and_an_empty_field_for_what_there_is_not(built):
