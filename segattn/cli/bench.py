@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn
 
 from segattn import records
 from segattn.cli import terminal
@@ -111,6 +111,7 @@ def run(arguments: Sequence[str]) -> None:
             command=shlex.join(["segattn", "bench", *arguments]),
             on_progress=lambda position: show(position.share, position.what),
             on_group=keep,
+            on_notice=show.notice,
         )
     keep(record)
     _show(record, chosen)
@@ -176,19 +177,27 @@ def _implementations(chosen: BenchArguments) -> tuple[str, ...]:
 
 
 def _cases(chosen: BenchArguments) -> list[Case]:
-    from segattn.benchmark.cases import combinations, image_size
+    from segattn.benchmark.cases import combinations, has_forms, image_size
 
+    forms, names = _implementations(chosen), head_names(chosen.heads)
+    for name in chosen.heads if len(forms) > 1 else ():
+        if name != "all" and not has_forms(name, chosen.mode):
+            option = "--implementations" if chosen.compare is None else "--compare"
+            raise ValueError(
+                f"{option} {(',' if chosen.compare else ' ').join(forms)}: {name} has no switch `implementation`, so all of them "
+                f"are the same code; leave {name} or {option} out"
+            )
     sweep = tuple((side, side) for side in SWEEP_MAPS) if chosen.sweep and not chosen.input else ()
     maps = chosen.map or sweep
     sizes = [image_size(map_size, chosen.output_stride) for map_size in maps] or chosen.input or [(769, 769)]
     return combinations(
-        names=head_names(chosen.heads),
+        names=names,
         parts=chosen.parts,
         sizes=sizes,
         batches=chosen.batch_size,
         phases=chosen.passes,
         dtypes=chosen.precision,
-        implementations=_implementations(chosen),
+        implementations=forms,
         channels_last=_both(chosen.channels_last),
         compiled=_both(chosen.compile),
         backbone=chosen.backbone,
@@ -210,12 +219,16 @@ class _Shown:
         self.console, self.bar, self.printed = console, bar, -1
         self.task = None if bar is None else bar.add_task("starting", total=1.0)
 
+    def notice(self, text: str) -> None:
+        """A line that stays."""
+        self.console.print(text, highlight=False)
+
     def __call__(self, share: float, what: str) -> None:
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=share, description=what)
         elif int(10 * share) > self.printed:
             self.printed = int(10 * share)
-            self.console.print(f"{100 * share:3.0f} %  {what}", highlight=False, markup=False)
+            self.console.print(f"{100 * share:3.0f} %  {what}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -224,6 +237,6 @@ def _progress() -> Iterator[_Shown]:
     if not console.is_terminal:
         yield _Shown(console, None)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (terminal.Words("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         yield _Shown(console, bar)

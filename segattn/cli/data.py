@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -128,7 +127,9 @@ def _run_prepare(arguments: Sequence[str]) -> int:
         )
     console.print(
         "\n"
-        + "\n".join([*done, f"{root} is ready; check it with `segattn data check {chosen.name} --data-root {root}`"])
+        + "\n".join([*done, f"{root} is ready; check it with `segattn data check {chosen.name} --data-root {root}`"]),
+        highlight=False,
+        soft_wrap=True,
     )
     return 0
 
@@ -149,7 +150,7 @@ def _run_make(arguments: Sequence[str]) -> int:
             seed=chosen.seed,
             on_progress=lambda done, total: on_step("drawing", done, total),
         )
-    console.print(f"{count} scenes in {chosen.out}, laid out as {chosen.layout}", highlight=False, markup=False)
+    console.print(f"{count} scenes in {chosen.out}, laid out as {chosen.layout}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -165,7 +166,7 @@ def _run_pack(arguments: Sequence[str]) -> int:
             options=chosen.data_options,
             on_progress=lambda split, done, total: on_step(f"packing {split}", done, total),
         ):
-            console.print(line, highlight=False, markup=False)
+            console.print(line, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -244,7 +245,7 @@ def _print_classes(console: Console, report: check.Report) -> None:
 def _progress(console: Console, in_bytes: object = None) -> Iterator[prepare.OnStep]:
     """A bar for each step, where the output is a terminal."""
     quiet = not console.is_terminal
-    columns = [TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()]
+    columns = [terminal.Words("{task.description}"), BarColumn(), TimeRemainingColumn()]
     files = Progress(*columns, MofNCompleteColumn(), console=console, transient=True, disable=quiet)
     if in_bytes is not None:
         files = Progress(*columns, DownloadColumn(), console=console, transient=True, disable=quiet)
@@ -254,7 +255,7 @@ def _progress(console: Console, in_bytes: object = None) -> Iterator[prepare.OnS
         if what not in tasks:
             for task in files.task_ids:
                 files.remove_task(task)
-            tasks[what] = files.add_task(escape(what), total=total)
+            tasks[what] = files.add_task(what, total=total)
         files.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
 
     with files:

@@ -145,9 +145,8 @@ def _evaluate(chosen: EvaluateArguments) -> None:
             predict_split(
                 model, dataset, files, inference=evaluation, rank=rank, world_size=world_size, autocast=in_precision
             )
-            console.print(
-                f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}", highlight=False
-            )
+            what = f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}"
+            console.print(what, highlight=False, soft_wrap=True)
             return
         plain = partial(score, on_prediction=files)
     without = None

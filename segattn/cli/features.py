@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from segattn.cli import terminal
 from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, parse, with_experiment
@@ -91,7 +91,7 @@ def _progress(console: Console) -> Iterator[Callable[[int, int], object]]:
         reporter = Reporter(console, None)
         yield lambda done, total: reporter(Position(0, 1, "features", run.Progress("features", done, total)))
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (terminal.Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("samples", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

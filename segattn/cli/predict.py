@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from segattn import zoo
 from segattn.cli import terminal
@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
         example=torch.randn(1, 3, *chosen.crop_size) if chosen.crop_size else None,
     )
     failures: list[Path] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (terminal.Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         images, frames = bar.add_task("labelling", total=len(files)), bar.add_task("frames", visible=False)
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
+from segattn.cli import terminal
 from segattn.study.run import Position
 from segattn.training import run
 
@@ -24,9 +25,9 @@ def study_progress(console: Console) -> Iterator[Reporter]:
         yield Reporter(console, None)
         return
     bar = Progress(
-        TextColumn("[bold]{task.description}"),
+        terminal.Words("{task.description}", style="bold"),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[what]}"),
+        terminal.Words("{task.fields[what]}"),
         _Left(),
         console=console,
     )
@@ -38,8 +39,7 @@ class _Left(ProgressColumn):
     """Time left, as the reporter estimates it."""
 
     def render(self, task: Task) -> Text:
-        seconds = task.fields.get("left")
-        return Text("" if seconds is None else f"{clock(seconds)} left", style="cyan")
+        return Text(_left(task.fields.get("left")), style="cyan")
 
 
 class Reporter:
@@ -62,7 +62,7 @@ class Reporter:
         self.printed, self.printed_at = -1, 0.0
         """The last quarter of the stage that has a line, and when it was printed."""
         if bar is not None:
-            self.study_task = bar.add_task("study", total=1.0, what="", left=None)
+            self.study_task = bar.add_task("study", total=1.0, visible=False, what="", left=None)
             self.run_task = bar.add_task("starting", total=1.0, what="", left=None)
 
     def __call__(self, position: Position) -> None:
@@ -115,7 +115,8 @@ class Reporter:
         if self.name == "features":
             self.bar.update(self.study_task, what=number, left=None)
         else:
-            self.bar.update(self.study_task, completed=self.done / position.num_runs, what=number, left=all_left)
+            several, share = position.num_runs > 1, self.done / position.num_runs
+            self.bar.update(self.study_task, completed=share, visible=several, what=number, left=all_left)
 
     def _line(self, position: Position, share: float, left: float | None) -> None:
         """A line when a network or stage begins and when it ends; in between at each quarter, with a pause between lines."""
@@ -125,13 +126,13 @@ class Reporter:
         if quarter == self.printed or (self.printed >= 0 and not ends and now - self.printed_at < _PAUSE):
             return
         self.printed, self.printed_at = quarter, now
-        rest = f", {clock(left)} left" if left is not None and left >= 0.5 else ""
+        rest = f", {words}" if (words := _left(left)) else ""
         rest += " for all" if rest and of_study else ""
         last = position.run + position.count
         numbers = f"{last}" if position.count == 1 else f"{position.run + 1}-{last}"
-        number = "" if self.name == "features" else f"[{numbers}/{position.num_runs}] "
+        number = f"[{numbers}/{position.num_runs}] " if of_study else ""
         text = f"{number}{self.name}: {_words(position.progress)}{rest}"
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def clock(seconds: float) -> str:
@@ -139,6 +140,11 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _left(seconds: float | None) -> str:
+    """Time left in words; empty while it is not known, and below a second."""
+    return "" if seconds is None or seconds < 1 else f"{clock(seconds)} left"
 
 
 def _words(progress: run.Progress | None) -> str:

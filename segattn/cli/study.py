@@ -109,7 +109,7 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
     written = report.build(study, out)
     console.print()
     show(study, console)
-    console.print(f"\nReport: {written['report.html']}", highlight=False)
+    console.print(f"\nReport: {written['report.html']}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -73,6 +73,11 @@ def test_report_makes_its_page(measured, tmp_path, capsys):
         (["--compare", "fast"], "--compare fast should be reference and one or more of auto and fast"),
         (["--compare", "reference,quick"], "should be reference and one or more"),
         (["--compare", "reference,fast", "--implementations", "fast"], "leave --implementations out"),
+        (
+            ["--heads", "ccnet", "fcn", "--parts", "head", "--compare", "reference,fast"],
+            "--compare reference,fast: fcn has no switch `implementation`, so all of them are the same code; leave fcn or",
+        ),
+        (["--heads", "fcn", "--implementations", "auto", "fast"], "--implementations auto fast: fcn has no switch"),
         (["--rounds", "0"], "--rounds 0 should be at least 1"),
         (["--batch-size", "0"], "--batch-size 0 should be at least 1"),
         (["--feature-scale", "0"], "--feature-scale 0 should be above 0"),
@@ -134,6 +139,12 @@ def test_compare_orders_the_forms_of_a_head_side_by_side():
     assert [(case.head, case.implementation) for case in selected] == [
         (head, form) for head in ("ccnet", "danet") for form in ("reference", "fast")
     ]
+
+
+def test_among_all_heads_one_without_a_choice_of_forms_is_measured_once():
+    selected = cases("--parts", "head", "--compare", "reference,fast", "--map", "5", "--backbone", "resnet18")
+    forms = {head: [case.implementation for case in selected if case.head == head] for head in ("fcn", "ccnet")}
+    assert forms == {"fcn": ["reference"], "ccnet": ["reference", "fast"]}
 
 
 def test_json_is_the_record(measured, capsys):

@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from segattn.cli import terminal
 from segattn.cli.progress import Reporter, study_progress
 from segattn.study.run import Position
 from segattn.training.run import Progress
@@ -123,7 +124,42 @@ def test_one_run_ends_with_its_evaluation(pipe, clock):
     report, lines = pipe
     report(Position(0, 1, "fcn", Progress("train", 1, 1, 2.0)))
     report(Position(0, 1, "fcn", Progress("evaluate", 3, 3)))
-    assert lines() == ["[1/1] fcn: train step 1 of 1, loss 2.000", "[1/1] fcn: evaluate image 3 of 3"]
+    assert lines() == ["fcn: train step 1 of 1, loss 2.000", "fcn: evaluate image 3 of 3"]
+
+
+def test_a_long_line_is_not_wrapped_in_a_log_file(pipe, clock):
+    report, lines = pipe
+    name = "laboratory.attention.heads.eleventh-controlled-s11"
+    for step in range(1, 3):
+        clock.seconds += 600
+        report(Position(7, 40, name, Progress("train", step, 80_000, 0.123)))
+    report(Position(7, 40, name, None))
+    assert len(lines()) == 2
+    assert all(line.startswith(f"[8/40] {name}: ") for line in lines())
+    assert max(map(len, lines())) > 80
+
+
+def test_no_time_is_left_to_show_before_a_second_is(pipe, clock):
+    report, lines = pipe
+    clock.seconds = 0.001
+    report(Position(0, 2, "fcn", Progress("train", 1, 2)))
+    assert lines() == ["[1/2] fcn: train step 1 of 2"]
+    stream = io.StringIO()
+    with study_progress(Console(file=stream, width=80, force_terminal=True, color_system=None)) as in_terminal:
+        for step in range(1, 4):
+            in_terminal(Position(0, 2, "fcn", Progress("train", step, 4)))
+    assert "0:00" not in stream.getvalue()
+
+
+def test_a_terminal_shows_one_bar_for_one_network_and_its_name_as_it_is(clock):
+    stream = io.StringIO()
+    with study_progress(terminal.console(file=stream, width=80, force_terminal=True, color_system=None)) as report:
+        report(Position(0, 1, "my[red].head [/b] :car:", Progress("train", 1, 4, 0.5)))
+    shown = stream.getvalue()
+    assert "my[red].head [/b] :car:" in shown
+    assert "train step 1 of 4, loss 0.500" in shown
+    assert "study" not in shown
+    assert "network 1 of 1" not in shown
 
 
 def test_a_terminal_shows_the_features_first_and_then_the_network(clock):

@@ -9,11 +9,6 @@ from segattn.cli import main
 from segattn.zoo import card
 
 
-@pytest.fixture(autouse=True)
-def _eighty_columns(_wide_terminal, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-
-
 @pytest.mark.usefixtures("tiny_zoo")
 def test_table_has_every_network_with_its_figures(capsys):
     assert main(["zoo"]) == 0

@@ -138,7 +138,6 @@ def commands(run: Path, photo: Path, out: Path) -> dict[str, list[str]]:
 def test_commands_show_paths_with_brackets_as_they_are(
     copy: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
     names = ["[red]a", "[/b]", ":car:", *map(str, range(99))]
     run = copy / "ccnet-faithful-s0"
     change(run / "config.json", lambda raw: raw.update(class_names=names[: len(raw["class_names"])]))

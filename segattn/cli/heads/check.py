@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from segattn import heads
 from segattn.catalogue import first_line
+from segattn.cli import terminal
 from segattn.heads.parts.checks import CHECKS, Check, Fault, NotDeclared, Subject, subjects
 
 PASSED, FAILED, NOT_THERE, NOT_ASKED = "passed", "failed", "not there", "-"
@@ -110,19 +110,17 @@ def mechanism_is_cut_out(name: str, mode: heads.Mode) -> None:
 
 def show(names: Sequence[str]) -> int:
     """Check the heads and print a table each, and below it why something failed; the exit code, 1 where a check failed."""
-    console, failed = Console(), 0
+    console, failed = terminal.console(), 0
     for name in names:
-        with console.status("") as status, warnings.catch_warnings():
+        with terminal.status(console) as say, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own, of compilation
-            checked = list(results(name, on_start=lambda what: status.update(escape(what))))
+            checked = list(results(name, on_start=say))
         console.print(_table(name, checked))
         for result in checked:
             if result.outcome in (FAILED, NOT_THERE):
-                console.print(
-                    f"\n[{_COLOURS[result.outcome]}]{result.outcome}[/]: {escape(result.check)} ({result.mode}): "
-                    f"{escape(result.reason)}" + (f"\n  asked: {escape(result.meaning)}" if result.meaning else ""),
-                    highlight=False,
-                )
+                asked = f"\n  asked: {result.meaning}" if result.meaning else ""
+                why = terminal.printable(f": {result.check} ({result.mode}): {result.reason}{asked}")
+                console.print(Text.assemble("\n", (result.outcome, _COLOURS[result.outcome]), why))
         counts = {outcome: sum(result.outcome == outcome for result in checked) for outcome in (PASSED, FAILED)}
         console.print(f"\n{name}: {counts[PASSED]} passed, {counts[FAILED]} failed\n", highlight=False, markup=False)
         failed += counts[FAILED]
@@ -131,14 +129,14 @@ def show(names: Sequence[str]) -> int:
 
 def _table(name: str, checked: Sequence[Result]) -> Table:
     """A line for each check, a column for each mode."""
-    table = Table(title=escape(name), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=name, title_justify="left", box=None, pad_edge=False, header_style="bold")
     columns = list(dict.fromkeys(result.mode for result in checked))
     for column in ("check", *columns):
         table.add_column(column, no_wrap=True)
     outcomes = {(result.check, result.mode): result.outcome for result in checked}
     for check in dict.fromkeys(result.check for result in checked):
         cells = [outcomes.get((check, mode), NOT_ASKED) for mode in columns]
-        table.add_row(escape(check), *(f"[{_COLOURS[cell]}]{cell}[/]" for cell in cells))
+        table.add_row(check, *(Text(cell, style=_COLOURS[cell]) for cell in cells))
     return table
 
 

@@ -15,8 +15,8 @@ from segattn.cli.plan.arguments import PlanArguments
 from segattn.planning import peak
 from segattn.planning.peak import Case, Prediction
 
-_HEADINGS = ("weights", "gradi-\nents", "opti-\nmizer", "activa-\ntions", "tempo-\nrary", "libra-\nries", "total")
 PARTS = ("weights", "gradients", "optimizer", "activations", "temporary")
+_HEADINGS = (*PARTS, "libraries", "total")
 
 
 @dataclass
@@ -39,9 +39,9 @@ def show(chosen: PlanArguments, names: Sequence[str], limit: int | None) -> None
     step_time = time.step_time(chosen)
     console = terminal.console(stderr=True)
     lines = []
-    with console.status("") as status:
+    with terminal.status(console) as say:
         for name in names:
-            status.update(f"{name}: the step on fake tensors")
+            say(f"{name}: the step on fake tensors")
             lines.append(_line(chosen, name, limit, step_time))
     if all(line.prediction is None for line in lines):
         raise ValueError(lines[0].problem)
@@ -123,24 +123,27 @@ def parts_of(prediction: Prediction) -> dict[str, int]:
     return {**columns, "reserve": prediction.reserve}
 
 
-def _title(chosen: PlanArguments, limit: int | None) -> str:
+def _title(chosen: PlanArguments, limit: int | None) -> list[str]:
+    """What is predicted, and the limit if there is one."""
     height, width = chosen.input
     what = "inference pass" if chosen.inference else "training step (SGD with momentum)"
     options = [chosen.precision, "channels-last" if chosen.channels_last else "contiguous"]
     options += ["activation checkpointing"] if chosen.activation_checkpointing else []
     options += [f"in {chosen.accumulation} parts"] if chosen.accumulation > 1 else []
     options += ["OHEM"] if chosen.ohem else []
-    fit = f"; to fit into {chosen.gpu_memory} = {limit / 1e9:.2f} GB = {limit / 2**30:.2f} GiB" if limit else ""
-    return (
+    title = (
         f"Predicted peak memory in GB (10^9 bytes) of one {what} on {chosen.device}: {chosen.backbone} at output stride "
         f"{chosen.output_stride}, {chosen.mode} heads, {chosen.num_classes} classes, input {height}x{width}, batch "
-        f"{chosen.batch_size}, {', '.join(options)}{fit}"
+        f"{chosen.batch_size}, {', '.join(options)}"
     )
+    if limit is None:
+        return [title]
+    return [title, f"to fit into {chosen.gpu_memory} = {limit / 1e9:.2f} GB = {limit / 2**30:.2f} GiB"]
 
 
 def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> None:
     console = terminal.console()
-    console.print(_title(chosen, limit), style="italic", highlight=False)
+    console.print("\n".join(_title(chosen, limit)), style="italic", highlight=False)
     headings = ["head", *_HEADINGS]
     headings += [] if limit is None else ["fits", "largest\nbatch", "largest\ncrop"]
     headings += [f"hours for\n{chosen.iterations:,}"] if time.is_asked_for(chosen) else []
@@ -184,7 +187,7 @@ def _table(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> N
 def _sheet(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 1))
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
+        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=number > 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
@@ -219,4 +222,4 @@ def _json(chosen: PlanArguments, lines: Sequence[Line], limit: int | None) -> No
             entry["hours"] = None if seconds is None else seconds * chosen.iterations / 3600
             entry["why_no_hours"] = line.no_hours or (time.NO_STEP if seconds is None else "")
         entries.append(entry)
-    print(json.dumps({"what": _title(chosen, limit), "limit_bytes": limit, "heads": entries}, indent=1))
+    print(json.dumps({"what": "; ".join(_title(chosen, limit)), "limit_bytes": limit, "heads": entries}, indent=1))
