@@ -116,6 +116,7 @@ class Press:
                     raise ImportError("initialization failed") from None
                 raise
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # processes in the background inherit that it is ignored
 sys.meta_path.insert(0, Press())
 sys.exit(main(["train", "quick"]))
 """
@@ -135,9 +136,10 @@ def test_an_error_without_ctrl_c_is_no_interruption(monkeypatch):
     from segattn.cli import heads
 
     monkeypatch.setattr(heads, "run", lambda arguments: 1 / 0)
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(ZeroDivisionError):
         main(["heads"])
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.slow
