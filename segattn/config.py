@@ -248,9 +248,13 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(raw: dict[str, Any], *, allow_modules: Iterable[str] | None = ()) -> Experiment:
     """An experiment from `to_dict`'s form, as a file holds it. None for one that is compared only: any module may be named.
 
+    `run`, which says in a run's `experiment.json` what that run began with, is not read.
+
     Raises:
         ValueError: a field is unknown, missing or of the wrong type, a number is not finite, or a module is not allowed.
     """
+    if isinstance(raw, dict):
+        raw = {name: value for name, value in raw.items() if name != "run"}
     refuse_unknown_fields(usable(raw), Experiment(name=""), "an experiment")
     try:
         experiment = msgspec.convert(raw, Experiment)

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -101,6 +102,21 @@ def noted(class_names: Sequence[str], trained_on: Any, dataset: Dataset) -> str:
         if isinstance(before["val"], dict) and before["val"].get("split") == dataset.split:
             fault = difference(before, now).removeprefix("val: ")
     return f"{dataset.name} {dataset.split} is not what it was when the network was trained: {fault}" if fault else ""
+
+
+def check_trained_on(runs: Sequence[Path], opened: tuple[Dataset, Dataset]) -> None:
+    """Raise ValueError unless these finished runs were trained and scored on the data as they are now.
+
+    Runs of version 0.1.0, which noted no fingerprint, pass.
+    """
+    files = [run / "config.json" for run in runs if (run / "config.json").exists()]
+    noted_by = {path: raw.get("data") for path in files if isinstance(raw := integrity.read_json(path), dict)}
+    now = of_splits(*opened) if any(noted_by.values()) else {}
+    for path, before in noted_by.items():
+        if before is not None and (fault := difference(before, now)):
+            raise ValueError(
+                f"{path.parent} was trained on other data: {fault}. Restore them to go on with the study, or choose another --out"
+            )
 
 
 def _difference(old: Split, new: Split) -> str:

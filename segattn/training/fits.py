@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from segattn import config as configuration
 from segattn.config import Experiment
+from segattn.records import EarlierSettings
 from segattn.training import fingerprint, log
 from segattn.training.snapshots import Snapshot
 
@@ -58,12 +60,34 @@ def check_run(snapshot: Snapshot, out: Path, config: Experiment, data: Mapping[s
     if differing and not (adjust and differing.keys() <= set(ADJUSTABLE)):
         advice = "; add --resume-from-good to go on with these settings" if differing.keys() <= set(ADJUSTABLE) else ""
         raise ValueError(f"{where} is of another experiment (different: {', '.join(differing)}){advice}")
-    if difference := fingerprint.difference(facts.get("data"), data):
+    check_data(out, facts.get("data"), data)
+    if log.fingerprint(lines) != facts.get("log"):
+        raise ValueError(f"{where} counts on another log: the lines of {out / 'log.jsonl'} up to there have changed")
+    try:
+        msgspec.convert(facts.get("earlier"), list[EarlierSettings])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{where} names no settings of before ({error!s:.200})") from None
+
+
+def check_digests(snapshot: Snapshot, out: Path, without_digests: int) -> None:
+    """Raise ValueError for a checkpoint without digests, unless version 0.1.0 wrote it: one up to iteration `without_digests`."""
+    if snapshot.facts is None and snapshot.iteration > without_digests:
+        raise ValueError(
+            f"{out}: the checkpoint of iteration {snapshot.iteration} has a state.json without digests, and version 0.1.0, which "
+            "wrote such, did not write this one: it is damaged"
+        )
+
+
+def check_data(out: Path, before: Any, now: Mapping[str, Any]) -> None:
+    """Raise fingerprint.DataChanged unless the data are those that the run in `out` began with.
+
+    Raises:
+        ValueError: `before` is no fingerprint.
+    """
+    if difference := fingerprint.difference(before, now):
         raise fingerprint.DataChanged(
             f"{out}: the data have changed since this run began: {difference}. Restore them to go on, or choose another --out"
         )
-    if log.fingerprint(lines) != facts.get("log"):
-        raise ValueError(f"{where} counts on another log: the lines of {out / 'log.jsonl'} up to there have changed")
 
 
 def check_tensors(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from segattn import records
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.records import integrity
-from segattn.training import fits, resume, snapshots
-from segattn.training.fingerprint import of_splits
+from segattn.training import begun, fits, resume, snapshots
+from segattn.training.fingerprint import DataChanged, of_splits
 from segattn.training.log import Log
 from segattn.training.processes import agreed
 
@@ -65,23 +66,40 @@ _WRITING = tuple(
 """Prefixes of temporary files, which are renamed when they are complete."""
 
 
-def claim(out: Path, config: Experiment, *, adjust: bool = False) -> None:
-    """Write the experiment into the run's folder; `adjust` as in `refuse_another`.
+def claim(out: Path, config: Experiment, data: Mapping[str, Any] | None = None, *, adjust: bool = False) -> None:
+    """Write the experiment, and the fingerprint of its data, into the run's folder; `adjust` as in `refuse_another`.
 
     Raises:
-        ValueError: the folder holds another run, as in `refuse_another`, or it cannot be written.
+        ValueError: the folder holds another run, as in `refuse_another`, the data have changed since it began, or the folder
+            cannot be written.
     """
     _refuse_another_experiment(out, config, adjust=adjust)
     for leftover in out.glob(".*"):  # partly written files of a killed process
         if leftover.name.startswith(_WRITING):
             leftover.unlink(missing_ok=True)
-    path, wanted = out / "experiment.json", configuration.to_dict(config)
-    if path.exists() and fits.recorded(integrity.read_json(path)) == wanted:
+    path, wanted = out / "experiment.json", {**configuration.to_dict(config), "run": begun.written(_begun(out, data))}
+    if path.exists() and integrity.read_json(path) == wanted:
         return
     try:
         records.write_bytes(json.dumps(wanted, indent=1).encode() + b"\n", path)
     except OSError as error:
         raise ValueError(f"cannot write the run into {out}: {error.strerror}") from error
+
+
+def _begun(out: Path, data: Mapping[str, Any] | None) -> begun.Begun:
+    """What the run began with; one that has no checkpoint begins now."""
+    before, latest = begun.read(out), snapshots.latest_iteration(out)
+    if latest is None:
+        return begun.Begun(data=data)
+    if before is None:  # of version 0.1.0
+        return begun.Begun(data=data, without_digests=latest)
+    if data is None or before.data is None:
+        return replace(before, data=before.data or data)
+    try:
+        fits.check_data(out, before.data, data)
+    except DataChanged as error:
+        raise ValueError(str(error)) from None
+    return before
 
 
 def ended(out: Path) -> records.RunRecord | None:
@@ -126,8 +144,10 @@ def open_log(
                     raise ValueError(
                         f"{out}: another process has just finished this run; its record is {out / 'record.json'}"
                     )
-                claim(out, config, adjust=adjust)
+                claim(out, config, identity.data, adjust=adjust)
         with agreed(accelerator):
+            before = begun.read(out)
+            identity = replace(identity, without_digests=before.without_digests if before is not None else 0)
             resume.seed_process(config.seed, rank, 0)
             tell = on_notice if first else lambda line: None
             snapshot = resume.restored(out, state, seed=config.seed, rank=rank, identity=identity, on_notice=tell)
@@ -151,7 +171,7 @@ def _facts(snapshot: snapshots.Snapshot | None, identity: resume.Identity) -> di
     wanted = configuration.to_dict(identity.config)
     earlier: list[Any] = []
     if snapshot is not None and snapshot.facts is not None:
-        earlier = list(snapshot.facts.get("earlier", []))
+        earlier = list(snapshot.facts["earlier"])
         if differing := fits.changes(fits.recorded(snapshot.facts["experiment"]), wanted):
             earlier.append({"until": snapshot.iteration, "settings": differing})
     return {"experiment": wanted, "data": identity.data, "earlier": earlier}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import msgspec
 
 from segattn import records
 from segattn.records import integrity
+
+MOST_BYTES = 2**28
+"""Of a log that is read: 1.5 million lines."""
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -23,25 +27,34 @@ class Line(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     seconds: float
     losses: dict[str, float] = {}  # msgspec copies it
     mean_iou: float | None = None
+    crc32: int | None = None
+    """Of a point with a mean IoU, as it was read: no checkpoint counts on the last one of them, which is measured after it."""
 
     @property
     def point(self) -> records.CurvePoint:
         raw = msgspec.structs.asdict(self)
-        del raw["seconds"]
+        del raw["seconds"], raw["crc32"]
         return records.CurvePoint(**raw)
 
+    def checksum(self) -> int:
+        """CRC-32 of the point."""
+        return zlib.crc32(json.dumps(vars(self.point), sort_keys=True).encode())
+
     def encoded(self) -> bytes:
-        point = vars(self.point)
-        return json.dumps({**point, "seconds": self.seconds}).encode() + b"\n"
+        measured = {} if self.mean_iou is None else {"crc32": self.checksum()}
+        return json.dumps({**vars(self.point), "seconds": self.seconds, **measured}).encode() + b"\n"
 
 
 def read(path: Path, start: int) -> list[Line]:
     """The lines up to iteration `start`, the one that the run resumes from; what follows them may be cut off by a kill.
 
     Raises:
-        ValueError: iterations do not increase, or a line before another of them is damaged.
+        ValueError: iterations do not increase, a line before another of them is damaged, or the file is no log that can be read.
     """
-    content = path.read_bytes().split(b"\n") if path.is_file() else []
+    try:
+        content = records.read_bytes(path, most=MOST_BYTES).split(b"\n") if path.exists() else []
+    except OSError as error:
+        raise ValueError(f"{path}: not readable as a log ({error.strerror})") from None
     parsed = [_parsed(line) for line in content]
     known = [
         (number, line) for number, line in enumerate(parsed, start=1) if line is not None and line.iteration <= start
@@ -63,12 +76,14 @@ def _parsed(text: bytes) -> Line | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     numbers = (line.loss, line.lr, line.seconds, *line.losses.values(), line.mean_iou or 0.0)
-    return line if line.iteration > 0 and all(map(math.isfinite, numbers)) else None
+    if line.iteration <= 0 or not all(map(math.isfinite, numbers)) or line.crc32 not in (None, line.checksum()):
+        return None
+    return line
 
 
 def fingerprint(lines: Sequence[Line]) -> dict[str, Any]:
     """How many lines, and their SHA-256; without the last mean IoU, which is measured after the checkpoint is written."""
-    plain = [msgspec.structs.asdict(line) for line in lines]
+    plain = [{**vars(line.point), "seconds": line.seconds} for line in lines]
     if plain:
         plain[-1]["mean_iou"] = None
     return {"lines": len(plain), "sha256": integrity.sha256_of(plain)}

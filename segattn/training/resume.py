@@ -51,6 +51,8 @@ class Identity:
     """The fingerprint of the data."""
     adjust: bool = False
     """Whether the run may go on with other settings of `fits.ADJUSTABLE`."""
+    without_digests: int = 0
+    """The last iteration whose checkpoint may be one of version 0.1.0, as `begun.Begun.without_digests`."""
 
 
 def save(
@@ -110,6 +112,7 @@ def restored(
 
     def load(snapshot: snapshots.Snapshot) -> None:
         if identity is not None:
+            fits.check_digests(snapshot, out, identity.without_digests)
             fits.check_run(snapshot, out, identity.config, identity.data, adjust=identity.adjust)
         _load(snapshot, out, state, rank)
 

@@ -153,7 +153,7 @@ def _read(folder: Path, iteration: int) -> Snapshot:
         parts = {} if old else _verified(folder, state)
         tensors = {name: checkpoint.read_tensors(folder / f"{name}.safetensors") for name in _PARTS}
         for name in () if old else _PARTS:
-            if _shapes(tensors[name]) != parts[name]["tensors"]:
+            if _shapes(tensors[name]) != parts[name].get("tensors"):
                 raise ValueError(f"{name}.safetensors has other tensors than state.json says")
         for name in ("model", "optimizer"):
             if diverged := checkpoint.not_finite(tensors[name]):

@@ -1,6 +1,7 @@
 """The log that a resumed run goes on with is the one that its checkpoint counts on."""
 
 import json
+import os
 
 import pytest
 
@@ -103,3 +104,32 @@ def test_last_point_is_replaced_in_one_step(tmp_path, monkeypatch):
     made.close()
     assert seen == [2]
     assert log.read(path, 2)[-1].mean_iou == 0.5
+
+
+def test_changed_mean_iou_of_the_last_point_is_seen(tmp_path):
+    """No checkpoint counts on it: it is measured after the checkpoint of its iteration is written."""
+    path = tmp_path / "log.jsonl"
+    made = Log(path, 0, active=True)
+    made.add(records.CurvePoint(iteration=1, loss=1.0, lr=0.1), 0.5)
+    made.replace_last(records.CurvePoint(iteration=1, loss=1.0, lr=0.1, mean_iou=0.25))
+    made.close()
+    whole = path.read_text()
+    assert log.read(path, 1)[-1].mean_iou == 0.25
+    for before, after in (("0.25", "0.35"), ("0.25", "null"), ('"mean_iou"', '"mean_iot"'), ('"crc32"', '"crc33"')):
+        assert before in whole
+        path.write_text(whole.replace(before, after))
+        assert log.read(path, 1) == []
+
+
+@pytest.mark.parametrize("what", ["a folder", "a pipe", "a large file"])
+def test_what_is_no_log_is_named(what, tmp_path):
+    path = tmp_path / "log.jsonl"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.touch()
+        os.truncate(path, 5 * 10**9)
+    with pytest.raises(ValueError, match=r"log\.jsonl: not readable as a log"):
+        log.read(path, 1)

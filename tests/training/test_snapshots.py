@@ -151,6 +151,17 @@ def test_changed_state_is_refused(change, message, tmp_path):
         latest_snapshot(tmp_path)
 
 
+@pytest.mark.parametrize("field", ["tensors", "size_bytes", "sha256"])
+def test_state_that_lacks_a_field_of_a_part_is_refused_although_its_digest_is_right(field, tmp_path):
+    path = save_snapshot(snapshot(5), tmp_path) / "state.json"
+    state = json.loads(path.read_text())
+    del state["parts"]["optimizer"][field]
+    state["sha256"] = integrity.sha256_of({name: value for name, value in state.items() if name != "sha256"})
+    path.write_text(json.dumps(state))
+    with pytest.raises(ValueError, match=r"damaged checkpoint .*optimizer\.safetensors"):
+        latest_snapshot(tmp_path)
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"[]", b"null", b"3", b'"x"', b"{}", b"\xff", b'{"iteration": NaN}', b'{"iteration": 1e999}', b"[" * 100_000],

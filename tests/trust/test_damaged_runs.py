@@ -20,6 +20,7 @@ from segattn.training.optimization import sgd
 from segattn.training.train import train
 from tests import tiny
 from tests.trust import mutations
+from tests.trust.conftest import change
 from tests.trust.outcomes import judged, tell
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ EXPERIMENT = tiny.experiment(
     data={"train_images": 3, "val_images": 1},
     optimization={"ema_decay": 0.9},
     evaluation={"examples": 0},
-    validate_every=0,
+    validate_every=2,
 )
 PARTS = ("model", "optimizer", "random")
 
@@ -179,10 +180,20 @@ def test_damaged_states_and_logs(genuine, amount, tmp_path, record_property):
     tell(record_property, "states", outcomes)
 
 
-def damage_old(run, rng):
-    """Checkpoints of version 0.1.0 have no digests: everything but a changed number in a tensor is seen."""
+def as_version_0_1_0(run):
+    """The run as that version wrote it: without digests, and without what the run began with."""
+    change(run / "experiment.json", lambda raw: raw.pop("run"))
     for saved in checkpoints(run):
-        (saved / "state.json").write_text(json.dumps({"iteration": int(saved.name.removeprefix("iteration-"))}))
+        without_digests(saved)
+
+
+def without_digests(saved):
+    (saved / "state.json").write_text(json.dumps({"iteration": int(saved.name.removeprefix("iteration-"))}))
+
+
+def damage_old(run, rng):
+    """Everything but a changed number in a tensor is seen."""
+    as_version_0_1_0(run)
     done = [damage_file(saved, rng) for saved in checkpoints(run) if rng.random() < 0.7]
     return "; ".join(done) or "nothing"
 
@@ -209,3 +220,64 @@ def test_damaged_checkpoints_of_version_0_1_0(genuine, amount, tmp_path, record_
     outcomes = run_cases(genuine, CASES[amount], damage_old, tmp_path, "old")
     assert min(outcomes["right"], outcomes["named error"]) > 0
     tell(record_property, "checkpoints of version 0.1.0", outcomes)
+
+
+# A checkpoint that has lost its digests --------------------------------------------------------------------------------------
+@pytest.fixture
+def run(genuine, tmp_path):
+    return shutil.copytree(genuine[0], tmp_path / "run")
+
+
+def test_checkpoint_that_lost_its_digests_is_passed_over(genuine, run):
+    without_digests(run / "checkpoints/iteration-00000003")
+    start, tensors, points = opened_at(run, genuine[1])
+    expected = genuine[2][2]
+    assert (start, points) == (2, expected[2])
+    assert all(torch.equal(value, expected[1][name]) for name, value in tensors.items())
+
+
+def test_run_whose_checkpoints_lost_their_digests_is_refused(genuine, run):
+    for saved in checkpoints(run):
+        without_digests(saved)
+    with pytest.raises(
+        ValueError, match=r"the checkpoint of iteration 3 has a state\.json without digests.* 1 before it"
+    ):
+        opened_at(run, genuine[1])
+
+
+def test_run_of_version_0_1_0_resumes_from_what_that_version_wrote_only(genuine, run):
+    as_version_0_1_0(run)
+    shutil.rmtree(run / "checkpoints/iteration-00000003")
+    for _ in range(2):  # as often as it is resumed
+        assert opened_at(run, genuine[1])[0] == 2
+    shutil.copytree(run / "checkpoints/iteration-00000002", run / "checkpoints/iteration-00000003")
+    without_digests(run / "checkpoints/iteration-00000003")
+    assert opened_at(run, genuine[1])[0] == 2
+
+
+@pytest.mark.parametrize("file", ["experiment.json", "log.jsonl"])
+def test_what_is_said_of_the_run_cannot_change_by_accident(genuine, run, file):
+    def alter(raw):
+        raw["run"]["without_digests"] = 3
+
+    if file == "experiment.json":
+        change(run / file, alter)
+        with pytest.raises(ValueError, match=r"experiment\.json: run was changed since it was written"):
+            opened_at(run, genuine[1])
+        return
+    shutil.rmtree(run / "checkpoints/iteration-00000003")
+    lines = [json.loads(line) for line in (run / file).read_text().splitlines()]
+    lines[1]["mean_iou"] += 0.001  # measured after the checkpoint was written
+    (run / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ValueError, match=r"log\.jsonl"):
+        opened_at(run, genuine[1])
+
+
+@pytest.mark.parametrize("earlier", [5, [1], [{"until": 1}], {}, None], ids=str)
+def test_earlier_settings_that_are_none_are_refused_although_the_digest_is_right(genuine, run, earlier):
+    for saved in checkpoints(run):
+        path = saved / "state.json"
+        change(path, lambda raw: raw["facts"].update(earlier=earlier))
+        path.write_bytes(with_digest(path.read_bytes()))
+    with pytest.raises(ValueError, match="the checkpoint of iteration 3 names no settings of before"):
+        opened_at(run, genuine[1])
