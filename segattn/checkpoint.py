@@ -1,7 +1,6 @@
 """Trained networks as files: safetensors and JSON, written completely or not at all, loaded without running any code.
 
-A trained model is a folder with `model.safetensors` and `config.json`, which has the size and SHA-256 of the weights. Checkpoints
-of an unfinished run are `segattn.training.snapshots`.
+A model is a folder with `model.safetensors` and `config.json`, which has its size and SHA-256. For runs: `training.snapshots`.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from segattn.records import integrity
 
 PathLike = str | os.PathLike[str]
 Source = zoo.Source
+FORMAT = 2  # of config.json; in format 1, of version 0.1.0, it has no digest of the weights
 
 
 def save_model(
@@ -48,11 +48,10 @@ def save_model(
     if diverged := not_finite(state):
         raise ValueError(f"{folder}: the network is not written, because {some(diverged)} is not finite")
     _check_classes(class_names, str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
     with records.writing(folder / "model.safetensors") as temporary:
         written = write_tensors(state, temporary)
     raw = {
-        "format": 1,
+        "format": FORMAT,
         "class_names": class_names,
         "palette": palette,
         "experiment": configuration.to_dict(experiment),
@@ -89,7 +88,7 @@ def load_model(
     described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")
     if isinstance(source, zoo.Entry):
         described = dataclasses.replace(described, auxiliary_weight=0.0)
-    path, state = _weights(source, raw.get("weights"))
+    path, state = _weights(source, raw)
     model = _built(described, len(raw["class_names"]), state, _facts_of(source))
     expected = model.state_dict()
     shapes = [name for name in expected if name in state and expected[name].shape != state[name].shape]
@@ -114,8 +113,7 @@ def load_model(
     return model.to(device).eval()
 
 
-_LARGEST_OPTION = 2**16
-"""Of a head or backbone in a file: some options are numbers of modules."""
+_LARGEST_OPTION = 2**16  # of a head or backbone in a file: some options are numbers of modules
 
 
 def _built(
@@ -226,15 +224,17 @@ def _palette(colours: Any, count: int, facts: Path) -> tuple[tuple[int, int, int
     return palette
 
 
-def _weights(source: Source, written: Any) -> tuple[Path, dict[str, Tensor]]:
-    """The tensors of a network, and the file that holds them or those of its head; `written` is what config.json says of it."""
+def _weights(source: Source, raw: Mapping[str, Any]) -> tuple[Path, dict[str, Tensor]]:
+    """The tensors of a network, and the file that holds them or those of its head; `raw` is its config.json."""
     if isinstance(source, zoo.Entry):
         trunk, path = read_tensors(source.trunk_file.verified()), source.head_file.verified()
         head = {name: value for name, value in read_tensors(path).items() if name.startswith("head.")}
         return path, {name: value for name, value in trunk.items() if name.startswith("backbone.")} | head
     state = read_tensors(path := source / "model.safetensors")
-    if written is not None:  # a file of version 0.1.0 has no digest
-        integrity.verify(path, written, "config.json")
+    if (written_as := raw.get("format")) not in (1, FORMAT):
+        raise ValueError(f"{_facts_of(source)}: format {written_as!r:.40}; this version reads 1 and {FORMAT}")
+    if written_as == FORMAT or "weights" in raw:
+        integrity.verify(path, raw.get("weights"), "config.json")
     return path, state
 
 

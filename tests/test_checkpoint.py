@@ -71,6 +71,7 @@ def test_controlled_danet_of_version_0_1_0_loads(tmp_path):
     save_file(old, run / "model.safetensors")
     raw = json.loads((run / "config.json").read_text())
     del raw["weights"]  # that version wrote no digest
+    raw["format"] = 1
     (run / "config.json").write_text(json.dumps(raw))
     assert "head.attention.dual.position.gamma" in old
     assert load_model(run).head.attention.position.gamma.item() == pytest.approx(0.7)
@@ -142,12 +143,26 @@ def test_flipped_bit_in_the_weights_is_refused(saved, at):
         load_model(saved[1])
 
 
-def test_weights_without_a_digest_load(saved):
-    """Version 0.1.0 wrote none."""
+def test_weights_of_version_0_1_0_load_without_a_digest(saved):
     raw = json.loads((saved[1] / "config.json").read_text())
     assert raw.pop("weights").keys() == {"size_bytes", "sha256"}
-    (saved[1] / "config.json").write_text(json.dumps(raw))
+    (saved[1] / "config.json").write_text(json.dumps(raw | {"format": 1}))
     assert torch.equal(load_model(saved[1]).head.attention.gamma, saved[0].head.attention.gamma)
+
+
+@pytest.mark.parametrize("wrong", [None, 0, 3, "2", [], {"a": 1}])
+def test_another_format_is_refused(saved, wrong):
+    change_config(saved[1], format=wrong)
+    with pytest.raises(ValueError, match=r"config\.json: format .*; this version reads 1 and 2"):
+        load_model(saved[1])
+
+
+def test_configuration_that_has_lost_the_digest_is_refused(saved):
+    raw = json.loads((saved[1] / "config.json").read_text())
+    del raw["weights"]
+    (saved[1] / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match=r"model\.safetensors: config\.json beside it has no size_bytes and sha256"):
+        load_model(saved[1])
 
 
 @pytest.mark.parametrize(
