@@ -20,7 +20,7 @@ from segattn.data.features import StoredFeatures
 from segattn.data.splits import notices, open_data, open_split
 from segattn.data.tools.labels import refuse_unscorable
 from segattn.study.features import FEATURES_LIMIT, shared_features
-from segattn.training import looks
+from segattn.training import fingerprint, looks
 from segattn.training.checks import check
 from segattn.training.folder import ended
 from segattn.training.run import Progress
@@ -113,10 +113,12 @@ def run_study(
             on_notice(notice)
 
     opened = None
-    if not all(_is_finished(out / run_name(run), run) for run in runs):
+    finished_before = [out / run_name(run) for run in runs if _is_finished(out / run_name(run), run)]
+    if len(finished_before) < len(runs):
         opened = open_data(config.data)  # a damaged file fails before the first network is trained
         refuse_unscorable(opened[1])
-        _refuse_other_classes([out / run_name(run) for run in runs], opened[1].class_names)
+        _refuse_other_classes(finished_before, opened[1].class_names)
+        fingerprint.check_trained_on(finished_before, opened)
         for notice in notices(*opened):
             say_once(notice)
     costs = reference_costs(head_names, config.model.mode)

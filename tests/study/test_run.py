@@ -14,10 +14,13 @@ from segattn import heads, records, report
 from segattn.cli import main
 from segattn.config import Data
 from segattn.cost import head_facts
+from segattn.data.splits import open_data
 from segattn.study import run as study_module
 from segattn.study.run import Position, plan, reference_costs, run_name, run_study
+from segattn.training import fingerprint
 from segattn.training.interruption import Interrupted
 from tests import tiny
+from tests.trust.conftest import change
 
 pytestmark = pytest.mark.slow
 
@@ -265,6 +268,17 @@ def test_data_are_checked_once_for_all_runs_and_not_for_a_finished_study(tmp_pat
     assert checked == ["train", "val"]
     run_study(config, tmp_path, head_names=("fcn", "ccnet"), device="cpu")
     assert checked == ["train", "val"]
+
+
+def test_study_does_not_go_on_with_other_data(finished, tmp_path):
+    out = shutil.copytree(finished[0], tmp_path / "study")
+    change(out / NAMES[1] / "config.json", lambda raw: raw["data"]["val"].update(names="0"))
+    before = state(out)
+    with pytest.raises(ValueError, match=rf"{NAMES[1]} was trained on other data: val: other names of images"):
+        study(out, seeds=(0, 1, 2))
+    assert state(out) == before
+    change(out / NAMES[1] / "config.json", lambda raw: raw.pop("data"))  # as in version 0.1.0
+    fingerprint.check_trained_on([out / name for name in NAMES], open_data(SHORT.data))
 
 
 def test_record_is_written_when_the_folder_comes_free(finished):
