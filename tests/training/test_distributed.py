@@ -27,6 +27,7 @@ ALIKE = {  # nothing that each process draws or measures by itself
     "optimization": {"freeze_norm": True, "batch_size": 4, "lr": 0.05, "precision": "fp32", "iterations": 6},
     "augmentation": {"crop_size": (48, 48)},  # taller than the images: many pixels are ignored, unequally many
 }
+DROPPED = {**ALIKE, "model": {**ALIKE["model"], "head_options": {"channels": 8, "dropout": 0.4}}}
 OWN = {"model": {"head": "danet"}, "optimization": {"batch_size": 4, "iterations": 5}}  # dropout, batch norm
 COUNTED = {"batch_size": 4, "accumulation": 2, "iterations": 3}
 STOPS = [
@@ -37,6 +38,12 @@ STOPS = [
 
 
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ACCELERATE = [
+    "-c",  # its command imports torchvision, whose operators tests/conftest.py defines where they are missing
+    "import tests.conftest; from accelerate.commands.accelerate_cli import main; main()",
+    *("launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"),
+    *("--mixed_precision", "no", "--dynamo_backend", "no"),
+]
 
 
 def environment():
@@ -61,13 +68,19 @@ def two(tmp_path_factory):
         *({"config": own, "out": str(folder / "stopped"), **stop} for stop in STOPS),
         {"config": own, "out": str(folder / "split"), "stop_at": ["train", 1], "stop_rank": 0},
         {"config": own, "out": str(folder / "split"), "elsewhere": "-on-another-disk"},
+        {"config": to_dict(tiny.experiment(**DROPPED)), "out": str(folder / "dropped")},
         {"config": to_dict(tiny.experiment(toy, optimization=COUNTED)), "out": str(folder / "toy")},
     ]
+    return folder, run_jobs(jobs, folder, LAUNCHER)
+
+
+def run_jobs(jobs, folder, launcher):
+    """The notes of both processes."""
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [sys.executable, *LAUNCHER, str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment())
+    command = [sys.executable, *launcher, str(Path(__file__).with_name("two_processes.py")), str(folder / "jobs.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment(), cwd=ROOT)
     assert done.returncode == 0, done.stderr[-4000:]
-    return folder, [json.loads((folder / f"notes-{rank}.json").read_text()) for rank in (0, 1)]
+    return [json.loads((folder / f"notes-{rank}.json").read_text()) for rank in (0, 1)]
 
 
 def with_balance():
@@ -76,7 +89,7 @@ def with_balance():
     return {**ALIKE, "model": model, "optimization": optimization}
 
 
-@pytest.mark.parametrize(("run", "settings"), [("alike", ALIKE), ("balanced", with_balance())])
+@pytest.mark.parametrize(("run", "settings"), [("alike", ALIKE), ("dropped", DROPPED), ("balanced", with_balance())])
 def test_loss_curve_is_that_of_one_process_with_the_whole_batch(two, run, settings, tmp_path):
     folder, _ = two
     alone = train(tiny.experiment(**settings), tmp_path, device="cpu")
@@ -86,6 +99,15 @@ def test_loss_curve_is_that_of_one_process_with_the_whole_batch(two, run, settin
     expected, weights = load_file(tmp_path / "model.safetensors"), load_file(folder / run / "model.safetensors")
     for name, value in expected.items():  # float32 sums in another order
         assert torch.allclose(value.float(), weights[name].float(), rtol=1e-3, atol=1e-5), name
+
+
+def test_accelerate_launch_trains_what_torchrun_does(two, tmp_path):
+    jobs = [{"config": to_dict(tiny.experiment(**ALIKE)), "out": str(tmp_path / "alike")}]
+    notes = run_jobs(jobs, tmp_path, ACCELERATE)
+    expected, weights = load_file(two[0] / "alike/model.safetensors"), load_file(tmp_path / "alike/model.safetensors")
+    assert [name for name in expected if not torch.equal(expected[name], weights[name])] == []
+    assert [rank[0]["confusion"] for rank in notes] == [rank[0]["confusion"] for rank in two[1]]
+    assert notes[1][0]["written"] == []
 
 
 def test_every_image_is_evaluated_exactly_once(two):
