@@ -130,7 +130,7 @@ def expected(body: bytes, events: Events) -> bytes | None:
     try:
         message = json.loads(body)
         sent = {name: message.get(name) for name in _FIELDS} if isinstance(message, dict) else {}
-        text = json.dumps(sent)
+        text = json.dumps(sent, allow_nan=False)
     except (ValueError, RecursionError):
         return None
     number, session, values = sent.get("fn_index"), sent.get("session_hash"), sent.get("data")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from segattn.catalogue import read_json, regular_size
+from segattn.catalogue import read_json, regular_size, usable
 from segattn.records.bench import BenchRecord
 from segattn.records.run import RunRecord
 from segattn.records.schema import SCHEMA
@@ -32,7 +32,15 @@ ARRAY_BYTES = 4 * 2**30
 
 
 def write(record: Any, path: str | os.PathLike[str]) -> Path:
-    """Write a record as JSON; the file appears whole or not at all."""
+    """Write a record as JSON; the file appears whole or not at all.
+
+    Raises:
+        ValueError: a number is nan or infinite, for which JSON has no form; the message names the field.
+    """
+    try:
+        usable(msgspec.to_builtins(record))
+    except ValueError as error:
+        raise ValueError(f"{path}: the record is not written, because {error}") from None
     data = msgspec.json.format(msgspec.json.encode(record), indent=1)
     return write_bytes(data + b"\n", path)
 

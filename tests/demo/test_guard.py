@@ -33,6 +33,14 @@ def test_values_that_the_page_does_not_send_are_refused(change):
     assert expected(json.dumps({**GOOD, **change}).encode(), EVENTS) is None
 
 
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_numbers_that_json_does_not_have_are_refused(number):
+    for field in (b'"index": 2', b'"trigger_id": 7'):
+        body = json.dumps(GOOD).encode()
+        assert field in body
+        assert expected(body.replace(field, field[:-1] + number), EVENTS) is None
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"null", b"{", b"\xff", b"[" * 60_000])
 def test_what_is_no_message_is_refused(body):
     assert expected(body, EVENTS) is None

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 
@@ -106,3 +107,11 @@ def test_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
 def test_written_file_can_be_read_by_others(tmp_path):
     path = records.write_bytes(b"x", tmp_path / "record.json")
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_number_that_json_has_no_form_for_is_not_written(bad, tmp_path):
+    record = dataclasses.replace(RUN, curve=[CurvePoint(iteration=1, loss=bad, lr=0.1)])
+    with pytest.raises(ValueError, match=rf"record\.json: the record is not written, because curve\.0\.loss is {bad}"):
+        records.write(record, tmp_path / "record.json")
+    assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ import socket
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from segattn.data.files.plain import read_plain
 from segattn.demo import pictures
 from segattn.report.study.pictures import read_picture
 from tests.trust.conftest import change
+from tests.trust.outcomes import tell
 
 pytestmark = pytest.mark.timeout(60)
 GIBIBYTE = 2**30
@@ -345,22 +347,24 @@ def numbers(cases: int) -> list[int]:
 
 
 @pytest.mark.parametrize("cases", [20, pytest.param(400, marks=pytest.mark.long)])
-def test_mutated_arrays_are_read_or_named(cases: int, study: Path, tmp_path: Path) -> None:
+def test_mutated_arrays_are_read_or_named(
+    cases: int, study: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Flipped bits, cuts and repeats in a run's counts: the same arrays, or one line."""
     original = (study / "ccnet-faithful-s0/per_image.npz").read_bytes()
-    path, same, named = tmp_path / "per_image.npz", 0, 0
+    path, outcomes = tmp_path / "per_image.npz", Counter[str]()
     whole = records.read_arrays(study / "ccnet-faithful-s0/per_image.npz")
     for number in numbers(cases):
         path.write_bytes(mutated(original, random.Random(number)))
         try:
             read = records.read_arrays(path)
         except ValueError as error:
-            named += str(error).startswith(str(path))
+            outcomes["named error" if str(error).startswith(str(path)) else "unnamed error"] += 1
         else:  # the bit is in a date, or in a name
             assert all(np.array_equal(read[name], whole[name]) for name in read.keys() & whole.keys())
-            same += 1
-    print(f"{cases} mutated arrays: {same} read as they were, {named} refused by name")
-    assert same + named == cases
+            outcomes["right"] += 1
+    tell(record_property, "arrays", outcomes)
+    assert outcomes["right"] + outcomes["named error"] == cases
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
@@ -378,10 +382,12 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("cases", [20, pytest.param(400, marks=pytest.mark.long)])
-def test_mutated_records_are_read_or_named(cases: int, study: Path, tmp_path: Path) -> None:
+def test_mutated_records_are_read_or_named(
+    cases: int, study: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """The same for records, and some values replaced by others of JSON: a report, or one line."""
     original = (study / "ccnet-faithful-s0/record.json").read_bytes()
-    run, read, named = tmp_path / "run", 0, 0
+    run, outcomes = tmp_path / "run", Counter[str]()
     run.mkdir()
     for number in numbers(cases):
         rng = random.Random(number)
@@ -389,11 +395,11 @@ def test_mutated_records_are_read_or_named(cases: int, study: Path, tmp_path: Pa
         (run / "record.json").write_bytes(content)
         try:
             report.load(run)
-            read += 1
+            outcomes["right"] += 1
         except ValueError as error:
-            named += str(run) in str(error)
-    print(f"{cases} mutated records: {read} read, {named} refused by name")
-    assert read + named == cases
+            outcomes["named error" if str(run) in str(error) else "unnamed error"] += 1
+    tell(record_property, "records", outcomes)
+    assert outcomes["right"] + outcomes["named error"] == cases
 
 
 VALUES = (None, True, -1, 10**30, 1e308, "", "\0", "../..", [], {}, [[]], ["\ud800"[:0]], {"a": {}})
