@@ -222,8 +222,6 @@ def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[r
 def _refuse_other_classes(folders: Sequence[Path], class_names: Sequence[str]) -> None:
     """Raise ValueError if a finished run has other classes, or another order: its scores could not stand beside new ones."""
     for folder in folders:
-        if not (folder / "record.json").exists():
-            continue
         recorded = records.read(folder / "record.json").class_names
         if list(recorded) != list(class_names):
             raise ValueError(
