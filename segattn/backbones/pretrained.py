@@ -195,9 +195,10 @@ def _network_of(run: Path) -> dict[str, Any]:
 
 
 def _verify(run: Path) -> None:
-    """Raise ValueError unless the weights are those whose SHA-256 config.json has; version 0.1.0 wrote none."""
-    written = read_json(run / "config.json").get("weights")
-    if written is None:
+    """Raise ValueError unless the weights are those whose SHA-256 config.json has; version 0.1.0, of format 1, wrote none."""
+    raw = read_json(run / "config.json")
+    written = raw.get("weights")
+    if written is None and raw.get("format") == 1:
         return
     with (run / "model.safetensors").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

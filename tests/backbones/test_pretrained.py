@@ -1,14 +1,17 @@
 """Pretrained backbones by path, URL and name; the network is never touched."""
 
+import json
 import re
 from urllib.error import URLError
 
 import pytest
 import torch
 
-from segattn import backbones
+from segattn import backbones, checkpoint
 from segattn.backbones import pretrained
 from segattn.backbones.pretrained import load_backbone_weights
+from segattn.model import build_model
+from tests import tiny
 
 
 @pytest.fixture
@@ -78,3 +81,27 @@ def test_file_put_where_the_message_says_is_taken(hub, monkeypatch):
 def test_unknown_place_is_an_error(where, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         pretrained.local_file(where)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"format": 1, "weights": None}, None),  # version 0.1.0 wrote no digest
+        ({"weights": None}, "is not the file whose SHA-256 config.json has"),
+        ({"weights": {"sha256": "0" * 64}}, "is not the file whose SHA-256 config.json has"),
+        ({"format": 1, "weights": []}, "is not the file whose SHA-256 config.json has"),
+    ],
+)
+def test_run_to_start_from_has_the_weights_that_were_written(change, message, tmp_path):
+    experiment = tiny.experiment("fcn")
+    model = build_model(experiment.model, 3)
+    names, palette = ["a", "b", "c"], [(0, 0, 0)] * 3
+    run = checkpoint.save_model(model, tmp_path / "run", experiment=experiment, class_names=names, palette=palette)
+    raw = json.loads((run / "config.json").read_text()) | change
+    (run / "config.json").write_text(json.dumps({name: value for name, value in raw.items() if value is not None}))
+    if message is None:
+        assert pretrained.read(run).backbone.keys() == model.backbone.state_dict().keys()
+        return
+    with pytest.raises(ValueError, match=message):
+        pretrained.read(run)
