@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class EvaluateArguments:
     """Score a trained network on a split of the data set that it was trained on.
 
-    segattn evaluate runs/quick/ccnet-faithful-s0 --split test
+    segattn evaluate runs/quick/ccnet-controlled-s0 --split test
     segattn evaluate streets/ccnet
     """
 

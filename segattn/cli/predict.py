@@ -21,7 +21,7 @@ from segattn.cli.values import Device, Modules, Size
 class PredictArguments:
     """Label photos and videos of any size.
 
-        segattn predict runs/quick/danet-faithful-s0 photos/ clip.mp4 -o labels
+        segattn predict runs/quick/danet-controlled-s0 photos/ clip.mp4 -o labels
         segattn predict streets/ccnet photos/ -o labels
 
     For each photo it writes NAME-label.png with class indices and NAME-overlay.png with the photo in colours and a legend; for
@@ -124,7 +124,7 @@ def network_and_photos(paths: Sequence[Path]) -> tuple[zoo.Source, list[Path]]:
     for path in paths:
         if zoo.is_named(path) or (path / "model.safetensors").is_file() or (path / "study.json").is_file():
             networks[path] = checkpoint.find_models(path)
-    example = "segattn predict runs/quick/danet-faithful-s0 PHOTO ... -o OUT"
+    example = "segattn predict runs/quick/danet-controlled-s0 PHOTO ... -o OUT"
     if not networks and zoo.FULL in zoo.trunks() and not any((path / "experiment.json").exists() for path in paths):
         best = max(zoo.networks(zoo.FULL), key=lambda entry: entry.mean_iou)
         networks[Path(best.name)] = [best]
