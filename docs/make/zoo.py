@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from docs.make.training_command import command_of
@@ -132,8 +132,8 @@ def _count(module: torch.nn.Module) -> int:
 
 
 def _write(state: Mapping[str, Tensor], path: Path) -> zoo.File:
-    save_file(dict(state), path)
-    data = path.read_bytes()
+    data = save(dict(state))
+    path.write_bytes(data)
     types = sorted({TYPES[value.dtype] for value in state.values() if value.dtype in TYPES})
     return zoo.File(path=path, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), dtype=", ".join(types))
 

@@ -8,6 +8,7 @@ from dataclasses import field, make_dataclass
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from docs.make import zoo as packing
 from docs.make import zoo_run
@@ -31,7 +32,7 @@ def rewrite(run, change):
     path = run / "model.safetensors"
     state = checkpoint.read_tensors(path)
     change(state)
-    packing.save_file(state, path)
+    save_file(state, path)
     settings = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(settings | {"weights": integrity.digest(path)}))
 
