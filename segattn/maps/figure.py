@@ -157,7 +157,7 @@ def _header(sheet: Sheet, first: PixelMaps, norm: Normalize, title: str, tall: f
     bar = sheet.axes(left, top + 0.22, 3.7, 0.14)
     bar.imshow(np.linspace(0, 1, 512)[None], cmap=COLOURS, aspect="auto", extent=(0, 1, 0, 1))
     ticks = _ticks(norm)
-    bar.set_xticks(norm(ticks), labels=[f"{value:,.3g}×" for value in ticks])
+    bar.set_xticks(norm(ticks), labels=[f"{value:,.0f}×" if value >= 100 else f"{value:.3g}×" for value in ticks])
     bar.set_yticks([])
     bar.tick_params(length=2, width=0.6)
     notes = (
