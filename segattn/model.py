@@ -15,6 +15,7 @@ from segattn import backbones, config, heads
 from segattn.backbones import pretrained as pretrained_weights
 from segattn.backbones.pretrained import WHOLE_HEAD as WHOLE_HEAD
 from segattn.heads.parts.layers import AuxiliaryHead
+from segattn.heads.parts.layers import ConvBnRelu as ConvBnRelu
 
 
 class SegmentationModel(nn.Module):

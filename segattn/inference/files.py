@@ -18,8 +18,9 @@ from segattn.data.files.pixels import AS_SHOWN, Reading
 from segattn.data.transforms import Normalization, to_tensor
 from segattn.inference import video
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
+from segattn.inference.memory import advice
 from segattn.inference.optimized import OptimizedModel
-from segattn.inference.windows import predict, predict_labels
+from segattn.inference.windows import predict_confidence, predict_labels
 from segattn.model import SegmentationModel
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -102,19 +103,20 @@ def label_images(
     device, normalization = next(model.parameters()).device, Normalization.of(model)
     inference = inference or Evaluation()
     try:
-        batch = torch.stack([to_tensor(image, normalization) for image in images]).to(device)
+        tensors = [to_tensor(image, normalization).to(device) for image in images]
+        batch = tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
+        del tensors
         if not confidence:
             labels = predict_labels(model, batch, inference=inference).cpu().numpy()
             return [Labelled(image, label) for image, label in zip(images, labels, strict=True)]
-        scores = predict(model, batch, inference=inference)
-        best = (scores.softmax(1) if inference.num_passes == 1 else scores).max(1)
-    except RuntimeError as error:  # torch.OutOfMemoryError on a GPU, a plain one on a CPU
-        if "alloc" not in str(error) and "memory" not in str(error):
+        classes, probability = predict_confidence(model, batch, inference=inference)
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError on a GPU, a plain RuntimeError on a CPU
+        if not isinstance(error, MemoryError) and "alloc" not in str(error) and "memory" not in str(error):
             raise
         height, width = images[0].shape[:2]
-        advice = "use a smaller --batch-size, or --mode slide --crop-size 769x769"
-        raise ValueError(f"{len(images)} x {width}x{height} pixels do not fit into memory; {advice}") from None
-    labels, sure = best.indices.byte().cpu().numpy(), best.values.mul(255).round().byte().cpu().numpy()
+        what = f"{len(images)} x {width}x{height} pixels do not fit into memory"
+        raise ValueError(f"{what}; {advice(len(images), inference)}") from None
+    labels, sure = classes.byte().cpu().numpy(), probability.mul_(255).round_().byte().cpu().numpy()
     return [Labelled(*each) for each in zip(images, labels, sure, strict=True)]
 
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from segattn.heads.parts.layers import ConvBnRelu
-from segattn.model import SegmentationModel
+from segattn.model import ConvBnRelu, SegmentationModel
 
 
 def optimize(

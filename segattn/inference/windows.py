@@ -10,11 +10,14 @@ Window placement and averaging are mmsegmentation's:
 
 All resizing, of images too, is bilinear with the model's own `align_corners`; mmsegmentation resizes images as 8-bit pixels and
 always without `align_corners`.
+
+A sliding window finishes the image in tiles (`tiles.py`), so that memory grows with the window and hardly with the image.
+Settings that cannot fit into memory are refused before the network runs (`memory.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Integer
@@ -23,8 +26,11 @@ from torch.nn import functional as F
 
 from segattn.config import Evaluation
 from segattn.data.transforms import fit_short_side
+from segattn.inference import tiles
+from segattn.inference.memory import refuse_too_large
+from segattn.inference.tiles import Model, resize
+from segattn.inference.tiles import window_starts as window_starts
 
-Model = Callable[[Tensor], Tensor]
 WINDOW_BATCH = 4
 """Windows per forward pass: more are faster on a GPU but need more memory."""
 
@@ -66,11 +72,21 @@ def predict(
     and examples are not used. `window_batch` is the number of windows per forward pass.
 
     Raises:
-        ValueError: the model is in training mode, or `window_batch` is below 1.
+        ValueError: the model is in training mode, `window_batch` is below 1, or the scores do not fit into memory.
     """
-    return _scores(
-        model, images, inference or Evaluation(), output_size or _size(images), window_batch, keep_scale=True
-    )
+    inference, output_size = inference or Evaluation(), output_size or _size(images)
+    _check(model, images, inference, output_size, window_batch, maps=1)
+    if inference.mode == "whole":
+        return _whole(model, images, inference, output_size, keep_scale=True)
+    scores: Tensor | None = None
+    for tile, part in tiles.scored(
+        model, _resized(images, inference), inference, output_size, window_batch, keep_scale=True
+    ):
+        if scores is None:
+            scores = torch.empty(len(images), part.shape[1], *output_size, device=part.device)
+        tile.of(scores).copy_(part[0])
+    assert scores is not None
+    return scores
 
 
 @torch.no_grad()
@@ -85,36 +101,72 @@ def predict_labels(
     """Class indices at `output_size`, uint8 up to 256 classes, int64 above; the same as `predict(...).argmax(1)`.
 
     For a single pass over the whole image, a model with a method `logits` (`SegmentationModel.logits`) needs no float map at full
-    resolution: its logits are upsampled a strip of rows at a time, with the same result up to rounding. For a single pass of
-    windows, the sum of their logits is the only such map; it is not divided by counts or normalised, because neither changes the
-    maximum.
+    resolution: its logits are upsampled a strip of rows at a time, with the same result up to rounding. Sliding windows need none
+    either. The logits of a single pass of windows are not divided by counts, because that does not change the maximum.
+
+    Raises:
+        ValueError: as `predict`.
     """
     inference, output_size = inference or Evaluation(), output_size or _size(images)
-    if output_size == _size(images) and inference.one_plain_pass and hasattr(model, "logits"):
-        _check_eval(model)
+    if inference.one_plain_pass and output_size == _size(images) and hasattr(model, "logits"):
+        _check(model, images, inference, output_size, window_batch, maps=0)
         return labels_in_strips(model.logits(images).float(), output_size, bool(getattr(model, "align_corners", False)))
-    scores = _scores(model, images, inference, output_size, window_batch, keep_scale=False)
-    labels = _no_labels(scores, _size(scores))
-    for image, best in zip(scores, labels, strict=True):
-        best.copy_(image.max(0).indices)  # argmax takes four times as long; int64 for one image at a time
+    _check(model, images, inference, output_size, window_batch, maps=0 if inference.mode == "slide" else 1)
+    labels: Tensor | None = None
+    for tile, scores in _parts(model, images, inference, output_size, window_batch, keep_scale=False):
+        if labels is None:
+            labels = _no_labels(len(images), scores, output_size)
+        tile.of(labels).copy_(scores[0].max(0).indices)  # argmax takes four times as long; int64 for one part at a time
+    assert labels is not None
     return labels
 
 
-def _scores(
+@torch.no_grad()
+def predict_confidence(
     model: Model,
-    images: Tensor,
-    inference: Evaluation,
-    output_size: tuple[int, int],
-    window_batch: int,
+    images: Float[Tensor, "B 3 H W"],
     *,
-    keep_scale: bool,
+    inference: Evaluation | None = None,
+    window_batch: int = WINDOW_BATCH,
+) -> tuple[Integer[Tensor, "B H W"], Float[Tensor, "B H W"]]:
+    """Class indices, as in `predict_labels`, and the softmax probability of each, averaged over the passes.
+
+    Raises:
+        ValueError: as `predict`.
+    """
+    inference, size = inference or Evaluation(), _size(images)
+    _check(model, images, inference, size, window_batch, maps=0 if inference.mode == "slide" else 1)
+    labels, confidence = None, torch.empty(len(images), *size, device=images.device)
+    for tile, scores in _parts(model, images, inference, size, window_batch, keep_scale=True):
+        best = (scores.softmax(1) if inference.num_passes == 1 else scores)[0].max(0)
+        if labels is None:
+            labels = _no_labels(len(images), scores, size)
+        tile.of(labels).copy_(best.indices)
+        tile.of(confidence).copy_(best.values)
+    assert labels is not None
+    return labels, confidence
+
+
+def _parts(
+    model: Model, images: Tensor, inference: Evaluation, size: tuple[int, int], window_batch: int, *, keep_scale: bool
+) -> Iterator[tuple[tiles.Tile, Tensor]]:
+    """Scores (1, K, h, w) of tiles, or of one whole image after another."""
+    if inference.mode == "slide":
+        yield from tiles.scored(
+            model, _resized(images, inference), inference, size, window_batch, keep_scale=keep_scale
+        )
+        return
+    for index, scores in enumerate(_whole(model, images, inference, size, keep_scale=keep_scale).split(1)):
+        yield tiles.Tile(index, range(size[0]), range(size[1])), scores
+
+
+def _whole(
+    model: Model, images: Tensor, inference: Evaluation, output_size: tuple[int, int], *, keep_scale: bool
 ) -> Tensor:
-    _check_eval(model)
-    if window_batch < 1:
-        raise ValueError(f"window_batch is {window_batch}; it must be at least 1")
+    """Scores of the whole images, (B, K, h, w); with several passes and without `keep_scale` their sum."""
     single = inference.num_passes == 1
     total: Tensor | None = None
-    for scores in _passes(model, images, inference, output_size, window_batch, keep_scale=keep_scale or not single):
+    for scores in _passes(model, images, inference, output_size):
         if single:
             return scores
         probabilities = scores.softmax(1)
@@ -124,21 +176,32 @@ def _scores(
     return total.div_(inference.num_passes) if keep_scale else total
 
 
-def _check_eval(model: Model) -> None:
+def _check(
+    model: Model,
+    images: Tensor,
+    inference: Evaluation,
+    output_size: tuple[int, int],
+    window_batch: int,
+    *,
+    maps: int,
+) -> None:
     if getattr(model, "training", False):
         raise ValueError("the model is in training mode, where it returns several outputs; call model.eval() first")
+    if window_batch < 1:
+        raise ValueError(f"window_batch is {window_batch}; it must be at least 1")
+    refuse_too_large(model, images, inference, output_size, window_batch, maps=bool(maps))
 
 
-def _no_labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
+def _no_labels(num_images: int, scores: Tensor, size: tuple[int, int]) -> Tensor:
     dtype = torch.uint8 if scores.shape[1] <= 256 else torch.int64
-    return torch.empty(scores.shape[0], *size, dtype=dtype, device=scores.device)
+    return torch.empty(num_images, *size, dtype=dtype, device=scores.device)
 
 
 def labels_in_strips(
     logits: Float[Tensor, "B K h w"], size: tuple[int, int], align_corners: bool, *, rows: int = 32
 ) -> Integer[Tensor, "B H W"]:
     """Labels of bilinearly resized logits; each row of a strip is interpolated from two rows of the map, then its columns."""
-    labels, (h, (H, W)) = _no_labels(logits, size), (logits.shape[2], size)
+    labels, (h, (H, W)) = _no_labels(len(logits), logits, size), (logits.shape[2], size)
     at = torch.arange(H, device=logits.device, dtype=torch.float64)
     at = at * ((h - 1) / max(H - 1, 1)) if align_corners else ((at + 0.5) * (h / H) - 0.5).clamp_min(0)
     above = at.long().clamp_max(h - 1)
@@ -147,92 +210,30 @@ def labels_in_strips(
         for top in range(0, H, rows):
             here = slice(top, top + rows)
             strip = torch.lerp(image[:, above[here]], image[:, below[here]], share[here])  # (K, rows, w)
-            strip = _resize(strip[None], (strip.shape[1], W), align_corners)[0]
+            strip = resize(strip[None], (strip.shape[1], W), align_corners)[0]
             best[here] = strip.max(0).indices
     return labels
 
 
 def _passes(
-    model: Model,
-    images: Tensor,
-    inference: Evaluation,
-    output_size: tuple[int, int],
-    window_batch: int,
-    *,
-    keep_scale: bool,
-) -> Iterator[Tensor]:
-    """Logits (B, K, h, w) of every scale and flip, flipped back and resized to the output size."""
+    model: Model, images: Tensor, inference: Evaluation, output_size: tuple[int, int]
+) -> Iterator[Float[Tensor, "B K h w"]]:
+    """Logits of every scale and flip of the whole images, flipped back and resized to the output size."""
     align_corners = bool(getattr(model, "align_corners", False))
-    if inference.short_side is not None:
-        images = _to_short_side(images, inference.short_side)
+    images = _resized(images, inference)
     H, W = _size(images)
     for scale in inference.scales:
-        scaled = _resize(images, (max(1, int(H * scale + 0.5)), max(1, int(W * scale + 0.5))), align_corners)
+        scaled = resize(images, (max(1, int(H * scale + 0.5)), max(1, int(W * scale + 0.5))), align_corners)
         for flip in (False, True) if inference.flip else (False,):
-            seen = scaled.flip(-1) if flip else scaled
-            if inference.mode == "slide":
-                logits = _slide(model, seen, inference.window, window_batch, keep_scale=keep_scale)
-            else:
-                logits = model(seen).float()
-            yield _resize(logits.flip(-1) if flip else logits, output_size, align_corners)
+            logits = model(scaled.flip(-1) if flip else scaled).float()
+            yield resize(logits.flip(-1) if flip else logits, output_size, align_corners)
 
 
-def _slide(
-    model: Model,
-    images: Tensor,
-    window: tuple[tuple[int, int], tuple[int, int]],
-    window_batch: int,
-    *,
-    keep_scale: bool,
-) -> Tensor:
-    """Sum of the windows' logits, (B, K, H, W), divided by the number of windows at each pixel if `keep_scale`."""
-    crop, stride = window
-    B, _, H, W = images.shape
-    h, w = min(crop[0], H), min(crop[1], W)
-    tops, lefts = window_starts(H, h, stride[0]), window_starts(W, w, stride[1])
-    windows = [(b, y, x) for b in range(B) for y in tops for x in lefts]
-    total: Tensor | None = None
-    for start in range(0, len(windows), window_batch):
-        batch = windows[start : start + window_batch]
-        logits = model(torch.stack([images[b, :, y : y + h, x : x + w] for b, y, x in batch]))
-        if total is None:
-            total = torch.zeros(B, logits.shape[1], H, W, device=logits.device)
-        for (b, y, x), scores in zip(batch, logits, strict=True):
-            total[b, :, y : y + h, x : x + w] += scores
-    assert total is not None
-    if keep_scale:
-        counts = _coverage(H, h, tops)[:, None] * _coverage(W, w, lefts)
-        total.div_(counts.to(total))
-    return total
-
-
-def window_starts(size: int, crop: int, stride: int) -> list[int]:
-    """First pixels of the windows along one axis of `size` pixels; the last window ends with the image.
-
-    >>> window_starts(1024, 769, 513), window_starts(2048, 769, 513), window_starts(500, 769, 513)
-    ([0, 255], [0, 513, 1026, 1279], [0])
-    """
-    crop = min(crop, size)
-    count = max(size - crop + stride - 1, 0) // stride + 1
-    return [min(i * stride, size - crop) for i in range(count)]
-
-
-def _coverage(size: int, crop: int, starts: list[int]) -> Tensor:
-    """Number of windows over each pixel of one axis, (size,)."""
-    counts = torch.zeros(size)
-    for start in starts:
-        counts[start : start + crop] += 1
-    return counts
-
-
-def _resize(maps: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    if _size(maps) == size:
-        return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=align_corners)
-
-
-def _to_short_side(images: Tensor, short_side: int) -> Tensor:
-    factor = fit_short_side(_size(images), short_side)
+def _resized(images: Tensor, inference: Evaluation) -> Tensor:
+    """The images at the short side that is chosen, or as they are."""
+    if inference.short_side is None:
+        return images
+    factor = fit_short_side(_size(images), inference.short_side)
     H, W = (max(1, round(extent * factor)) for extent in _size(images))
     return F.interpolate(images, size=(H, W), mode="bilinear", align_corners=False, antialias=True)
 

@@ -204,7 +204,7 @@ def test_batch_that_does_not_fit_is_labelled_one_by_one_and_the_photo_too_large_
     )
     assert [path.name for path in overlays] == ["a-overlay.png", "b-overlay.png"]
     assert len(errors) == 1
-    assert "c.png: 1 x 53x64 pixels do not fit into memory; use a smaller --batch" in errors[0]
+    assert "c.png: 1 x 53x64 pixels do not fit into memory; use a sliding window (--mode slide" in errors[0]
 
 
 def test_photo_is_turned_as_its_exif_says(model, tmp_path):

@@ -217,12 +217,12 @@ class LargeFloats(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("inference", [Evaluation(), SLIDE], ids=["whole", "slide"])
-def test_labels_need_one_float_map_at_full_resolution(inference):
+@pytest.mark.parametrize(("inference", "maps"), [(Evaluation(), 1), (SLIDE, 0)], ids=["whole", "slide"])
+def test_labels_need_one_float_map_at_full_resolution_and_none_with_windows(inference, maps):
     model, images = Stub(), random_images(B=1, H=61, W=67)
     with LargeFloats(K * 61 * 67) as floats:
         predict_labels(model, images, inference=inference)
-    assert len(floats.blocks) == 1
+    assert len(floats.blocks) == maps
 
 
 class Coarse(nn.Module):
