@@ -121,7 +121,7 @@ def measured(run: Run, entry: zoo.Entry, say: Callable[[str], object]) -> float:
             f"{run.folder}: {100 * exact:.2f} % on the first {len(dataset)} scenes, rounded {100 * rounded:.2f} %"
         )
     with np.load(run.folder / "per_image.npz", allow_pickle=False) as counts:
-        recorded = scores(torch.from_numpy(counts["confusion"][: len(dataset)]), "").mean_iou
+        recorded = scores(counts["confusion"][: len(dataset)].sum(0), len(dataset), "").mean_iou
     if abs(recorded - exact) > ARITHMETIC:
         raise ValueError(
             f"{run.folder}: {100 * exact:.2f} % on the first {len(dataset)} generated scenes, but {100 * recorded:.2f} % in the "

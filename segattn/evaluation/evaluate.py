@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +23,14 @@ from segattn.data.loader import Batch, EvaluationStream, Items
 from segattn.data.tools.labels import refuse_one_class, unscorable
 from segattn.data.transforms import Normalization, to_tensor
 from segattn.evaluation import strata as stratification
+from segattn.evaluation.counts import ImageCounts
 from segattn.evaluation.metrics import BOUNDARY_DEFINITION, DEFINITION, ConfusionMatrix, boundary_counts
 from segattn.inference.legend import colour
 from segattn.inference.windows import describe, labels_in_strips, predict_labels
 from segattn.model import SegmentationModel
+
+_BLOCK = 64
+"""Images whose counts are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +38,20 @@ class Evaluated:
     """Scores of a split, and the counts of each image."""
 
     scores: records.Scores
-    per_image: np.ndarray
-    """int64 (images, K, K), row = label, column = prediction."""
+    confusion: ImageCounts
+    """(images, K, K), row = label, column = prediction."""
     names: list[str]
-    """Image names in the order of `per_image`."""
+    """Image names in the order of the counts."""
     strata: records.Strata | None = None
-    per_image_boundary: np.ndarray | None = None
-    """int64 (images, 2, K): intersection and union of the boundary bands."""
-    per_image_strata: np.ndarray | None = None
-    """int64 (images, 2, K, sizes, widths): labelled pixels, and those predicted correctly."""
+    boundary: ImageCounts | None = None
+    """(images, 2, K): intersection and union of the boundary bands."""
+    by_stratum: ImageCounts | None = None
+    """(images, 2, K, sizes, widths): labelled pixels, and those predicted correctly."""
+
+    @property
+    def per_image(self) -> np.ndarray:
+        """`confusion` as one array, int64 (images, K, K); 8 K^2 bytes an image, which only a small split has room for."""
+        return self.confusion[:]
 
 
 @torch.no_grad()
@@ -90,11 +100,9 @@ def evaluate(
     )
     device = next(model.parameters()).device
     K = dataset.num_classes
-    per_image = torch.zeros(len(dataset), K, K, dtype=torch.int64)
-    boundary = torch.zeros(len(dataset), 2, K, dtype=torch.int64)
-    by_stratum = torch.zeros(
-        len(dataset), 2, K, len(stratification.SIZES), len(stratification.WIDTHS), dtype=torch.int64
-    )
+    confusion = ImageCounts(len(dataset), (K, K))
+    boundary = ImageCounts(len(dataset), (2, K))
+    by_stratum = ImageCounts(len(dataset), (2, K, len(stratification.SIZES), len(stratification.WIDTHS)))
     was_training = model.training
     model.eval()
     done = 0
@@ -106,29 +114,28 @@ def evaluate(
                 predictions = in_order(_labels(model, batch, inference, device).cpu())
             for index, prediction, label in zip(batch["indices"], predictions, batch["label"], strict=True):
                 on_prediction(index, prediction)
-                per_image[index] = ConfusionMatrix(K, dataset.ignore_index).update(prediction, label)
+                confusion.set(index, ConfusionMatrix(K, dataset.ignore_index).update(prediction, label).numpy())
                 if strata:
-                    boundary[index] = torch.stack(
-                        boundary_counts(prediction, label, K, ignore_index=dataset.ignore_index)
+                    bands = boundary_counts(prediction, label, K, ignore_index=dataset.ignore_index)
+                    boundary.set(index, torch.stack(bands).numpy())
+                    by_stratum.set(
+                        index, stratification.count(prediction.numpy(), label.numpy(), K, dataset.ignore_index)
                     )
-                    counts = stratification.count(prediction.numpy(), label.numpy(), K, dataset.ignore_index)
-                    by_stratum[index] = torch.from_numpy(counts)
             done += len(batch["names"])
             on_image(done, len(stream))
     finally:
         model.train(was_training)
-    per_image = _sum_over_processes(per_image, device)
-    if not per_image.any():
+    _of_all_processes(confusion, boundary, by_stratum)
+    total = confusion.total()
+    if not total.any():
         raise ValueError(
             f"{dataset.name} {dataset.split}: every pixel is ignored (label {dataset.ignore_index}); there is nothing to score"
         )
     names = [dataset.image_name(index) for index in range(len(dataset))]
-    summary = scores(per_image, describe(inference), dataset.ignore_index)
+    summary = scores(total, len(dataset), describe(inference), dataset.ignore_index)
     if not strata:
-        return Evaluated(summary, per_image.numpy(), names)
-    boundary, by_stratum = _sum_over_processes(boundary, device), _sum_over_processes(by_stratum, device)
-    arrays = (per_image.numpy(), boundary.numpy(), by_stratum.numpy())
-    return Evaluated(summary, arrays[0], names, strata_scores(*arrays), arrays[1], arrays[2])
+        return Evaluated(summary, confusion, names)
+    return Evaluated(summary, confusion, names, strata_scores(confusion, boundary, by_stratum), boundary, by_stratum)
 
 
 def class_order(model: SegmentationModel, dataset: Dataset) -> Callable[[Tensor], Tensor]:
@@ -163,9 +170,9 @@ def _labels(model: SegmentationModel, batch: Batch, inference: Evaluation, devic
     return labels_in_strips(logits.float(), size, model.align_corners)
 
 
-def scores(per_image: Tensor, inference: str, ignore_index: int = 255) -> records.Scores:
-    """Scores of the summed confusion matrices of all images, (images, K, K)."""
-    matrix = ConfusionMatrix.from_matrix(per_image.sum(dim=0), ignore_index)
+def scores(confusion: Any, num_images: int, inference: str, ignore_index: int = 255) -> records.Scores:
+    """Scores of the summed confusion matrices (K, K) of `num_images` images."""
+    matrix = ConfusionMatrix.from_matrix(confusion, ignore_index)
     return records.Scores(
         mean_iou=matrix.mean_iou(),
         pixel_accuracy=matrix.pixel_accuracy(),
@@ -173,20 +180,34 @@ def scores(per_image: Tensor, inference: str, ignore_index: int = 255) -> record
         iou=_or_none(matrix.iou()),
         accuracy=_or_none(matrix.class_accuracy()),
         confusion=matrix.matrix.tolist(),
-        num_images=len(per_image),
+        num_images=num_images,
         definition=DEFINITION,
         inference=inference,
     )
 
 
-def strata_scores(confusion: np.ndarray, boundary: np.ndarray, by_stratum: np.ndarray) -> records.Strata:
+def strata_scores(
+    confusion: np.ndarray | ImageCounts, boundary: np.ndarray | ImageCounts, by_stratum: np.ndarray | ImageCounts
+) -> records.Strata:
     """Boundary IoU, and IoU by size and width, from the counts of each image as in `Evaluated`."""
-    false = confusion.sum(1) - confusion.diagonal(axis1=1, axis2=2)
+    bands = np.zeros(boundary.shape[1:], np.int64)
+    counts = np.zeros(by_stratum.shape[1:], np.int64)
+    K, sizes, widths = counts.shape[1:]
+    unions = [np.zeros((K, sizes)), np.zeros((K, widths))]
+    for start in range(0, len(confusion), _BLOCK):
+        images = slice(start, start + _BLOCK)
+        matrices, own = confusion[images], by_stratum[images]
+        false = matrices.sum(1) - matrices.diagonal(axis1=1, axis2=2)
+        for kind, axis in enumerate((4, 3)):
+            union = stratification.unions(own[:, 0].sum(axis - 1), false)  # (images, K, strata)
+            unions[kind] = np.concatenate([unions[kind][None], union]).sum(0)  # in order, as over all images at once
+        bands += boundary[images].sum(0)
+        counts += own.sum(0)
 
-    def scored(names: tuple[str, ...], counts: np.ndarray) -> list[records.Stratum]:
-        pixels, right = counts[:, 0], counts[:, 1]  # (images, K, strata) each
-        iou = _ratio(right.sum(0), stratification.unions(pixels, false).sum(0))
-        shares = pixels.sum((0, 1)) / max(1, pixels.sum())
+    def scored(names: tuple[str, ...], union: np.ndarray, axis: int) -> list[records.Stratum]:
+        pixels, right = counts.sum(axis)  # (K, strata) each
+        iou = _ratio(right, union)
+        shares = pixels.sum(0) / max(1, pixels.sum())
         return [
             records.Stratum(
                 name=name, share=float(shares[index]), iou=_or_none(iou[:, index]), mean_iou=_mean(iou[:, index])
@@ -194,12 +215,12 @@ def strata_scores(confusion: np.ndarray, boundary: np.ndarray, by_stratum: np.nd
             for index, name in enumerate(names)
         ]
 
-    boundary_iou = _ratio(*boundary.sum(0))
+    boundary_iou = _ratio(*bands)
     return records.Strata(
         boundary_iou=_or_none(boundary_iou),
         boundary_mean_iou=_mean(boundary_iou),
-        sizes=scored(stratification.SIZES, by_stratum.sum(4)),
-        widths=scored(stratification.WIDTHS, by_stratum.sum(3)),
+        sizes=scored(stratification.SIZES, unions[0], 3),
+        widths=scored(stratification.WIDTHS, unions[1], 2),
         definition=f"{BOUNDARY_DEFINITION} {stratification.DEFINITION}",
     )
 
@@ -269,10 +290,12 @@ def _share() -> tuple[int, int]:
     return 0, 1
 
 
-def _sum_over_processes(counts: Tensor, device: torch.device) -> Tensor:
-    """Sum of the counts of all processes; each image was counted by one of them."""
-    if _share()[1] == 1:
-        return counts
-    moved = counts.to(device)
-    torch.distributed.all_reduce(moved)
-    return moved.cpu()
+def _of_all_processes(*counts: ImageCounts) -> None:
+    """Add what other processes have counted; each image was counted by one of them."""
+    if (world_size := _share()[1]) == 1:
+        return
+    shares: list[list[dict[int, tuple[np.ndarray, np.ndarray]]]] = [[] for _ in range(world_size)]
+    torch.distributed.all_gather_object(shares, [each.entries for each in counts])
+    for share in shares:
+        for each, entries in zip(counts, share, strict=True):
+            each.entries.update(entries)

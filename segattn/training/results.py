@@ -17,6 +17,7 @@ from segattn import config as configuration
 from segattn.config import Experiment
 from segattn.cost import head_facts
 from segattn.data import Dataset
+from segattn.evaluation import counts
 from segattn.evaluation.evaluate import Evaluated, write_examples
 from segattn.model import SegmentationModel
 from segattn.profile.environment import environment
@@ -144,13 +145,16 @@ def _written_into(out: Path) -> Iterator[None]:
 
 
 def _write_counts(path: Path, result: Evaluated, without: Evaluated | None) -> None:
-    counts = {"confusion": result.per_image, "names": np.array(result.names)}
+    arrays: dict[str, np.ndarray | counts.ImageCounts] = {
+        "confusion": result.confusion,
+        "names": np.array(result.names),
+    }
     if without is not None:
-        counts["confusion_without"] = without.per_image
-    if result.per_image_boundary is not None and result.per_image_strata is not None:
-        counts |= {"boundary": result.per_image_boundary, "strata": result.per_image_strata}
+        arrays["confusion_without"] = without.confusion
+    if result.boundary is not None and result.by_stratum is not None:
+        arrays |= {"boundary": result.boundary, "strata": result.by_stratum}
     with records.writing(path) as temporary:
-        np.savez_compressed(temporary, **counts)  # type: ignore[arg-type]
+        counts.write(temporary, arrays)
 
 
 def environment_of(device: torch.device, precision: str) -> records.Environment:
