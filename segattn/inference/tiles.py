@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -243,10 +244,11 @@ def resized_part(
     `maps` is the part of the whole map that begins at row and column `origin` and holds all that is needed.
     """
     for dim, here, start, old, new in zip((-2, -1), asked, origin, size, new_size, strict=True):
-        low, high, share = _taps(here, old, new, align_corners)
-        low, high, share = ((x - start if x is not share else x).to(maps.device) for x in (low, high, share))
+        low, high, shares = _taps(here, old, new, align_corners)
+        first, second = (torch.from_numpy(each - start).to(maps.device) for each in (low, high))
+        share = torch.from_numpy(shares).to(maps)
         share = share[:, None] if dim == -2 else share
-        maps = torch.lerp(maps.index_select(dim, low), maps.index_select(dim, high), share.to(maps.dtype))
+        maps = torch.lerp(maps.index_select(dim, first), maps.index_select(dim, second), share)
     return maps
 
 
@@ -256,12 +258,12 @@ def _source(asked: range, old: int, new: int, align_corners: bool) -> range:
     return range(int(low[0]), int(high[-1]) + 1)
 
 
-def _taps(asked: range, old: int, new: int, align_corners: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _taps(asked: range, old: int, new: int, align_corners: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each position: its two neighbours before resizing, and the second one's share; in float32, as torch computes them."""
-    at = torch.arange(asked.start, asked.stop, dtype=torch.float32)
+    at = np.arange(asked.start, asked.stop, dtype=np.float32)
     if align_corners:
-        at = at * torch.tensor((old - 1) / max(new - 1, 1), dtype=torch.float32)
+        at = at * np.float32((old - 1) / max(new - 1, 1))
     else:
-        at = ((at + 0.5) * torch.tensor(old / new, dtype=torch.float32) - 0.5).clamp_min(0)
-    low = at.long().clamp_max(old - 1)
-    return low, (low + 1).clamp_max(old - 1), at - low
+        at = np.maximum((at + np.float32(0.5)) * np.float32(old / new) - np.float32(0.5), np.float32(0))
+    low = np.minimum(at.astype(np.int64), old - 1)
+    return low, np.minimum(low + 1, old - 1), at - low.astype(np.float32)
