@@ -55,6 +55,8 @@ class EvaluateArguments:
     """Also score boundaries, and segments by size and width."""
     without_attention: bool = False
     """Also score the network with its mechanism removed, without retraining."""
+    max_pixels: int | None = None
+    """Most pixels of an image, instead of the limit that protects from decompression bombs."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
     """By default as in training; auto: bf16 on GPUs and CPUs where it is faster, fp32 elsewhere."""
     device: Device = "auto"
@@ -69,9 +71,10 @@ class EvaluateArguments:
 
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(EvaluateArguments, arguments, command="evaluate")
+    from segattn.data.files.decode import most_pixels
     from segattn.training.processes import naming_the_lost
 
-    with naming_the_lost():
+    with naming_the_lost(), most_pixels(chosen.max_pixels):
         _evaluate(chosen)
 
 

@@ -48,6 +48,8 @@ class PredictArguments:
     """Average with the mirrored image."""
     scales: tuple[float, ...] = (1.0,)
     """Average over the image at these scales."""
+    max_pixels: int | None = None
+    """Most pixels of a photo, instead of the limit that protects from decompression bombs."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """bf16 is several times faster on GPUs and on CPUs with AMX, but labels a few pixels differently; auto: bf16 on those,
     fp32 elsewhere."""
@@ -59,6 +61,13 @@ class PredictArguments:
 
 def run(arguments: Sequence[str]) -> int:
     chosen = parse(PredictArguments, arguments, command="predict")
+    from segattn.data.files.decode import most_pixels
+
+    with most_pixels(chosen.max_pixels):
+        return _predict(chosen)
+
+
+def _predict(chosen: PredictArguments) -> int:
     network, photos = network_and_photos(chosen.paths)
     import torch
 

@@ -188,3 +188,11 @@ def test_unfinished_run_is_not_replaced_by_the_zoo(photos, tmp_path, capsys):
     (tmp_path / "run/experiment.json").write_text("{}")
     assert predict(tmp_path / "run", photos / "a.png", "-o", tmp_path / "out") == 2
     assert "no model here" in capsys.readouterr().err
+
+
+def test_photo_above_pillows_limit_is_labelled_with_max_pixels(trained, photos, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # a.png has 1961 pixels
+    assert predict(trained, photos / "a.png", "-o", tmp_path / "out") == 1
+    assert "a larger --max-pixels" in capsys.readouterr().err
+    assert predict(trained, photos / "a.png", "-o", tmp_path / "out", "--max-pixels", 1961) == 0
+    assert (tmp_path / "out/a-label.png").is_file()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,24 @@ _REFUSED = 254
 _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # markers that may follow a scan
+
+
+@contextmanager
+def most_pixels(number: int | None) -> Iterator[None]:
+    """Inside the context, images of more than `number` pixels are refused, instead of Pillow's limit; None leaves that limit."""
+    if number is None:
+        yield
+        return
+    if number < 1:
+        raise ValueError(f"--max-pixels is {number}; it must be at least 1")
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # which Pillow gives up to twice the limit
+        Image.MAX_IMAGE_PIXELS = number
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 class ImageFile:
@@ -183,6 +203,9 @@ def _opened(path: Path, content: bytes, what: str, how: Reading) -> tuple[Image.
                 before,
                 1 if after == before else {6: 8, 8: 6}.get(before, before),
             )  # Pillow turns a TIFF itself
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        advice = "if you trust it, segattn predict and evaluate read it with a larger --max-pixels"
+        raise ValueError(f"{_unreadable(path, what, error)}; {advice}") from None
     except Exception as error:
         raise _unreadable(path, what, error) from error
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from segattn.data import streets
-from segattn.data.files.decode import ImageFile, ranges, read_image, read_label
+from segattn.data.files.decode import ImageFile, most_pixels, ranges, read_image, read_label
 from segattn.data.files.pairs import find_pairs
 
 SCENE = streets.load("val", height=67, width=97)[3]
@@ -268,3 +268,24 @@ def test_a_picture_of_several_frames_is_refused(tmp_path):
 
 def test_ranges_are_written_short():
     assert ranges(dict.fromkeys([0, 1, 2, 5, 7, 8, 255])) == "0 to 2, 5, 7 to 8"
+
+
+def test_limit_of_pixels_replaces_pillows_and_ends_with_the_context(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    Image.new("RGB", (30, 10)).save(tmp_path / "large.png")
+    Image.new("RGB", (30, 10)).save(tmp_path / "large.jpg")
+    for path in (tmp_path / "large.png", tmp_path / "large.jpg"):
+        with pytest.raises(ValueError, match=r"large\.(png|jpg): unreadable image .*300 pixels.*a larger --max-pixels"):
+            read_image(path)
+        with most_pixels(300):
+            assert read_image(path).shape == (10, 30, 3)
+        with most_pixels(299), pytest.raises(ValueError, match="--max-pixels"):
+            read_image(path)
+        with most_pixels(None), pytest.raises(ValueError, match="--max-pixels"):
+            read_image(path)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_limit_of_no_pixel_is_refused():
+    with pytest.raises(ValueError, match="--max-pixels is 0"), most_pixels(0):
+        pass
