@@ -71,7 +71,7 @@ class EvaluateArguments:
 
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(EvaluateArguments, arguments, command="evaluate")
-    from segattn.data.files.decode import most_pixels
+    from segattn.records.pictures import most_pixels
     from segattn.training.processes import naming_the_lost
 
     with naming_the_lost(), most_pixels(chosen.max_pixels):

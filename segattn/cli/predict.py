@@ -61,7 +61,7 @@ class PredictArguments:
 
 def run(arguments: Sequence[str]) -> int:
     chosen = parse(PredictArguments, arguments, command="predict")
-    from segattn.data.files.decode import most_pixels
+    from segattn.records.pictures import most_pixels
 
     with most_pixels(chosen.max_pixels):
         return _predict(chosen)

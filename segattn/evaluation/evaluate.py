@@ -89,15 +89,8 @@ def evaluate(
     if fault := unscorable(dataset):
         raise ValueError(fault)
     rank, world_size = _share()
-    stream = EvaluationStream(
-        dataset,
-        batch_size=batch_size,
-        rank=rank,
-        world_size=world_size,
-        num_workers=num_workers,
-        items=items,
-        network=model,
-    )
+    share = {"rank": rank, "world_size": world_size, "num_workers": num_workers}
+    stream = EvaluationStream(dataset, batch_size=batch_size, items=items, network=model, **share)
     device = next(model.parameters()).device
     K = dataset.num_classes
     confusion = ImageCounts(len(dataset), (K, K))

@@ -7,7 +7,9 @@ Ghostscript, because PostScript is a program; others are for formats that no dat
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -37,6 +39,24 @@ def picture_size(path: Path, formats: Sequence[str] = FORMATS) -> tuple[int, int
     """Width and height as the header of a file says; nothing is decoded. Errors as of `open_picture`."""
     with open_picture(path, formats) as picture:
         return picture.size
+
+
+@contextmanager
+def most_pixels(number: int | None) -> Iterator[None]:
+    """Inside the context, images of more than `number` pixels are refused, instead of Pillow's limit; None leaves that limit."""
+    if number is None:
+        yield
+        return
+    if number < 1:
+        raise ValueError(f"--max-pixels is {number}; it must be at least 1")
+    before = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # which Pillow gives up to twice the limit
+        Image.MAX_IMAGE_PIXELS = number
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _start(path: Path) -> bytes:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
-import warnings
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,24 +27,6 @@ _REFUSED = 254
 _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 _JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # markers that may follow a scan
-
-
-@contextmanager
-def most_pixels(number: int | None) -> Iterator[None]:
-    """Inside the context, images of more than `number` pixels are refused, instead of Pillow's limit; None leaves that limit."""
-    if number is None:
-        yield
-        return
-    if number < 1:
-        raise ValueError(f"--max-pixels is {number}; it must be at least 1")
-    before = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # which Pillow gives up to twice the limit
-        Image.MAX_IMAGE_PIXELS = number
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
 
 
 class ImageFile:
@@ -198,11 +178,8 @@ def _opened(path: Path, content: bytes, what: str, how: Reading) -> tuple[Image.
             loaded.format = image.format
             if how.exif == "turn":
                 return loaded, before, after
-            return (
-                loaded,
-                before,
-                1 if after == before else {6: 8, 8: 6}.get(before, before),
-            )  # Pillow turns a TIFF itself
+            back = 1 if after == before else {6: 8, 8: 6}.get(before, before)  # Pillow turns a TIFF itself
+            return loaded, before, back
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         advice = "if you trust it, segattn predict and evaluate read it with a larger --max-pixels"
         raise ValueError(f"{_unreadable(path, what, error)}; {advice}") from None

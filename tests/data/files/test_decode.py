@@ -10,8 +10,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from segattn.data import streets
-from segattn.data.files.decode import ImageFile, most_pixels, ranges, read_image, read_label
+from segattn.data.files.decode import ImageFile, ranges, read_image, read_label
 from segattn.data.files.pairs import find_pairs
+from segattn.records.pictures import most_pixels
 
 SCENE = streets.load("val", height=67, width=97)[3]
 LABEL = np.where(SCENE.label < 19, SCENE.label, 255).astype(np.uint8)
