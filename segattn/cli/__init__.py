@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 
 from segattn import __version__
+from segattn.cli.interrupted import INTERRUPTED, interruptible
 
 COMMANDS = {
     "study": "train, evaluate and compare heads: the whole study in one command",
@@ -27,7 +24,7 @@ COMMANDS = {
     "plan": "predict what fits into a GPU's memory or a budget",
     "report": "write tables, figures and an HTML page from finished runs",
     "compare": "compare two networks on the same images: is the difference real?",
-    "data": "get data sets, generate test data, check, pack; features of a frozen backbone",
+    "data": "get, generate, check and pack data sets; features of a backbone",
     "convert": "convert checkpoints from mmsegmentation and to it",
 }
 
@@ -37,7 +34,6 @@ Start with:
   segattn heads ccnet             equation, cost and source of a mechanism
   segattn flops --input 769x769   cost of every head with ResNet-101
   segattn COMMAND --help          options of a command"""
-_INTERRUPTED = "\nsegattn: interrupted"
 
 
 def usage() -> str:
@@ -52,38 +48,12 @@ def usage() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 success, 1 some files failed, 2 a mistake in the command, 130 interrupted."""
-    with _interruptible():
+    with interruptible():
         try:
             return _main(list(sys.argv[1:] if arguments is None else arguments))
         except KeyboardInterrupt:
-            print(_INTERRUPTED, file=sys.stderr)
+            print(INTERRUPTED, file=sys.stderr)
             return 130
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C end the process at once while modules are imported, and raise KeyboardInterrupt as usual elsewhere.
-
-    Packages turn a KeyboardInterrupt during their import into other errors, or go on without what they could not import.
-    """
-
-    def note(number: int, frame: FrameType | None) -> None:
-        while frame is not None:
-            if frame.f_code.co_filename.startswith("<frozen importlib"):
-                print(_INTERRUPTED, file=sys.stderr, flush=True)
-                os._exit(130)
-            frame = frame.f_back
-        raise KeyboardInterrupt
-
-    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    is_usual = is_usual and threading.current_thread() is threading.main_thread()  # elsewhere signals are the caller's
-    if is_usual:
-        signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        if is_usual:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _main(arguments: list[str]) -> int:

@@ -16,7 +16,7 @@ from segattn.data.tools.verify import verify
 
 __all__ = ["Dataset", "Sample", "load", "module", "names", "verify"]
 
-_NOT_DATA_SETS = {"features", "files", "loader", "splits", "tools", "transforms"}  # shared by all data sets
+_NOT_DATA_SETS = {"classes", "features", "files", "loader", "splits", "tools", "transforms"}  # shared by all data sets
 
 
 def names() -> list[str]:

@@ -124,16 +124,9 @@ class Training:
         )
         self.step = Step(optimization, accelerator, self.network, self.optimizer, model, weights)
         self.average = WeightAverage(model, optimization.ema_decay) if optimization.ema_decay else None
-        self.stream = TrainingStream(
-            train_set,
-            config.augmentation,
-            batch_size=optimization.batch_size,
-            seed=config.seed,
-            num_workers=num_workers,
-            items=self.source.train,
-            network=config.network,
-            **place,
-        )
+        sizes = {"batch_size": optimization.batch_size, "seed": config.seed, "num_workers": num_workers, **place}
+        items, network = self.source.train, config.network
+        self.stream = TrainingStream(train_set, config.augmentation, items=items, network=network, **sizes)
 
         # Restore: from here on files are written, under the folder's lease.
         dropout = shared(model, optimization, accelerator)
