@@ -4,7 +4,7 @@
 
 The backbone is the zoo's `streets-local`, frozen: one position of its map sees 55 pixels, so context is left to the head. Its
 maps of 800 crops are computed once; every head starts from the trunk's own convolutions, and its mechanism at random. 128x256
-crops of 256x512 scenes, 100 iterations. `segattn study scratch` trains whole networks instead.
+crops of 256x512 scenes, 40 iterations. `segattn study scratch` trains whole networks instead.
 """
 
 from segattn.config import Augmentation, Data, Evaluation, Experiment, Features, Model, Optimization
@@ -29,18 +29,18 @@ def experiment() -> Experiment:
         ),
         optimization=Optimization(
             train="head",
-            iterations=100,
+            iterations=40,
             batch_size=8,
             lr=0.1,
-            warmup=10,
+            warmup=4,
             weight_decay=1e-4,
             min_lr=0.0,
             class_balance="log",
-            ema_decay=0.95,
+            ema_decay=0.9,
         ),
         features=Features(copies=4),
         evaluation=Evaluation(examples=1),
         validate_every=0,
-        checkpoint_every=100,
-        log_every=10,
+        checkpoint_every=40,
+        log_every=5,
     )
