@@ -3,7 +3,7 @@
     segattn study quick
 
 The backbone is the zoo's `streets-local`, frozen: one position of its map sees 55 pixels, so context is left to the head. Its
-maps of 800 crops are computed once; every head starts from the trunk's own convolutions, and its mechanism at random. 128x256
+maps of 600 crops are computed once; every head starts from the trunk's own convolutions, and its mechanism at random. 128x256
 crops of 256x512 scenes, 40 iterations. `segattn study scratch` trains whole networks instead.
 """
 
@@ -15,7 +15,7 @@ SEEDS = 3
 def experiment() -> Experiment:
     return Experiment(
         name="quick",
-        data=Data(name="streets", size=(256, 512), train_images=200, val_images=40),
+        data=Data(name="streets", size=(256, 512), train_images=150, val_images=32),
         augmentation=Augmentation(crop_size=(128, 256), scale_range=(0.75, 1.75)),
         model=Model(
             mode="controlled",
