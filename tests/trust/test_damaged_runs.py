@@ -23,7 +23,7 @@ from tests.trust import mutations
 from tests.trust.conftest import change
 from tests.trust.outcomes import judged, tell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]  # hundreds of cases, each with a limit of its own
 
 CASES = {"sample": 20, "whole": 240}
 EXPERIMENT = tiny.experiment(

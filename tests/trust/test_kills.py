@@ -111,6 +111,7 @@ RUNS += [("study", str(part)) for part in range(PARTS)]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # dozens of commands, each run twice
 @pytest.mark.long("sample")
 @pytest.mark.parametrize(("command", "part"), RUNS)
 def test_nothing_is_half_or_left_over_after_a_kill(command, part, commands, tmp_path):
