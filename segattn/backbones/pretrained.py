@@ -79,9 +79,8 @@ class Pretrained:
                 f"model.init_head=trunk: {self.where} holds a backbone only; give model.pretrained a run or a trunk of "
                 "segattn zoo, or leave init_head out"
             )
-        if isinstance(
-            members := getattr(head, "members", None), nn.ModuleDict
-        ):  # several heads: each from its own or the same
+        if isinstance(members := getattr(head, "members", None), nn.ModuleDict):
+            # several heads: each from its own, or all from the same
             own_weights = {name: _below(self.head, f"members.{name}.") or self.head for name in members}
             loaded = [replace(self, head=own_weights[name]).load_head(member) for name, member in members.items()]
             return "; ".join(dict.fromkeys(loaded))
