@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from segattn.records.integrity import sync
+
 try:
     import fcntl
 except ImportError:  # Windows, where a file that is open cannot be removed
@@ -49,7 +51,7 @@ def writing(path: str | os.PathLike[str], *, synced: bool = True) -> Iterator[Pa
     try:
         yield temporary
         if synced:
-            _sync(temporary)
+            sync(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -91,13 +93,5 @@ def _remove_unless_locked(path: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
-    finally:
-        os.close(handle)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
     finally:
         os.close(handle)
