@@ -1,7 +1,7 @@
 """Time of a study on frozen features against the same study with full training.
 
     python -m benchmarks.head_only TRUNK              a study of ten heads x 3 seeds, 200 iterations of 8 crops of 128x256
-    python -m benchmarks.head_only TRUNK --iterations 50 --precision fp32 -o benchmarks/results/head-only--MACHINE--cpu.json
+    python -m benchmarks.head_only TRUNK --iterations 50 --precision fp32 -o benchmarks/results/head-only.json
 
 TRUNK is the run of a network with a half-width ResNet-18, or a trunk of `segattn zoo`. The head-only study is run whole, features
 included. Of the full study, each head trains for a few iterations from the same trunk, one head after the other; the median time

@@ -43,7 +43,7 @@ def test_terminal_shows_exponents_and_crossings_of_a_sweep():
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem.partition("--")[0])
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*--*--*.json")), ids=lambda path: path.stem.partition("--")[0])
 def test_terminal_cuts_no_word_and_no_figure(path, width):
     record, stream = records.read(path), io.StringIO()
     tables.show(record, Console(file=stream, width=width))
