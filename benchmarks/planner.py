@@ -24,8 +24,8 @@ import msgspec
 import torch
 
 from segattn import __version__
+from segattn.benchmark import peak
 from segattn.config import Model, Optimization
-from segattn.planning import peak
 from segattn.profile import memory
 from segattn.profile.environment import environment
 from segattn.profile.markdown import markdown_table
@@ -93,7 +93,7 @@ def measured(case: peak.Case, threads: int) -> memory.Memory:
     """Peak of two steps in a process of its own."""
     arguments = {"case": msgspec.to_builtins(case)}
     return memory.measure(
-        "segattn.planning.peak:task", arguments, device=case.device, threads=threads, runs=2, timeout=1800
+        "segattn.benchmark.peak:task", arguments, device=case.device, threads=threads, runs=2, timeout=1800
     )
 
 

@@ -8,42 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from segattn import __version__
+from segattn.cli.commands import COMMANDS, usage
 from segattn.cli.interrupted import INTERRUPTED, interruptible
-
-COMMANDS = {
-    "study": "train, evaluate and compare heads: the whole study in one command",
-    "train": "train and evaluate one network",
-    "evaluate": "score a trained network on a split",
-    "predict": "label photos and videos with a trained network",
-    "maps": "draw the attention maps of one pixel for trained networks",
-    "demo": "open a page to click pixels and compare attention maps",
-    "heads": "list the attention heads, or explain one",
-    "zoo": "list the trained networks that ship with segattn, or describe one",
-    "flops": "count the cost of networks without running them",
-    "bench": "measure time and memory on this machine, relative to its limits",
-    "plan": "predict what fits into a GPU's memory or a budget",
-    "report": "write tables, figures and an HTML page from finished runs",
-    "compare": "compare two networks on the same images: is the difference real?",
-    "data": "get, generate, check and pack data sets; features of a backbone",
-    "convert": "convert checkpoints from mmsegmentation and to it",
-}
-
-_EPILOGUE = """\
-Start with:
-  segattn study quick             all ten heads on generated scenes, in minutes
-  segattn heads ccnet             equation, cost and source of a mechanism
-  segattn flops --input 769x769   cost of every head with ResNet-101
-  segattn COMMAND --help          options of a command"""
-
-
-def usage() -> str:
-    """The text of `segattn --help`."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {text}" for name, text in COMMANDS.items()]
-    return (
-        f"segattn {__version__}: attention networks for semantic segmentation under one protocol\n\n"
-        "usage: segattn COMMAND [options]\n\ncommands:\n" + "\n".join(lines) + f"\n\n{_EPILOGUE}\n"
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from segattn import checkpoint
-from segattn.benchmark import cases, piece
+from segattn.benchmark import cases, peak, piece
 from segattn.heads import fcn
-from segattn.planning import peak
 from segattn.training.train import train
 from tests import tiny
 from tests.benchmark.test_cases import one
-from tests.planning.test_peak import case
+from tests.benchmark.test_peak import case
 
 TOY = "tests.training.toy_head"
 

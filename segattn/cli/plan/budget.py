@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from rich.table import Table
 
+from segattn.benchmark import budget, peak
+from segattn.benchmark.budget import Network, NothingFits
 from segattn.cli import terminal
 from segattn.cli.plan.arguments import PlanArguments
 from segattn.cli.plan.memory import case_of, reserve_of
-from segattn.planning import budget, peak
-from segattn.planning.budget import Network, NothingFits
 from segattn.records import published
 
 _UNITS = {"flops": ("GFLOPs", 1e9), "study": ("GFLOPs (study)", 1e9), "macs": ("GMACs", 1e9)}

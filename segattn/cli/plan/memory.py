@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from rich.table import Table
 
 from segattn import config
+from segattn.benchmark import peak
+from segattn.benchmark.peak import Case, Prediction
 from segattn.cli import terminal
 from segattn.cli.plan import quantities, time
 from segattn.cli.plan.arguments import PlanArguments
-from segattn.planning import peak
-from segattn.planning.peak import Case, Prediction
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "temporary")
 _HEADINGS = (*PARTS, "libraries", "total")

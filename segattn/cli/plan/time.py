@@ -8,9 +8,9 @@ from statistics import median
 from time import perf_counter
 
 from segattn import records
+from segattn.benchmark import peak
+from segattn.benchmark.peak import Case
 from segattn.cli.plan.arguments import PlanArguments
-from segattn.planning import peak
-from segattn.planning.peak import Case
 from segattn.profile import in_use
 from segattn.profile.liveness import Device
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from segattn.benchmark import budget
+from segattn.benchmark.budget import Network, NothingFits, Recorded
 from segattn.cost import network_cost
-from segattn.planning import budget
-from segattn.planning.budget import Network, NothingFits, Recorded
 from tests.report import fabricate
 
 

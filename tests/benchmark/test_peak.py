@@ -7,9 +7,9 @@ import msgspec
 import pytest
 import torch
 
+from segattn.benchmark import peak
 from segattn.config import Optimization
 from segattn.model import build_model
-from segattn.planning import peak
 from segattn.profile import memory
 from tests import tiny
 
@@ -109,7 +109,7 @@ def test_reserve_is_added():
 def test_prediction_is_what_a_step_needs():
     wanted = case("danet", batch=4, crop=(257, 257))
     arguments = {"case": msgspec.to_builtins(wanted)}
-    measured = memory.measure("segattn.planning.peak:task", arguments, threads=1, runs=2)
+    measured = memory.measure("segattn.benchmark.peak:task", arguments, threads=1, runs=2)
     assert measured.outcome == "ok", measured.message
     assert peak.predict(wanted).total == pytest.approx(measured.total_bytes, rel=0.15)
     assert peak.simulate(wanted).total > 0.4 * measured.total_bytes  # the constant is not what agrees

@@ -1,1 +1,0 @@
-"""Predictions before anything runs: peak memory, and the networks within a budget."""
