@@ -68,7 +68,8 @@ class SegmentationModel(nn.Module):
             return self.upsample(outputs["out"], size) if full_size else outputs["out"]
         if self.auxiliary is not None:
             outputs["aux"] = self.auxiliary(features[2])
-        return {name: self.upsample(logits, size) for name, logits in outputs.items()}
+        # (B, K, H, W) in memory: the loss would copy logits in channels-last order at full size, in the backward pass too
+        return {name: self.upsample(logits.contiguous(), size) for name, logits in outputs.items()}
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
         """The head's logits before upsampling; in eval mode only."""
