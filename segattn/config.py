@@ -98,24 +98,39 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimization:
-    """SGD with a polynomial schedule, counted in iterations."""
+    """The optimiser, its schedule, counted in iterations, and the loss."""
 
     train: Literal["all", "head"] = "all"
     """head: the pretrained backbone is frozen, with its norms in eval mode, and there is no auxiliary head."""
     iterations: int = 80_000
     batch_size: int = 8
     """Images per iteration, over all processes."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 1e-2
     momentum: float = 0.9
+    """Of SGD."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of AdamW: decay of the averages of the gradient and of its square."""
     weight_decay: float = 5e-4
     decay_norm_and_bias: bool = True
-    """False: no weight decay on norms and biases."""
+    """False: no weight decay on norms, biases, and what a timm network exempts (positions, tokens)."""
+    layer_decay: float = 1.0
+    """Below 1: learning rate of a backbone layer as a multiple of the next layer's; the head has the full rate."""
+    schedule: Literal["poly", "cosine"] = "poly"
     poly_power: float = 0.9
     min_lr: float = 1e-4
     warmup: int = 0
     """Iterations of linear warm-up."""
+    warmup_ratio: float | None = None
+    """Share of the learning rate at which the warm-up begins; by default 1 / (warmup + 1)."""
+    clip_norm: float = 0.0
+    """Above 0: the gradient is scaled down to this total norm where it is larger."""
     head_lr_factor: float = 1.0
     """Learning rate of the head, as a multiple of the backbone's."""
+    loss: str = "ce"
+    """Terms of ce, focal, dice, lovasz and boundary, such as "ce + 0.5 dice"; outputs other than the main one have ce."""
+    label_smoothing: float = 0.0
+    """Of ce: share of each pixel's target that is spread evenly over all classes."""
     ohem: bool = False
     """Online hard example mining: confidence threshold 0.7, at least 100,000 pixels kept."""
     class_weights: tuple[float, ...] = ()

@@ -12,7 +12,7 @@ Not covered: `compile`, several processes, and memory outside the step (evaluati
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,8 +27,8 @@ from segattn import config
 from segattn.model import build_model
 from segattn.profile.liveness import Device, Liveness, Peak
 from segattn.profile.worker import Task
-from segattn.training import execution
-from segattn.training.optimization import sgd
+from segattn.training import execution, optimizer_state
+from segattn.training.optimization import optimizer_of
 from segattn.training.step import Step
 
 CPU_LIBRARIES = 120_000_000
@@ -153,16 +153,15 @@ def simulate(case: Case) -> Peak:
     if not case.training:
         return _inference(case, watch, model, batch["image"])
     accelerator = _Alone(case.optimization.precision)
-    optimizer = sgd(model, case.optimization)
+    optimizer = optimizer_of(model, case.optimization)
     for group in optimizer.param_groups:
         group["foreach"] = case.device == "cuda"  # torch's own choice on real tensors
     network = model if accelerator.dtype is None else _InFloat32(model)
     step = Step(case.optimization, accelerator, network, optimizer, model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with watch:
-        if case.optimization.momentum:  # the first step creates it; all later steps have it
-            for parameter in trained:
-                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter)
+        for parameter in trained:  # the first step creates it; all later steps have it
+            optimizer.state[parameter].update(optimizer_state.created(optimizer, parameter))
         watch.name((state for entry in optimizer.state.values() for state in entry.values()), "optimizer")
         watch.forget()
         accelerator.on_backward = watch
@@ -218,6 +217,9 @@ class _Alone:
     def reduce(self, values: Tensor, how: str) -> Tensor:
         return values
 
+    def clip_grad_norm_(self, parameters: Sequence[Tensor], max_norm: float) -> None:
+        nn.utils.clip_grad_norm_(parameters, max_norm)
+
 
 def task(case: dict[str, Any]) -> Task:
     """The same step with real tensors, random images and labels, to be measured in its own process (`case` as decoded JSON)."""
@@ -236,7 +238,7 @@ def real_step(case: Case) -> Callable[[], Any]:
     if not case.training:
         image = batch["image"].to(accelerator.device)
         return lambda: _infer(model.to(image.device), image, accelerator)
-    prepared, optimizer = accelerator.prepare(model, sgd(model, optimization))
+    prepared, optimizer = accelerator.prepare(model, optimizer_of(model, optimization))
     step = Step(optimization, accelerator, prepared, optimizer, model)
     return lambda: step(batch)
 

@@ -100,14 +100,14 @@ def _training_of_a_network(case: Case, device: str) -> Task:
 
     from segattn.config import Optimization
     from segattn.training import execution
-    from segattn.training.optimization import sgd
+    from segattn.training.optimization import optimizer_of
     from segattn.training.step import Step
 
     precision = case.dtype if case.dtype in ("bf16", "fp16") else "no"
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
     settings = Optimization(batch_size=case.batch, channels_last=case.channels_last, compile=case.compile)
     model = execution.arrange(build_network(case, device).train(), settings, synchronize=False)
-    prepared, optimizer = accelerator.prepare(model, sgd(model, settings))
+    prepared, optimizer = accelerator.prepare(model, optimizer_of(model, settings))
     step = Step(settings, accelerator, prepared, optimizer, model)
     batch, tiny = _batch(case, case.batch, case.input_size, device), _batch(case, 2, TINY, device)
 

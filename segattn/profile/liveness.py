@@ -208,7 +208,8 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.ops.aten._local_scalar_dense.default:
-            return 0  # code reads a value, such as the loss for a log
+            # Code reads a value, such as the loss for a log, or the number of AdamW's steps, by which it divides.
+            return 1.0 if args[0].is_floating_point() else 0
         out = func(*args, **kwargs)
         self.watch.ran(func, args, kwargs, out)
         return out

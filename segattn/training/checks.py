@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from operator import attrgetter
+from typing import get_args, get_type_hints
 
-from segattn.config import Experiment, to_dict
+from segattn.config import Experiment, Optimization, to_dict
+from segattn.training import formula
 
 
 def check(config: Experiment) -> None:
@@ -17,6 +19,8 @@ def check(config: Experiment) -> None:
         if (value := attrgetter(name)(config)) < 0:
             raise ValueError(f"{name} should be 0 or more, not {value}")
     optimization = config.optimization
+    _check_optimizer(optimization)
+    _check_loss(optimization)
     if not 0 <= optimization.ema_decay < 1:
         raise ValueError(f"optimization.ema_decay={optimization.ema_decay} should be at least 0 (off) and below 1")
     if optimization.batch_size % optimization.accumulation:
@@ -38,11 +42,67 @@ def check(config: Experiment) -> None:
         raise ValueError("optimization.compile and activation_checkpointing cannot be combined; turn one of them off")
 
 
+def _check_optimizer(optimization: Optimization) -> None:
+    """Ranges, and settings that the chosen optimiser or schedule would ignore."""
+    default = Optimization()
+    for name in ("optimizer", "schedule"):
+        value, choices = getattr(optimization, name), get_args(get_type_hints(Optimization)[name])
+        if value not in choices:
+            raise ValueError(f"optimization.{name} is {value!r}; use one of {', '.join(choices)}")
+    adamw = optimization.optimizer == "adamw"
+    if not 0 <= optimization.momentum < 1:
+        raise ValueError(f"optimization.momentum={optimization.momentum} should be at least 0 and below 1 (usual: 0.9)")
+    if len(optimization.betas) != 2 or not all(0 <= beta < 1 for beta in optimization.betas):
+        raise ValueError(
+            f"optimization.betas {optimization.betas} should be two numbers of at least 0 and below 1 (usual: 0.9 0.999)"
+        )
+    if adamw and optimization.momentum != default.momentum:
+        raise ValueError("optimization.momentum is SGD's; with optimizer adamw leave it out, or set optimization.betas")
+    if not adamw and tuple(optimization.betas) != default.betas:
+        raise ValueError("optimization.betas are AdamW's; with optimizer sgd leave them out, or set momentum")
+    if adamw and optimization.min_lr >= optimization.lr:
+        raise ValueError(
+            f"optimization.min_lr={optimization.min_lr} is not below lr={optimization.lr}, so that the rate would never fall; "
+            "with adamw, min_lr is usually 0"
+        )
+    if optimization.schedule != "poly" and optimization.poly_power != default.poly_power:
+        raise ValueError(f"optimization.poly_power has no meaning for schedule {optimization.schedule}; leave it out")
+    if not 0 < optimization.layer_decay <= 1:
+        raise ValueError(
+            f"optimization.layer_decay={optimization.layer_decay} should be above 0 and at most 1 (off); usual: 0.65 to 0.95"
+        )
+    if optimization.layer_decay != 1 and optimization.train == "head":
+        raise ValueError(
+            "optimization.layer_decay is for the backbone, which train=head freezes; leave one of them out"
+        )
+    ratio = optimization.warmup_ratio
+    if ratio is not None and not 0 <= ratio <= 1:
+        raise ValueError(f"optimization.warmup_ratio={ratio} should be between 0 and 1; usual: 1e-6")
+    if ratio is not None and not optimization.warmup:
+        raise ValueError("optimization.warmup_ratio needs a warm-up; set optimization.warmup to its iterations")
+
+
+def _check_loss(optimization: Optimization) -> None:
+    """The formula of the loss, and settings that it would ignore."""
+    names = {term.name for term in formula.parse(optimization.loss)}
+    if not 0 <= optimization.label_smoothing < 1:
+        raise ValueError(
+            f"optimization.label_smoothing={optimization.label_smoothing} should be at least 0 and below 1; usual: 0.1"
+        )
+    for name in ("ohem", "label_smoothing"):
+        if getattr(optimization, name) and "ce" not in names:
+            raise ValueError(
+                f"optimization.{name} is for ce, which loss {optimization.loss!r} does not have; add ce or leave it out"
+            )
+
+
 _ABOVE_0 = (
     *("optimization.iterations", "optimization.batch_size", "optimization.lr", "optimization.accumulation"),
+    "optimization.head_lr_factor",
     *("checkpoint_every", "log_every", "features.copies"),
 )
 _NOT_NEGATIVE = (
     *("optimization.momentum", "optimization.weight_decay", "optimization.min_lr", "optimization.warmup"),
+    *("optimization.poly_power", "optimization.clip_norm"),
     *("model.auxiliary_weight", "validate_every", "seed", "features.seed"),
 )

@@ -19,7 +19,10 @@ from segattn.training.snapshots import Snapshot
 
 ADJUSTABLE = tuple(
     f"optimization.{name}"
-    for name in ("lr", "min_lr", "poly_power", "warmup", "head_lr_factor", "momentum", "weight_decay", "precision")
+    for name in (
+        *("lr", "min_lr", "poly_power", "warmup", "warmup_ratio", "head_lr_factor", "layer_decay"),
+        *("momentum", "betas", "weight_decay", "clip_norm", "precision"),
+    )
 )
 """Settings that a diverged run may change when it goes on from its last good checkpoint."""
 

@@ -1,20 +1,31 @@
-"""The loss of a network with several outputs: weighted cross-entropies, with hard example mining as an option.
+"""The loss of a network with several outputs: a sum of terms for the main one, cross-entropy for the others.
 
-    L = sum_o weight_o * CE(outputs_o, label)
+    L = weight_out * sum_t factor_t * t(out, label) + sum_o weight_o * CE(outputs_o, label)
 
-CE is the mean over the pixels that are not ignored, in float32 also under mixed precision. With class weights it is the weighted
-mean, divided by the sum of the weights, as in torch. mmsegmentation divides by all pixels of the crop instead, including ignored
-and easy ones, so its loss is smaller by the share of counted pixels.
+in float32 also under mixed precision. The terms are CE and those of `segattn.training.terms`:
+
+* CE, focal and boundary have a value at each pixel. The loss is their mean over the pixels that are not ignored; with class
+  weights the weighted mean, a pixel having the weight of its class, divided by the sum of the weights, as in torch.
+  mmsegmentation divides by all pixels of the crop instead, including ignored and easy ones, so its loss is smaller by the share
+  of counted pixels.
+* dice and lovasz have a value for each class. The loss is their mean over the classes that occur in the label; with class weights
+  the weighted mean.
+
+OHEM picks the pixels of CE, and label smoothing replaces the target of CE by (1 - s) [y = k] + s / K; other terms have neither.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from segattn.config import Optimization
+from segattn.training import formula, terms
+from segattn.training.formula import Term
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,33 @@ class Ohem:
             raise ValueError(f"min_kept is {self.min_kept}; at least 1 pixel per image must be kept (usual: 100000)")
 
 
+CE = (Term("ce"),)
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """`segmentation_loss` with the settings of an experiment: weights of the outputs, terms, class weights (K,)."""
+
+    weights: Mapping[str, float]
+    terms: tuple[Term, ...] = CE
+    ohem: Ohem | None = None
+    class_weights: Tensor | None = None
+    label_smoothing: float = 0.0
+
+    @staticmethod
+    def of(optimization: Optimization, weights: Mapping[str, float], class_weights: Tensor | None) -> Criterion:
+        """The loss of an experiment; raises ValueError for a formula that is none."""
+        ohem = Ohem() if optimization.ohem else None
+        return Criterion(weights, formula.parse(optimization.loss), ohem, class_weights, optimization.label_smoothing)
+
+    def __call__(
+        self, outputs: Mapping[str, Tensor], label: Tensor, divisor: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `segmentation_loss`."""
+        settings = {name: value for name, value in vars(self).items() if name != "weights"}
+        return segmentation_loss(outputs, label, self.weights, **settings, divisor=divisor)
+
+
 def segmentation_loss(
     outputs: Mapping[str, Tensor],
     label: Tensor,
@@ -47,12 +85,15 @@ def segmentation_loss(
     ohem: Ohem | None = None,
     class_weights: Tensor | None = None,
     divisor: Tensor | None = None,
+    terms: Sequence[Term] = CE,
+    label_smoothing: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted sum of the cross-entropies of all outputs, and the unweighted loss of each (detached, for logs).
+    """Weighted sum of the losses of all outputs, and the unweighted loss of each (detached, for logs).
 
     `outputs`: logits (B, K, H, W) by name; `label`: int64 (B, H, W); `class_weights`: (K,). If every pixel of the batch is
-    ignored, loss and gradients are 0. `divisor` replaces `num_counted` as the divisor of the sum over pixels, for a batch that
-    is computed in parts; it cannot be combined with OHEM, which counts its own pixels.
+    ignored, loss and gradients are 0. `terms` are those of the output `out`; the others have cross-entropy. `divisor` replaces
+    `num_counted` as the divisor of the sum over pixels, for a batch that is computed in parts; it cannot be combined with OHEM,
+    which counts its own pixels. dice and lovasz, which have no such sum, are those of each part.
 
     Raises:
         ValueError: outputs and weights do not have the same names; shapes do not fit; a label is outside the classes
@@ -64,8 +105,12 @@ def segmentation_loss(
     losses = {}
     for name, logits in outputs.items():
         _check_shapes(name, logits, label, ignore_index, class_weights)
-        mining = ohem if name == "out" else None
-        losses[name] = _cross_entropy(logits.float(), label, ignore_index, mining, class_weights, divisor)
+        weights_of_classes = None if class_weights is None else class_weights.to(logits.device).float()
+        pixels = _Pixels(label, ignore_index, weights_of_classes, divisor, label_smoothing)
+        if name == "out":
+            losses[name] = pixels.sum_of(terms, logits.float(), ohem)
+        else:
+            losses[name] = pixels.cross_entropy(logits.float())
     total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     return total, {name: loss.detach() for name, loss in losses.items()}
 
@@ -78,22 +123,66 @@ def num_counted(label: Tensor, *, ignore_index: int = 255, class_weights: Tensor
     return class_weights[label.masked_fill(~counted, 0)].masked_fill(~counted, 0).sum()
 
 
-def _cross_entropy(
-    logits: Tensor,
-    label: Tensor,
-    ignore_index: int,
-    ohem: Ohem | None,
-    class_weights: Tensor | None,
-    divisor: Tensor | None,
-) -> Tensor:
-    if ohem is not None:
-        label = label.masked_fill(~_hard(logits, label, ignore_index, ohem), ignore_index)
-    if class_weights is not None:
-        class_weights = class_weights.to(logits)
-    if divisor is None:
-        divisor = num_counted(label, ignore_index=ignore_index, class_weights=class_weights)
-    loss = F.cross_entropy(logits, label, class_weights, ignore_index=ignore_index, reduction="sum")
-    return loss / divisor.masked_fill(divisor == 0, 1)  # nothing counted: 0 / 1, with a gradient path
+@dataclass(frozen=True)
+class _Pixels:
+    """The label of one output, and how its pixels count."""
+
+    label: Tensor
+    ignore_index: int
+    class_weights: Tensor | None
+    divisor: Tensor | None
+    label_smoothing: float
+
+    def sum_of(self, chosen: Sequence[Term], logits: Tensor, ohem: Ohem | None) -> Tensor:
+        needed = any(term.name in ("dice", "lovasz", "boundary") for term in chosen)
+        probabilities = logits.softmax(1) if needed else logits
+        with torch.autocast(logits.device.type, enabled=False):
+            each = [term.factor * self.term(term, logits, probabilities, ohem) for term in chosen]
+        return torch.stack(each).sum()
+
+    def term(self, term: Term, logits: Tensor, probabilities: Tensor, ohem: Ohem | None) -> Tensor:
+        ignored = {"ignore_index": self.ignore_index}
+        if term.name == "ce":
+            return self.cross_entropy(logits, ohem)
+        if term.name == "focal":
+            return self.mean_over_pixels(terms.focal(logits, self.label, term.gamma, **ignored))
+        if term.name == "boundary":
+            return self.mean_over_pixels(terms.boundary(probabilities, self.label, **ignored))
+        of_classes = {"dice": terms.dice, "lovasz": terms.lovasz}[term.name]
+        return self.mean_over_classes(of_classes(probabilities, self.label, **ignored))
+
+    def cross_entropy(self, logits: Tensor, ohem: Ohem | None = None) -> Tensor:
+        label, divisor = self.label, self.divisor
+        if ohem is not None:
+            label = label.masked_fill(~_hard(logits, label, self.ignore_index, ohem), self.ignore_index)
+        if divisor is None:
+            divisor = num_counted(label, ignore_index=self.ignore_index, class_weights=self.class_weights)
+        loss = F.cross_entropy(
+            logits,
+            label,
+            self.class_weights,
+            ignore_index=self.ignore_index,
+            reduction="sum",
+            label_smoothing=self.label_smoothing,
+        )
+        return loss / divisor.masked_fill(divisor == 0, 1)  # nothing counted: 0 / 1, with a gradient path
+
+    def mean_over_pixels(self, loss: Tensor) -> Tensor:
+        """Of a loss (B, H, W) that is 0 where a pixel is ignored."""
+        divisor = self.divisor
+        if divisor is None:
+            divisor = num_counted(self.label, ignore_index=self.ignore_index, class_weights=self.class_weights)
+        if self.class_weights is not None:
+            loss = loss * self.class_weights[self.label.masked_fill(self.label == self.ignore_index, 0)]
+        return loss.sum() / divisor.masked_fill(divisor == 0, 1)
+
+    def mean_over_classes(self, loss: Tensor) -> Tensor:
+        """Of a loss (K,) that is 0 for a class that does not occur."""
+        weights = torch.ones_like(loss) if self.class_weights is None else self.class_weights
+        present = terms.occurring(self.label, len(loss), ignore_index=self.ignore_index)
+        weights = weights.masked_fill(~present, 0)
+        total = weights.sum()
+        return (weights * loss).sum() / total.masked_fill(total == 0, 1)
 
 
 @torch.no_grad()

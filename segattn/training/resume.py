@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from segattn.config import Experiment
 from segattn.model import SegmentationModel
 from segattn.records import integrity
-from segattn.training import fits, snapshots
+from segattn.training import fits, optimizer_state, snapshots
 from segattn.training.averaging import WeightAverage
 from segattn.training.dropout import SharedDropout
 from segattn.training.fingerprint import DataChanged
@@ -34,9 +34,10 @@ class State:
 
     @property
     def moving(self) -> dict[str, Tensor]:
-        """Momentum by parameter name, and the averages under a prefix."""
+        """The optimiser's tensors by name, and the averages of the weights under a prefix."""
         averages = {} if self.average is None else self.average.values
-        return momentum(self.model, self.optimizer) | {_AVERAGE + name: value for name, value in averages.items()}
+        own = optimizer_state.tensors(self.model, self.optimizer)
+        return own | {_AVERAGE + name: value for name, value in averages.items()}
 
 
 _AVERAGE = "average."  # prefix of the averaged parameters among the optimiser's tensors
@@ -137,29 +138,21 @@ def _load(snapshot: snapshots.Snapshot, out: Path, state: State, rank: int) -> N
     Raises:
         ValueError: the checkpoint has not the tensors of this run: another version wrote it, or it was changed.
     """
-    parameters = dict(state.model.named_parameters())
+    own = optimizer_state.expected(state.model, state.optimizer)
     averages = {} if state.average is None else {_AVERAGE + name: v for name, v in state.average.values.items()}
-    fits.check_tensors(snapshot, state.model.state_dict(), {**parameters, **averages}, where=out)
+    fits.check_tensors(snapshot, state.model.state_dict(), {**own, **averages}, where=out)
     named = f"{out}: the checkpoint of iteration {snapshot.iteration}"
     try:
         state.model.load_state_dict(snapshot.model)
     except RuntimeError as error:
         raise ValueError(f"{named} does not fit this network ({integrity.one_line(error)})") from None
     momenta = {name: value for name, value in snapshot.optimizer.items() if not name.startswith(_AVERAGE)}
-    for name in momenta:
-        if name not in parameters:
-            raise ValueError(
-                f"{named} has the momentum of {name}, which this network does not have: another version wrote it"
-            )
-    if not momenta and snapshot.facts is None and state.optimizer.param_groups[0]["momentum"]:
-        raise ValueError(f"{named} has no momentum")
     if snapshot.optimizer.keys() - momenta.keys() != averages.keys():
         raise ValueError(f"{named} has not the averages of the weights that this run has")
     fits.check_generators(snapshot, rank=rank, where=out)
-    state.optimizer.state.clear()
-    for name, value in momenta.items():
-        buffer = torch.empty_like(parameters[name]).copy_(value)  # in the parameter's memory format
-        state.optimizer.state[parameters[name]] = {"momentum_buffer": buffer}
+    # Version 0.1.0 also wrote checkpoints of runs without momentum, as a later version does before the first step.
+    may_be_empty = snapshot.facts is not None or not state.optimizer.param_groups[0].get("momentum", 1)
+    optimizer_state.load(state.model, state.optimizer, momenta, where=named, may_be_empty=may_be_empty)
     if state.average is not None:
         state.average.load({name: snapshot.optimizer[_AVERAGE + name] for name in state.average.values})
     if state.scaler is not None and "scaler" in snapshot.random:
@@ -175,16 +168,6 @@ def seed_process(seed: int, rank: int, iteration: int) -> None:
 
 def _of_rank(name: str, rank: int) -> str:
     return f"{name}.{rank}" if rank else name
-
-
-def momentum(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:
-    """The optimiser's momentum buffers by parameter name."""
-    state = optimizer.state
-    return {
-        name: state[parameter]["momentum_buffer"]
-        for name, parameter in model.named_parameters()
-        if state.get(parameter, {}).get("momentum_buffer") is not None
-    }
 
 
 def random_state() -> dict[str, Tensor]:

@@ -100,7 +100,7 @@ class Run:
             if good
             else "there is no checkpoint yet. Try a lower optimization.lr,"
         )
-        return ValueError(f"{what}; {kept} a warm-up, or precision fp32")
+        return ValueError(f"{what}; {kept} a warm-up, optimization.clip_norm (usual: 1), or precision fp32")
 
     def note(self, point: records.CurvePoint) -> None:
         """Log the point if one is due, and report progress."""

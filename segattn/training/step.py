@@ -2,8 +2,9 @@
 
 Without OHEM the loss is the mean over the counted pixels of the whole batch, however its images are distributed: each part's sum
 is divided by the mean number of counted pixels per part, and the results are averaged. OHEM selects its pixels within each part,
-as the authors' code does on each GPU, and the means of the parts are averaged. Batch norm computes its statistics per part
-(SyncBN: per part over all processes). EMANet's bases are updated once per step, by the mean over parts and processes.
+as the authors' code does on each GPU, and the means of the parts are averaged; so are the parts' dice and lovasz. Batch norm
+computes its statistics per part (SyncBN: per part over all processes). EMANet's bases are updated once per step, by the mean over
+parts and processes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from segattn.config import Optimization
 from segattn.data.loader import Batch
 from segattn.model import SegmentationModel
-from segattn.training.losses import Ohem, num_counted, segmentation_loss
+from segattn.training.losses import Criterion, num_counted
 
 
 class Step:
@@ -50,10 +51,10 @@ class Step:
                 f"{optimization.accumulation} parts; change optimization.accumulation"
             )
         self.accelerator, self.network, self.optimizer, self.model = accelerator, network, optimizer, model
-        self.loss_weights, self.parts = model.loss_weights, optimization.accumulation
+        self.parts, self.clip_norm = optimization.accumulation, optimization.clip_norm
         self.memory_format = torch.channels_last if optimization.channels_last else torch.contiguous_format
-        self.ohem = Ohem() if optimization.ohem else None
-        self.class_weights = None if class_weights is None else class_weights.to(accelerator.device)
+        class_weights = None if class_weights is None else class_weights.to(accelerator.device)
+        self.criterion = Criterion.of(optimization, model.loss_weights, class_weights)
 
     def __call__(self, batch: Batch) -> tuple[float, dict[str, float]]:
         """Update the weights; returns the loss of the batch and of each output, averaged over all processes."""
@@ -71,18 +72,14 @@ class Step:
             with nullcontext() if last else self.accelerator.no_sync(self.network):
                 with self.accelerator.autocast():
                     outputs = self.network(*some_inputs)
-                total, losses = segmentation_loss(
-                    outputs,
-                    some_label,
-                    self.loss_weights,
-                    ohem=self.ohem,
-                    class_weights=self.class_weights,
-                    divisor=divisor,
-                )
+                total, losses = self.criterion(outputs, some_label, divisor)
                 total = total if self.parts == 1 else total / self.parts
                 self.accelerator.backward(total)
             part = torch.stack([total.detach(), *(loss / self.parts for loss in losses.values())])
             values = part if values is None else values + part
+        if self.clip_norm:  # of the whole batch's gradient, without the scale of fp16, the same in all processes
+            trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+            self.accelerator.clip_grad_norm_(trained, self.clip_norm)
         self.optimizer.step()
         self.model.after_step(self._mean)
         reduced = self._mean(values).tolist()
@@ -95,6 +92,6 @@ class Step:
 
     def _divisor(self, label: Tensor) -> Tensor | None:
         """Mean number of counted pixels per part, over all processes; None if each part's loss is its own mean."""
-        if self.ohem is not None or (self.parts == 1 and self.accelerator.num_processes == 1):
+        if self.criterion.ohem is not None or (self.parts == 1 and self.accelerator.num_processes == 1):
             return None
-        return self._mean(num_counted(label, class_weights=self.class_weights).double()) / self.parts
+        return self._mean(num_counted(label, class_weights=self.criterion.class_weights).double()) / self.parts

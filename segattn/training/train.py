@@ -1,4 +1,4 @@
-"""Training of one network: SGD with a polynomial schedule, counted in iterations, resumable exactly.
+"""Training of one network, counted in iterations, resumable exactly.
 
 accelerate handles devices, mixed precision and processes. The data stream decides the order of samples, as a pure function of
 seed and iteration. Only rank 0 writes files. A run's folder:
@@ -25,13 +25,13 @@ from segattn.data.loader import Batch, TrainingStream
 from segattn.data.splits import notices, open_data
 from segattn.evaluation import without_attention
 from segattn.model import build_model
-from segattn.training import execution, folder, frozen, resume
+from segattn.training import execution, folder, frozen, rates, resume
 from segattn.training.averaging import WeightAverage
 from segattn.training.checks import check
 from segattn.training.class_weights import class_weights
 from segattn.training.dropout import shared
 from segattn.training.interruption import Interrupted, Stop, signals
-from segattn.training.optimization import set_learning_rate, sgd
+from segattn.training.optimization import optimizer_of, set_learning_rate
 from segattn.training.processes import naming_the_lost
 from segattn.training.run import OnProgress, Run
 from segattn.training.start import start_of
@@ -118,7 +118,9 @@ class Training:
         synchronize = accelerator.device.type == "cuda" and accelerator.num_processes > 1
         model = execution.arrange(model, optimization, synchronize=synchronize)
         trained, self.source = frozen.split(model, config, accelerator, (train_set, val_set), stored)
-        self.network, self.optimizer = accelerator.prepare(trained, sgd(model, optimization))
+        self.network, self.optimizer = accelerator.prepare(trained, optimizer_of(model, optimization))
+        if accelerator.is_main_process and (table := rates.table(model, self.optimizer, optimization)):
+            on_notice(table)
         weights = class_weights(
             optimization, train_set, **place, total=lambda each: accelerator.reduce(each.to(accelerator.device), "sum")
         )

@@ -8,7 +8,7 @@ import torch
 from segattn.model import build_model
 from segattn.training import folder, resume, snapshots
 from segattn.training.log import Log
-from segattn.training.optimization import sgd
+from segattn.training.optimization import optimizer_of
 from tests import tiny
 
 
@@ -46,7 +46,7 @@ def test_a_closed_log_has_ended_its_tensorboard_writer(tmp_path):
 
 def test_momentum_of_a_parameter_that_is_not_there_is_named(tmp_path):
     model = build_model(tiny.TINY.model, 3)
-    optimizer = sgd(model, tiny.TINY.optimization)
+    optimizer = optimizer_of(model, tiny.TINY.optimization)
     snapshot = snapshots.Snapshot(2, model.state_dict(), {"head.attention.dual.gamma": torch.zeros(())}, {})
     snapshots.save_snapshot(snapshot, tmp_path)
     with pytest.raises(

@@ -7,7 +7,7 @@ from torch import nn
 from segattn import create_model
 from segattn.config import Optimization
 from segattn.device import resolve_device, resolve_precision
-from segattn.training.optimization import learning_rate, sgd
+from segattn.training.optimization import learning_rate, optimizer_of
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def groups_by_name(model, optimization):
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {
         names[id(parameter)]: (group["lr_factor"], group["weight_decay"])
-        for group in sgd(model, optimization).param_groups
+        for group in optimizer_of(model, optimization).param_groups
         for parameter in group["params"]
     }
 
 
 def test_every_parameter_is_in_one_group(model):
-    groups = sgd(model, Optimization()).param_groups
+    groups = optimizer_of(model, Optimization()).param_groups
     members = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(members) == sorted(id(parameter) for parameter in model.parameters())
 
@@ -103,7 +103,7 @@ def test_a_step_is_that_of_sgd_with_momentum_and_decay():
             self.w = nn.Parameter(torch.tensor([2.0]))
 
     two = Two()
-    optimizer = sgd(two, Optimization(lr=0.1, momentum=0.5, weight_decay=0.25))
+    optimizer = optimizer_of(two, Optimization(lr=0.1, momentum=0.5, weight_decay=0.25))
     expected, velocity = 2.0, 0.0
     for gradient in (3.0, -1.0, 2.0):
         two.w.grad = torch.tensor([gradient])
@@ -137,7 +137,7 @@ def test_precision_that_was_asked_for_is_kept(precision):
 
 
 def test_settings_are_those_of_the_experiment(model):
-    group = sgd(model, dataclasses.replace(Optimization(), lr=0.3, momentum=0.8)).param_groups[0]
+    group = optimizer_of(model, dataclasses.replace(Optimization(), lr=0.3, momentum=0.8)).param_groups[0]
     assert (group["lr"], group["momentum"], group["nesterov"]) == (0.3, 0.8, False)
 
 
@@ -151,7 +151,7 @@ def test_a_head_exempts_parameters_from_weight_decay_by_name(mode):
         head_options={"channels": 8},
         backbone_options={"width": 8},
     )
-    optimizer = sgd(model, Optimization(weight_decay=1e-3))
+    optimizer = optimizer_of(model, Optimization(weight_decay=1e-3))
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert decay[id(model.head.attention.query.weight)] == 0
     assert decay[id(model.head.attention.key.weight)] == 0

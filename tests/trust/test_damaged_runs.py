@@ -16,7 +16,7 @@ from segattn.records import integrity
 from segattn.training import execution, folder, resume
 from segattn.training.averaging import WeightAverage
 from segattn.training.interruption import Interrupted
-from segattn.training.optimization import sgd
+from segattn.training.optimization import optimizer_of
 from segattn.training.train import train
 from tests import tiny
 from tests.trust import mutations
@@ -45,7 +45,7 @@ def opened_at(run, opened):
     folder.refuse_another(run, EXPERIMENT)
     model = build_model(EXPERIMENT.network, 19, seed=1)
     average = WeightAverage(model, EXPERIMENT.optimization.ema_decay)
-    state = resume.State(model, sgd(model, EXPERIMENT.optimization), None, average)
+    state = resume.State(model, optimizer_of(model, EXPERIMENT.optimization), None, average)
     log = folder.open_log(run, EXPERIMENT, opened, state, ACCELERATOR, lambda notice: None)
     log.close()
     tensors = {**model.state_dict(), **{f"moving.{name}": value for name, value in state.moving.items()}}

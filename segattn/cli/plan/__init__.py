@@ -9,7 +9,7 @@ from segattn.cli.plan import quantities
 from segattn.cli.plan.arguments import PlanArguments
 
 _OF_BUDGET = ("convention", "runs", "dataset")
-_OF_STEP = ("accumulation", "activation_checkpointing", "ohem")
+_OF_STEP = ("accumulation", "activation_checkpointing", "ohem", "optimizer")
 _OF_MEMORY = ("batch_size", "precision", "channels_last", "inference", "device", "reserve", *_OF_STEP)
 _OF_TIME = ("step_seconds", "bench", "measure", "iterations")
 _OF_NETWORK = ("backbone", "output_stride")

@@ -54,6 +54,8 @@ class PlanArguments:
     """Memory format of images and weights."""
     ohem: bool = False
     """Online hard example mining in the loss."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD keeps one number for each parameter between steps, AdamW two."""
     inference: bool = False
     """Predict an inference pass instead of a training step."""
     device: Literal["cuda", "cpu"] = "cuda"

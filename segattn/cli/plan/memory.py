@@ -58,6 +58,7 @@ def case_of(chosen: PlanArguments, head: str) -> Case:
             activation_checkpointing=chosen.activation_checkpointing,
             channels_last=chosen.channels_last,
             ohem=chosen.ohem,
+            optimizer=chosen.optimizer,
             precision=chosen.precision,
         ),
         crop_size=chosen.input,
@@ -126,7 +127,8 @@ def parts_of(prediction: Prediction) -> dict[str, int]:
 def _title(chosen: PlanArguments, limit: int | None) -> list[str]:
     """What is predicted, and the limit if there is one."""
     height, width = chosen.input
-    what = "inference pass" if chosen.inference else "training step (SGD with momentum)"
+    named = {"sgd": "SGD with momentum", "adamw": "AdamW"}[chosen.optimizer]
+    what = "inference pass" if chosen.inference else f"training step ({named})"
     options = [chosen.precision, "channels-last" if chosen.channels_last else "contiguous"]
     options += ["activation checkpointing"] if chosen.activation_checkpointing else []
     options += [f"in {chosen.accumulation} parts"] if chosen.accumulation > 1 else []

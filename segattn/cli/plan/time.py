@@ -73,6 +73,7 @@ def seconds_in(record: records.BenchRecord, case: Case) -> float:
         "compile": False,
     }
     plain = optimization.accumulation == 1 and not optimization.activation_checkpointing and not optimization.ohem
+    plain = plain and optimization.optimizer == "sgd"
     for result in record.results:
         same = all(getattr(result.case, name) == value for name, value in wanted.items())
         if plain and same and result.latency is not None:
