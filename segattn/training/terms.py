@@ -9,9 +9,9 @@ of the logits, y the label, q a pixel, and sums over the pixels that are not ign
               the boundary of class k in pixels, negative inside
 
 The alpha of focal is the class weights. dice has no squares in its denominator, as in Sudre et al., arXiv 1707.03237. dice and
-lovasz are defined for the pixels of all images together, not for each image. A class that does not occur in the label has no term
-in dice, lovasz and boundary: the batch says nothing about it but that it is absent, and its probability is pushed down anyway,
-since that of the true class is pushed up.
+lovasz are defined for the pixels of all images together, not for each image. A class that does not occur there has no term in
+dice and lovasz, nor in boundary for an image where it does not occur: the label says nothing about it but that it is absent, and
+its probability is pushed down anyway, since that of the true class is pushed up.
 
 They are not taken from a library, because none has all four with ignored pixels: in kornia 0.9 dice is 1 where every pixel is
 ignored, lovasz has no ignored pixels, and there is no boundary loss. Where kornia defines the same, tests/training/test_terms.py

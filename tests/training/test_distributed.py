@@ -30,6 +30,7 @@ ALIKE = {  # nothing that each process draws or measures by itself
 DROPPED = {**ALIKE, "model": {**ALIKE["model"], "head_options": {"channels": 8, "dropout": 0.4}}}
 OWN = {"model": {"head": "danet"}, "optimization": {"batch_size": 4, "iterations": 5}}  # dropout, batch norm
 COUNTED = {"batch_size": 4, "accumulation": 2, "iterations": 3}
+CLIPPED = {"clip_norm": 0.5, "loss": "ce + 0.5 focal + 0.01 boundary", "class_balance": "log"}
 STOPS = [
     {"stop_at": ["evaluate", 1], "stop_rank": 1, "evaluation": 2},  # it has no other image, and waits
     {"stop_at": ["evaluate", 2], "stop_rank": 0, "evaluation": 2},  # the one after 4 again, and the last
@@ -57,13 +58,14 @@ def two(tmp_path_factory):
     """Folder with the runs of two processes, and each process's notes on them."""
     folder = tmp_path_factory.mktemp("two")
     alike, own = to_dict(tiny.experiment(**ALIKE)), to_dict(tiny.experiment(**OWN))
-    balanced, toy = to_dict(tiny.experiment(**with_balance())), "tests.training.toy_head"
+    balanced, toy = to_dict(tiny.experiment(**with_loss(class_balance="log"))), "tests.training.toy_head"
     jobs = [
         {"config": alike, "out": str(folder / "alike")},
         {"config": own, "out": str(folder / "whole")},
         {"config": own, "out": str(folder / "parts"), "stop_at": ["train", 3], "stop_rank": 1},
         {"config": own, "out": str(folder / "parts")},
         {"config": balanced, "out": str(folder / "balanced")},
+        {"config": to_dict(tiny.experiment(**with_loss(**CLIPPED))), "out": str(folder / "clipped")},
         # evaluations: after iterations 2 and 4 and at the end; rank 0 has two images in one batch and rank 1 one
         *({"config": own, "out": str(folder / "stopped"), **stop} for stop in STOPS),
         {"config": own, "out": str(folder / "split"), "stop_at": ["train", 1], "stop_rank": 0},
@@ -83,13 +85,21 @@ def run_jobs(jobs, folder, launcher):
     return [json.loads((folder / f"notes-{rank}.json").read_text()) for rank in (0, 1)]
 
 
-def with_balance():
-    optimization = {**ALIKE["optimization"], "class_balance": "log", "accumulation": 2, "iterations": 2}
+def with_loss(**settings):
+    optimization = {**ALIKE["optimization"], "accumulation": 2, "iterations": 2, **settings}
     model = {**ALIKE["model"], "head": "fcn"}  # EMANet's bases move with each part, and the parts are others
     return {**ALIKE, "model": model, "optimization": optimization}
 
 
-@pytest.mark.parametrize(("run", "settings"), [("alike", ALIKE), ("dropped", DROPPED), ("balanced", with_balance())])
+@pytest.mark.parametrize(
+    ("run", "settings"),
+    [
+        ("alike", ALIKE),
+        ("dropped", DROPPED),
+        ("balanced", with_loss(class_balance="log")),
+        ("clipped", with_loss(**CLIPPED)),
+    ],
+)
 def test_loss_curve_is_that_of_one_process_with_the_whole_batch(two, run, settings, tmp_path):
     folder, _ = two
     alone = train(tiny.experiment(**settings), tmp_path, device="cpu")

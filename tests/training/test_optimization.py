@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -7,7 +8,9 @@ from torch import nn
 from segattn import create_model
 from segattn.config import Optimization
 from segattn.device import resolve_device, resolve_precision
-from segattn.training.optimization import learning_rate, optimizer_of
+from segattn.training.checks import check
+from segattn.training.optimization import learning_rate, optimizer_of, set_learning_rate
+from tests import tiny
 
 
 @pytest.mark.parametrize(
@@ -156,3 +159,95 @@ def test_a_head_exempts_parameters_from_weight_decay_by_name(mode):
     assert decay[id(model.head.attention.query.weight)] == 0
     assert decay[id(model.head.attention.key.weight)] == 0
     assert decay[id(model.head.attention.value.weight)] == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("iteration", "expected"),
+    [
+        # 1e-6 + (1e-3 - 1e-6) (1 + cos(pi i / 80000)) / 2
+        (0, 1e-3),
+        (20_000, 1e-6 + 0.999e-3 * (1 + math.sqrt(0.5)) / 2),
+        (40_000, 1e-6 + 0.999e-3 / 2),
+        (80_000, 1e-6),
+    ],
+)
+def test_cosine_falls_from_the_rate_to_the_lowest(iteration, expected):
+    schedule = Optimization(iterations=80_000, lr=1e-3, min_lr=1e-6, schedule="cosine")
+    assert learning_rate(iteration, schedule) == pytest.approx(expected, rel=1e-12)
+
+
+def test_warm_up_begins_at_its_share_and_meets_the_schedule():
+    schedule = Optimization(iterations=100, lr=1.0, min_lr=0.0, poly_power=0.0, warmup=4, warmup_ratio=0.2)
+    assert [learning_rate(i, schedule) for i in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+
+
+def test_default_share_of_the_warm_up_is_one_step_of_it():
+    default = Optimization(iterations=50, warmup=7)
+    told = dataclasses.replace(default, warmup_ratio=1 / 8)
+    assert [learning_rate(i, default) for i in range(50)] == pytest.approx([learning_rate(i, told) for i in range(50)])
+
+
+def test_a_step_is_that_of_adamw():
+    class One(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.tensor([[2.0]], dtype=torch.float64))
+
+    one = One()
+    optimizer = optimizer_of(one, Optimization(optimizer="adamw", lr=0.1, betas=(0.8, 0.9), weight_decay=0.25))
+    w, mean, square = 2.0, 0.0, 0.0
+    for step, gradient in enumerate((3.0, -1.0, 2.0), start=1):
+        one.w.grad = torch.full_like(one.w, gradient)
+        optimizer.step()
+        mean, square = 0.8 * mean + 0.2 * gradient, 0.9 * square + 0.1 * gradient**2
+        w -= 0.1 * 0.25 * w
+        w -= 0.1 * (mean / (1 - 0.8**step)) / (math.sqrt(square / (1 - 0.9**step)) + 1e-8)
+        assert one.w.item() == pytest.approx(w, rel=1e-9)
+
+
+def test_factors_hold_in_every_iteration(model):
+    optimization = Optimization(iterations=10, head_lr_factor=10.0, layer_decay=0.5, lr=0.1, min_lr=0.0)
+    optimizer = optimizer_of(model, optimization)
+    for iteration in (0, 3, 9):
+        rate = set_learning_rate(optimizer, iteration, optimization)
+        assert rate == learning_rate(iteration, optimization)
+        factors = sorted(group["lr"] / rate for group in optimizer.param_groups)
+        assert factors == pytest.approx([*(0.5**power for power in range(9, 0, -1)), 10.0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "adam"}, "optimizer is 'adam'; use one of sgd, adamw"),
+        ({"schedule": "step"}, "schedule is 'step'; use one of poly, cosine"),
+        (
+            {"optimizer": "adamw", "min_lr": 0.0, "momentum": 0.8},
+            "momentum is SGD's; with optimizer adamw leave it out",
+        ),
+        ({"betas": (0.9, 0.95)}, "betas are AdamW's; with optimizer sgd leave them out"),
+        (
+            {"optimizer": "adamw", "betas": (0.9, 1.0)},
+            r"betas \(0.9, 1.0\) should be two numbers of at least 0 and below",
+        ),
+        ({"optimizer": "adamw", "betas": (0.9,)}, r"betas \(0.9,\) should be two numbers"),
+        ({"momentum": 1.0}, "momentum=1.0 should be at least 0 and below 1"),
+        ({"optimizer": "adamw", "lr": 6e-5}, r"min_lr=0.0001 is not below lr=6e-05.*min_lr is usually 0"),
+        ({"schedule": "cosine", "poly_power": 1.0}, "poly_power has no meaning for schedule cosine; leave it out"),
+        ({"poly_power": -1.0}, "poly_power should be 0 or more"),
+        ({"layer_decay": 0.0}, "layer_decay=0.0 should be above 0 and at most 1"),
+        ({"layer_decay": 1.1}, "layer_decay=1.1 should be above 0 and at most 1"),
+        ({"layer_decay": 0.9, "train": "head"}, "layer_decay is for the backbone, which train=head freezes"),
+        ({"warmup": 5, "warmup_ratio": 1.5}, "warmup_ratio=1.5 should be between 0 and 1"),
+        ({"warmup_ratio": 0.1}, "warmup_ratio needs a warm-up"),
+        ({"clip_norm": -1.0}, "clip_norm should be 0 or more"),
+        ({"head_lr_factor": 0.0}, "head_lr_factor should be above 0"),
+        ({"loss": "ce + bce"}, "unknown loss 'bce'; did you mean ce"),
+        ({"loss": "dice", "ohem": True}, "ohem is for ce, which loss 'dice' does not have; add ce or leave it out"),
+        ({"loss": "focal", "label_smoothing": 0.1}, "label_smoothing is for ce, which loss 'focal' does not have"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0 should be at least 0 and below 1"),
+    ],
+)
+def test_setting_that_cannot_be_is_refused_with_advice(changes, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        check(tiny.experiment(optimization=changes))
+    assert "\n" not in str(caught.value)
