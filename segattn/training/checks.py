@@ -63,7 +63,7 @@ def _check_optimizer(optimization: Optimization) -> None:
     if adamw and optimization.min_lr >= optimization.lr:
         raise ValueError(
             f"optimization.min_lr={optimization.min_lr} is not below lr={optimization.lr}, so that the rate would never fall; "
-            "with adamw, min_lr is usually 0"
+            "set optimization.min_lr to 0, as is usual with adamw"
         )
     if optimization.schedule != "poly" and optimization.poly_power != default.poly_power:
         raise ValueError(f"optimization.poly_power has no meaning for schedule {optimization.schedule}; leave it out")

@@ -50,6 +50,12 @@ def test_optimiser_on_cuda_holds_the_gradients_twice():
     assert "_foreach_add" in simulated.operator
 
 
+def test_adamw_holds_two_numbers_for_each_parameter_and_a_step_count():
+    wanted = case(optimizer="adamw", clip_norm=1.0)
+    model, trained = parameters(wanted)
+    assert peak.simulate(wanted).parts["optimizer"] == 2 * trained + 4 * len(list(model.parameters()))
+
+
 def test_without_momentum_there_is_no_optimiser_state():
     assert "optimizer" not in peak.simulate(case(momentum=0.0)).parts
 

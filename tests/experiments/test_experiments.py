@@ -9,12 +9,24 @@ from segattn import config, data, experiments
 from segattn.data.tools import make
 from segattn.training.checks import check
 from segattn.training.train import train
+from tests import tiny
 
 PAPER = {  # crop, weight decay, align_corners
     "cityscapes": (769, 5e-4, True),
     "ade20k": (520, 1e-4, True),
     "voc": (512, 5e-4, False),
     "coco_stuff": (512, 5e-4, False),
+}
+
+PUBLISHED = {  # backbone, crop, iterations, rate, head's factor, decay, layer decay, warm-up, clipping
+    "ade20k_swin": ("swin_tiny_patch4_window7_224", (512, 512), 160_000, 6e-5, 1.0, 0.01, 1.0, 1_500, 0.0),
+    "ade20k_vit": ("vit_base_patch16_224", (512, 512), 160_000, 6e-5, 1.0, 0.01, 1.0, 1_500, 0.0),
+    "ade20k_beit": ("beit_base_patch16_224", (640, 640), 160_000, 3e-5, 1.0, 0.05, 0.9, 1_500, 0.0),
+    "ade20k_convnext": ("convnext_tiny", (512, 512), 160_000, 1e-4, 1.0, 0.05, 0.96, 1_500, 0.0),
+    "ade20k_pvtv2": ("pvt_v2_b2", (512, 512), 80_000, 1e-4, 1.0, 1e-4, 1.0, 0, 0.0),
+    "ade20k_dinov2": ("vit_small_patch14_dinov2", (518, 518), 40_000, 1e-3, 1.0, 1e-4, 1.0, 1_500, 0.0),
+    "cityscapes_swin": ("swin_tiny_patch4_window7_224", (512, 1024), 90_000, 1e-5, 10.0, 0.05, 1.0, 0, 0.01),
+    "cityscapes_convnext": ("convnext_tiny", (512, 1024), 90_000, 1e-4, 1.0, 0.05, 0.96, 1_500, 0.0),
 }
 
 
@@ -56,6 +68,29 @@ def test_docstring_has_the_command_and_the_time(name):
     assert any(word in text.lower() for word in ("hour", "minutes"))
 
 
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_recipe_of_a_family(name):
+    experiment = experiments.load(name)
+    backbone, crop, iterations, lr, head, decay, layer_decay, warmup, clip = PUBLISHED[name]
+    optimization = experiment.optimization
+    assert experiment.model.backbone == experiment.model.pretrained == f"timm:{backbone}"
+    assert experiment.augmentation.crop_size == crop
+    assert experiment.augmentation.short_side == experiment.evaluation.short_side
+    assert (optimization.optimizer, optimization.batch_size, optimization.iterations) == ("adamw", 16, iterations)
+    assert (optimization.lr, optimization.min_lr, optimization.head_lr_factor) == (lr, 0.0, head)
+    assert (optimization.weight_decay, optimization.layer_decay, optimization.clip_norm) == (decay, layer_decay, clip)
+    assert (optimization.warmup, optimization.warmup_ratio) == (warmup, 1e-6 if warmup else None)
+    assert optimization.train == ("head" if name == "ade20k_dinov2" else "all")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_docstring_names_the_source_and_the_differences(name):
+    text = importlib.import_module(f"segattn.experiments.{name}").__doc__
+    assert "Source: " in text
+    assert "arXiv " in text or "https://github.com/" in text
+    assert "Differences: " in text or name == "cityscapes_convnext"
+
+
 def test_seeds_of_a_study():
     assert {name: experiments.seeds(name) for name in ("quick", "scratch", "cityscapes")} == {
         "quick": 3,
@@ -69,6 +104,18 @@ def test_docstring_has_the_launcher_and_the_source_of_published_figures(name):
     text = importlib.import_module(f"segattn.experiments.{name}").__doc__
     assert f"torchrun --nproc-per-node 4 -m segattn train {name}" in text
     assert "https://github.com/open-mmlab/mmsegmentation" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ade20k_beit", "cityscapes_swin"])
+def test_recipe_of_a_family_trains_another_backbone(name, tmp_path):
+    experiment = experiments.load(name)
+    small = tiny.experiment(optimization=replace(experiment.optimization, iterations=2, batch_size=2, precision="fp32"))
+    notices = []
+    record = train(small, tmp_path, device="cpu", on_notice=notices.append)
+    assert len(record.curve) == 2
+    table = next(notice for notice in notices if notice.startswith("AdamW: "))
+    assert ("backbone, layer 8" in table) == (experiment.optimization.layer_decay != 1)
 
 
 @pytest.mark.slow

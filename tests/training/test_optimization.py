@@ -231,7 +231,7 @@ def test_factors_hold_in_every_iteration(model):
         ),
         ({"optimizer": "adamw", "betas": (0.9,)}, r"betas \(0.9,\) should be two numbers"),
         ({"momentum": 1.0}, "momentum=1.0 should be at least 0 and below 1"),
-        ({"optimizer": "adamw", "lr": 6e-5}, r"min_lr=0.0001 is not below lr=6e-05.*min_lr is usually 0"),
+        ({"optimizer": "adamw", "lr": 6e-5}, r"min_lr=0.0001 is not below lr=6e-05.*set optimization.min_lr to 0"),
         ({"schedule": "cosine", "poly_power": 1.0}, "poly_power has no meaning for schedule cosine; leave it out"),
         ({"poly_power": -1.0}, "poly_power should be 0 or more"),
         ({"layer_decay": 0.0}, "layer_decay=0.0 should be above 0 and at most 1"),
