@@ -47,8 +47,8 @@ def created(optimizer: Any, parameter: Tensor) -> dict[str, Tensor]:
     return {"momentum_buffer": torch.empty_like(parameter)} if optimizer.param_groups[0]["momentum"] else {}
 
 
-def load(model: nn.Module, optimizer: Any, state: Mapping[str, Tensor], *, where: str, may_be_empty: bool) -> None:
-    """Replace the optimiser's state by what `tensors` gave.
+def check(model: nn.Module, optimizer: Any, state: Mapping[str, Tensor], *, where: str, may_be_empty: bool) -> None:
+    """Raise unless `state` is complete and of this network and optimiser.
 
     Args:
         where: the checkpoint, for messages.
@@ -57,30 +57,34 @@ def load(model: nn.Module, optimizer: Any, state: Mapping[str, Tensor], *, where
     Raises:
         ValueError: it is of another network or another optimiser, or incomplete.
     """
-    known, kinds = expected(model, optimizer), ADAMW if is_adamw(optimizer) else ("momentum_buffer",)
-    called = "state of AdamW" if is_adamw(optimizer) else "momentum"
+    adamw, known = is_adamw(optimizer), expected(model, optimizer)
     for name in state:
         if name not in known:
             raise ValueError(
-                f"{where} has the momentum of {name}, which this network does not have: another version wrote it"
-                if not is_adamw(optimizer)
-                else f"{where} has {name} among the optimiser's tensors, which AdamW does not have for this network"
+                f"{where} has {name} among the optimiser's tensors, which AdamW does not have for this network"
+                if adamw
+                else f"{where} has the momentum of {name}, which this network does not have: another version wrote it"
             )
     if not state and not may_be_empty:
-        raise ValueError(f"{where} has no {called}")
-    loaded: dict[nn.Parameter, dict[str, Tensor]] = {}
-    for name, parameter in model.named_parameters():
-        saved = {kind: state.get(name if kind == "momentum_buffer" else f"{kind}.{name}") for kind in kinds}
-        if all(value is None for value in saved.values()):
-            continue
-        if missing := [kind for kind, value in saved.items() if value is None]:
-            raise ValueError(f"{where} has no {missing[0]}.{name}, but other tensors of that parameter's {called}")
-        # In the parameter's memory format, as the optimiser creates it; a step count stays on the CPU.
-        loaded[parameter] = {
-            kind: value.clone() if kind == "step" else torch.empty_like(parameter).copy_(value)
-            for kind, value in saved.items()
-            if value is not None
-        }
+        raise ValueError(f"{where} has no {'state of AdamW' if adamw else 'momentum'}")
+    for name, _ in model.named_parameters() if adamw else ():
+        missing = [kind for kind in ADAMW if f"{kind}.{name}" not in state]
+        if missing and len(missing) < len(ADAMW):
+            raise ValueError(f"{where} has no {missing[0]}.{name}, but other tensors of AdamW for that parameter")
+
+
+def load(model: nn.Module, optimizer: Any, state: Mapping[str, Tensor]) -> None:
+    """Replace the optimiser's state by one that `check` has passed."""
+    kinds = {f"{kind}.": kind for kind in ADAMW} if is_adamw(optimizer) else {"": "momentum_buffer"}
     optimizer.state.clear()
-    for parameter, entry in loaded.items():
-        optimizer.state[parameter] = entry
+    for name, parameter in model.named_parameters():
+        # In the parameter's memory format, as the optimiser creates it; a step count stays on the CPU.
+        loaded = {
+            kind: state[prefix + name].clone()
+            if kind == "step"
+            else torch.empty_like(parameter).copy_(state[prefix + name])
+            for prefix, kind in kinds.items()
+            if prefix + name in state
+        }
+        if loaded:
+            optimizer.state[parameter] = loaded

@@ -147,12 +147,12 @@ def _load(snapshot: snapshots.Snapshot, out: Path, state: State, rank: int) -> N
     except RuntimeError as error:
         raise ValueError(f"{named} does not fit this network ({integrity.one_line(error)})") from None
     momenta = {name: value for name, value in snapshot.optimizer.items() if not name.startswith(_AVERAGE)}
+    may_be_empty = snapshot.facts is not None or not state.optimizer.param_groups[0].get("momentum", 1)
+    optimizer_state.check(state.model, state.optimizer, momenta, where=named, may_be_empty=may_be_empty)
     if snapshot.optimizer.keys() - momenta.keys() != averages.keys():
         raise ValueError(f"{named} has not the averages of the weights that this run has")
     fits.check_generators(snapshot, rank=rank, where=out)
-    # Version 0.1.0 also wrote checkpoints of runs without momentum, as a later version does before the first step.
-    may_be_empty = snapshot.facts is not None or not state.optimizer.param_groups[0].get("momentum", 1)
-    optimizer_state.load(state.model, state.optimizer, momenta, where=named, may_be_empty=may_be_empty)
+    optimizer_state.load(state.model, state.optimizer, momenta)
     if state.average is not None:
         state.average.load({name: snapshot.optimizer[_AVERAGE + name] for name in state.average.values})
     if state.scaler is not None and "scaler" in snapshot.random:

@@ -38,6 +38,16 @@ def test_json_adds_up_and_says_that_no_step_was_measured(said):
     assert "no step was measured" in fcn["why_no_hours"]
 
 
+def test_adamw_keeps_twice_what_sgd_keeps(said):
+    kept = {}
+    for optimizer in ("sgd", "adamw"):
+        code, out, _ = said("--heads", "fcn", *SMALL, "--format", "json", "--optimizer", optimizer)
+        assert code == 0
+        assert {"sgd": "(SGD with momentum)", "adamw": "(AdamW)"}[optimizer] in json.loads(out)["what"]
+        kept[optimizer] = json.loads(out)["heads"][0]["bytes"]["optimizer"]
+    assert kept["adamw"] == pytest.approx(2 * kept["sgd"], rel=1e-4)  # and the number of steps
+
+
 def test_hours_are_those_of_the_step_given(said):
     _, out, _ = said("--heads", "fcn", *SMALL, "--step-seconds", "0.9", "--format", "json")
     assert json.loads(out)["heads"][0]["hours"] == pytest.approx(0.9 * 80_000 / 3600)

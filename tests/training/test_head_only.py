@@ -101,6 +101,17 @@ def test_stored_maps_maps_on_the_fly_and_heads_side_by_side_agree_to_the_last_bi
         assert losses(folders[0]) == losses(folders[1]) == losses(folders[2])
 
 
+def test_heads_side_by_side_with_adamw_are_those_trained_alone(trunk, tmp_path):
+    adamw = {"optimizer": "adamw", "lr": 1e-3, "min_lr": 0.0, "clip_norm": 0.1, "loss": "ce + dice", "iterations": 2}
+    runs = [head_only(trunk, head, optimization=adamw) for head in ("fcn", "ccnet")]
+    for run in runs:
+        train(run, tmp_path / "alone" / run.model.head, device="cpu")
+    sides = [(run, tmp_path / "side" / run.model.head) for run in runs]
+    train_side_by_side(sides, opened=open_data(runs[0].data), device="cpu")
+    for run in runs:
+        assert same(weights(tmp_path / "alone" / run.model.head), weights(tmp_path / "side" / run.model.head))
+
+
 def test_side_by_side_resumes_and_ends_the_same(trunk, tmp_path):
     runs = [head_only(trunk, head) for head in ("fcn", "ccnet", "emanet")]
     opened = open_data(runs[0].data)
