@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -122,6 +123,7 @@ def create_model(
     backbone_options: Mapping[str, Any] | None = None,
     pretrained: str | os.PathLike[str] | None = None,
     init_head: Literal["random", "trunk"] = "random",
+    class_names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> SegmentationModel:
     """Build a segmentation network with random weights, or with a pretrained backbone.
@@ -131,7 +133,7 @@ def create_model(
     `mean`, `std` and `channel_order` are declared, not computed with: `predict`, training and the like prepare images by them.
     `pretrained` is the folder of a run, or a file, URL or published name of backbone weights in torchvision's or
     mmsegmentation's naming; of a study's folder, it is the run with this head, mode and `seed`. With `init_head="trunk"` the head
-    starts from the pretrained network's head, as far as names and shapes agree.
+    starts from the pretrained network's head, as far as names and shapes agree; classes are matched by `class_names`, if given.
 
     Raises:
         ValueError: unknown head, backbone, mode or option (naming the nearest valid ones), or fewer than one class.
@@ -146,7 +148,8 @@ def create_model(
     heads.module(head)  # a wrong name is an error before a large backbone is built
     body = backbones.create(backbone, output_stride=output_stride, **(backbone_options or {}))
     channels: tuple[int, ...] = body.channels  # type: ignore[assignment]
-    top = heads.create(head, channels, num_classes, mode=mode, **(head_options or {}))
+    head_of = partial(heads.create, head, channels, mode=mode, **(head_options or {}))
+    top = head_of(num_classes)
     wants_auxiliary = auxiliary_weight > 0 and not heads.declared(top, "own_auxiliary")
     auxiliary = AuxiliaryHead(channels[2], num_classes) if wants_auxiliary else None
     started_from = ""
@@ -156,7 +159,8 @@ def create_model(
         weights.check_input(mean, std, channel_order)
         weights.load_backbone(body)
         started_from = f"backbone from {weights.where}; "
-        started_from += weights.load_head(top) if init_head == "trunk" else "head at random"
+        as_there = init_head == "trunk"
+        started_from += weights.load_head(top, head_of, num_classes, class_names) if as_there else "head at random"
     weight = auxiliary_weight
     model = SegmentationModel(
         body, top, auxiliary, num_classes=num_classes, align_corners=align_corners, auxiliary_weight=weight
@@ -166,6 +170,8 @@ def create_model(
     return model
 
 
-def build_model(model: config.Model, num_classes: int, *, seed: int = 0) -> SegmentationModel:
+def build_model(
+    model: config.Model, num_classes: int, *, class_names: Sequence[str] | None = None, seed: int = 0
+) -> SegmentationModel:
     """The network that an experiment's `model` section describes; its fields are the arguments of `create_model`."""
-    return create_model(num_classes=num_classes, seed=seed, **vars(model))
+    return create_model(num_classes=num_classes, class_names=class_names, seed=seed, **vars(model))

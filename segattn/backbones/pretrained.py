@@ -1,38 +1,26 @@
 """Pretrained weights: from a run of ours, a file, a URL, or the name of a backbone that torchvision or mmsegmentation publishes.
 
-Downloads lie in torch's hub folder (`TORCH_HOME`); the hash in a published file's name is checked. Tensors only are read from
-them, no code is run.
+Tensors only are read from files, no code is run.
 """
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
-import torch
 from torch import Tensor, nn
 
 from segattn import zoo
-from segattn.backbones import archive, resnet
-from segattn.catalogue import first_line, read_json, unknown
+from segattn.backbones import archive, fitting, resnet
+from segattn.backbones.published import local_file
+from segattn.catalogue import first_line, read_json
+from segattn.records import integrity
 
-PUBLISHED = {
-    "torchvision:resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
-    "torchvision:resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
-    "torchvision:resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
-    "torchvision:resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
-    "mmsegmentation:resnet18_v1c": "https://download.openmmlab.com/pretrain/third_party/resnet18_v1c-b5776b93.pth",
-    "mmsegmentation:resnet50_v1c": "https://download.openmmlab.com/pretrain/third_party/resnet50_v1c-2cccc1ad.pth",
-    "mmsegmentation:resnet101_v1c": "https://download.openmmlab.com/pretrain/third_party/resnet101_v1c-e67eebb6.pth",
-}
-"""ImageNet weights; torchvision's need the backbone option stem=plain, mmsegmentation's have the deep stem."""
 WHOLE_HEAD = "the whole head from there"
 """What `Pretrained.load_head` returns where nothing of the head starts at random."""
 
@@ -48,6 +36,8 @@ class Pretrained:
     """Of a network of segattn; empty where the file holds a backbone only."""
     network: Mapping[str, Any] | None = None
     """The `model` section of the experiment that trained it, if it is a network of segattn."""
+    class_names: Sequence[str] | None = None
+    """Of a network of segattn."""
 
     def load_backbone(self, backbone: nn.Module) -> None:
         """Load all weights of the backbone.
@@ -68,8 +58,20 @@ class Pretrained:
             raise ValueError(f"pretrained backbone {self.where} does not fit: {fault}")
         backbone.load_state_dict(dict(self.backbone), strict=False)
 
-    def load_head(self, head: nn.Module) -> str:
+    def load_head(
+        self,
+        head: nn.Module,
+        build: Callable[[int], nn.Module],
+        num_classes: int,
+        class_names: Sequence[str] | None = None,
+    ) -> str:
         """Load what the head has in common with the pretrained one, by name and shape; returns what, in words.
+
+        Of a classifier, the rows of classes with equal names are loaded.
+
+        Args:
+            build: makes such a head for a number of classes.
+            class_names: of the head; None if its classes have no names.
 
         Raises:
             ValueError: only a backbone is known.
@@ -81,16 +83,21 @@ class Pretrained:
             )
         if isinstance(members := getattr(head, "members", None), nn.ModuleDict):
             # several heads: each from its own, or all from the same
-            own_weights = {name: _below(self.head, f"members.{name}.") or self.head for name in members}
-            loaded = [replace(self, head=own_weights[name]).load_head(member) for name, member in members.items()]
+            loaded = []
+            for name, member in members.items():
+                own = replace(self, head=_below(self.head, f"members.{name}.") or self.head)
+
+                def member_of(count: int, name: str = name) -> nn.Module:
+                    return build(count).members[name]  # type: ignore[index, no-any-return, union-attr]
+
+                loaded.append(own.load_head(member, member_of, num_classes, class_names))
             return "; ".join(dict.fromkeys(loaded))
-        own = head.state_dict()
-        common = {key: value for key, value in self.head.items() if key in own and value.shape == own[key].shape}
-        head.load_state_dict(common, strict=False)
-        fresh = [key for key in own if key not in common and not key.endswith("num_batches_tracked")]
-        if not fresh:
-            return WHOLE_HEAD
-        return f"head: {_parts(common)} from there, {_parts(fresh)} at random"
+        classes = fitting.match(self.class_names, class_names, num_classes, num_classes)
+        fit = fitting.fit(self.head, head.state_dict(), fitting.class_dims(build, num_classes), classes)
+        head.load_state_dict(fit.loaded, strict=False)
+        fresh, whole = [*fit.missing, *fit.other_shape], [key for key in fit.loaded if key not in fit.partly]
+        rest = f"head: {_parts(whole)} from there, {_parts(fresh)} at random" if fresh else WHOLE_HEAD
+        return f"classifier: {classes.words()}; {rest}" if fit.partly or fit.classifier else rest
 
     def check_backbone(self, name: str, output_stride: int, options: Mapping[str, Any]) -> None:
         """Raise ValueError where the pretrained network's backbone is described and is another one: the setting is named."""
@@ -134,20 +141,20 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
     if zoo.is_named(where):
         entry = zoo.networks(where)[0]
         path, network = str(zoo.trunk(entry.trunk)), {"backbone_options": {}, **entry.experiment["model"]}
-        where = f"{entry.trunk} of segattn zoo"
+        where, classes = f"{entry.trunk} of segattn zoo", entry.class_names
     elif os.path.isdir(where):
-        folder = _run_of(Path(where), head, mode, seed)
+        folder = run_of(Path(where), head, mode, seed)
         path, network = str(folder / "model.safetensors"), _network_of(folder)
-        _verify(folder)
+        classes = _verified(folder).get("class_names")
         where = str(folder)
     else:
-        path, network = local_file(where), None
+        path, network, classes = local_file(where), None, None
     state = _tensors(path)
     if not any(key.startswith("backbone.") for key in state):
         return Pretrained(where, {key: value for key, value in state.items() if not key.startswith("fc.")})
     top = _below(state, "head.") if network else {}
     member = f"members.{head}." if any(key.startswith(f"members.{head}.") for key in top) else ""
-    return Pretrained(where, _below(state, "backbone."), _below(top, member), network)
+    return Pretrained(where, _below(state, "backbone."), _below(top, member), network, classes)
 
 
 def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -161,8 +168,12 @@ def load_backbone_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> 
     read(path).load_backbone(backbone)
 
 
-def _run_of(folder: Path, head: str, mode: str, seed: int) -> Path:
-    """The folder itself if it is a run's, else the run of the study in it."""
+def run_of(folder: Path, head: str, mode: str, seed: int) -> Path:
+    """The folder itself if it is a run's, else the run of the study in it.
+
+    Raises:
+        ValueError: it has no trained network, or none of this head, mode and seed (its runs are listed).
+    """
     if (folder / "model.safetensors").is_file():
         return folder
     runs = sorted(path.parent for path in folder.glob("[!.]*/model.safetensors"))
@@ -193,16 +204,15 @@ def _network_of(run: Path) -> dict[str, Any]:
     return {"backbone_options": {}, **model}
 
 
-def _verify(run: Path) -> None:
-    """Raise ValueError unless the weights are those whose SHA-256 config.json has; version 0.1.0, of format 1, wrote none."""
-    raw = read_json(run / "config.json")
-    written = raw.get("weights")
-    if written is None and raw.get("format") == 1:
-        return
-    with (run / "model.safetensors").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if not isinstance(written, dict) or written.get("sha256") != digest:
-        raise ValueError(f"pretrained network {run}: model.safetensors is not the file whose SHA-256 config.json has")
+def _verified(run: Path) -> dict[str, Any]:
+    """The run's config.json, whose SHA-256 of the weights must be theirs; version 0.1.0, of format 1, wrote none."""
+    raw: dict[str, Any] = read_json(run / "config.json")
+    if (written := raw.get("weights")) is None and raw.get("format") == 1:
+        return raw
+    with suppress(ValueError):
+        integrity.verify(run / "model.safetensors", written, "config.json")
+        return raw
+    raise ValueError(f"pretrained network {run}: model.safetensors is not the file whose SHA-256 config.json has")
 
 
 def _tensors(path: str) -> dict[str, Tensor]:
@@ -242,43 +252,6 @@ def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _said(settings: Mapping[str, Any], key: str) -> str:
     return repr(settings[key]) if key in settings else "the default"
-
-
-def local_file(where: str | os.PathLike[str]) -> str:
-    """The file itself, downloaded if `where` is a URL or a name of `PUBLISHED` and it is not there yet.
-
-    Raises:
-        ValueError: an unknown name, or a download that fails: then the message says how to go on offline.
-    """
-    where = os.fspath(where)
-    if os.path.isfile(where):
-        return where
-    if re.match(r"(torchvision|mmsegmentation):", where):
-        if where not in PUBLISHED:
-            raise unknown("pretrained backbone", where, PUBLISHED)
-        return _downloaded(PUBLISHED[where])
-    if re.match(r"(https?|file)://", where):
-        return _downloaded(where)
-    raise ValueError(
-        f"pretrained backbone {where}: no such file; give the folder of a run, a trunk of segattn zoo, a local .pth or "
-        f".safetensors file, a URL, or one of {', '.join(PUBLISHED)}"
-    )
-
-
-def _downloaded(url: str) -> str:
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
-    if path.is_file():
-        return str(path)
-    hashed = re.search(r"-([a-f0-9]{8,})\.", path.name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hashed[1] if hashed else None, progress=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise ValueError(
-            f"pretrained backbone {url}: cannot be downloaded ({error}). Offline, get the file elsewhere and give its path "
-            f"(--model.pretrained FILE), or put it at {path}"
-        ) from None
-    return str(path)
 
 
 def _some(keys: list[str], limit: int = 5) -> str:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from segattn import backbones, checkpoint
-from segattn.backbones import pretrained
+from segattn.backbones import pretrained, published
 from segattn.backbones.pretrained import load_backbone_weights
 from segattn.model import build_model
 from tests import tiny
@@ -44,7 +44,7 @@ def test_wrong_hash_leaves_nothing(weights, hub):
     path, _ = weights
     damaged = path.rename(path.with_name("small-0123abcd.pth"))
     with pytest.raises(ValueError, match=r"cannot be downloaded.*hash"):
-        pretrained.local_file(damaged.as_uri())
+        published.local_file(damaged.as_uri())
     assert list((hub / "checkpoints").iterdir()) == []
 
 
@@ -54,7 +54,7 @@ def test_offline_the_message_says_how_to_go_on(hub, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
     with pytest.raises(ValueError, match="no route to host") as caught:
-        pretrained.local_file("mmsegmentation:resnet101_v1c")
+        published.local_file("mmsegmentation:resnet101_v1c")
     assert "--model.pretrained FILE" in str(caught.value)
     assert str(hub / "checkpoints/resnet101_v1c-e67eebb6.pth") in str(caught.value)
 
@@ -64,7 +64,7 @@ def test_file_put_where_the_message_says_is_taken(hub, monkeypatch):
     place.parent.mkdir(parents=True)
     place.write_bytes(b"")
     monkeypatch.setattr(torch.hub, "download_url_to_file", None)
-    assert pretrained.local_file("torchvision:resnet50") == str(place)
+    assert published.local_file("torchvision:resnet50") == str(place)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_file_put_where_the_message_says_is_taken(hub, monkeypatch):
 )
 def test_unknown_place_is_an_error(where, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        pretrained.local_file(where)
+        published.local_file(where)
 
 
 @pytest.mark.parametrize(
