@@ -88,7 +88,7 @@ def load_model(
     described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")
     if isinstance(source, zoo.Entry):
         described = dataclasses.replace(described, auxiliary_weight=0.0)
-    path, state = _weights(source, raw)
+    path, state = weights_of(source, raw)
     model = _built(described, len(raw["class_names"]), state, _facts_of(source))
     expected = model.state_dict()
     shapes = [name for name in expected if name in state and expected[name].shape != state[name].shape]
@@ -224,8 +224,8 @@ def _palette(colours: Any, count: int, facts: Path) -> tuple[tuple[int, int, int
     return palette
 
 
-def _weights(source: Source, raw: Mapping[str, Any]) -> tuple[Path, dict[str, Tensor]]:
-    """The tensors of a network, and the file that holds them or those of its head; `raw` is its config.json."""
+def weights_of(source: Source, raw: Mapping[str, Any]) -> tuple[Path, dict[str, Tensor]]:
+    """The tensors of a network, and the file with them or its head; `raw` is its config.json. Errors as in `load_model`."""
     if isinstance(source, zoo.Entry):
         trunk, path = read_tensors(source.trunk_file.verified()), source.head_file.verified()
         head = {name: value for name, value in read_tensors(path).items() if name.startswith("head.")}

@@ -241,6 +241,9 @@ class Experiment:
     features: Features = Features()
     evaluation: Evaluation = Evaluation()
     seed: int = 0
+    init_from: str | None = None
+    """Network to start from, in place of model.pretrained: the folder of a run, or of a study for its run of the same head, mode
+    and seed; a network of `segattn zoo`; a checkpoint of mmsegmentation or its folder; a file. What fits is loaded."""
     validate_every: int = 8_000
     """Iterations between evaluations on the validation split; 0: only at the end."""
     checkpoint_every: int = 2_000
@@ -249,9 +252,10 @@ class Experiment:
 
     @property
     def network(self) -> Model:
-        """`model` as it is built: head-only training has no auxiliary head, which would train nothing."""
-        frozen = self.optimization.train == "head"
-        return dataclasses.replace(self.model, auxiliary_weight=0.0) if frozen else self.model
+        """`model` as it is built: head-only training has no auxiliary head, and `init_from` replaces `pretrained`."""
+        fixed: dict[str, Any] = {"auxiliary_weight": 0.0} if self.optimization.train == "head" else {}
+        fixed |= {"pretrained": None, "init_head": "random"} if self.init_from is not None else {}
+        return dataclasses.replace(self.model, **fixed)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

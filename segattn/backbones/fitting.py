@@ -144,6 +144,11 @@ def fit(source: Mapping[str, Tensor], own: Mapping[str, Tensor], dims: Dims, cla
             result.other_shape.append(name)
         else:
             result.loaded[name] = source[name]
+    for misfit in [name for name in result.other_shape if name in dims]:  # no bias without its weight
+        for name in [name for name in result.partly if name.rpartition(".")[0] == misfit.rpartition(".")[0]]:
+            result.partly.remove(name)
+            result.other_shape.append(name)
+            del result.loaded[name]
     return result
 
 

@@ -88,7 +88,7 @@ class Pretrained:
                 own = replace(self, head=_below(self.head, f"members.{name}.") or self.head)
 
                 def member_of(count: int, name: str = name) -> nn.Module:
-                    return build(count).members[name]  # type: ignore[index, no-any-return, union-attr]
+                    return build(count).members[name]  # type: ignore[index, return-value]
 
                 loaded.append(own.load_head(member, member_of, num_classes, class_names))
             return "; ".join(dict.fromkeys(loaded))
@@ -138,6 +138,7 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
         ValueError: no such run, name or file; a study without that run (its runs are listed); no state dict.
     """
     where = os.fspath(where)
+    classes: Sequence[str] | None = None
     if zoo.is_named(where):
         entry = zoo.networks(where)[0]
         path, network = str(zoo.trunk(entry.trunk)), {"backbone_options": {}, **entry.experiment["model"]}
@@ -148,7 +149,7 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
         classes = _verified(folder).get("class_names")
         where = str(folder)
     else:
-        path, network, classes = local_file(where), None, None
+        path, network = local_file(where), None
     state = _tensors(path)
     if not any(key.startswith("backbone.") for key in state):
         return Pretrained(where, {key: value for key, value in state.items() if not key.startswith("fc.")})

@@ -115,7 +115,7 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
 
 def _fully_trained(config: Experiment, names: Sequence[str]) -> list[records.FullyTrained]:
     """What the zoo's networks of these heads reached on the trunk that the study starts from; [] for other weights or data."""
-    where, of_zoo = config.model.pretrained, []
+    where, of_zoo = config.network.pretrained, []
     if where is not None and zoo.is_named(where):
         of_zoo = zoo.networks(zoo.networks(where)[0].trunk)
     return [

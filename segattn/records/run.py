@@ -79,15 +79,23 @@ class WithoutAttention:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What a network with pretrained weights started from."""
+    """What a network with pretrained weights, or with `Experiment.init_from`, started from."""
 
     from_pretrained: str
     """Which weights were loaded and which were random, in words."""
     init_head: str
-    """`trunk` or `random`, as `config.Model.init_head`."""
+    """`trunk` or `random`, as `config.Model.init_head`; `random` with `init_from`."""
     identity: bool | None = None
     """Whether the new mechanism returned its input, so that it changed nothing at the start. None where that was not tried: a
     head at random, no mechanism that can be tried, or one whose weights were loaded too."""
+    loaded: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """With `init_from`: how many tensors of backbone, head and auxiliary head were loaded, and how many each has."""
+    classes: list[str] = field(default_factory=list)
+    """With `init_from`: the classes whose rows of the classifier were loaded."""
+    skipped: list[str] = field(default_factory=list)
+    """With `init_from`: what of the source was not loaded, and why."""
+    random: list[str] = field(default_factory=list)
+    """With `init_from`: modules with tensors that started at random, beside the classes that are not in `classes`."""
 
 
 @dataclass(frozen=True, kw_only=True)

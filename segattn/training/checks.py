@@ -31,7 +31,7 @@ def check(config: Experiment) -> None:
         raise ValueError("optimization.class_weights and class_balance both set the class weights; use one of them")
     if optimization.class_weights and (min(optimization.class_weights) < 0 or max(optimization.class_weights) == 0):
         raise ValueError(f"optimization.class_weights {optimization.class_weights} should be 0 or more, not all 0")
-    if optimization.train == "head" and config.model.pretrained is None:
+    if optimization.train == "head" and config.model.pretrained is None and config.init_from is None:
         raise ValueError(
             "optimization.train=head freezes the backbone, and a random one has learnt nothing; give model.pretrained a run, "
             "a trunk of segattn zoo or a file"

@@ -38,12 +38,12 @@ from segattn.data.features import (
 from segattn.data.loader import Images, Items
 from segattn.data.splits import open_data
 from segattn.device import DTYPES
-from segattn.model import build_model
 from segattn.records import Held, Lease, writing
 from segattn.training import execution
 from segattn.training.checks import check
 from segattn.training.fingerprint import facts
 from segattn.training.frozen import Frozen, augmented_copies, stages_read
+from segattn.training.start import build
 
 OnSample = Callable[[int, int], object]
 """Called with the number of samples that are computed, and of all."""
@@ -127,7 +127,7 @@ def plan_features(
             )
     train_set, val_set = opened
     accelerator = execution.accelerator(first.optimization.precision, device)
-    model = build_model(first.network, train_set.num_classes, seed=first.seed)
+    model, _, _ = build(first, train_set.class_names)
     backbone = execution.arrange(model, first.optimization, synchronize=False).backbone.to(accelerator.device)
     stages = stages_read(experiments, backbone.channels, train_set.num_classes)  # type: ignore[arg-type]
     common = facts(first, backbone, opened, precision=accelerator.mixed_precision)

@@ -73,7 +73,7 @@ def update(
         on_notice(f"Where they look: no pictures. {error}")
         return None
     seed = None if shipped else _experiment(runs[0])["seed"]
-    trunk = settings.model.pretrained if shipped else None
+    trunk = settings.network.pretrained if shipped else None
     looks = records.Looks(trunk=trunk or "", seed=seed, key=key, pictures=pictures)
     for path in _files(previous) - _files(looks) if previous else ():
         (out / "looks" / Path(path).name).unlink(missing_ok=True)
@@ -158,7 +158,7 @@ def observe(
 
 def _of_zoo(settings: config.Experiment, runs: Sequence[Path]) -> list[tuple[str, Source]]:
     """The networks of the trunk that the study starts from, for its heads; [] where there are none."""
-    trunk = settings.model.pretrained
+    trunk = settings.network.pretrained
     try:
         sources = checkpoint.find_models(trunk) if trunk else []
     except ValueError:  # a file, a URL or a published name

@@ -24,7 +24,6 @@ from segattn.data.features import StoredFeatures
 from segattn.data.loader import Batch, TrainingStream
 from segattn.data.splits import notices, open_data
 from segattn.evaluation import without_attention
-from segattn.model import build_model
 from segattn.training import execution, folder, frozen, rates, resume
 from segattn.training.averaging import WeightAverage
 from segattn.training.checks import check
@@ -34,7 +33,7 @@ from segattn.training.interruption import Interrupted, Stop, signals
 from segattn.training.optimization import optimizer_of, set_learning_rate
 from segattn.training.processes import naming_the_lost
 from segattn.training.run import OnProgress, Run
-from segattn.training.start import start_of
+from segattn.training.start import build
 from segattn.training.step import Step
 
 OnNotice = Callable[[str], object]
@@ -110,11 +109,9 @@ class Training:
 
         # Build: the network, the optimiser, the stream of batches.
         torch.manual_seed(config.seed)
-        model = build_model(config.network, train_set.num_classes, seed=config.seed)
-        if accelerator.is_main_process:
-            for notice in filter(None, [*notices(train_set, val_set), model.started_from]):
-                on_notice(notice)
-        start = start_of(config, model)
+        model, start, remarks = build(config, train_set.class_names)
+        for notice in [*notices(train_set, val_set), *remarks] if accelerator.is_main_process else ():
+            on_notice(notice)
         synchronize = accelerator.device.type == "cuda" and accelerator.num_processes > 1
         model = execution.arrange(model, optimization, synchronize=synchronize)
         trained, self.source = frozen.split(model, config, accelerator, (train_set, val_set), stored)

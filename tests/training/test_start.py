@@ -57,7 +57,7 @@ def test_the_record_has_it_and_training_is_as_without(trunk, tmp_path, monkeypat
     record = train(on(trunk, "isanet"), tmp_path / "run", device="cpu")
     assert records.read(tmp_path / "run/record.json").start == record.start
     assert record.start.init_head == "trunk"
-    monkeypatch.setattr("segattn.training.train.start_of", lambda config, model: None)
+    monkeypatch.setattr("segattn.training.start.start_of", lambda config, model: None)
     train(on(trunk, "isanet"), tmp_path / "without", device="cpu")
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("run", "without"))
     assert all((a[name] == b[name]).all() for name in a)
