@@ -88,8 +88,7 @@ class Model:
     """Weights to start from: the folder of a run, or of a study for its run of the same head, mode and seed; a trunk of `segattn
     zoo`; a file of a backbone, a URL, or a name such as mmsegmentation:resnet101_v1c or torchvision:resnet101."""
     init_head: Literal["random", "trunk"] = "random"
-    """trunk: the head also starts from the pretrained network's head, as far as names and shapes agree: for a controlled head,
-    everything but its mechanism."""
+    """trunk: the head starts from the pretrained network's too, where names and shapes agree (controlled: all but mechanisms)."""
     head_options: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the head, such as channels=256."""
     backbone_options: dict[str, Any] = field(default_factory=dict)
@@ -102,6 +101,8 @@ class Optimization:
 
     train: Literal["all", "head"] = "all"
     """head: the pretrained backbone is frozen, with its norms in eval mode, and there is no auxiliary head."""
+    freeze: str = ""
+    """Parts that are not trained, with their norms in eval mode: stem, stage 3, stages 1-2 (with the stem), backbone, norms."""
     iterations: int = 80_000
     batch_size: int = 8
     """Images per iteration, over all processes."""
@@ -131,6 +132,8 @@ class Optimization:
     """Terms of ce, focal, dice, lovasz and boundary, such as "ce + 0.5 dice"; outputs other than the main one have ce."""
     label_smoothing: float = 0.0
     """Of ce: share of each pixel's target that is spread evenly over all classes."""
+    lr_factors: dict[str, Any] = field(default_factory=dict)
+    """Learning rates of stem, stage1 to stage4, backbone, head and auxiliary as multiples of lr, such as stem=0.1,stage4=0.5."""
     ohem: bool = False
     """Online hard example mining: confidence threshold 0.7, at least 100,000 pixels kept."""
     class_weights: tuple[float, ...] = ()
@@ -242,8 +245,8 @@ class Experiment:
     evaluation: Evaluation = Evaluation()
     seed: int = 0
     init_from: str | None = None
-    """Network to start from, in place of model.pretrained: the folder of a run, or of a study for its run of the same head, mode
-    and seed; a network of `segattn zoo`; a checkpoint of mmsegmentation or its folder; a file. What fits is loaded."""
+    """Network to start from, in place of model.pretrained: a run, a study, a network of `segattn zoo`, a checkpoint of
+    mmsegmentation or its folder, or a file of weights. What fits is loaded, and the classifier by the classes' names."""
     validate_every: int = 8_000
     """Iterations between evaluations on the validation split; 0: only at the end."""
     checkpoint_every: int = 2_000

@@ -148,8 +148,8 @@ def create_model(
     heads.module(head)  # a wrong name is an error before a large backbone is built
     body = backbones.create(backbone, output_stride=output_stride, **(backbone_options or {}))
     channels: tuple[int, ...] = body.channels  # type: ignore[assignment]
-    head_of: Callable[[int], nn.Module] = partial(heads.create, head, channels, mode=mode, **(head_options or {}))
-    top = head_of(num_classes)
+    build: Callable[[int], nn.Module] = partial(heads.create, head, channels, mode=mode, **(head_options or {}))
+    top = build(num_classes)
     wants_auxiliary = auxiliary_weight > 0 and not heads.declared(top, "own_auxiliary")
     auxiliary = AuxiliaryHead(channels[2], num_classes) if wants_auxiliary else None
     started_from = ""
@@ -158,13 +158,10 @@ def create_model(
         weights.check_backbone(backbone, output_stride, backbone_options or {})
         weights.check_input(mean, std, channel_order)
         weights.load_backbone(body)
-        of_head = (
-            "head at random" if init_head == "random" else weights.load_head(top, head_of, num_classes, class_names)
-        )
-        started_from = f"backbone from {weights.where}; {of_head}"
-    weight = auxiliary_weight
+        rest = "head at random" if init_head == "random" else weights.load_head(top, build, num_classes, class_names)
+        started_from = f"backbone from {weights.where}; {rest}"
     model = SegmentationModel(
-        body, top, auxiliary, num_classes=num_classes, align_corners=align_corners, auxiliary_weight=weight
+        body, top, auxiliary, num_classes=num_classes, align_corners=align_corners, auxiliary_weight=auxiliary_weight
     )
     model.started_from = started_from
     model.mean, model.std, model.channel_order = mean, std, channel_order

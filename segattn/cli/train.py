@@ -31,6 +31,8 @@ class TrainArguments:
     """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
     resume_from_good: bool = False
     """Let a run that diverged go on from its last good checkpoint with another learning rate, warm-up, decay or precision."""
+    extend_to: int | None = None
+    """Let a finished or interrupted run go on to this many iterations; its learning rates become those of the longer schedule."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -48,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     config = check_modules(chosen.config, name, chosen.allow_module, rest)
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / config.name / run_name(config)
-    settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers}
+    settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers, "extend_to": chosen.extend_to}
     console = terminal.console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:

@@ -131,6 +131,8 @@ class EarlierSettings:
     """The iteration of that checkpoint."""
     settings: dict[str, Any]
     """By path, such as `optimization.lr`."""
+    fresh_momentum: bool = False
+    """Whether momentum began anew there, because the run had been finished."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +178,6 @@ class RunRecord:
     start: Start | None = None
     """None in older records, and where the network started at random."""
     earlier_settings: list[EarlierSettings] = field(default_factory=list)
-    """Of a run that diverged and went on with other settings, in order."""
+    """Of a run that went on with other settings after it diverged, or with a longer schedule; in order."""
     kind: str = "run"
     schema: int = SCHEMA

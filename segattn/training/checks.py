@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import get_args, get_type_hints
 
 from segattn.config import Experiment, Optimization, to_dict
-from segattn.training import formula
+from segattn.training import formula, parts
 
 
 def check(config: Experiment) -> None:
@@ -36,7 +36,13 @@ def check(config: Experiment) -> None:
             "optimization.train=head freezes the backbone, and a random one has learnt nothing; give model.pretrained a run, "
             "a trunk of segattn zoo or a file"
         )
-    if config.model.init_head == "trunk" and config.model.pretrained is None:
+    parts.check(optimization)
+    if optimization.freeze and config.network.pretrained is None and config.init_from is None:
+        raise ValueError(
+            f"optimization.freeze={optimization.freeze!r} keeps weights as they are, and random ones have learnt nothing; give "
+            "init_from or model.pretrained a trained network"
+        )
+    if config.network.init_head == "trunk" and config.model.pretrained is None:
         raise ValueError("model.init_head=trunk starts from the head of a pretrained network; give model.pretrained")
     if optimization.compile and optimization.activation_checkpointing:
         raise ValueError("optimization.compile and activation_checkpointing cannot be combined; turn one of them off")

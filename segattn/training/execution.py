@@ -22,7 +22,7 @@ from segattn.config import Optimization
 from segattn.device import resolve_device, resolve_precision
 from segattn.model import SegmentationModel
 from segattn.training import processes
-from segattn.training.frozen import freeze
+from segattn.training.parts import freeze, still
 
 
 def accelerator(precision: str, device: str) -> Accelerator:
@@ -52,7 +52,9 @@ def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize
     if optimization.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if optimization.train == "head":
-        freeze(model.backbone)
+        still(model.backbone.requires_grad_(False))
+    if optimization.freeze:
+        freeze(model, optimization)
     if optimization.freeze_norm:
         freeze_norms(model)
     if optimization.activation_checkpointing:

@@ -127,7 +127,7 @@ def plan_features(
             )
     train_set, val_set = opened
     accelerator = execution.accelerator(first.optimization.precision, device)
-    model, _, _ = build(first, train_set.class_names)
+    model, _ = build(first, opened)
     backbone = execution.arrange(model, first.optimization, synchronize=False).backbone.to(accelerator.device)
     stages = stages_read(experiments, backbone.channels, train_set.num_classes)  # type: ignore[arg-type]
     common = facts(first, backbone, opened, precision=accelerator.mixed_precision)

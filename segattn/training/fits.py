@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,13 @@ def recorded(raw: Any) -> dict[str, Any]:
     return configuration.to_dict(configuration.from_dict(raw, allow_modules=None))
 
 
-def check_run(snapshot: Snapshot, out: Path, config: Experiment, data: Mapping[str, Any], *, adjust: bool) -> None:
+def check_run(
+    snapshot: Snapshot, out: Path, config: Experiment, data: Mapping[str, Any], *, adjust: Collection[str]
+) -> None:
     """Raise unless the checkpoint was written by this run; for one of version 0.1.0 only the log can be checked.
 
     Args:
-        adjust: whether the settings of `ADJUSTABLE` may differ.
+        adjust: settings that may differ.
 
     Raises:
         fingerprint.DataChanged: it is this run's, and the data are not those that it began with.
@@ -60,8 +62,10 @@ def check_run(snapshot: Snapshot, out: Path, config: Experiment, data: Mapping[s
     if facts is None:
         return
     differing = changes(recorded(facts.get("experiment")), configuration.to_dict(config))
-    if differing and not (adjust and differing.keys() <= set(ADJUSTABLE)):
+    if not differing.keys() <= set(adjust):
         advice = "; add --resume-from-good to go on with these settings" if differing.keys() <= set(ADJUSTABLE) else ""
+        if differing.keys() == {"optimization.iterations"}:
+            advice = f"; add --extend-to {config.optimization.iterations} to go on with the longer schedule"
         raise ValueError(f"{where} is of another experiment (different: {', '.join(differing)}){advice}")
     check_data(out, facts.get("data"), data)
     if log.fingerprint(lines) != facts.get("log"):

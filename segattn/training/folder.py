@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +18,16 @@ from segattn import records
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.records import integrity
-from segattn.training import begun, fits, resume, snapshots
+from segattn.training import begun, extension, fits, resume, snapshots
 from segattn.training.fingerprint import DataChanged, of_splits
 from segattn.training.log import Log
 from segattn.training.processes import agreed
 
 
-def refuse_another(out: Path, config: Experiment, *, adjust: bool = False) -> None:
+def refuse_another(out: Path, config: Experiment, *, adjust: Collection[str] = ()) -> None:
     """Raise unless the folder is free or holds a run of this experiment, and no process of this machine writes it.
 
-    Nothing is written. With `adjust` the settings of `fits.ADJUSTABLE` may differ in a run that has not ended.
+    Nothing is written. The settings of `adjust` may differ in a run that has not ended, and its iterations also in one that has.
 
     Raises:
         ValueError: the folder holds another experiment's run (naming what differs) or an unknown one, it is in use, or it is a
@@ -38,7 +38,7 @@ def refuse_another(out: Path, config: Experiment, *, adjust: bool = False) -> No
         records.Lease(out).refuse_if_held()
 
 
-def _refuse_another_experiment(out: Path, config: Experiment, *, adjust: bool = False) -> None:
+def _refuse_another_experiment(out: Path, config: Experiment, *, adjust: Collection[str] = ()) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; give a folder for the run")
     path = out / "experiment.json"
@@ -52,11 +52,13 @@ def _refuse_another_experiment(out: Path, config: Experiment, *, adjust: bool = 
         differing = fits.changes(fits.recorded(integrity.read_json(path)), configuration.to_dict(config))
     except ValueError as error:
         raise ValueError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
-    may_change = differing.keys() <= set(fits.ADJUSTABLE) and not (out / "record.json").exists()
-    if differing and not (adjust and may_change):
-        advice = "choose another --out"
-        if may_change and snapshots.latest_iteration(out):
+    has_ended, only_longer = (out / "record.json").exists(), differing.keys() == {extension.ITERATIONS}
+    if not differing.keys() <= set(adjust) or (has_ended and differing and not only_longer):
+        advice, now = "choose another --out", config.optimization.iterations
+        if differing.keys() <= set(fits.ADJUSTABLE) and not has_ended and snapshots.latest_iteration(out):
             advice += ", or add --resume-from-good to go on from its last checkpoint with these settings"
+        if only_longer and differing[extension.ITERATIONS] < now:
+            advice += f", or add --extend-to {now} to go on with the longer schedule"
         raise ValueError(f"{out} holds the run of another experiment (different: {', '.join(differing)}); {advice}")
 
 
@@ -66,7 +68,9 @@ _WRITING = tuple(
 """Prefixes of temporary files, which are renamed when they are complete."""
 
 
-def claim(out: Path, config: Experiment, data: Mapping[str, Any] | None = None, *, adjust: bool = False) -> None:
+def claim(
+    out: Path, config: Experiment, data: Mapping[str, Any] | None = None, *, adjust: Collection[str] = ()
+) -> None:
     """Write the experiment, and the fingerprint of its data, into the run's folder; `adjust` as in `refuse_another`.
 
     Raises:
@@ -123,7 +127,7 @@ def open_log(
     accelerator: Accelerator,
     on_notice: Callable[[str], object],
     *,
-    adjust: bool = False,
+    adjust: Collection[str] = (),
 ) -> Log:
     """Claim the folder, restore `state` from its newest checkpoint, open its log; rank 0 takes the lease of the folder.
 
@@ -140,6 +144,8 @@ def open_log(
         with agreed(accelerator):
             if lease is not None:
                 until_opened.enter_context(lease)
+                if extension.ITERATIONS in adjust and (out / "record.json").exists():
+                    extension.reopen(out, config, state, identity.data)
                 if ended(out) is not None:
                     raise ValueError(
                         f"{out}: another process has just finished this run; its record is {out / 'record.json'}"
@@ -151,6 +157,8 @@ def open_log(
             resume.seed_process(config.seed, rank, 0)
             tell = on_notice if first else lambda line: None
             snapshot = resume.restored(out, state, seed=config.seed, rank=rank, identity=identity, on_notice=tell)
+            if changed := extension.notice(out, snapshot, config):
+                tell(changed)
         start = 0 if snapshot is None else snapshot.iteration
         if accelerator.num_processes > 1:
             if len(set(gather_object([start]))) > 1:
@@ -173,5 +181,6 @@ def _facts(snapshot: snapshots.Snapshot | None, identity: resume.Identity) -> di
     if snapshot is not None and snapshot.facts is not None:
         earlier = list(snapshot.facts["earlier"])
         if differing := fits.changes(fits.recorded(snapshot.facts["experiment"]), wanted):
-            earlier.append({"until": snapshot.iteration, "settings": differing})
+            fresh = {"fresh_momentum": True} if snapshot.facts.get("finished") else {}
+            earlier.append({"until": snapshot.iteration, "settings": differing, **fresh})
     return {"experiment": wanted, "data": identity.data, "earlier": earlier}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import MethodType
 from typing import overload
 
 import torch
@@ -21,16 +20,6 @@ from segattn.data.features import StoredFeatures, absent, in_computing_type
 from segattn.data.loader import AugmentedCopies, Batch, Images, Item, Items
 from segattn.device import DTYPES
 from segattn.model import SegmentationModel, build_model
-
-
-def freeze(backbone: nn.Module) -> None:
-    """Keep the backbone in eval mode, also after `train()`, and without gradients."""
-
-    def stay(self: nn.Module, mode: bool = True) -> nn.Module:
-        return self
-
-    backbone.eval().requires_grad_(requires_grad=False)
-    backbone.train = MethodType(stay, backbone)  # type: ignore[method-assign]
 
 
 class HeadOnly(nn.Module):

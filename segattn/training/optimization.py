@@ -10,7 +10,6 @@ its layer for the backbone (`segattn.training.layers`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from segattn.config import Optimization
 from segattn.model import SegmentationModel
 from segattn.training import layers
+from segattn.training.parts import lr_factor, parts_of
 
 
 def learning_rate(iteration: int, optimization: Optimization) -> float:
@@ -68,16 +68,13 @@ def optimizer_of(model: nn.Module, optimization: Optimization) -> torch.optim.Op
 
 
 def lr_factors(model: nn.Module, optimization: Optimization) -> dict[str, float]:
-    """The factor on the learning rate of each parameter, by name."""
-    backbone = getattr(model, "backbone", None)
-    decayed = {} if backbone is None else layers.factors(backbone, optimization.layer_decay)
-    return {name: _factor(name, decayed, optimization) for name, _ in model.named_parameters()}
-
-
-def _factor(name: str, decayed: Mapping[str, float], optimization: Optimization) -> float:
-    if name.startswith("backbone."):
-        return decayed.get(name.removeprefix("backbone."), 1.0)
-    return optimization.head_lr_factor
+    """The factor on the learning rate of each parameter, by name: its part's times its layer's."""
+    parts, decayed = parts_of(model, optimization), {}
+    if (backbone := getattr(model, "backbone", None)) is not None:
+        decayed = {
+            f"backbone.{name}": factor for name, factor in layers.factors(backbone, optimization.layer_decay).items()
+        }
+    return {name: lr_factor(name, parts, optimization) * decayed.get(name, 1.0) for name, _ in model.named_parameters()}
 
 
 def _undecayed(model: nn.Module, optimization: Optimization) -> set[str]:

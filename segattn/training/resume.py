@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class Identity:
     config: Experiment
     data: Mapping[str, Any]
     """The fingerprint of the data."""
-    adjust: bool = False
-    """Whether the run may go on with other settings of `fits.ADJUSTABLE`."""
+    adjust: Collection[str] = ()
+    """Settings with other values of which the run may go on."""
     without_digests: int = 0
     """The last iteration whose checkpoint may be one of version 0.1.0, as `begun.Begun.without_digests`."""
 
@@ -158,6 +158,12 @@ def _load(snapshot: snapshots.Snapshot, out: Path, state: State, rank: int) -> N
     if state.scaler is not None and "scaler" in snapshot.random:
         scale, tracker = snapshot.random["scaler"].tolist()
         state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
+
+
+def averages_of(state: State, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The averages of the weights as checkpoints hold them, all equal to these weights; {} where the run has none."""
+    names = () if state.average is None else state.average.values
+    return {_AVERAGE + name: weights[name] for name in names}
 
 
 def seed_process(seed: int, rank: int, iteration: int) -> None:

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from segattn import records
 from segattn.config import Experiment
 from segattn.convert import source, transfer
+from segattn.data import Dataset
+from segattn.data.splits import notices
 from segattn.evaluation.identity import is_identity
 from segattn.model import WHOLE_HEAD, SegmentationModel, build_model
 
 
-def build(config: Experiment, class_names: Sequence[str]) -> tuple[SegmentationModel, records.Start | None, list[str]]:
-    """The experiment's network for these classes, what it starts from, and notices about that; None without any weights.
+def build(
+    config: Experiment, opened: tuple[Dataset, Dataset], on_notice: Callable[[str], object] | None = None
+) -> tuple[SegmentationModel, records.Start | None]:
+    """The experiment's network, and what it starts from; None without any weights.
+
+    Args:
+        opened: the training and the validation split.
+        on_notice: called with each notice about labels and images, and about what the network starts from.
 
     Raises:
         ValueError: as `build_model`, `source.read` and `transfer.load`.
     """
+    class_names = opened[0].class_names
     model = build_model(config.network, len(class_names), class_names=class_names, seed=config.seed)
     if config.init_from is None:
-        return model, start_of(config, model), [model.started_from] if model.started_from else []
-    origin = source.read(config.init_from, head=config.model.head, mode=config.model.mode, seed=config.seed)
+        start, remarks = start_of(config, model), [model.started_from]
+    else:
+        start, remarks = _moved(config, model, config.init_from, class_names)
+    if on_notice is not None:
+        for notice in filter(None, [*notices(*opened), *remarks]):
+            on_notice(notice)
+    return model, start
+
+
+def _moved(
+    config: Experiment, model: SegmentationModel, where: str, class_names: Sequence[str]
+) -> tuple[records.Start, list[str]]:
+    """Load what fits of the network at `where`; what that was, for the record and in words."""
+    origin = source.read(where, head=config.model.head, mode=config.model.mode, seed=config.seed)
     moved = transfer.load(model, origin, config.network, class_names)
     model.started_from = moved.sentence()
     start = records.Start(
@@ -33,8 +54,8 @@ def build(config: Experiment, class_names: Sequence[str]) -> tuple[SegmentationM
         random=moved.fresh,
     )
     replaced = config.model.pretrained
-    notices = [] if replaced is None else [f"init_from takes the place of model.pretrained, which is {replaced}"]
-    return model, start, [*notices, moved.lines()]
+    replacing = [] if replaced is None else [f"init_from takes the place of model.pretrained, which is {replaced}"]
+    return start, [*replacing, moved.lines()]
 
 
 def start_of(config: Experiment, model: SegmentationModel) -> records.Start | None:

@@ -22,9 +22,9 @@ from segattn import cost, data, records
 from segattn.config import Experiment
 from segattn.data.features import StoredFeatures
 from segattn.data.loader import Batch, TrainingStream
-from segattn.data.splits import notices, open_data
+from segattn.data.splits import open_data
 from segattn.evaluation import without_attention
-from segattn.training import execution, folder, frozen, rates, resume
+from segattn.training import execution, extension, folder, frozen, rates, resume
 from segattn.training.averaging import WeightAverage
 from segattn.training.checks import check
 from segattn.training.class_weights import class_weights
@@ -49,6 +49,7 @@ def train(
     opened: tuple[data.Dataset, data.Dataset] | None = None,
     stored: StoredFeatures | None = None,
     resume_from_good: bool = False,
+    extend_to: int | None = None,
     on_progress: OnProgress = lambda progress: None,
     on_notice: OnNotice = print,
 ) -> records.RunRecord:
@@ -61,22 +62,21 @@ def train(
         opened: the experiment's training and validation splits from `splits.open_data`, if they are already open.
         stored: the frozen backbone's maps of these splits, for head-only training; computed on the fly without.
         resume_from_good: let a diverged run go on from its last good checkpoint with other settings of `fits.ADJUSTABLE`.
-        on_notice: called on rank 0 with each notice about the labels and about what the network starts from, and when it waits
-            for the folder's lease.
+        extend_to: iterations of a longer schedule, with which a finished or interrupted run goes on.
+        on_notice: called on rank 0 with each notice: labels, what the network starts from, waiting for the folder's lease.
 
     Raises:
         ValueError: experiment, data or checkpoints cannot be used, `out` holds another run, or the network is not finite.
         Held, LeaseLost (ValueErrors of `segattn.records`): another process writes `out`, from the start or since.
         Interrupted: SIGINT or SIGTERM was received; the same call continues the run.
     """
+    config, adjust = extension.may_differ(out := Path(out), config, resume_from_good, extend_to)
     check(config)
-    folder.refuse_another(Path(out), config, adjust=resume_from_good)
-    if (ended := folder.ended(Path(out))) is not None:
+    folder.refuse_another(out, config, adjust=adjust)
+    if (ended := folder.ended(out)) is not None and ended.iterations >= config.optimization.iterations:
         return ended
     received: list[int] = []
-    training = Training(
-        config, Path(out), received, device, num_workers, opened, stored, on_progress, on_notice, resume_from_good
-    )
+    training = Training(config, out, received, device, num_workers, opened, stored, on_progress, on_notice, adjust)
     with closing(training), signals(received):
         for iteration, batch in training.batches():
             training.advance(iteration, batch)
@@ -97,7 +97,7 @@ class Training:
         stored: StoredFeatures | None,
         on_progress: OnProgress,
         on_notice: OnNotice,
-        adjust: bool = False,
+        adjust: tuple[str, ...] = (),
     ) -> None:
         # Open: the data, the devices.
         optimization, self.config = config.optimization, config
@@ -109,9 +109,7 @@ class Training:
 
         # Build: the network, the optimiser, the stream of batches.
         torch.manual_seed(config.seed)
-        model, start, remarks = build(config, train_set.class_names)
-        for notice in [*notices(train_set, val_set), *remarks] if accelerator.is_main_process else ():
-            on_notice(notice)
+        model, start = build(config, (train_set, val_set), on_notice if accelerator.is_main_process else None)
         synchronize = accelerator.device.type == "cuda" and accelerator.num_processes > 1
         model = execution.arrange(model, optimization, synchronize=synchronize)
         trained, self.source = frozen.split(model, config, accelerator, (train_set, val_set), stored)
