@@ -117,7 +117,6 @@ def run_study(
     if len(finished_before) < len(runs):
         opened = open_data(config.data)  # a damaged file fails before the first network is trained
         refuse_unscorable(opened[1])
-        _refuse_other_classes(finished_before, opened[1].class_names)
         fingerprint.check_trained_on(finished_before, opened)
         for notice in notices(*opened):
             say_once(notice)
@@ -217,17 +216,6 @@ def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[r
         for size, num_classes in zip(cost.REFERENCE_SIZES, cost.REFERENCE_CLASSES, strict=True):
             costs.append(cost.network_cost(head, input_size=size, num_classes=num_classes, mode=mode))
     return costs
-
-
-def _refuse_other_classes(folders: Sequence[Path], class_names: Sequence[str]) -> None:
-    """Raise ValueError if a finished run has other classes, or another order: its scores could not stand beside new ones."""
-    for folder in folders:
-        recorded = records.read(folder / "record.json").class_names
-        if list(recorded) != list(class_names):
-            raise ValueError(
-                f"{folder} was trained with the classes {', '.join(recorded)}; now they are {', '.join(class_names)}. Restore "
-                "the class list, or choose another --out"
-            )
 
 
 def _is_finished(folder: Path, run: Experiment) -> bool:

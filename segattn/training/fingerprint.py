@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from segattn import config as configuration
-from segattn import data
+from segattn import data, records
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.data.classes import named
@@ -107,15 +107,21 @@ def noted(class_names: Sequence[str], trained_on: Any, dataset: Dataset) -> str:
 def check_trained_on(runs: Sequence[Path], opened: tuple[Dataset, Dataset]) -> None:
     """Raise ValueError unless these finished runs were trained and scored on the data as they are now.
 
-    Runs of version 0.1.0, which noted no fingerprint, pass.
+    Of runs of version 0.1.0, which noted no fingerprint, only the classes are compared.
     """
     files = [run / "config.json" for run in runs if (run / "config.json").exists()]
-    noted_by = {path: raw.get("data") for path in files if isinstance(raw := integrity.read_json(path), dict)}
+    noted_by = {path.parent: raw.get("data") for path in files if isinstance(raw := integrity.read_json(path), dict)}
     now = of_splits(*opened) if any(noted_by.values()) else {}
-    for path, before in noted_by.items():
-        if before is not None and (fault := difference(before, now)):
+    classes = list(opened[1].class_names)
+    for run in runs:
+        if (before := records.read(run / "record.json").class_names) != classes:
             raise ValueError(
-                f"{path.parent} was trained on other data: {fault}. Restore them to go on with the study, or choose another --out"
+                f"{run} was trained with the classes {', '.join(before)}; now they are {', '.join(classes)}. Restore the class "
+                "list, or choose another --out"
+            )
+        if (written := noted_by.get(run)) is not None and (fault := difference(written, now)):
+            raise ValueError(
+                f"{run} was trained on other data: {fault}. Restore them to go on with the study, or choose another --out"
             )
 
 

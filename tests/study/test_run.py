@@ -279,6 +279,9 @@ def test_study_does_not_go_on_with_other_data(finished, tmp_path):
     assert state(out) == before
     change(out / NAMES[1] / "config.json", lambda raw: raw.pop("data"))  # as in version 0.1.0
     fingerprint.check_trained_on([out / name for name in NAMES], open_data(SHORT.data))
+    change(out / NAMES[1] / "record.json", lambda raw: raw["class_names"].__setitem__(0, "lane"))
+    with pytest.raises(ValueError, match=rf"{NAMES[1]} was trained with the classes lane, .*; now they are "):
+        fingerprint.check_trained_on([out / name for name in NAMES], open_data(SHORT.data))
 
 
 def test_record_is_written_when_the_folder_comes_free(finished):

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 import segattn
+from segattn.convert import source
 from segattn.training.train import train
 from tests import tiny
 
@@ -38,3 +39,12 @@ def test_a_name_that_is_nothing_says_what_can_be_given(tmp_path):
         ValueError, match=r"streets-lokal: no such file; give the folder of a run, a trunk of segattn zoo"
     ):
         train(experiment("danet", "streets-lokal"), tmp_path / "run", device="cpu")
+
+
+@pytest.mark.usefixtures("tiny_zoo")
+def test_the_zoo_gives_the_named_network_or_that_of_the_same_head():
+    named = source.read("streets-local/ccnet")
+    assert (named.network["head"], named.where) == ("ccnet", "streets-local/ccnet of segattn zoo")
+    assert source.read("streets-local", head="ccnet", mode="controlled").where == named.where
+    assert source.read("streets-local", head="danet", mode="faithful").network["head"] == "fcn"
+    assert any(name.startswith("head.attention.") for name in named.state)
