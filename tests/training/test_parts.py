@@ -10,7 +10,7 @@ from segattn import create_model
 from segattn.config import Optimization
 from segattn.training import execution, parts
 from segattn.training.checks import check
-from segattn.training.optimization import sgd
+from segattn.training.optimization import optimizer_of
 from segattn.training.train import train
 from tests import tiny
 
@@ -62,7 +62,7 @@ def test_frozen_stages_have_no_gradients_no_optimiser_state_and_norms_in_eval_mo
     norms = {name: module for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
     assert {name for name, norm in norms.items() if norm.training} == {n for n in norms if not n.startswith(frozen)}
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = sgd(model, optimization)
+    optimizer = optimizer_of(model, optimization)
     sum(logits.square().mean() for logits in model(torch.randn(2, 3, 33, 33)).values()).backward()
     optimizer.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
@@ -121,7 +121,7 @@ def test_layer_norms_and_group_norms_are_norms():
 def factors(model, **changes):
     optimization = Optimization(**changes)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = sgd(model, optimization).param_groups
+    groups = optimizer_of(model, optimization).param_groups
     return {names[id(parameter)]: group["lr_factor"] for group in groups for parameter in group["params"]}
 
 
