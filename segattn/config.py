@@ -78,15 +78,19 @@ class Model:
     output_stride: int = 8
     align_corners: bool = True
     auxiliary_weight: float = 0.4
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Mean of red, green and blue (0 to 1) that is subtracted from each image; ImageNet's by default, as is `std`."""
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    """Standard deviation of red, green and blue (0 to 1) by which it is then divided."""
+    in_channels: int = 3
+    """Bands of the images: 3 is RGB, 1 grey; for other numbers see docs/bands.md."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Mean of each band (0 to 1; red, green and blue) that is subtracted from each image; ImageNet's by default, as is `std`."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Standard deviation of each band (0 to 1) by which it is then divided."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    """Order in which the network takes the three channels."""
+    """Order in which the network takes red, green and blue."""
     pretrained: str | None = None
     """Weights to start from: the folder of a run, or of a study for its run of the same head, mode and seed; a trunk of `segattn
     zoo`; a file of a backbone, a URL, or a name such as mmsegmentation:resnet101_v1c or torchvision:resnet101."""
+    first_layer: Literal["mean", "repeat", "zero"] = "mean"
+    """Where pretrained weights take other bands: the new ones start with the mean of the known ones, a repetition, or zero."""
     init_head: Literal["random", "trunk"] = "random"
     """trunk: the head starts from the pretrained network's too, where names and shapes agree (controlled: all but mechanisms)."""
     head_options: dict[str, Any] = field(default_factory=dict)

@@ -31,8 +31,8 @@ class SegmentationModel(nn.Module):
 
     and `create_model` these:
 
-        mean, std, channel_order    how an image enters it, as in `config.Model`
-        started_from                what a new network with pretrained weights started from, in words
+        in_channels, mean, std, channel_order    how an image enters it, as in `config.Model`
+        started_from                             what a new network with pretrained weights started from, in words
     """
 
     def __init__(
@@ -51,13 +51,14 @@ class SegmentationModel(nn.Module):
         self.class_names: tuple[str, ...] | None = None
         self.palette: tuple[tuple[int, int, int], ...] | None = None
         self.experiment: config.Experiment | None = None
+        self.in_channels: int = getattr(backbone, "in_channels", 3)
         self.mean, self.std, self.channel_order = config.Model.mean, config.Model.std, config.Model.channel_order
         self.started_from = ""
         self.loss_weights: dict[str, float] = dict(head.loss_weights)  # type: ignore[arg-type]
         if auxiliary is not None:
             self.loss_weights["aux"] = auxiliary_weight
 
-    def forward(self, images: Float[Tensor, "B 3 H W"], *, full_size: bool = True) -> Tensor | dict[str, Tensor]:
+    def forward(self, images: Float[Tensor, "B C H W"], *, full_size: bool = True) -> Tensor | dict[str, Tensor]:
         return self.decode(self.backbone(images), images.shape[-2:], full_size=full_size)
 
     def decode(
@@ -72,7 +73,7 @@ class SegmentationModel(nn.Module):
         # (B, K, H, W) in memory: the loss would copy logits in channels-last order at full size, in the backward pass too
         return {name: self.upsample(logits.contiguous(), size) for name, logits in outputs.items()}
 
-    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
+    def logits(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K h w"]:
         """The head's logits before upsampling; in eval mode only."""
         logits: Tensor = self(images, full_size=False)
         return logits
@@ -116,12 +117,14 @@ def create_model(
     mode: heads.Mode = "faithful",
     align_corners: bool = False,
     auxiliary_weight: float = 0.4,
-    mean: tuple[float, float, float] = config.Model.mean,
-    std: tuple[float, float, float] = config.Model.std,
+    in_channels: int = 3,
+    mean: tuple[float, ...] = config.Model.mean,
+    std: tuple[float, ...] = config.Model.std,
     channel_order: Literal["rgb", "bgr"] = config.Model.channel_order,
     head_options: Mapping[str, Any] | None = None,
     backbone_options: Mapping[str, Any] | None = None,
     pretrained: str | os.PathLike[str] | None = None,
+    first_layer: Literal["mean", "repeat", "zero"] = "mean",
     init_head: Literal["random", "trunk"] = "random",
     class_names: Sequence[str] | None = None,
     seed: int = 0,
@@ -132,7 +135,8 @@ def create_model(
     False for 512. `auxiliary_weight=0` omits the auxiliary head; heads with auxiliary outputs of their own never get one.
     `mean`, `std` and `channel_order` are declared, not computed with: `predict`, training and the like prepare images by them.
     `pretrained` is the folder of a run, or a file, URL or published name of backbone weights in torchvision's or
-    mmsegmentation's naming; of a study's folder, it is the run with this head, mode and `seed`. With `init_head="trunk"` the head
+    mmsegmentation's naming; of a study's folder, it is the run with this head, mode and `seed`. If its first layer takes another
+    number of bands, `first_layer` says how that is filled (`backbones.first_layer`). With `init_head="trunk"` the head
     starts from the pretrained network's head, as far as names and shapes agree; classes are matched by `class_names`, if given.
 
     Raises:
@@ -146,7 +150,7 @@ def create_model(
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes} should be at least 1")
     heads.module(head)  # a wrong name is an error before a large backbone is built
-    body = backbones.create(backbone, output_stride=output_stride, **(backbone_options or {}))
+    body = backbones.create(backbone, output_stride=output_stride, in_channels=in_channels, **(backbone_options or {}))
     channels: tuple[int, ...] = body.channels  # type: ignore[assignment]
     build: Callable[[int], nn.Module] = partial(heads.create, head, channels, mode=mode, **(head_options or {}))
     top = build(num_classes)
@@ -156,13 +160,13 @@ def create_model(
     if pretrained is not None:
         weights = pretrained_weights.read(pretrained, head=head, mode=mode, seed=seed)
         weights.check_backbone(backbone, output_stride, backbone_options or {})
-        weights.check_input(mean, std, channel_order)
-        weights.load_backbone(body)
-        rest = "head at random" if init_head == "random" else weights.load_head(top, build, num_classes, class_names)
-        started_from = f"backbone from {weights.where}; {rest}"
-    model = SegmentationModel(
-        body, top, auxiliary, num_classes=num_classes, align_corners=align_corners, auxiliary_weight=auxiliary_weight
-    )
+        weights.check_input(mean, std, channel_order, in_channels)
+        started_from = f"backbone from {weights.where}{weights.load_backbone(body, first_layer)}; "
+        started_from += (
+            "head at random" if init_head == "random" else weights.load_head(top, build, num_classes, class_names)
+        )
+    settings: Any = {"align_corners": align_corners, "auxiliary_weight": auxiliary_weight}
+    model = SegmentationModel(body, top, auxiliary, num_classes=num_classes, **settings)
     model.started_from = started_from
     model.mean, model.std, model.channel_order = mean, std, channel_order
     return model

@@ -1,4 +1,4 @@
-"""Backbones: each is an `nn.Module` that maps images (B, 3, H, W) to a list of four feature maps, with their `channels`.
+"""Backbones: each is an `nn.Module` that maps images (B, C, H, W) to a list of four feature maps, with their `channels`.
 
 `resnet18`, `resnet34`, `resnet50`, `resnet101` are built in; `timm:NAME` is any pyramid of the `timm` extra.
 """
@@ -18,18 +18,21 @@ def names() -> list[str]:
     return list(resnet.DEPTHS)
 
 
-def create(name: str, *, output_stride: int = 8, **options: Any) -> nn.Module:
-    """Build a backbone with random weights.
+def create(name: str, *, output_stride: int = 8, in_channels: int = 3, **options: Any) -> nn.Module:
+    """Build a backbone with random weights, for images of `in_channels` bands.
 
     Raises:
-        ValueError: unknown name, output stride or option; the message names the nearest valid ones.
+        ValueError: no bands, unknown name, output stride or option; the message names the nearest valid ones.
     """
+    if in_channels < 1:
+        raise ValueError(f"in_channels is {in_channels}; images have at least 1 band: give 3 for RGB, 1 for grey")
+    settings = {"output_stride": output_stride, "in_channels": in_channels}
     if name.startswith("timm:"):
         from segattn.backbones import timm
 
         check_options(f"backbone {name!r}", options, keyword_only(timm.TimmPyramid))
-        return timm.TimmPyramid(name.removeprefix("timm:"), output_stride=output_stride, **options)
+        return timm.TimmPyramid(name.removeprefix("timm:"), **settings, **options)
     if name not in names():
         raise unknown("backbone", name, names(), also=", and timm:NAME with the timm extra")
     check_options(f"backbone {name!r}", options, keyword_only(resnet.ResNet))
-    return resnet.ResNet(name, output_stride=output_stride, **options)
+    return resnet.ResNet(name, **settings, **options)

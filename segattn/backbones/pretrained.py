@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from segattn import zoo
 from segattn.backbones import archive, fitting, resnet
+from segattn.backbones.first_layer import FirstLayer, fitted
 from segattn.backbones.published import local_file
 from segattn.catalogue import first_line, read_json
 from segattn.records import integrity
@@ -39,24 +40,26 @@ class Pretrained:
     class_names: Sequence[str] | None = None
     """Of a network of segattn."""
 
-    def load_backbone(self, backbone: nn.Module) -> None:
-        """Load all weights of the backbone.
+    def load_backbone(self, backbone: nn.Module, first_layer: FirstLayer = "mean") -> str:
+        """Load all weights of the backbone; returns how its first layer was converted, in words, if it takes other bands.
 
         Raises:
             ValueError: names or shapes that do not fit (all kinds of differences are named).
         """
         own = backbone.state_dict()
-        missing = [key for key in own if key not in self.backbone and not key.endswith("num_batches_tracked")]
-        unexpected = [key for key in self.backbone if key not in own]
-        shapes = [key for key, value in self.backbone.items() if key in own and value.shape != own[key].shape]
+        weights, converted = fitted(self.backbone, own, first_layer)
+        missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
+        unexpected = [key for key in weights if key not in own]
+        shapes = [key for key, value in weights.items() if key in own and value.shape != own[key].shape]
         if missing or unexpected or shapes:
             raise ValueError(
                 f"pretrained backbone {self.where} does not fit: missing {_some(missing)}; unexpected {_some(unexpected)}; "
                 f"other shape {_some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
             )
-        if fault := archive.fault_of(self.backbone, own):
+        if fault := archive.fault_of(weights, own):
             raise ValueError(f"pretrained backbone {self.where} does not fit: {fault}")
-        backbone.load_state_dict(dict(self.backbone), strict=False)
+        backbone.load_state_dict(dict(weights), strict=False)
+        return converted
 
     def load_head(
         self,
@@ -116,8 +119,12 @@ class Pretrained:
             )
             raise ValueError(f"pretrained network {self.where} has another backbone: {listing}; make them equal")
 
-    def check_input(self, mean: Sequence[float], std: Sequence[float], channel_order: str) -> None:
-        """Raise ValueError where the pretrained network's input is described and is prepared in another way."""
+    def check_input(
+        self, mean: Sequence[float], std: Sequence[float], channel_order: str, in_channels: int = 3
+    ) -> None:
+        """Raise ValueError where the pretrained network's input is described, of as many bands, and prepared in another way."""
+        if (self.network or {}).get("in_channels", 3) != in_channels:
+            return
         wanted = {"mean": list(mean), "std": list(std), "channel_order": channel_order}
         for name, value in wanted.items():
             declared = (self.network or {}).get(name, value)  # older networks do not have it

@@ -104,8 +104,9 @@ DEPTHS = {
 
 
 class ResNet(nn.Module):
-    """Dilated ResNet; maps images (B, 3, H, W) to the maps of its four stages.
+    """Dilated ResNet; maps images (B, C, H, W) to the maps of its four stages.
 
+    * `in_channels`: C, the bands of the images.
     * `stem`: "deep" is three 3x3 convolutions (mmsegmentation's v1c), "plain" one 7x7.
     * `contract_dilation`: the first block of a stage whose stride is replaced by dilation uses half the dilation, as in
       mmsegmentation and EMANet; the code of FLANet, Denoised NL and CCNet does not.
@@ -123,6 +124,7 @@ class ResNet(nn.Module):
         name: str,
         *,
         output_stride: int = 8,
+        in_channels: int = 3,
         stem: Stem = "deep",
         stem_channels: int | None = None,
         width: int = 64,
@@ -158,23 +160,23 @@ class ResNet(nn.Module):
         if self.deep and (stem_channels < 2 or stem_channels % 2):
             raise ValueError(f"stem_channels={stem_channels} should be even: the deep stem starts with half of them")
         if self.deep:
-            self.stem = _deep_stem(stem_channels)
+            self.stem = _deep_stem(in_channels, stem_channels)
         else:
-            self.conv1 = nn.Conv2d(3, stem_channels, 7, 2, padding=3, bias=False)
+            self.conv1 = nn.Conv2d(in_channels, stem_channels, 7, 2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(stem_channels)
             self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, padding=1)
-        in_channels = stem_channels
+        self.in_channels, before = in_channels, stem_channels
         for stage, shapes in enumerate(plan):
-            layer = _stage(block, in_channels, width * 2**stage, shapes)
+            layer = _stage(block, before, width * 2**stage, shapes)
             setattr(self, f"layer{stage + 1}", layer)
-            in_channels = width * 2**stage * block.expansion
+            before = width * 2**stage * block.expansion
         self.channels = tuple(width * 2**stage * block.expansion for stage in range(4))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+    def forward(self, images: Float[Tensor, "B C H W"]) -> list[Tensor]:
         """The four stages' maps, strides 4, 8, 8, 8 at output stride 8."""
         x = self.maxpool(self.stem(images) if self.deep else self.relu(self.bn1(self.conv1(images))))
         features = []
@@ -184,11 +186,11 @@ class ResNet(nn.Module):
         return features
 
 
-def _deep_stem(channels: int) -> nn.Sequential:
+def _deep_stem(bands: int, channels: int) -> nn.Sequential:
     """Three 3x3 convolutions, the first strided; indices as in mmsegmentation (0, 1, 3, 4, 6, 7 have parameters)."""
     half = channels // 2
     layers: list[nn.Module] = []
-    for in_channels, out_channels, stride in ((3, half, 2), (half, half, 1), (half, channels, 1)):
+    for in_channels, out_channels, stride in ((bands, half, 2), (half, half, 1), (half, channels, 1)):
         layers += [
             _conv(in_channels, out_channels, stride=stride),
             nn.BatchNorm2d(out_channels),

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 class TimmPyramid(nn.Module):
     """The last four maps of a timm network, at the requested output stride if the network can be dilated."""
 
-    def __init__(self, name: str, *, output_stride: int = 8, pretrained: bool = False) -> None:
+    def __init__(self, name: str, *, output_stride: int = 8, in_channels: int = 3, pretrained: bool = False) -> None:
         super().__init__()
+        self.in_channels = in_channels
         try:
             import timm
         except ImportError as error:
@@ -25,7 +26,7 @@ class TimmPyramid(nn.Module):
             )
         try:
             self.network = timm.create_model(
-                name, features_only=True, pretrained=pretrained, output_stride=output_stride
+                name, features_only=True, pretrained=pretrained, output_stride=output_stride, in_chans=in_channels
             )
         except (NotImplementedError, TypeError, AssertionError) as error:
             raise ValueError(
