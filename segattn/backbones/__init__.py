@@ -26,7 +26,7 @@ def create(name: str, *, output_stride: int = 8, in_channels: int = 3, **options
     """
     if in_channels < 1:
         raise ValueError(f"in_channels is {in_channels}; images have at least 1 band: give 3 for RGB, 1 for grey")
-    settings = {"output_stride": output_stride, "in_channels": in_channels}
+    settings: dict[str, Any] = {"output_stride": output_stride, "in_channels": in_channels}
     if name.startswith("timm:"):
         from segattn.backbones import timm
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from segattn.catalogue import hint
-from segattn.cli import features, terminal
+from segattn.cli import features, statistics, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Size
 from segattn.data.tools import check, make, pack, prepare
@@ -24,6 +24,7 @@ _COMMANDS = {
     "prepare": "list the files to download, then download, extract and convert them",
     "make": "write generated scenes in the layout of a real data set",
     "check": "read all images and masks and list every fault",
+    "statistics": "mean and standard deviation of each band of the training images",
     "pack": "decode a data set once, into files that are mapped into memory",
     "features": "compute a frozen backbone's feature maps once, for head-only studies",
 }
@@ -104,6 +105,7 @@ def run(arguments: Sequence[str]) -> int:
         "prepare": _run_prepare,
         "make": _run_make,
         "check": _run_check,
+        "statistics": statistics.run,
         "pack": _run_pack,
         "features": features.run,
     }

@@ -21,7 +21,7 @@ class Sample:
     """An image and its label."""
 
     image: np.ndarray
-    """uint8 (H, W, 3), RGB."""
+    """uint8 (H, W, 3), RGB; or uint8 (H, W, bands)."""
     label: np.ndarray | None
     """uint8 (H, W), class indices, and 255 for ignored pixels; None if the split has no labels."""
     name: str
@@ -32,7 +32,7 @@ class Sample:
         return self.image.shape[0], self.image.shape[1]
 
     def top_left(self, rows: int, columns: int) -> np.ndarray:
-        """At least the first rows and columns of the image, uint8 (h, w, 3)."""
+        """At least the first rows and columns of the image, uint8 (h, w, bands)."""
         return self.image
 
 

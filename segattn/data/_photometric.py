@@ -20,13 +20,14 @@ _STEPS = 128  # per sector of 60 degrees: hue turns in steps of about half a deg
 def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change brightness (+-32), contrast (0.5 to 1.5), saturation (0.5 to 1.5) and hue (+-36 degrees), each half the time.
 
-    Contrast comes first or last, as in SSD.
+    Contrast comes first or last, as in SSD. Saturation and hue exist for RGB only: images of other than three bands keep theirs,
+    and all their bands get the same brightness and contrast.
 
     Args:
-        image: uint8 (H, W, 3); not modified.
+        image: uint8 (H, W, bands); not modified.
 
     Returns:
-        uint8 (H, W, 3).
+        uint8 (H, W, bands).
     """
     brightness = rng.uniform(-32, 32) * (rng.random() < 0.5)
     contrast = rng.uniform(0.5, 1.5) if rng.random() < 0.5 else 1.0
@@ -34,6 +35,8 @@ def distort(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     hue = rng.uniform(-25.6, 25.6) * (rng.random() < 0.5)  # of 256 for the circle
     contrast_first = rng.random() < 0.5
     turn = round(hue * 6 / 256 * _STEPS)
+    if image.shape[2] != 3:
+        saturation, turn = 1.0, 0
     out = np.empty_like(image)
     for top in range(0, image.shape[0], _BLOCK_ROWS):
         block = image[top : top + _BLOCK_ROWS]

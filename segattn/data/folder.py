@@ -13,7 +13,8 @@ or
     ROOT/train.txt
 
 Masks have one channel (palette masks give their indices): 0 is the first class, 255 is ignored. `test` needs no masks. Masks that
-store another value for a class are read with the option `values`: {255: thing} for masks of 0 and 255.
+store another value for a class are read with the option `values`: {255: thing} for masks of 0 and 255. Images of other bands than
+RGB, such as TIFF files of four bands, are read with the option `bands`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from segattn.data._dataset import Dataset, checked_root, checked_split
-from segattn.data.files.pairs import Pair, find_pairs, paired_dataset
+from segattn.data.files.bands import SUFFIXES as BAND_SUFFIXES
+from segattn.data.files.pairs import IMAGE_SUFFIXES, Pair, find_pairs, paired_dataset
 from segattn.data.files.pixels import reading
 from segattn.data.files.plain import read_plain, read_text
 
@@ -43,6 +45,7 @@ def load(
     values: Mapping[int | str, str] | None = None,
     exif: str = "turn",
     value_range: Any = None,
+    bands: Any = None,
 ) -> Dataset:
     """Load a split of the data below `root`.
 
@@ -53,19 +56,21 @@ def load(
         values: the name of the class of a stored mask value, from 0 to 255; other values are class indices as without it.
         exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
         value_range: values of black and white in images of more than 8 bits, such as (0, 4095) for 12 bits, or white alone.
+        bands: images are not RGB: how many bands each file has, such as 4, or the numbers of those to use, from 1, such as
+            [4, 3, 2, 8]; TIFF and .npy files are then read as they are (docs/bands.md).
 
     Raises:
-        ValueError: no root, no such split, no class list, files that are missing or unpaired, or `values` that are no mask
-            values or name no class.
+        ValueError: no root, no such bands, no such split, no class list, files that are missing or unpaired, or `values` that
+            are no mask values or name no class.
     """
     checked_split(split)
     base = checked_root("folder", root, "data/mine", what="the folder of your data")
     if not base.is_dir():
         raise ValueError(f"{base}: no such folder")
     names, palette = read_classes(_class_file(base, classes))
-    pairs = _pairs(base, split, images, masks)
+    how = reading(exif, value_range, bands)
+    pairs = _pairs(base, split, images, masks, IMAGE_SUFFIXES if bands is None else IMAGE_SUFFIXES + BAND_SUFFIXES)
     mapping = None if values is None else _mapping(values, names)
-    how = reading(exif, value_range)
     return paired_dataset("folder", split, pairs, class_names=names, palette=palette, mapping=mapping, how=how)
 
 
@@ -87,19 +92,19 @@ def _mapping(values: Mapping[int | str, str], names: Sequence[str]) -> dict[int,
     return mapping
 
 
-def _pairs(base: Path, split: str, images: str, masks: str) -> list[Pair]:
+def _pairs(base: Path, split: str, images: str, masks: str, endings: Sequence[str]) -> list[Pair]:
     for image_folder, mask_folder in (
         (base / images / split, base / masks / split),
         (base / split / images, base / split / masks),
     ):
         if image_folder.is_dir():
-            return find_pairs(image_folder, _masks(mask_folder, split))
+            return find_pairs(image_folder, _masks(mask_folder, split), image_endings=endings)
     listed = base / f"{split}.txt"
     if listed.is_file():
         names = [line.strip() for line in read_text(listed).splitlines() if line.strip()]
         if not names:
             raise ValueError(f"{listed}: names no image")
-        return find_pairs(base / images, _masks(base / masks, split), names)
+        return find_pairs(base / images, _masks(base / masks, split), names, image_endings=endings)
     raise ValueError(
         f"{base}: no split {split!r}; expected {images}/{split}/ and {masks}/{split}/, or {split}/{images}/ and "
         f"{split}/{masks}/, or {split}.txt beside {images}/ and {masks}/"

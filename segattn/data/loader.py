@@ -22,7 +22,7 @@ from segattn.data._workers import leave_signals_to_the_parent
 from segattn.data.transforms import Normalization, augment, to_tensor
 
 Item = tuple[Tensor | list[Tensor], Tensor | None, str, int]
-"""One sample: the image float32 (3, H, W), or the feature maps (C_i, H_i, W_i) of a frozen backbone instead; label (H, W); name;
+"""One sample: the image float32 (C, H, W), or the feature maps (C_i, H_i, W_i) of a frozen backbone instead; label (H, W); name;
 index in the data set."""
 
 
@@ -30,7 +30,7 @@ class Batch(TypedDict):
     """Samples of one size: with `image`, or with `features` instead."""
 
     image: NotRequired[Tensor]
-    """float32 (B, 3, H, W), normalised."""
+    """float32 (B, C, H, W), normalised."""
     features: NotRequired[list[Tensor]]
     """The four maps (B, C_i, H_i, W_i) of a frozen backbone; those that no head reads have no channels."""
     label: Tensor | None
@@ -52,7 +52,8 @@ class TrainingStream:
         network: what declares how images enter it, such as an experiment's `model`; see `transforms.Normalization.of`.
 
     Raises:
-        ValueError: an empty split, a batch that does not divide, a rank out of range, a negative seed.
+        ValueError: an empty split, images of other bands than the network takes, a batch that does not divide, a rank out of
+            range, a negative seed.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class TrainingStream:
         self.pin_memory = pin_memory
         self.items = items
         self.normalization = Normalization.of(network)
+        if items is None:
+            _check_bands(dataset, self.normalization)
 
     def sample_index(self, position: int) -> int:
         """Which sample of the data set, or which of `items`, stands at a position of the stream."""
@@ -209,6 +212,8 @@ class EvaluationStream:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.indices = range(len(dataset))[:limit][rank::world_size]
+        if items is None and len(dataset):
+            _check_bands(dataset, Normalization.of(network))
         self.items: Items = Images(dataset, network) if items is None else items
 
     def __len__(self) -> int:
@@ -280,6 +285,13 @@ def _size(item: Item) -> tuple[int, ...]:
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     """One more dimension in front; a single tensor is not copied."""
     return tensors[0][None] if len(tensors) == 1 else torch.stack(tuple(tensors))
+
+
+def _check_bands(dataset: Dataset, normalization: Normalization) -> None:
+    """Raise ValueError, before workers start, if the first image has other bands than the network takes."""
+    top = dataset.lazily(0).top_left(1, 1)
+    bands = top.shape[2] if isinstance(top, np.ndarray) else len(top.getbands())
+    normalization.check(bands, f"image {dataset.image_name(0)} of {dataset.name} {dataset.split}")
 
 
 def _check_share(rank: int, world_size: int) -> None:

@@ -64,6 +64,12 @@ class _Place:
     height: int
     width: int
     label: bool
+    bands: int = 3
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the image and its label."""
+        return (self.bands + self.label) * self.height * self.width
 
 
 @dataclass(frozen=True)
@@ -78,20 +84,20 @@ class _Reader:
     def stored(self, index: int) -> list[int]:
         """Height, width and number of bytes."""
         place = self.places[index]
-        return [place.height, place.width, (4 if place.label else 3) * place.height * place.width]
+        return [place.height, place.width, place.num_bytes]
 
     def lazily(self, index: int) -> Sample:
         """The sample as views of the file; only the pages that are accessed are read."""
         place = self.places[index]
         shard = _shard(self.folder / f"{place.shard:04}.npy")
         pixels = place.height * place.width
-        end = place.offset + (4 if place.label else 3) * pixels
+        end = place.offset + place.num_bytes
         if end > shard.size:
             raise ValueError(
                 f"{self.folder / f'{place.shard:04}.npy'}: too short for {place.name}; pack the data set again"
             )
         shape = (place.height, place.width)
-        image = shard[place.offset : place.offset + 3 * pixels].reshape(*shape, 3)
+        image = shard[place.offset : place.offset + place.bands * pixels].reshape(*shape, place.bands)
         label = shard[end - pixels : end].reshape(shape) if place.label else None
         return Sample(image, label, place.name)
 

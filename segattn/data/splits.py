@@ -8,6 +8,7 @@ from typing import Any
 from segattn import config, data
 from segattn.data.files.pairs import PairReader
 from segattn.data.tools import labels
+from segattn.data.transforms import Normalization
 
 
 def open_data(section: config.Data) -> tuple[data.Dataset, data.Dataset]:
@@ -44,8 +45,11 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
     return dataset
 
 
-def notices(*datasets: data.Dataset) -> list[str]:
-    """What a user should know about the labels and images of these splits, as far as they were read; each sentence once."""
+def notices(*datasets: data.Dataset, network: config.Model | None = None) -> list[str]:
+    """What a user should know about the labels and images of these splits, as far as they were read; each sentence once.
+
+    That `network` has no statistics of their bands is said too.
+    """
     sentences = [sentence for dataset in datasets for sentence in (dataset.notice, labels.remark(dataset))]
     readers = [(dataset, dataset.reader) for dataset in datasets]
     lines = [
@@ -54,6 +58,11 @@ def notices(*datasets: data.Dataset) -> list[str]:
         if isinstance(reader, PairReader)
         for _, line in reader.remarks.lines(reader.how)
     ]
+    if network is not None and not (entry := Normalization.of(network)).is_given:
+        lines.append(
+            f"No model.mean and model.std are given for {entry.in_channels} bands: each enters with mean {entry.mean[0]} and "
+            f"standard deviation {entry.std[0]}. `segattn data statistics` computes those of the training images"
+        )
     return list(dict.fromkeys([*filter(None, sentences), *lines]))
 
 

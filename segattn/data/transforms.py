@@ -12,8 +12,9 @@ The order and the ranges are those of mmsegmentation's pipelines (`RandomResize`
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,32 +32,66 @@ _CROP_TRIES = 10  # as mmsegmentation's cat_max_ratio
 
 @dataclass(frozen=True)
 class Normalization:
-    """How an image enters a network: mean and standard deviation of red, green and blue (0 to 1), and the channels' order."""
+    """How an image enters a network: its bands, the mean and standard deviation of each (0 to 1), and the order of RGB.
+
+    Mean and std that are left at ImageNet's say nothing about other bands than RGB: 0.5 and 0.25 take their place.
+    """
 
     mean: tuple[float, ...] = Model.mean
     std: tuple[float, ...] = Model.std
     channel_order: str = Model.channel_order
+    in_channels: int = Model.in_channels
 
     def __post_init__(self) -> None:
-        if len(self.mean) != 3 or not all(map(math.isfinite, self.mean)):
-            raise ValueError(f"model.mean is {self.mean}; give three numbers, of red, green and blue from 0 to 1")
-        if len(self.std) != 3 or not all(0 < value < math.inf for value in self.std):
-            raise ValueError(f"model.std is {self.std}; give three numbers above 0, of red, green and blue")
+        if not self.is_given:
+            object.__setattr__(self, "mean", (_MEAN,) * self.in_channels)
+            object.__setattr__(self, "std", (_STD,) * self.in_channels)
+        what, some = _BANDS.get(self.in_channels, (f"the {self.in_channels} bands", f"{self.in_channels} numbers"))
+        if len(self.mean) != self.in_channels or not all(map(math.isfinite, self.mean)):
+            raise ValueError(f"model.mean is {self.mean}; give {some}, of {what} from 0 to 1{self._advice}")
+        if len(self.std) != self.in_channels or not all(0 < value < math.inf for value in self.std):
+            raise ValueError(f"model.std is {self.std}; give {some} above 0, of {what}{self._advice}")
         if self.channel_order not in ("rgb", "bgr"):
             raise ValueError(f"model.channel_order is {self.channel_order!r}; give 'rgb' or 'bgr'")
+        if self.channel_order == "bgr" and self.in_channels != 3:
+            raise ValueError(
+                f"model.channel_order=bgr is for 3 bands, and model.in_channels is {self.in_channels}; order the bands with the "
+                "data option bands, such as bands=[3,2,1,4]"
+            )
 
     @staticmethod
     def of(network: object) -> Normalization:
         """What a network, or an experiment's `model`, declares; ImageNet's values and RGB where it declares nothing."""
         names = (field.name for field in fields(Normalization))
-        return Normalization(*(getattr(network, name, getattr(IMAGENET, name)) for name in names))
+        values: Iterator[Any] = (getattr(network, name, getattr(IMAGENET, name)) for name in names)
+        return Normalization(*(tuple(value) if isinstance(value, list) else value for value in values))
+
+    @property
+    def is_given(self) -> bool:
+        """Whether mean and std belong to these bands: they were given, or the bands are RGB."""
+        unset = {Model.mean, Model.std, (_MEAN,) * self.in_channels, (_STD,) * self.in_channels}
+        return self.in_channels == 3 or not {self.mean, self.std} <= unset
+
+    @property
+    def _advice(self) -> str:
+        return "" if self.in_channels == 3 else "; `segattn data statistics` computes them from the training images"
+
+    def check(self, bands: int, what: str) -> None:
+        """Raise ValueError unless an image, called `what`, has as many bands as the network takes."""
+        if bands != self.in_channels:
+            raise ValueError(
+                f"{what} has {bands} band{'' if bands == 1 else 's'}, and the network takes {self.in_channels}; set "
+                f"model.in_channels to {bands}, or choose {self.in_channels} with the data option bands (docs/bands.md)"
+            )
 
     @property
     def colour(self) -> tuple[int, ...]:
-        """The mean as 8-bit red, green and blue."""
+        """The mean as 8-bit values, such as red, green and blue."""
         return tuple(min(255, max(0, round(255 * channel))) for channel in self.mean)
 
 
+_MEAN, _STD = 0.5, 0.25  # of bands without statistics
+_BANDS = {3: ("red, green and blue", "three numbers"), 1: ("the only band", "one number")}
 IMAGENET = Normalization()
 PAD_COLOUR = IMAGENET.colour
 
@@ -67,8 +102,8 @@ def augment(
     """Augment a labelled sample.
 
     Returns:
-        image uint8 (h, w, 3) and label uint8 (h, w) of `crop_size`; padding below and to the right is `colour`, by default the
-        ImageNet mean, and 255. Every label value is one of the sample's or 255.
+        image uint8 (h, w, bands) and label uint8 (h, w) of `crop_size`; padding below and to the right is `colour`, by default
+        the ImageNet mean, and 255. Every label value is one of the sample's or 255.
 
     Raises:
         ValueError: the sample has no label, or image and label are of different size.
@@ -136,12 +171,24 @@ class _Window:
         x0, x1, columns = _span(self.left, self.right, self.width, W)
         size = (self.right - self.left, self.bottom - self.top)
         top = sample.top_left(rows.stop, columns.stop)
-        if isinstance(top, Image.Image):
-            part = top.crop((columns.start, rows.start, columns.stop, rows.stop))
-        else:
-            part = Image.fromarray(top[rows, columns])
         box = (x0 - columns.start, y0 - rows.start, x1 - columns.start, y1 - rows.start)
+        if not isinstance(top, Image.Image):
+            return resized(top[rows, columns], size, box)
+        part = top.crop((columns.start, rows.start, columns.stop, rows.stop))
         return np.asarray(part.resize(size, Image.Resampling.BILINEAR, box=box))
+
+
+def resized(
+    image: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> np.ndarray:
+    """uint8 (H, W, bands), or its part `box` (left, top, right, bottom), resized bilinearly to `size`, width and height.
+
+    Each band is resized alone: of four, Pillow would take the last for transparency, and weigh the others with it.
+    """
+    if image.shape[2] == 3:
+        return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, box=box))
+    planes = (Image.fromarray(plane) for plane in np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return np.stack([np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box=box)) for plane in planes], axis=2)
 
 
 def _span(start: int, stop: int, scaled: int, source: int) -> tuple[float, float, slice]:
@@ -171,7 +218,12 @@ def _padded(array: np.ndarray, size: tuple[int, int], value: int | tuple[int, ..
 
 
 def to_tensor(image: np.ndarray, normalization: Normalization = IMAGENET) -> Tensor:
-    """uint8 (H, W, 3) RGB to float32 (3, H, W) as the network takes it (`Normalization.of(model)`)."""
+    """uint8 (H, W, bands) to float32 (bands, H, W) as the network takes it (`Normalization.of(model)`).
+
+    Raises:
+        ValueError: the network takes another number of bands.
+    """
+    normalization.check(image.shape[2], "the image")
     channels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float()
     mean, std = normalization.mean, normalization.std
     scale = torch.tensor([1 / (255 * each) for each in std])
@@ -181,7 +233,7 @@ def to_tensor(image: np.ndarray, normalization: Normalization = IMAGENET) -> Ten
 
 
 def to_image(tensor: Tensor, normalization: Normalization = IMAGENET) -> np.ndarray:
-    """Undo `to_tensor`: float (3, H, W) to uint8 (H, W, 3)."""
+    """Undo `to_tensor`: float (bands, H, W) to uint8 (H, W, bands)."""
     channels = tensor.detach().cpu().float()
     channels = channels if normalization.channel_order == "rgb" else channels.flip(0)
     mean, std = torch.tensor(normalization.mean)[:, None, None], torch.tensor(normalization.std)[:, None, None]

@@ -33,7 +33,7 @@ def build(
     else:
         start, remarks = _moved(config, model, config.init_from, class_names)
     if on_notice is not None:
-        for notice in filter(None, [*notices(*opened), *remarks]):
+        for notice in filter(None, [*notices(*opened, network=config.model), *remarks]):
             on_notice(notice)
     return model, start
 

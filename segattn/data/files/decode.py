@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,9 @@ from PIL import Image, ImageOps
 
 from segattn.catalogue import read_bytes
 from segattn.data._dataset import IGNORE
-from segattn.data.files import png
+from segattn.data.files import bands, jpeg, png
 from segattn.data.files.pixels import AS_SHOWN, ORIENTATION, Reading, deep_values, orientation_of
+from segattn.records.integrity import one_line
 from segattn.records.pictures import open_picture
 from segattn.records.pictures import picture_size as picture_size
 
@@ -25,14 +26,13 @@ MOST_BYTES = 2**30
 _REFUSED = 254
 # Chunks that may rotate the image or make it transparent: Pillow then reads it whole.
 _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-_JPEG_SEGMENTS = {0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # markers that may follow a scan
 
 
 class ImageFile:
     """An image in memory, still encoded; only as many rows and columns are decoded as are asked for.
 
-    `orientation` is its EXIF's, 1 if it has none, and `largest` its largest value if they have more than 8 bits.
+    `orientation` is its EXIF's, 1 if it has none; `largest` its largest value if they have more than 8 bits; `stored` the number
+    of bands in the file, where `how` names bands.
 
     Raises:
         ValueError: no such file, damaged, truncated or absurdly large, with transparent pixels (unless `how` composes them), or
@@ -42,26 +42,41 @@ class ImageFile:
     def __init__(self, path: Path, how: Reading = AS_SHOWN) -> None:
         self.path, self.orientation = path, 1
         self.largest: int | None = None
+        self.stored: int | None = None
+        self._rows: Image.Image | np.ndarray | None = None
         content = _content(path, "image")
-        plain = _plain_png(path, content)
-        if plain is None:
-            self._rows: Image.Image | None = self._decoded(content, how)
-            self.size: tuple[int, int] = self._rows.height, self._rows.width
-        else:
-            self._rows = None
+        if how.bands is not None:
+            self._rows = values = self._bands(content, how)
+            self.size: tuple[int, int] = (values.shape[0], values.shape[1])
+        elif (plain := _plain_png(path, content)) is not None:
             self.size, self._stream = plain
+        else:
+            self._rows = picture = self._decoded(content, how)
+            self.size = picture.height, picture.width
 
     def _decoded(self, content: bytes, how: Reading) -> Image.Image:
         loaded, self.orientation, turn = _opened(self.path, content, "image", how)
         try:
-            values = deep_values(content, loaded)
+            values = None if loaded.mode == "RGBA" else deep_values(content, loaded)
         except Exception as error:  # Pillow's decoders raise errors of any type on a broken file
             raise _unreadable(self.path, "image", error) from error
         self.largest = None if values is None or not values.size else int(values.max())
         return _turned(_rgb(self.path, loaded, values, how), turn)
 
+    def _bands(self, content: bytes, how: Reading) -> np.ndarray:
+        """The bands that `how` names, uint8 (H, W, bands)."""
+        try:
+            image = bands.read(content, how, partial(_opened, self.path, content, "image", how))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise _too_large(self.path, "image", error) from None
+        except Exception as error:  # decoders raise errors of any type on a broken file
+            named = str(error).startswith(f"{self.path}: ")
+            raise error if named else _unreadable(self.path, "image", one_line(error)) from error
+        self.orientation, self.largest, self.stored = image.orientation, image.largest, image.stored
+        return image.values
+
     def pixels(self) -> np.ndarray:
-        """The whole image, uint8 (H, W, 3)."""
+        """The whole image, uint8 (H, W, bands): RGB unless `how` named others."""
         picture = self.top_left(*self.size)
         return picture if isinstance(picture, np.ndarray) else np.array(picture)
 
@@ -76,7 +91,7 @@ class ImageFile:
 
 
 def read_image(path: Path, how: Reading = AS_SHOWN) -> np.ndarray:
-    """Read an image as uint8 (H, W, 3), upright as its EXIF orientation says; 16-bit values are scaled to 8 bits.
+    """Read an image as uint8 (H, W, bands), RGB unless `how` names others; upright, and more than 8 bits are scaled to 8.
 
     Raises:
         ValueError: as `ImageFile`.
@@ -163,6 +178,11 @@ def _unreadable(path: Path, what: str, reason: object) -> ValueError:
     return ValueError(f"{path}: unreadable {what} ({reason})")
 
 
+def _too_large(path: Path, what: str, reason: object) -> ValueError:
+    advice = "if you trust it, segattn predict and evaluate read it with a larger --max-pixels"
+    return ValueError(f"{_unreadable(path, what, reason)}; {advice}")
+
+
 def _opened(path: Path, content: bytes, what: str, how: Reading) -> tuple[Image.Image, int, int]:
     """The picture as Pillow decodes it, its EXIF orientation, and the one by which it is still to be turned."""
     chunks = _check(path, content, what)
@@ -181,10 +201,11 @@ def _opened(path: Path, content: bytes, what: str, how: Reading) -> tuple[Image.
             back = 1 if after == before else {6: 8, 8: 6}.get(before, before)  # Pillow turns a TIFF itself
             return loaded, before, back
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        advice = "if you trust it, segattn predict and evaluate read it with a larger --max-pixels"
-        raise ValueError(f"{_unreadable(path, what, error)}; {advice}") from None
+        raise _too_large(path, what, error) from None
     except Exception as error:
-        raise _unreadable(path, what, error) from error
+        other = content.startswith(bands.TIFF) and what == "image" and how.bands is None
+        advice = "; a TIFF of other bands than RGB is read with the data option bands, such as bands=4" if other else ""
+        raise _unreadable(path, what, f"{error}{advice}") from error
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
@@ -231,8 +252,8 @@ def _check(path: Path, content: bytes, what: str) -> Chunks:
     """The chunks of a PNG, none for another format; raises on damage that decoders do not report."""
     if content.startswith(png.SIGNATURE):
         return _png_chunks(path, content, what)
-    if content.startswith(b"\xff\xd8"):
-        _check_jpeg(path, content, what)
+    if content.startswith(b"\xff\xd8") and (fault := jpeg.fault(content)):
+        raise _unreadable(path, what, fault)
     return []
 
 
@@ -256,29 +277,3 @@ def _png_chunks(path: Path, content: bytes, what: str) -> Chunks:
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise _unreadable(path, what, "damaged: the PNG does not begin with its header")
     return chunks
-
-
-def _check_jpeg(path: Path, content: bytes, what: str) -> None:
-    """Check the order of the segments: a JPEG has no checksums, and decoders fill the rest of a truncated scan with grey."""
-    at, scans = 2, 0
-    while True:
-        marker = _JPEG_MARKER.search(content, at)
-        if marker is None:
-            if scans:
-                return  # no end marker; the decoder tells whether the scan is complete
-            raise _unreadable(path, what, "damaged: the JPEG holds no picture")
-        kind = marker[1][0]
-        if kind == 0xD9:
-            return
-        if scans and kind not in _JPEG_SEGMENTS:
-            raise _unreadable(path, what, f"damaged: JPEG marker {kind:02x} inside a scan, at byte {marker.start()}")
-        at = marker.end()
-        if kind == 0x01:
-            continue
-        length = int.from_bytes(content[at : at + 2], "big")
-        if length < 2 or at + length > len(content):
-            raise _unreadable(
-                path, what, f"truncated or damaged: a JPEG segment at byte {at - 2} extends beyond the file"
-            )
-        at += length
-        scans += kind == 0xDA

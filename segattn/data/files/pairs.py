@@ -113,7 +113,7 @@ class PairReader:
     def lazily(self, index: int) -> LazySample:
         pair = self.pairs[index]
         file = ImageFile(pair.image, self.how)
-        self.remarks.note(str(pair.image), file.orientation, file.largest)
+        self.remarks.note(str(pair.image), file.orientation, file.largest, file.stored)
         if pair.label is None:
             return LazySample(pair.name, None, file)
         label = self.label(index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,9 @@ ORIENTATION = 0x112
 _DEEP = 2**14
 """16-bit images whose values stay below this were most likely taken with fewer bits."""
 _OTHER_BYTE = {
-    "RGB;16B": "RGB;16L",
-    "RGB;16L": "RGB;16B",
-    "RGB;16N": f"RGB;16{'B' if sys.byteorder == 'little' else 'L'}",
+    f"{mode};16{order}": f"{mode};16{other}"
+    for mode in ("RGB", "RGBA")
+    for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
 }
 
 
@@ -35,8 +36,10 @@ class Reading:
 
     exif: str = "turn"
     """turn: upright, as the EXIF orientation says; ignore: as stored."""
-    value_range: tuple[int, int] | None = None
+    value_range: tuple[float, float] | None = None
     """Values of black and white in images of more than 8 bits; None: 0 and 65,535."""
+    bands: int | tuple[int, ...] | None = None
+    """Bands of an image: how many each file has, or the numbers of those that are used, in order, from 1; None: RGB."""
     on_white: bool = False
     """Compose transparent pixels on white; they are refused otherwise."""
 
@@ -47,47 +50,65 @@ class Reading:
     def to_bytes(self, values: np.ndarray) -> np.ndarray:
         """Values of more than 8 bits as uint8; those beyond black and white are clipped."""
         low, high = self.value_range or (0, 2**16 - 1)
-        shifted = np.clip(values.astype(np.float64 if values.dtype.kind == "f" else np.int64), low, high) - low
+        if values.dtype.kind == "f":
+            return np.rint((np.clip(values.astype(np.float64), low, high) - low) * (255 / (high - low))).astype(
+                np.uint8
+            )
+        shifted = np.clip(values.astype(np.int64), low, high) - low
         return np.minimum(shifted * 256 // (high - low + 1), 255).astype(np.uint8)
 
 
 AS_SHOWN = Reading()
 
 
-def reading(exif: str, value_range: object) -> Reading:
+def reading(exif: str, value_range: object, bands: object = None) -> Reading:
     """A `Reading` from the options of a data set; `value_range` is (black, white), or white alone.
 
     Raises:
-        ValueError: another `exif`, or no range.
+        ValueError: another `exif`, no range, or no bands.
     """
+    chosen = None if bands is None else _bands(bands)
     if value_range is None:
-        return Reading(exif)
+        return Reading(exif, bands=chosen)
     ends: Any = (0, value_range) if isinstance(value_range, int) else value_range
     try:
-        low, high = (int(end) for end in ends)
+        low, high = (end if isinstance(end, int) else float(end) for end in ends)
     except (TypeError, ValueError):
         low = high = 0
-    if not low < high:
+    if not low < high or not math.isfinite(high - low):
         raise ValueError(
             f"value_range={value_range!r}; give the values of black and white, or of white alone, such as 4095 for 12 bits"
         )
-    return Reading(exif, (low, high))
+    return Reading(exif, (low, high), chosen)
 
 
-def reading_of(data: Mapping[str, Any]) -> Reading:
-    """How photos are read for a network, from the `data` section of its experiment: in the range that it was trained with."""
+def _bands(bands: object) -> int | tuple[int, ...]:
+    several: Any = bands if isinstance(bands, list | tuple) else [bands]
+    if not several or not all(type(band) is int and band >= 1 for band in several):
+        raise ValueError(
+            f"bands={bands!r}; give how many bands each image has, such as bands=4, or the numbers of those to use, from 1 and "
+            "in order, such as bands=[4,3,2,8]"
+        )
+    return tuple(several) if isinstance(bands, list | tuple) else several[0]
+
+
+def reading_of(data: Mapping[str, Any], in_channels: int = 3) -> Reading:
+    """How photos are read for a network, from the `data` section of its experiment: in the range and with the bands that it was
+    trained with. Where that names no bands and the network takes other images than RGB, each photo has `in_channels` bands."""
     options = data.get("options") if data.get("name") == "folder" else None
-    return reading("turn", options.get("value_range")) if isinstance(options, Mapping) else AS_SHOWN
+    options = options if isinstance(options, Mapping) else {}
+    bands = options.get("bands", None if in_channels == 3 else in_channels)
+    return reading("turn", options.get("value_range"), bands)
 
 
 def deep_values(content: bytes, image: Image.Image) -> np.ndarray | None:
-    """Values of more than 8 bits, (H, W) or (H, W, 3), of a decoded image; None of one of 8 bits.
+    """Values of more than 8 bits, (H, W) or (H, W, 3 or 4), of a decoded image; None of one of 8 bits.
 
-    Pillow gives the high bytes of 16-bit RGB; the low ones are read as if the bytes were in the other order.
+    Pillow gives the high bytes of 16-bit RGB and RGBA; the low ones are read as if the bytes were in the other order.
     """
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         return np.asarray(image)
-    if image.mode != "RGB" or image.format not in ("PNG", "TIFF"):
+    if image.mode not in ("RGB", "RGBA") or image.format not in ("PNG", "TIFF"):
         return None
     with open_picture(content) as again:
         raw = _raw_mode(again)
@@ -117,13 +138,24 @@ class Remarks:
     """Orientation by file."""
     largest: dict[str, int] = field(default_factory=dict)
     """Largest value by file, of images of more than 8 bits."""
+    stored: dict[int, str] = field(default_factory=dict)
+    """The first file of each number of bands, where `bands` chooses among them."""
 
-    def note(self, file: str, orientation: int, largest: int | None) -> None:
+    def note(self, file: str, orientation: int, largest: int | None, stored: int | None = None) -> None:
         """Note what is unusual of an image."""
+        if stored is not None:
+            self.stored[stored] = min(file, self.stored.get(stored, file))
         if orientation != 1:
             self.turned[file] = orientation
         if largest is not None:
             self.largest[file] = largest
+
+    def different_bands(self) -> str:
+        """What is wrong with files of different numbers of bands; empty if they have one number."""
+        if len(self.stored) < 2:
+            return ""
+        listed = "; ".join(f"{file} has {bands}" for bands, file in sorted(self.stored.items()))
+        return f"bands differ between files: {listed}; save all images of a data set with the same bands"
 
     def lines(self, how: Reading) -> list[tuple[str, str]]:
         """Kind and sentence of each remark; none where an option says how to read them."""

@@ -98,7 +98,7 @@ def check(
 
     Faults are files that cannot be read, have no partner or differ in size from it, label values outside the classes, masks of
     0 and 255 only, masks of colours instead of indices, one picture in two splits, a single class, training labels with fewer
-    than two classes, and a split in which every pixel is ignored.
+    than two classes, a split in which every pixel is ignored, and images of different numbers of bands.
 
     Raises:
         ValueError: no split could be opened at all.
@@ -166,6 +166,8 @@ def _scan(
     if isinstance(dataset.reader, PairReader):
         for kind, line in dataset.reader.remarks.lines(dataset.reader.how):
             _note(report.remarks, kind, f"{dataset.split}: {line}")
+        if fault := dataset.reader.remarks.different_bands():
+            _note(report.faults, "images of different bands", f"{dataset.split}: {fault}")
     if dataset.split == "train" and out.labelled:
         for index in np.flatnonzero(out.class_images[: dataset.num_classes] == 0):
             _note(report.remarks, "classes that no training image has", dataset.class_names[index])
@@ -230,7 +232,7 @@ def _look_at_pair(reader: PairReader, index: int) -> _Seen:
     try:
         file = ImageFile(pair.image, reader.how)
         image, turn = file.pixels(), reader.turn(file)
-        reader.remarks.note(str(pair.image), file.orientation, file.largest)
+        reader.remarks.note(str(pair.image), file.orientation, file.largest, file.stored)
         size, digest = (image.shape[0], image.shape[1]), _digest(image)
     except ValueError as error:
         faults.append(("unreadable images", str(error)))

@@ -59,6 +59,7 @@ def _pack_split(
             entries.append(
                 {"name": sample.name, "shard": shard, "offset": offset, "height": height, "width": width}
                 | {"label": sample.label is not None}
+                | ({} if sample.image.shape[2] == 3 else {"bands": sample.image.shape[2]})
             )
             on_progress(dataset.split, done + 1, len(dataset))
     writer.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from segattn.data._dataset import Dataset
+from segattn.data.files.pairs import PairReader
 from segattn.data.tools.labels import Tally
 from segattn.data.tools.threads import file_threads
 
@@ -25,7 +26,7 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
         The number of samples checked.
 
     Raises:
-        ValueError: the first bad sample in the order of the split; file and value are named.
+        ValueError: the first bad sample in the order of the split; file and value are named. Files differ in their bands.
     """
     if limit < 1:
         raise ValueError(f"limit {limit}; give at least 1 sample to check")
@@ -42,5 +43,7 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
 
     with file_threads(threads) as readers:
         dataset.contents = dict(readers.map(read, indices))
+    if isinstance(dataset.reader, PairReader) and (fault := dataset.reader.remarks.different_bands()):
+        raise ValueError(fault)
     dataset.labels = tally.finished(indices, threads)
     return len(indices)
