@@ -26,12 +26,12 @@ def ledger(model: SegmentationModel, input_size: tuple[int, int]) -> flops.Ledge
     Cost is a property of the equation, so each mechanism is counted in the form that matches its equation, whichever form
     computes it (class attribute `counted_as`, by default "reference").
     """
-    return flops.count(_as_counted(model), torch.empty(1, 3, *input_size, device="meta"))
+    return flops.count(_as_counted(model), torch.empty(1, model.in_channels, *input_size, device="meta"))
 
 
 def parts(model: SegmentationModel, input_size: tuple[int, int]) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """Mechanism, head and network as separate modules with their inputs on `meta`, in the form that `ledger` counts."""
-    image = torch.empty(1, 3, *input_size, device="meta")
+    image = torch.empty(1, model.in_channels, *input_size, device="meta")
     head, inputs_of = _HeadAlone(_as_counted(model).head), {}
     attention = model.get_submodule(_mechanism(model))
 
@@ -73,6 +73,7 @@ def network_cost(
     num_classes: int = 19,
     backbone: str = "resnet101",
     output_stride: int = 8,
+    in_channels: int = 3,
     mode: str = "faithful",
     head_options: dict[str, Any] | None = None,
     backbone_options: dict[str, Any] | None = None,
@@ -90,6 +91,7 @@ def network_cost(
             num_classes=num_classes,
             backbone=backbone,
             output_stride=output_stride,
+            in_channels=in_channels,
             mode=mode,  # type: ignore[arg-type]
             auxiliary_weight=0,
             head_options=head_options,
@@ -123,6 +125,7 @@ def experiment_cost(config: Experiment, num_classes: int) -> records.Cost:
         num_classes=num_classes,
         backbone=model.backbone,
         output_stride=model.output_stride,
+        in_channels=model.in_channels,
         mode=model.mode,
         head_options=model.head_options,
         backbone_options=model.backbone_options,

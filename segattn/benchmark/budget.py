@@ -99,7 +99,9 @@ def _order(network: Network) -> tuple[int, float]:
     return 2, network.cost
 
 
-def counted(what: str, input_size: tuple[int, int], num_classes: int, mode: str) -> Callable[[str, str, int], float]:
+def counted(
+    what: str, input_size: tuple[int, int], num_classes: int, mode: str, in_channels: int = 3
+) -> Callable[[str, str, int], float]:
     """A cost of `network_cost` ("flops", "macs", "study" or "parameters") for one image."""
 
     def cost(head: str, backbone: str, output_stride: int) -> float:
@@ -109,6 +111,7 @@ def counted(what: str, input_size: tuple[int, int], num_classes: int, mode: str)
             num_classes=num_classes,
             backbone=backbone,
             output_stride=output_stride,
+            in_channels=in_channels,
             mode=mode,
         )
         figure: int = getattr(costs.network, what)

@@ -26,6 +26,7 @@ PHASES = ("inference", "training")
 TINY = (65, 65)
 """Image size of the warm-up: a map of 9x9 at output stride 8."""
 Shape = tuple[int, ...]
+Maps = tuple[tuple[int, ...], tuple[Shape, ...]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def combinations(
     output_stride: int,
     mode: str,
     num_classes: int,
+    in_channels: int = 3,
     feature_scales: Sequence[float] = (1.0,),
 ) -> list[Case]:
     """Every combination as a case; a baseline among other heads is left out where the part is the mechanism: it has none.
@@ -91,8 +93,9 @@ def combinations(
                 backbone=backbone,
                 output_stride=output_stride,
                 num_classes=num_classes,
+                in_channels=in_channels,
                 input_size=size,
-                map_size=_last(features(backbone, output_stride, size)[1]),
+                map_size=_last(features(backbone, output_stride, size, in_channels)[1]),
                 batch=batch,
                 dtype=dtype,
                 channels_last=last,
@@ -132,7 +135,7 @@ def prepare(case: Case, device: str) -> Prepared:
     except Exception as error:  # a form may run although it cannot be counted
         note = f"work not counted: {first_line(error)}"
     return Prepared(
-        channels=features(case.backbone, case.output_stride, case.input_size)[0],
+        channels=_features(case)[0],
         path=path,
         inputs=_batched(inputs, case.batch),
         tiny_inputs=_batched(tiny, 2 if case.phase == "training" else 1),
@@ -165,12 +168,16 @@ def work(case: Case) -> Work:
 
 
 @lru_cache(maxsize=64)
-def features(backbone: str, output_stride: int, size: tuple[int, int]) -> tuple[tuple[int, ...], tuple[Shape, ...]]:
+def features(backbone: str, output_stride: int, size: tuple[int, int], in_channels: int = 3) -> Maps:
     """Channels and shapes of the backbone's four maps for one image of `size`."""
     with torch.device("meta"), torch.no_grad():
-        body = backbones.create(backbone, output_stride=output_stride).eval()
-        maps = body(torch.empty(1, 3, *size))
+        body = backbones.create(backbone, output_stride=output_stride, in_channels=in_channels).eval()
+        maps = body(torch.empty(1, in_channels, *size))
     return tuple(body.channels), tuple(tuple(one.shape) for one in maps)  # type: ignore[arg-type]
+
+
+def _features(case: Case) -> Maps:
+    return features(case.backbone, case.output_stride, case.input_size, case.in_channels)
 
 
 def build_head(case: Case, channels: tuple[int, ...], device: str) -> nn.Module:
@@ -179,19 +186,17 @@ def build_head(case: Case, channels: tuple[int, ...], device: str) -> nn.Module:
         return set_form(heads.create(case.head, channels, case.num_classes, mode=case.mode), case)  # type: ignore[arg-type]
 
 
+def _network(case: Case) -> dict[str, Any]:
+    """What describes the network of a case beside its head."""
+    names = ("num_classes", "backbone", "output_stride", "in_channels", "mode")
+    return {name: getattr(case, name) for name in names}
+
+
 def build_network(case: Case, device: str) -> SegmentationModel:
     """The network of a case; for training with its auxiliary head."""
     with torch.device(device):
         return set_form(
-            create_model(
-                case.head,
-                num_classes=case.num_classes,
-                backbone=case.backbone,
-                output_stride=case.output_stride,
-                mode=case.mode,  # type: ignore[arg-type]
-                auxiliary_weight=0.4 if case.phase == "training" else 0,
-            ),
-            case,
+            create_model(case.head, auxiliary_weight=0.4 if case.phase == "training" else 0, **_network(case)), case
         )
 
 
@@ -228,8 +233,8 @@ def tensors(nested: Any) -> Iterator[Tensor]:
 def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
     """The mechanism's path, and the shapes of the part's inputs and outputs for one image."""
     if case.part == "network":
-        return "", ((1, 3, *case.input_size),), ()
-    channels, shapes = features(case.backbone, case.output_stride, case.input_size)
+        return "", ((1, case.in_channels, *case.input_size),), ()
+    channels, shapes = _features(case)
     head = build_head(case, channels, "meta").eval()
     maps = [torch.empty(shape, device="meta") for shape in shapes]
     path = mechanism_path(head, case.head) if case.part == "mechanism" else ""
@@ -260,14 +265,7 @@ def _seen(module: nn.Module) -> Iterator[list[list[Tensor]]]:
 @lru_cache(maxsize=256)
 def _equation(case: Case) -> tuple[int, int]:
     """Multiply-adds and element operations of one forward pass."""
-    cost = network_cost(
-        case.head,
-        input_size=case.input_size,
-        num_classes=case.num_classes,
-        backbone=case.backbone,
-        output_stride=case.output_stride,
-        mode=case.mode,
-    )
+    cost = network_cost(case.head, input_size=case.input_size, **_network(case))
     part = {"mechanism": cost.mechanism, "head": cost.head_total, "network": cost.network}[case.part]
     return part.macs, part.other
 
@@ -277,10 +275,10 @@ def _moved(case: Case) -> int:
     """Bytes that the operators of one forward pass read and write, in fp32."""
     if case.part == "network":
         network = build_network(case, "meta").eval()
-        return flops.count(network, torch.empty(1, 3, *case.input_size, device="meta")).total().bytes
+        return flops.count(network, torch.empty(1, case.in_channels, *case.input_size, device="meta")).total().bytes
     path, shapes, _ = _shapes(case)
     inputs = [torch.empty(shape, device="meta") for shape in shapes]
-    channels, _ = features(case.backbone, case.output_stride, case.input_size)
+    channels, _ = _features(case)
     part = build_head(case, channels, "meta").eval().get_submodule(path)
     return (flops.count(part, inputs) if case.part == "head" else flops.count(part, *inputs)).total().bytes
 

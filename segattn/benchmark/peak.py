@@ -174,7 +174,7 @@ def _batch(case: Case, watch: Liveness) -> Any:
     size = (case.optimization.batch_size, *case.crop_size)
     on_gpu_already = case.device == "cuda" and case.optimization.channels_last
     layout = torch.channels_last if on_gpu_already else torch.contiguous_format
-    image = watch.tensor(size[0], 3, *size[1:], memory_format=layout)
+    image = watch.tensor(size[0], case.model.in_channels, *size[1:], memory_format=layout)
     label = watch.tensor(*size, dtype=torch.int64) if case.training else None
     return {"image": image, "label": label}
 
@@ -234,7 +234,8 @@ def real_step(case: Case) -> Callable[[], Any]:
     model = build_model(case.model, case.num_classes).train(case.training)
     model = execution.arrange(model, optimization, synchronize=False)
     size = (optimization.batch_size, *case.crop_size)
-    batch: Any = {"image": torch.randn(size[0], 3, *size[1:]), "label": torch.randint(case.num_classes, size)}
+    image = torch.randn(size[0], case.model.in_channels, *size[1:])
+    batch: Any = {"image": image, "label": torch.randint(case.num_classes, size)}
     if not case.training:
         image = batch["image"].to(accelerator.device)
         return lambda: _infer(model.to(image.device), image, accelerator)

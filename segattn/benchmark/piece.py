@@ -121,6 +121,6 @@ def _training_of_a_network(case: Case, device: str) -> Task:
 
 def _batch(case: Case, number: int, size: tuple[int, int], device: str) -> Any:
     memory_format = torch.channels_last if case.channels_last else torch.contiguous_format
-    images = torch.randn(number, 3, *size, device=device).to(memory_format=memory_format)
+    images = torch.randn(number, case.in_channels, *size, device=device).to(memory_format=memory_format)
     labels = torch.randint(0, case.num_classes, (number, *size), device=device)
     return {"image": images, "label": labels, "names": [], "indices": []}

@@ -71,6 +71,8 @@ class BenchArguments:
     """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
     num_classes: int = 19
     """Number of classes."""
+    in_channels: int = 3
+    """Bands of the image: 3 for RGB."""
     rounds: int = 10
     """Timed passes of each case."""
     warmup: int = 2
@@ -147,7 +149,7 @@ def _check(chosen: BenchArguments) -> None:
         raise ValueError("--input and --map are two ways to give the size; give one of them")
     if chosen.compare is not None and chosen.implementations != ("auto",):
         raise ValueError("--compare already names the implementations; leave --implementations out")
-    least = {"rounds": 1, "warmup": 0, "num_classes": 1}
+    least = {"rounds": 1, "warmup": 0, "num_classes": 1, "in_channels": 1}
     for name, value in least.items():
         if getattr(chosen, name) < value:
             raise ValueError(f"--{name.replace('_', '-')} {getattr(chosen, name)} should be at least {value}")
@@ -204,6 +206,7 @@ def _cases(chosen: BenchArguments) -> list[Case]:
         output_stride=chosen.output_stride,
         mode=chosen.mode,
         num_classes=chosen.num_classes,
+        in_channels=chosen.in_channels,
         feature_scales=chosen.feature_scale,
     )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.progress import track
@@ -16,6 +16,9 @@ from segattn.catalogue import hint
 from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules
+
+if TYPE_CHECKING:
+    from segattn.data.files.pixels import Reading
 
 _FORMATS = (".png", ".pdf", ".svg")
 
@@ -68,12 +71,13 @@ def run(arguments: Sequence[str]) -> None:
     networks = choose(sources, chosen.heads, chosen.seed)
     from segattn import checkpoint, records
     from segattn.data.files.decode import read_image
-    from segattn.data.files.pixels import AS_SHOWN, reading_of
     from segattn.device import resolve_device
     from segattn.maps import figure
     from segattn.maps.look import NoMapsError, attention_maps
 
-    image, device, console = read_image(chosen.image), resolve_device(chosen.device), terminal.console()
+    device, console = resolve_device(chosen.device), terminal.console()
+    hows = {source: _how(checkpoint.read_config(source)["experiment"]) for _, source in networks}
+    images = {how: read_image(chosen.image, how) for how in set(hows.values())}
     if not chosen.runs:
         what = (
             f"No run given: the controlled networks of {zoo.LOCAL} of segattn zoo, trained on generated street scenes."
@@ -84,11 +88,8 @@ def run(arguments: Sequence[str]) -> None:
         networks, description="looking", console=console, transient=True, disable=not console.is_terminal
     ):
         model = checkpoint.load_model(source, device=device, allow_modules=chosen.allow_module)
-        assert model.experiment is not None  # as of every network that was loaded
-        how = reading_of(vars(model.experiment.data))
-        pixels = image if how == AS_SHOWN else read_image(chosen.image, how)
         try:
-            results.append(attention_maps(model, pixels, (x, y), name=name, max_side=chosen.max_side))
+            results.append(attention_maps(model, images[hows[source]], (x, y), name=name, max_side=chosen.max_side))
         except NoMapsError as reason:
             if "all" not in chosen.heads or len(networks) == 1:
                 raise
@@ -103,6 +104,13 @@ def run(arguments: Sequence[str]) -> None:
             f"{result.name}: {result.class_name} {100 * result.confidence:.0f} %", highlight=False, markup=False
         )
     console.print(f"\n{out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _how(experiment: dict[str, Any]) -> Reading:
+    """How the network of this experiment reads a photo."""
+    from segattn.data.files.pixels import reading_of
+
+    return reading_of(experiment.get("data", {}), experiment["model"].get("in_channels", 3))
 
 
 def pixel(text: str) -> tuple[int, int]:

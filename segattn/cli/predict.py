@@ -78,12 +78,14 @@ def _predict(chosen: PredictArguments) -> int:
     from segattn.inference.optimized import optimize
 
     console = terminal.console()
-    files = find_images(photos, chosen.out)
+    raw = checkpoint.read_config(network)
+    described = raw["experiment"]
+    how = reading_of(described.get("data", {}), described["model"].get("in_channels", 3))
+    files = find_images(photos, chosen.out, how)
     if isinstance(network, zoo.Entry) and len(photos) == len(chosen.paths):
         what = f"No network given: {network} of segattn zoo, {100 * network.mean_iou:.1f} % mIoU on generated street scenes."
         console.print(what, highlight=False, markup=False, soft_wrap=True)
     evaluation = config.Evaluation(mode=chosen.mode, crop_size=chosen.crop_size, flip=chosen.flip, scales=chosen.scales)
-    raw = checkpoint.read_config(network)
     settings = Settings(
         class_names=raw["class_names"],
         palette=[(red, green, blue) for red, green, blue in raw["palette"]],
@@ -91,13 +93,14 @@ def _predict(chosen: PredictArguments) -> int:
         batch=chosen.batch_size,
         confidence=chosen.confidence,
         opacity=chosen.opacity,
-        how=reading_of(raw["experiment"].get("data", {})),
+        how=how,
     )
     device = resolve_device(chosen.device)
+    loaded = checkpoint.load_model(network, device=device, allow_modules=chosen.allow_module)
     model = optimize(
-        checkpoint.load_model(network, device=device, allow_modules=chosen.allow_module),
+        loaded,
         dtype=DTYPES[resolve_precision(chosen.precision, device)],
-        example=torch.randn(1, 3, *chosen.crop_size) if chosen.crop_size else None,
+        example=torch.randn(1, loaded.in_channels, *chosen.crop_size) if chosen.crop_size else None,
     )
     failures: list[Path] = []
     columns = (terminal.Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

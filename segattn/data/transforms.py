@@ -12,7 +12,7 @@ The order and the ranges are those of mmsegmentation's pipelines (`RandomResize`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -62,9 +62,9 @@ class Normalization:
     @staticmethod
     def of(network: object) -> Normalization:
         """What a network, or an experiment's `model`, declares; ImageNet's values and RGB where it declares nothing."""
-        names = (field.name for field in fields(Normalization))
-        values: Iterator[Any] = (getattr(network, name, getattr(IMAGENET, name)) for name in names)
-        return Normalization(*(tuple(value) if isinstance(value, list) else value for value in values))
+        names = [field.name for field in fields(Normalization)]
+        values: dict[str, Any] = {name: getattr(network, name, getattr(IMAGENET, name)) for name in names}
+        return Normalization(**values)
 
     @property
     def is_given(self) -> bool:

@@ -40,6 +40,7 @@ class Network:
             num_classes=self.model.num_classes,
             backbone=described.backbone,
             output_stride=described.output_stride,
+            in_channels=described.in_channels,
             mode=described.mode,
             head_options=described.head_options,
             backbone_options=described.backbone_options,

@@ -19,6 +19,7 @@ from segattn.config import Evaluation
 from segattn.data import Dataset
 from segattn.data.classes import matched
 from segattn.data.features import in_computing_type
+from segattn.data.files.shown import shown
 from segattn.data.loader import Batch, EvaluationStream, Items
 from segattn.data.tools.labels import refuse_one_class, unscorable
 from segattn.data.transforms import Normalization, to_tensor
@@ -245,7 +246,7 @@ def write_examples(
             image = to_tensor(sample.image, Normalization.of(model))[None].to(device)
             prediction = predict_labels(model, image, inference=inference)[0].cpu().numpy()
         stem = f"{index:05d}"
-        pictures = {"image": sample.image, "prediction": colour(prediction, dataset.palette)}
+        pictures = {"image": shown(sample.image), "prediction": colour(prediction, dataset.palette)}
         if sample.label is not None:
             pictures["label"] = colour(sample.label, dataset.palette)
         before_writing()

@@ -31,9 +31,8 @@ def is_identity(model: SegmentationModel, image_size: Sequence[int]) -> bool | N
 
     device = next(model.head.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    shapes = [
-        x.shape for x in copy.deepcopy(model.backbone).to("meta").eval()(torch.empty(1, 3, *image_size, device="meta"))
-    ]
+    image = torch.empty(1, model.in_channels, *image_size, device="meta")
+    shapes = [x.shape for x in copy.deepcopy(model.backbone).to("meta").eval()(image)]
     features = [torch.randn(shape, generator=generator).relu().to(device) for shape in shapes]
     modes = {module: module.training for module in model.head.modules()}
     try:

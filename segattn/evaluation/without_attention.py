@@ -166,7 +166,7 @@ def check(config: Experiment, num_classes: int) -> None:
         model = build_model(
             dataclasses.replace(config.network, pretrained=None, init_head="random"), num_classes
         ).eval()
-        image = torch.empty(1, 3, *config.augmentation.crop_size)
+        image = torch.empty(1, model.in_channels, *config.augmentation.crop_size)
     if not has_mechanism(model):
         return
     means = ChannelMeans()

@@ -13,8 +13,10 @@ from PIL import Image
 
 from segattn import records
 from segattn.config import Evaluation
+from segattn.data.files.bands import SUFFIXES as BAND_SUFFIXES
 from segattn.data.files.decode import read_image
-from segattn.data.files.pixels import AS_SHOWN, Reading
+from segattn.data.files.pixels import AS_SHOWN, Reading, reading_for
+from segattn.data.files.shown import shown
 from segattn.data.transforms import Normalization, to_tensor
 from segattn.inference import video
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
@@ -33,31 +35,33 @@ class Labelled:
     """A photo and its labels."""
 
     image: np.ndarray
-    """uint8 (H, W, 3)."""
+    """uint8 (H, W, bands)."""
     label: np.ndarray
     """uint8 (H, W), class indices."""
     confidence: np.ndarray | None = None
     """uint8 (H, W), 255 times the softmax probability of the label; None unless requested."""
 
 
-def find_images(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
+def find_images(paths: Sequence[Path], out: Path | None = None, how: Reading = AS_SHOWN) -> list[Path]:
     """The image and video files among `paths`; folders are searched one level deep, and earlier results in `out` are skipped.
+
+    Arrays (.npy) are images where `how` names bands, and there are then no videos.
 
     Raises:
         ValueError: a path does not exist, or a folder has neither images nor videos.
     """
     files: list[Path] = []
+    suffixes = SUFFIXES | (video.SUFFIXES if how.bands is None else set(BAND_SUFFIXES))
     for path in paths:
         if path.is_dir():
             inside = sorted(
-                child
-                for child in path.iterdir()
-                if child.suffix.lower() in SUFFIXES | video.SUFFIXES and not child.name.startswith(".")
+                child for child in path.iterdir() if child.suffix.lower() in suffixes and not child.name.startswith(".")
             )
             if out is not None and out.exists() and path.samefile(out):
                 inside = [child for child in inside if not child.name.endswith(_WRITTEN)]
             if not inside:
-                raise ValueError(f"{path} has no images ({', '.join(sorted(SUFFIXES))}) and no videos")
+                known = ", ".join(sorted(suffixes - video.SUFFIXES))
+                raise ValueError(f"{path} has no images ({known}){' and no videos' if how.bands is None else ''}")
             files += inside
         elif path.is_file():
             files.append(path)
@@ -79,12 +83,12 @@ def output_names(images: Sequence[Path]) -> list[str]:
 
 
 def label_image(model: Network, path: Path, inference: Evaluation | None = None) -> Labelled:
-    """Label one photo of any size.
+    """Label one photo of any size, read as the network's training images were.
 
     Raises:
         ValueError: the file is not a readable image.
     """
-    return label_images(model, [read_image(path)], inference)[0]
+    return label_images(model, [read_image(path, reading_for(model))], inference)[0]
 
 
 @torch.no_grad()
@@ -95,10 +99,10 @@ def label_images(
     *,
     confidence: bool = False,
 ) -> list[Labelled]:
-    """Label photos of one size, uint8 (H, W, 3), in one pass.
+    """Label photos of one size, uint8 (H, W, bands), in one pass.
 
     Raises:
-        ValueError: the photos do not fit into memory.
+        ValueError: the photos have other bands than the network takes, or do not fit into memory.
     """
     device, normalization = next(model.parameters()).device, Normalization.of(model)
     inference = inference or Evaluation()
@@ -122,7 +126,7 @@ def label_images(
 
 def overlay(labelled: Labelled, palette: Palette, opacity: float = 0.55) -> np.ndarray:
     """The photo blended with the colours of its labels, uint8 (H, W, 3)."""
-    mixed = labelled.image * (1 - opacity) + colour(labelled.label, tuple(palette)) * opacity
+    mixed = shown(labelled.image) * (1 - opacity) + colour(labelled.label, tuple(palette)) * opacity
     return mixed.round().astype(np.uint8)
 
 

@@ -118,7 +118,7 @@ def _predicted(model: nn.Module, batch: int, size: tuple[int, int]) -> int:
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
     watch.adopt(twin, "weights")
-    image = watch.tensor(batch, 3, *size)
+    image = watch.tensor(batch, getattr(model, "in_channels", 3), *size)
     held = watch.live
     try:
         with torch.compiler.set_stance("force_eager"), watch, torch.no_grad():

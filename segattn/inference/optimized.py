@@ -42,7 +42,7 @@ def optimize(
     network.auxiliary = None
     weight = next(network.parameters())
     if example is None:
-        example = torch.randn(1, 3, 65, 97, generator=torch.Generator().manual_seed(0))
+        example = torch.randn(1, network.in_channels, 65, 97, generator=torch.Generator().manual_seed(0))
     _fold_norms(network, example.to(weight))
     layout = torch.channels_last if (dtype.itemsize == 2 if channels_last is None else channels_last) else None
     return OptimizedModel(network, dtype, layout)
@@ -58,6 +58,7 @@ class OptimizedModel(nn.Module):
         if layout is not None:
             self.network.to(memory_format=layout)  # type: ignore[call-overload]
         self.num_classes, self.align_corners = network.num_classes, network.align_corners
+        self.in_channels = network.in_channels
         self.mean, self.std, self.channel_order = network.mean, network.std, network.channel_order
         self.eval()
 
@@ -72,7 +73,7 @@ class OptimizedModel(nn.Module):
         return super().train(mode)
 
     @torch.no_grad()
-    def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
+    def logits(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K h w"]:
         """Logits in float32 at the head's resolution."""
         images = images.to(self.dtype)
         return self.network.logits(
@@ -80,7 +81,7 @@ class OptimizedModel(nn.Module):
         ).float()
 
     @torch.no_grad()
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K H W"]:
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
         return self.network.upsample(self.logits(images), images.shape[-2:])
 
 

@@ -42,7 +42,7 @@ class Tile:
 
 def scored(
     model: Model,
-    images: Float[Tensor, "B 3 H W"],
+    images: Float[Tensor, "B C H W"],
     inference: Evaluation,
     output_size: tuple[int, int],
     window_batch: int,

@@ -59,7 +59,7 @@ averaged over 2 passes'
 @torch.no_grad()
 def predict(
     model: Model,
-    images: Float[Tensor, "B 3 H W"],
+    images: Float[Tensor, "B C H W"],
     *,
     inference: Evaluation | None = None,
     output_size: tuple[int, int] | None = None,
@@ -92,7 +92,7 @@ def predict(
 @torch.no_grad()
 def predict_labels(
     model: Model,
-    images: Float[Tensor, "B 3 H W"],
+    images: Float[Tensor, "B C H W"],
     *,
     inference: Evaluation | None = None,
     output_size: tuple[int, int] | None = None,
@@ -124,7 +124,7 @@ def predict_labels(
 @torch.no_grad()
 def predict_confidence(
     model: Model,
-    images: Float[Tensor, "B 3 H W"],
+    images: Float[Tensor, "B C H W"],
     *,
     inference: Evaluation | None = None,
     window_batch: int = WINDOW_BATCH,

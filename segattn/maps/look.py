@@ -23,7 +23,9 @@ from torch.nn import functional as F
 
 from segattn.data.files.decode import read_image
 from segattn.data.files.palette import voc_palette
-from segattn.data.transforms import Normalization, to_image, to_tensor
+from segattn.data.files.pixels import Reading, reading_for
+from segattn.data.files.shown import shown
+from segattn.data.transforms import Normalization, resized, to_image, to_tensor
 from segattn.maps import figure
 from segattn.maps.placement import position_under
 from segattn.maps.types import AttentionMap, Kind, PixelMaps
@@ -57,7 +59,7 @@ class Look:
     name: str
     model: SegmentationModel
     image: np.ndarray
-    """uint8 (H, W, 3)."""
+    """What figures show: uint8 (H, W, 3)."""
     size: tuple[int, int]
     """Height and width of what was given; larger than `image` only with `max_side`."""
     features: list[Tensor]
@@ -111,14 +113,20 @@ def look(model: SegmentationModel, image: Picture, *, name: str | None = None, m
     if model.training:
         raise ValueError("the model is in training mode, where it gives several outputs; call model.eval() first")
     normalization = Normalization.of(model)
-    tensor, size = _read(image, max_side, normalization)
+    tensor, size = _read(image, max_side, normalization, reading_for(model))
     H, W = tensor.shape[-2:]
     features = list(model.backbone(tensor[None].to(next(model.parameters()).device)))
     logits = model.head(features)["out"].float()
     probabilities = F.interpolate(logits, (H, W), mode="bilinear", align_corners=model.align_corners)[0].softmax(0)
     confidence, prediction = (values.cpu().numpy() for values in probabilities.max(0))
     return Look(
-        name or _head_name(model.head), model, to_image(tensor, normalization), size, features, prediction, confidence
+        name or _head_name(model.head),
+        model,
+        shown(to_image(tensor, normalization)),
+        size,
+        features,
+        prediction,
+        confidence,
     )
 
 
@@ -136,7 +144,8 @@ def attention_maps(
     image `look` runs the network once for all.
 
     Args:
-        image: a file, a PIL image, uint8 (H, W, 3) or (H, W), or a tensor (3, H, W) as `to_tensor` normalises it.
+        image: a file, read as the network's training images were; a PIL image; uint8 (H, W, bands), or (H, W) of one band or
+            grey; or a tensor (bands, H, W) as `to_tensor` normalises it.
         pixel: (x, y), counted from 0: x to the right, y down, as image viewers show it; not (row, column).
         name: what figures call the network; its head's name unless given.
         max_side: scale a larger image down to this many pixels on its longer side first; `pixel` is of the larger one.
@@ -162,21 +171,26 @@ def _reason(head: nn.Module) -> str:
     return "nothing in it attends"
 
 
-def _read(image: Picture, max_side: int | None, normalization: Normalization) -> tuple[Tensor, tuple[int, int]]:
-    """The image normalised (3, H, W), scaled down where asked, and its size before that."""
+def _read(
+    image: Picture, max_side: int | None, normalization: Normalization, how: Reading
+) -> tuple[Tensor, tuple[int, int]]:
+    """The image normalised (bands, H, W), scaled down where asked, and its size before that."""
+    bands = normalization.in_channels
     if isinstance(image, Tensor):
-        return _tensor(image, max_side)
+        return _tensor(image, max_side, bands)
     if isinstance(image, str | os.PathLike):
-        pixels = read_image(Path(image))
+        pixels = read_image(Path(image), how)
     elif isinstance(image, Image.Image):
-        pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        upright = ImageOps.exif_transpose(image)
+        pixels = np.array(upright.convert("RGB") if bands == 3 else upright)
     else:
         pixels = np.asarray(image)
-        if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
-            raise ValueError(
-                f"image of shape {pixels.shape} and type {pixels.dtype}; expected uint8 (H, W, 3), or a normalised tensor"
-            )
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != bands):
+        raise ValueError(
+            f"image of shape {pixels.shape} and type {pixels.dtype}; expected uint8 (H, W, {bands}), or a normalised tensor"
+        )
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3 if bands == 3 else 1, axis=2)
     height, width = pixels.shape[:2]
     if max_side is not None:
         if max_side < 1:
@@ -184,16 +198,16 @@ def _read(image: Picture, max_side: int | None, normalization: Normalization) ->
         scale = max_side / max(height, width)
         if scale < 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            pixels = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+            pixels = resized(pixels, size)
     return to_tensor(pixels, normalization), (height, width)
 
 
-def _tensor(image: Tensor, max_side: int | None) -> tuple[Tensor, tuple[int, int]]:
+def _tensor(image: Tensor, max_side: int | None, bands: int) -> tuple[Tensor, tuple[int, int]]:
     if image.ndim == 4 and len(image) == 1:
         image = image[0]
-    if image.ndim != 3 or len(image) != 3 or not image.is_floating_point():
+    if image.ndim != 3 or len(image) != bands or not image.is_floating_point():
         raise ValueError(
-            f"tensor of shape {tuple(image.shape)} and type {image.dtype}; expected one normalised image, float (3, H, W)"
+            f"tensor of shape {tuple(image.shape)} and type {image.dtype}; expected one normalised image, float ({bands}, H, W)"
         )
     if max_side is not None:
         raise ValueError("max_side is for pictures; scale a tensor, and its pixel with it, before the call")

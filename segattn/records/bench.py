@@ -34,6 +34,8 @@ class Case:
     """`fp32`, `tf32`, or autocast to `bf16` or `fp16` with weights in fp32, as in training and evaluation."""
     channels_last: bool
     compile: bool
+    in_channels: int = 3
+    """Bands of the image."""
     feature_scale: float = 1.0
     """Factor on the random maps that a mechanism or head gets; unscaled attention logits grow with its square."""
 

@@ -167,10 +167,12 @@ class _Planner:
             val_set = opened[1]
             self.items["val"] = Images(val_set, experiment.network)
             self.sizes["val"] = [val_set.lazily(index).size for index in range(len(val_set))]
-        meta = copy.deepcopy(backbone).to("meta")
+        meta, channels = copy.deepcopy(backbone).to("meta"), experiment.model.in_channels
         with torch.no_grad():
             self.shapes = {
-                size: [(x.shape[1], x.shape[2], x.shape[3]) for x in meta(torch.empty(1, 3, *size, device="meta"))]
+                size: [
+                    (x.shape[1], x.shape[2], x.shape[3]) for x in meta(torch.empty(1, channels, *size, device="meta"))
+                ]
                 for size in {size for sizes in self.sizes.values() for size in sizes}
             }
 

@@ -162,7 +162,9 @@ def facts(
     """Everything that can change a frozen backbone's maps, but for the stages that are stored; as plain JSON types."""
     raw, usual = configuration.to_dict(experiment), configuration.to_dict(configuration.Model())
     model = raw["model"]
-    entry = {name: model[name] for name in ("mean", "std", "channel_order") if model[name] != usual[name]}
+    entry = {
+        name: model[name] for name in ("in_channels", "mean", "std", "channel_order") if model[name] != usual[name]
+    }
     return {
         "format": FORMAT,
         "backbone": {name: model[name] for name in ("backbone", "output_stride", "backbone_options")},

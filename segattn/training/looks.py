@@ -16,6 +16,7 @@ from PIL import Image
 from segattn import checkpoint, config, records
 from segattn.checkpoint import Source
 from segattn.data import Dataset
+from segattn.data.files.shown import shown
 from segattn.device import resolve_device
 from segattn.evaluation import telling
 from segattn.evaluation.telling import TellingPixel
@@ -110,7 +111,7 @@ def draw(
         title = f"{pixel.class_name}: attention from pixel {pixel.pixel} of {pixel.image}"
         sheet = figure.draw(results, predictions=False, title=title)
         records.write_bytes(figure.png(sheet, DPI)[0], folder / f"{stem}.png")
-        records.write_bytes(_png(dataset[pixel.index].image), folder / photo)
+        records.write_bytes(_png(shown(dataset[pixel.index].image)), folder / photo)
         looks.append(
             records.Look(
                 picture=f"{folder.name}/{stem}.png",

@@ -55,6 +55,8 @@ class FlopsArguments:
     """Input size divided by the size of the backbone's last feature map: 8, 16 or 32."""
     num_classes: int | None = None
     """Number of classes; by default, as in the study, 150 for an input of 520x520 and 19 otherwise."""
+    in_channels: int = 3
+    """Bands of the image: 3 for RGB."""
     mode: Mode = "faithful"
     """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
     convention: Literal["macs", "flops", "study", "all"] = "flops"
@@ -93,6 +95,7 @@ def run(arguments: Sequence[str]) -> None:
             num_classes=_classes(chosen, input_size),
             backbone=chosen.backbone,
             output_stride=chosen.output_stride,
+            in_channels=chosen.in_channels,
             mode=chosen.mode,
         )
         for input_size in sizes
@@ -107,7 +110,7 @@ def _user_module(chosen: FlopsArguments, path: str) -> None:
     from segattn.profile.render import render
 
     default = FlopsArguments()
-    for name in ("heads", "backbone", "output_stride", "num_classes", "mode", "operators"):
+    for name in ("heads", "backbone", "output_stride", "num_classes", "in_channels", "mode", "operators"):
         if getattr(chosen, name) != getattr(default, name):
             raise ValueError(f"--{name.replace('_', '-')} is for the heads of segattn; leave it out with --module")
     cases = []
@@ -142,6 +145,7 @@ def _cross_check(chosen: FlopsArguments, names: Sequence[str], sizes: Sequence[t
                     num_classes=_classes(chosen, (height, width)),
                     backbone=chosen.backbone,
                     output_stride=chosen.output_stride,
+                    in_channels=chosen.in_channels,
                     mode=chosen.mode,
                     auxiliary_weight=0,
                 )
@@ -173,6 +177,7 @@ def _operators(chosen: FlopsArguments, names: Sequence[str], sizes: Sequence[tup
             num_classes=_classes(chosen, sizes[0]),
             backbone=chosen.backbone,
             output_stride=chosen.output_stride,
+            in_channels=chosen.in_channels,
             mode=chosen.mode,
             auxiliary_weight=0,
         )

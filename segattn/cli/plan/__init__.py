@@ -38,8 +38,8 @@ def run(arguments: Sequence[str]) -> None:
         raise ValueError("--step-seconds, --bench and --measure all set the time of a step; give one of them")
     if chosen.inference:
         _refuse(chosen, {*_OF_TIME, *_OF_STEP}, "--inference")
-    if chosen.batch_size < 1 or chosen.accumulation < 1 or chosen.num_classes < 1:
-        raise ValueError("--batch-size, --accumulation and --num-classes should be at least 1")
+    if chosen.batch_size < 1 or chosen.accumulation < 1 or min(chosen.num_classes, chosen.in_channels) < 1:
+        raise ValueError("--batch-size, --accumulation, --num-classes and --in-channels should be at least 1")
     if chosen.batch_size % chosen.accumulation:
         raise ValueError(
             f"--batch-size {chosen.batch_size} cannot be split into {chosen.accumulation} parts; "

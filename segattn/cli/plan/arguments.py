@@ -40,6 +40,8 @@ class PlanArguments:
     """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
     num_classes: int = 19
     """Number of classes."""
+    in_channels: int = 3
+    """Bands of the image: 3 for RGB."""
     input: Size = (769, 769)
     """Size of the network's input in pixels; in training, the crop."""
     batch_size: int = 8

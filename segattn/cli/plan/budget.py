@@ -69,7 +69,7 @@ def _dataset(chosen: PlanArguments, of_runs: Sequence[str]) -> str:
 
 def _cost(chosen: PlanArguments, counted: str) -> Callable[[str, str, int], float]:
     if counted != "memory":
-        return budget.counted(counted, chosen.input, chosen.num_classes, chosen.mode)
+        return budget.counted(counted, chosen.input, chosen.num_classes, chosen.mode, chosen.in_channels)
 
     def needed(head: str, backbone: str, output_stride: int) -> float:
         case = case_of(replace(chosen, backbone=backbone, output_stride=output_stride), head)

@@ -51,7 +51,13 @@ def show(chosen: PlanArguments, names: Sequence[str], limit: int | None) -> None
 def case_of(chosen: PlanArguments, head: str) -> Case:
     """The options as a case."""
     return Case(
-        model=config.Model(head=head, mode=chosen.mode, backbone=chosen.backbone, output_stride=chosen.output_stride),
+        model=config.Model(
+            head=head,
+            mode=chosen.mode,
+            backbone=chosen.backbone,
+            output_stride=chosen.output_stride,
+            in_channels=chosen.in_channels,
+        ),
         optimization=config.Optimization(
             batch_size=chosen.batch_size,
             accumulation=chosen.accumulation,

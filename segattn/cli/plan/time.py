@@ -66,6 +66,7 @@ def seconds_in(record: records.BenchRecord, case: Case) -> float:
         "backbone": model.backbone,
         "output_stride": model.output_stride,
         "num_classes": case.num_classes,
+        "in_channels": model.in_channels,
         "input_size": case.crop_size,
         "batch": optimization.batch_size,
         "dtype": optimization.precision,

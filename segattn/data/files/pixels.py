@@ -101,6 +101,13 @@ def reading_of(data: Mapping[str, Any], in_channels: int = 3) -> Reading:
     return reading("turn", options.get("value_range"), bands)
 
 
+def reading_for(model: object) -> Reading:
+    """How photos are read for a loaded network, as `reading_of`; a network without an experiment names its bands only."""
+    data = getattr(getattr(model, "experiment", None), "data", None)
+    described = {"name": data.name, "options": data.options} if data is not None else {}
+    return reading_of(described, getattr(model, "in_channels", 3))
+
+
 def deep_values(content: bytes, image: Image.Image) -> np.ndarray | None:
     """Values of more than 8 bits, (H, W) or (H, W, 3 or 4), of a decoded image; None of one of 8 bits.
 
