@@ -73,8 +73,13 @@ def from_mmseg(
     if not keep_auxiliary:
         state = {key: value for key, value in state.items() if not key.startswith("auxiliary_head.")}
     mmseg_settings.refuse_others(config)
-    entry, notices = mmseg_settings.input_of(config), []
-    if not entry:
+    bands = mmseg_settings.bands_of(state)
+    entry, notices = mmseg_settings.input_of(config, bands), []
+    if not entry and bands != 3:
+        notices.append(
+            f"No mean and standard deviation of the {bands} bands are stored; assumed 0.5 and 0.25 of the white level"
+        )
+    elif not entry:
         notices.append("No mean, standard deviation and channel order are stored; assumed ImageNet's and RGB")
     if mmseg_settings.has_one_logit(state):
         threshold = mmseg_settings.threshold_of(config)
@@ -90,7 +95,7 @@ def from_mmseg(
     if num_classes is not None and num_classes != classes:
         raise ValueError(f"the checkpoint has {classes} classes, not {num_classes}")
     network, assumed = mmseg_config.complete(config, network, align_corners=align_corners)
-    network = dataclasses.replace(network, **entry)
+    network = dataclasses.replace(network, in_channels=bands, **entry)
     with torch.device("meta"):
         ours = build_model(network, classes).state_dict()
     names = {name: their_name(name, HEADS[stored_head]) for name in ours}

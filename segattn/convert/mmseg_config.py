@@ -15,6 +15,7 @@ from typing import Any
 from segattn import config as configuration
 from segattn import heads
 from segattn.backbones.resnet import DEPTHS, LAYOUTS
+from segattn.data.transforms import Normalization
 
 _TYPES = {
     "fcn": "FCNHead",
@@ -187,6 +188,7 @@ def write(network: configuration.Model, num_classes: int, evaluation: configurat
     plain = network.backbone_options.get("stem", "deep") == "plain"
     backbone = {
         "type": "ResNet" if plain else "ResNetV1c",
+        "in_channels": network.in_channels,
         "depth": int(network.backbone.removeprefix("resnet")),
         "base_channels": width,
         "stem_channels": network.backbone_options.get("stem_channels") or width,
@@ -240,10 +242,10 @@ def write(network: configuration.Model, num_classes: int, evaluation: configurat
 
 def _preprocessor(network: configuration.Model) -> dict[str, Any]:
     """How images enter: mean and std of 8-bit values in the order of the network's channels; images are read as BGR there."""
-    step = 1 if network.channel_order == "rgb" else -1
-    entries = (("mean", network.mean), ("std", network.std))
+    step, entry = 1 if network.channel_order == "rgb" else -1, Normalization.of(network)
+    entries = (("mean", entry.mean), ("std", entry.std))
     numbers = {name: [round(255 * value, 6) for value in values[::step]] for name, values in entries}
-    return {**numbers, "bgr_to_rgb": network.channel_order == "rgb"}
+    return {**numbers, "bgr_to_rgb": network.channel_order == "rgb" and network.in_channels == 3}
 
 
 def _head(network: configuration.Model) -> dict[str, Any]:

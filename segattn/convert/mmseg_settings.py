@@ -30,10 +30,16 @@ def settings(text: str | None) -> dict[str, Any]:
     return names
 
 
-def input_of(text: str | None) -> dict[str, Any]:
+def bands_of(state: Mapping[str, Tensor]) -> int:
+    """The bands of the images, from the shape of the first convolution; 3 if there is none, which is an error elsewhere."""
+    weight = state.get("backbone.stem.0.weight", state.get("backbone.conv1.weight"))
+    return weight.shape[1] if weight is not None and weight.ndim == 4 else 3
+
+
+def input_of(text: str | None, bands: int = 3) -> dict[str, Any]:
     """`mean`, `std` and `channel_order` of `config.Model`, from `data_preprocessor` or, before version 1, the step `Normalize`.
 
-    {} if the configuration says nothing about them.
+    {} if the configuration says nothing about them. Images of other than three `bands` keep the order of their files.
 
     Raises:
         ValueError: a value that is no literal or impossible, several normalisations, or a setting that cannot be carried over.
@@ -46,7 +52,7 @@ def input_of(text: str | None) -> dict[str, Any]:
         listing = "; ".join(map(_said, steps))
         raise ValueError(f"the configuration normalises images in several ways: {listing}; only one can be converted")
     if not section:
-        return _input("Normalize", steps[0], "to_rgb", flipped=True) if steps else {}
+        return _input("Normalize", steps[0], "to_rgb", bands, flipped=True) if steps else {}
     if section.get("type", "SegDataPreProcessor") != "SegDataPreProcessor":
         raise ValueError(
             f"data_preprocessor.type={_said(section['type'])} cannot be converted; only 'SegDataPreProcessor' can"
@@ -57,22 +63,27 @@ def input_of(text: str | None) -> dict[str, Any]:
     if steps and section.get("mean") is not None:
         raise ValueError("the configuration normalises images twice, in data_preprocessor and in a step Normalize")
     if steps:
-        return _input("Normalize", steps[0], "to_rgb", flipped=True)
-    return _input("data_preprocessor", section, "bgr_to_rgb", flipped=False)
+        return _input("Normalize", steps[0], "to_rgb", bands, flipped=True)
+    return _input("data_preprocessor", section, "bgr_to_rgb", bands, flipped=False)
 
 
-def _input(where: str, section: Mapping[str, Any], order: str, *, flipped: bool) -> dict[str, Any]:
+def _input(where: str, section: Mapping[str, Any], order: str, bands: int, *, flipped: bool) -> dict[str, Any]:
     """Fields of `config.Model`. Images are read as BGR there, and mean and std are in the order of the network's channels."""
     rgb = section.get(order, flipped)
     if not isinstance(rgb, bool):
         raise ValueError(f"{where}.{order}={_said(rgb)} cannot be converted; only True or False can")
+    if bands != 3 and section.get(order):
+        raise ValueError(f"{where}.{order}=True cannot be converted for {bands} bands; it is for red, green and blue")
+    rgb = rgb or bands != 3
     fields: dict[str, Any] = {"channel_order": "rgb" if rgb else "bgr"}
     for name, none in (("mean", 0.0), ("std", 1.0)):
-        values: Any = (none,) * 3 if section.get("mean") is None else section.get(name)
-        numbers = isinstance(values, list | tuple) and len(values) == 3 and all(map(_is_number, values))
+        values: Any = (none,) * bands if section.get("mean") is None else section.get(name)
+        numbers = isinstance(values, list | tuple) and len(values) == bands and all(map(_is_number, values))
+        numbers = numbers and (bands == 3 or max(values) <= 255)
+        some = "three" if bands == 3 else bands
         if not numbers or (name == "std" and min(values) <= 0):
             raise ValueError(
-                f"{where}.{name}={_said(values)} cannot be converted; expected three numbers for 8-bit values"
+                f"{where}.{name}={_said(values)} cannot be converted; expected {some} numbers for 8-bit values"
             )
         scaled = tuple(round(value / 255, 12) for value in values)
         fields[name] = scaled if rgb else scaled[::-1]

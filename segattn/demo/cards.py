@@ -35,7 +35,7 @@ def results(seen: Sequence[Seen], picture: Picture) -> str:
     return _templates().get_template("cards.html").render(
         cards=[_card(each, norm) for each in seen],
         count=len(seen[0].at),
-        photo=drawing.data_uri(picture.image, photo=True),
+        photo=drawing.data_uri(picture.shown, photo=True),
         ratio=f"{width} / {height}",
         width=width,
         height=height,
@@ -51,7 +51,7 @@ def stage(picture: Picture, points: Points) -> str:
     height, width = picture.size
     return _templates().get_template("stage.html").render(
         name=picture.name,
-        photo=drawing.data_uri(picture.image, photo=True),
+        photo=drawing.data_uri(picture.shown, photo=True),
         width=width,
         height=height,
         first=points.first,
@@ -60,11 +60,10 @@ def stage(picture: Picture, points: Points) -> str:
     )  # fmt: skip
 
 
-def examples() -> str:
-    """Generated scenes to choose from."""
-    scenes = [
-        (index, name, drawing.data_uri(example(index, 160).image, photo=True)) for index, name in EXAMPLES.items()
-    ]
+def examples(pictures: Sequence[Picture] | None = None) -> str:
+    """Pictures to choose from; generated scenes unless given."""
+    small = [(index, example(index, 160)) for index in EXAMPLES] if pictures is None else list(enumerate(pictures))
+    scenes = [(index, picture.name, drawing.data_uri(picture.shown, photo=True)) for index, picture in small]
     return _templates().get_template("examples.html").render(examples=scenes)
 
 

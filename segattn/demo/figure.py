@@ -129,7 +129,7 @@ def _header(sheet: Sheet, picture: Picture, points: Points, norm: Normalize, opa
     sheet.text(MARGIN, MARGIN + 0.16, f"{short(picture.name, 60)}: attention from {pixels}", size=12, weight="bold")
     height, width = picture.size
     tall = min(1.4, 2.8 * height / width)
-    axes = _picture(sheet, MARGIN, MARGIN + 0.36, picture.image, tall)
+    axes = _picture(sheet, MARGIN, MARGIN + 0.36, picture.shown, tall)
     for number, point in enumerate(points):
         _mark(axes, point, number)
     left = 3.3

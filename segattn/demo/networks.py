@@ -10,6 +10,7 @@ import torch
 from segattn import checkpoint
 from segattn.cost import Cost, network_cost
 from segattn.data.classes import difference
+from segattn.data.files.pixels import reading_for
 from segattn.model import SegmentationModel
 
 
@@ -72,6 +73,11 @@ def checked(networks: Sequence[Network]) -> list[Network]:
                 f"{first.name} knows {len(first.class_names)} classes ({', '.join(first.class_names[:3])}, ...), "
                 f"{other.name} {len(other.class_names)} ({', '.join(other.class_names[:3])}, ...): {how}"
                 "the networks of one page need the same classes; start a page for each study"
+            )
+        if reading_for(other.model).bands != reading_for(first.model).bands:
+            raise ValueError(
+                f"{first.name} and {other.name} take images of other bands; the networks of one page see the same picture: "
+                "start a page for each"
             )
     names = [network.name for network in networks]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from segattn.data.files.pixels import Reading, reading_for
 from segattn.demo import cards, figure, pictures, uploads
 from segattn.demo.explorer import Explorer, Points, default_points, read_points
 from segattn.demo.pictures import Picture
@@ -39,9 +40,14 @@ class Page:
 
     def __init__(self, explorer: Explorer, *, max_side: int, folder: Path) -> None:
         self.explorer, self.max_side, self.folder = explorer, max_side, folder.resolve()
+        model = next(iter(explorer.networks.values())).model
+        self.how = reading_for(model)
+        self.samples = pictures.samples(model, max_side) if model.in_channels != 3 else None
 
     def open(self, names: list[str]) -> Iterator[list[Any]]:
-        yield from self._show(lambda: self._example(next(iter(pictures.EXAMPLES))), names)
+        yield from self._show(
+            lambda: self._example(next(iter(pictures.EXAMPLES)) if self.samples is None else 0), names
+        )
 
     def choose(self, names: list[str], event: gr.EventData) -> Iterator[list[Any]]:
         yield from self._show(lambda: self._example(_data(event).get("index")), names)
@@ -72,7 +78,9 @@ class Page:
         yield f"data:image/png;base64,{picture}", message("The figure has been downloaded.")
 
     def _example(self, index: Any) -> View:
-        picture = pictures.example(index, self.max_side)
+        if self.samples is not None and (type(index) is not int or not 0 <= index < len(self.samples)):
+            raise ValueError(f"Upload a picture of {_bands(self.how)}: the networks do not take RGB.")
+        picture = pictures.example(index, self.max_side) if self.samples is None else self.samples[index]
         return View(picture, default_points(picture))
 
     def _upload(self, taken: Any, name: Any) -> View:
@@ -84,7 +92,7 @@ class Page:
         if not file.is_relative_to(self.folder) or not file.is_file():
             raise ValueError(f"{name}: was not uploaded")
         try:
-            picture = pictures.upload(file, self.max_side, name=name)
+            picture = pictures.upload(file, self.max_side, name=name, how=self.how)
         finally:
             uploads.remove(file)
         return View(picture, default_points(picture))
@@ -118,6 +126,12 @@ class Page:
             yield [gr.skip(), gr.skip(), message(str(error), bad=True), view]
             return
         yield [gr.skip(), cards.results(seen, view.picture), message(""), view]
+
+
+def _bands(how: Reading) -> str:
+    if isinstance(how.bands, tuple):
+        return f"{max(how.bands)} bands or more"
+    return f"{how.bands} band{'' if how.bands == 1 else 's'}"
 
 
 def message(text: str, *, bad: bool = False) -> str:
@@ -177,7 +191,7 @@ def build(explorer: Explorer, *, max_side: int, source: str, folder: Path) -> gr
                 stage = gr.HTML("", js_on_load=_read("stage.js"), elem_id="stage")
                 status = gr.HTML("", elem_id="status")
                 examples = gr.HTML(
-                    cards.examples(),
+                    cards.examples(page.samples),
                     js_on_load=_read("examples.js").replace("LIMIT", str(pictures.MAX_FILE_BYTES)),
                     elem_id="examples",
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -10,9 +10,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from segattn import data
 from segattn.data import streets
 from segattn.data.files.decode import picture_size, read_image
-from segattn.data.files.pixels import Reading
+from segattn.data.files.pixels import AS_SHOWN, Reading
+from segattn.data.files.shown import shown
+from segattn.data.transforms import resized
+from segattn.model import SegmentationModel
+from segattn.records.pictures import most_pixels
 
 MAX_PIXELS = 40_000_000
 """Of an upload, before it is decoded: 120 MB as RGB, more than any phone's usual photo."""
@@ -35,7 +40,12 @@ class Picture:
 
     name: str
     image: np.ndarray
-    """uint8 (H, W, 3)."""
+    """uint8 (H, W, bands)."""
+
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """What the page shows: uint8 (H, W, 3)."""
+        return shown(self.image)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,8 +71,23 @@ def example(index: object, max_side: int) -> Picture:
     return Picture(EXAMPLES[index], sample.image)
 
 
-def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
-    """Read an uploaded file, compose it on white where it is transparent, and scale it to `max_side` on its longer side.
+def samples(model: SegmentationModel, max_side: int) -> list[Picture]:
+    """Images of the validation split, for networks that do not take RGB, as examples; none if the data set is not here."""
+    assert model.experiment
+    section, pictures = model.experiment.data, []
+    try:
+        dataset = data.load(section.name, section.val_split, root=section.root, **section.options)
+        for index in np.unique(np.linspace(0, len(dataset) - 1, len(EXAMPLES)).round().astype(int)).tolist():
+            sample = dataset[index]
+            if sample.image.shape[2] == model.in_channels and min(sample.size) >= MIN_SIDE:
+                pictures.append(Picture(sample.name, _scaled(sample.image, max_side)))
+    except (ValueError, OSError):
+        return []
+    return pictures
+
+
+def upload(path: Path, max_side: int, *, name: str = "", how: Reading = AS_SHOWN) -> Picture:
+    """Read an uploaded file, compose it on white where RGB is transparent, and scale it to `max_side` on its longer side.
 
     Raises:
         ValueError: too large a file, too many pixels (both before anything is decoded), no picture, damaged or tiny; the message
@@ -74,17 +99,22 @@ def upload(path: Path, max_side: int, *, name: str = "") -> Picture:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise ValueError(f"{path}: larger than {MAX_FILE_BYTES // 2**20} MB; upload a smaller picture")
             _check_pixels(path)
-        pixels = read_image(path, Reading(on_white=True))
+        with most_pixels(MAX_PIXELS if how.bands is not None else None):
+            pixels = read_image(path, replace(how, on_white=True))
     except (ValueError, OSError) as error:
         raise ValueError(str(error).replace(str(path), name)) from None
     height, width = pixels.shape[:2]
     if min(height, width) < MIN_SIDE:
         raise ValueError(f"{name}: {width} x {height} pixels; a picture needs at least {MIN_SIDE} on each side")
+    return Picture(name, _scaled(pixels, max_side))
+
+
+def _scaled(pixels: np.ndarray, max_side: int) -> np.ndarray:
+    height, width = pixels.shape[:2]
     scale = min(1.0, max_side / max(height, width))
-    if scale < 1:
-        size = (max(round(width * scale), MIN_SIDE), max(round(height * scale), MIN_SIDE))
-        pixels = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-    return Picture(name, pixels)
+    if scale == 1:
+        return pixels
+    return resized(pixels, (max(round(width * scale), MIN_SIDE), max(round(height * scale), MIN_SIDE)))
 
 
 def _check_pixels(path: Path) -> None:

@@ -56,9 +56,9 @@ def read(content: bytes, how: Reading, opened: Callable[[], tuple[Image.Image, i
         Exception: whatever else `tifffile` and Pillow raise for a damaged file.
     """
     if content.startswith(_NPY):
-        values, orientation, turn = _of_array(content), 1, 1
+        values, orientation, turn = _of_array(content, how), 1, 1
     elif content.startswith(TIFF):
-        values, orientation = _of_tiff(content)
+        values, orientation = _of_tiff(content, how)
         turn = orientation if how.exif == "turn" else 1
     else:
         picture, orientation, turn = opened()
@@ -81,18 +81,20 @@ def _of_picture(image: Image.Image, deep: np.ndarray | None) -> np.ndarray:
 
 
 def _chosen(values: np.ndarray, how: Reading) -> np.ndarray:
-    stored = values.shape[2]
+    _check_bands(values.shape[2], how)
+    return values[:, :, [band - 1 for band in how.bands]] if isinstance(how.bands, tuple) else values
+
+
+def _check_bands(stored: int, how: Reading) -> None:
     what = f"it has {stored} band{'' if stored == 1 else 's'}"
     if isinstance(how.bands, tuple):
         if max(how.bands) > stored:
             raise ValueError(f"{what}, and bands has {max(how.bands)}; give numbers from 1 to {stored}")
-        return values[:, :, [band - 1 for band in how.bands]]
-    if stored != how.bands:
+    elif stored != how.bands:
         some = ",".join(map(str, range(1, min(stored, how.bands or 1) + 1)))
         raise ValueError(
             f"{what}, and bands={how.bands} expects {how.bands}; to choose some, give a list: bands=[{some}]"
         )
-    return values
 
 
 def _eight_bits(values: np.ndarray, how: Reading) -> np.ndarray:
@@ -113,7 +115,7 @@ def _eight_bits(values: np.ndarray, how: Reading) -> np.ndarray:
     return how.to_bytes(values)
 
 
-def _of_array(content: bytes) -> np.ndarray:
+def _of_array(content: bytes, how: Reading) -> np.ndarray:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
@@ -125,13 +127,14 @@ def _of_array(content: bytes) -> np.ndarray:
     if len(shape) not in (2, 3):
         raise ValueError(f"an array of shape {shape}; expected (height, width, bands) or (height, width)")
     _check_size(shape[0], shape[1], math.prod(shape[2:]), dtype.itemsize)
+    _check_bands(math.prod(shape[2:]), how)
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise ValueError("truncated or damaged: the array is not as long as its header says")
     values = np.load(io.BytesIO(content), allow_pickle=False)
     return values if values.ndim == 3 else values[:, :, None]
 
 
-def _of_tiff(content: bytes) -> tuple[np.ndarray, int]:
+def _of_tiff(content: bytes, how: Reading) -> tuple[np.ndarray, int]:
     try:
         import tifffile
     except ImportError:
@@ -152,6 +155,7 @@ def _of_tiff(content: bytes) -> tuple[np.ndarray, int]:
         if several or (len(pages) > 1 and _bands(first) > 1):
             raise ValueError(f"it holds {len(pages)} images; expected one, or pages of one band each and of one size")
         _check_size(first.imagelength, first.imagewidth, len(pages) * _bands(first), first.dtype.itemsize)
+        _check_bands(len(pages) * _bands(first), how)
         orientation = int(first.tags.valueof(274, 1) or 1)
         return np.concatenate([_values(page) for page in pages], axis=2), orientation if orientation in range(
             1, 9
