@@ -25,9 +25,11 @@ def shown(image: np.ndarray) -> np.ndarray:
 
 
 def _stretched(band: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(band, CUT) if band.size else (0.0, 0.0)
-    if high <= low:  # a band of one value, or nearly
-        low, high = float(band.min(initial=0)), float(band.max(initial=0))
+    if not band.size:
+        return band
+    low, high = np.percentile(band, CUT)
+    if high <= low:  # nearly all pixels have one value
+        low, high = float(band.min()), float(band.max())
     if high <= low:
         return band
     return np.rint(np.clip((band - low) * (255 / (high - low)), 0, 255)).astype(np.uint8)
