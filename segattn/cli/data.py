@@ -19,6 +19,7 @@ from segattn.cli import features, statistics, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Size
 from segattn.data.tools import check, make, pack, prepare
+from segattn.records.pictures import most_pixels
 
 _COMMANDS = {
     "prepare": "list the files to download, then download, extract and convert them",
@@ -76,6 +77,8 @@ class CheckArguments:
     """Splits to read."""
     data_options: dict[str, Any] = field(default_factory=dict)
     """Options of the data set, such as version=10k."""
+    max_pixels: int | None = None
+    """Most pixels of an image, instead of the limit that protects from decompression bombs."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class PackArguments:
     """Splits to decode."""
     data_options: dict[str, Any] = field(default_factory=dict)
     """Options of the data set, such as version=10k."""
+    max_pixels: int | None = None
+    """Most pixels of an image, instead of the limit that protects from decompression bombs."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -159,7 +164,7 @@ def _run_make(arguments: Sequence[str]) -> int:
 def _run_pack(arguments: Sequence[str]) -> int:
     chosen = parse(PackArguments, arguments, command="data pack")
     console = terminal.console()
-    with _progress(console) as on_step:
+    with most_pixels(chosen.max_pixels), _progress(console) as on_step:
         for line in pack.pack(
             chosen.name,
             chosen.out,
@@ -175,7 +180,7 @@ def _run_pack(arguments: Sequence[str]) -> int:
 def _run_check(arguments: Sequence[str]) -> int:
     chosen = parse(CheckArguments, arguments, command="data check")
     console = terminal.console()
-    with _progress(console) as on_step:
+    with most_pixels(chosen.max_pixels), _progress(console) as on_step:
         report = check.check(
             chosen.name, root=chosen.data_root, splits=chosen.splits, options=chosen.data_options, on_progress=on_step
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,8 +58,8 @@ class Reporter:
         """When the stage was first reported, and its share then."""
         self.trained: float | None = None
         """Share of the network's iterations; None before the first one of this call."""
-        self.done, self.skipped = 0.0, 0
-        """Networks done so far, and those of them that were finished before this call."""
+        self.done, self.skipped = 0.0, 0.0
+        """Networks done so far, and those of them that were finished before this call, the begun ones in part."""
         self.printed, self.printed_at = -1, 0.0
         """The last quarter of the stage that has a line, and when it was printed."""
         if bar is not None:
@@ -77,6 +78,8 @@ class Reporter:
             self.first = (now, self._share(progress))
             if progress is None and position.run >= self.done:
                 self.skipped += 1
+            if progress is not None and progress.stage == "train":  # it may go on where an earlier call was stopped
+                self.skipped += self._share(dataclasses.replace(progress, done=progress.before)) * position.count
         share = self._share(progress)
         left = self._left(share, now)
         if is_features:

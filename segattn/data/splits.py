@@ -59,8 +59,9 @@ def notices(*datasets: data.Dataset, network: config.Model | None = None) -> lis
         for _, line in reader.remarks.lines(reader.how)
     ]
     if network is not None and not (entry := Normalization.of(network)).is_given:
+        word = "band" if entry.in_channels == 1 else "bands"
         lines.append(
-            f"No model.mean and model.std are given for {entry.in_channels} bands: each enters with mean {entry.mean[0]} and "
+            f"No model.mean and model.std are given for {entry.in_channels} {word}: each enters with mean {entry.mean[0]} and "
             f"standard deviation {entry.std[0]}. `segattn data statistics` computes those of the training images"
         )
     return list(dict.fromkeys([*filter(None, sentences), *lines]))

@@ -119,7 +119,8 @@ def label_images(
             raise
         height, width = images[0].shape[:2]
         what = f"{len(images)} x {width}x{height} pixels do not fit into memory"
-        raise ValueError(f"{what}; {advice(len(images), inference)}") from None
+        option = " (--batch-size)" if len(images) > 1 else ""
+        raise ValueError(f"{what}; {advice(len(images), inference)}{option}") from None
     labels, sure = classes.byte().cpu().numpy(), probability.mul_(255).round_().byte().cpu().numpy()
     return [Labelled(*each) for each in zip(images, labels, sure, strict=True)]
 

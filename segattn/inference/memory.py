@@ -53,7 +53,9 @@ def refuse_too_large(
 def advice(num_images: int, inference: Evaluation, *, maps: bool = False) -> str:
     """What to choose where a prediction with these settings does not fit into memory."""
     if num_images > 1:
-        return "use a smaller batch (--batch-size)"
+        return (
+            "use a smaller batch"  # no option: `predict` has --batch-size, `evaluate` and training choose it themselves
+        )
     if inference.mode == "whole":
         return "use a sliding window (--mode slide --crop-size 769x769), or scale the image down"
     if maps:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Literal, get_args
 
 from segattn.profile.ledger import Ledger, Row, Totals
@@ -24,12 +25,20 @@ CONVENTIONS: dict[str, str] = {
 _ROOT = "(network)"
 
 
-def render(ledger: Ledger, format: Format = "table", *, depth: int | None = 2, convention: Convention = "all") -> str:
+def render(
+    ledger: Ledger,
+    format: Format = "table",
+    *,
+    depth: int | None = 2,
+    convention: Convention = "all",
+    width: int = 180,
+) -> str:
     """A ledger as text.
 
     `table` and `markdown` show totals of the modules at most `depth` names deep (None: all), then the operators of the whole
     network; `csv` has one line per module and operator; `json` has both and defines the conventions. `convention` selects
-    among the columns macs, flops and study; other, parameters, activations and bytes are always shown.
+    among the columns macs, flops and study; other, parameters, activations and bytes are always shown. A table that is wider
+    than `width` characters goes on in further tables with the same first column.
 
     Raises:
         ValueError: unknown format or convention.
@@ -40,7 +49,7 @@ def render(ledger: Ledger, format: Format = "table", *, depth: int | None = 2, c
         raise ValueError(f"convention {convention!r} is not known; use one of {', '.join(get_args(Convention))}")
     columns: list[str] = ["macs", "flops", "study"] if convention == "all" else [convention]
     renderers: dict[str, Callable[[Ledger, int | None, list[str]], str]] = {
-        "table": _table,
+        "table": partial(_table, width=width),
         "csv": _csv,
         "json": _json,
         "markdown": _markdown,
@@ -90,24 +99,40 @@ def _notes(columns: list[str], free: str) -> list[str]:
     return [*notes, f"free (views, allocations): {free}"] if free else notes
 
 
-def _table(ledger: Ledger, depth: int | None, columns: list[str]) -> str:
+def _table(ledger: Ledger, depth: int | None, columns: list[str], *, width: int) -> str:
     from rich.console import Console
     from rich.table import Table
 
     module_head, module_lines = _module_lines(ledger, depth, columns)
     head, lines, free = _operator_lines(ledger, columns)
     text = io.StringIO()
-    console = Console(file=text, width=180, markup=False, emoji=False)
-    for heading, cells, left in ((module_head, module_lines, 2), (head, lines, 1)):
+    console = Console(file=text, width=width, markup=False, emoji=False)
+    parts = [(2, chosen, module_head, module_lines) for chosen in _fitting(module_head, module_lines, width)]
+    parts += [(1, chosen, head, lines) for chosen in _fitting(head, lines, width)]
+    for left, chosen, heading, cells in parts:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for index, name in enumerate(heading):
-            table.add_column(name, justify="left" if index < left else "right", overflow="fold")
+        for index in chosen:
+            table.add_column(heading[index], justify="left" if index < left else "right", overflow="fold")
         for line in cells:
-            table.add_row(*line)
+            table.add_row(*(line[index] for index in chosen))
         console.print(table)
         console.print()
     console.print("\n".join(_notes(columns, free)), markup=False, highlight=False)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def _fitting(heading: list[str], lines: list[list[str]], width: int) -> list[list[int]]:
+    """The columns of each table, none wider than `width`; the first column, at most half of it, is in all of them."""
+    widths = [max(map(len, column)) + 2 for column in zip(heading, *lines, strict=True)]
+    first = min(widths[0], width // 2)
+    tables, used = [[0]], first
+    for index in range(1, len(heading)):
+        if used + widths[index] > width and len(tables[-1]) > 1:
+            tables.append([0])
+            used = first
+        tables[-1].append(index)
+        used += widths[index]
+    return tables
 
 
 def _markdown(ledger: Ledger, depth: int | None, columns: list[str]) -> str:

@@ -37,6 +37,8 @@ class Progress:
     done: int
     total: int
     loss: float | None = None
+    before: int = 0
+    """Of those done, the iterations that an earlier, interrupted call did."""
 
 
 OnProgress = Callable[[Progress], object]
@@ -108,7 +110,7 @@ class Run:
         if done % self.config.log_every == 0 or done == iterations or self._is_validated(done):
             with agreed(self.accelerator):
                 self.log.add(point, self.seconds)
-        self.on_progress(Progress("train", done, iterations, point.loss))
+        self.on_progress(Progress("train", done, iterations, point.loss, self.log.start))
 
     def save_if_due(self, done: int) -> None:
         """Write a checkpoint if one is due or if a signal was received.

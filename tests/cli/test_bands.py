@@ -11,6 +11,7 @@ from PIL import Image
 
 from segattn import checkpoint, config, records
 from segattn.cli import main
+from segattn.inference.files import label_images
 from segattn.training.interruption import Interrupted
 from tests import tiny
 
@@ -78,7 +79,7 @@ def test_every_command_takes_them(kind, root, tmp_path, capsys):
     assert main(["train", str(experiment(kind, root, tmp_path)), "-o", str(run), "--device", "cpu"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     word = "band" if bands == 1 else "bands"
-    assert f"No model.mean and model.std are given for {bands} {word}" in shown
+    assert f"No model.mean and model.std are given for {bands} {word}:" in shown
     model = checkpoint.load_model(run)
     assert model.in_channels == bands
     assert model(torch.zeros(1, bands, 33, 49)).shape == (1, 2, 33, 49)
@@ -113,10 +114,9 @@ def test_photos_of_other_bands_are_named_with_both_numbers(kind, root, tmp_path,
     capsys.readouterr()
     assert main(["predict", str(run), str(rgb), "-o", str(tmp_path / "out"), "--device", "cpu"]) == 1
     assert "it has 3 bands, and bands=6 expects 6" in capsys.readouterr().err
+    model = checkpoint.load_model(run)
     with pytest.raises(ValueError, match="the image has 3 bands, and the network takes 6"):
-        from segattn.inference.files import label_images
-
-        label_images(checkpoint.load_model(run), [np.zeros((40, 50, 3), np.uint8)])
+        label_images(model, [np.zeros((40, 50, 3), np.uint8)])
 
 
 @pytest.mark.parametrize("kind", ["rgb and infrared"])
@@ -212,23 +212,11 @@ def test_costs_differ_from_rgb_by_the_first_convolution(bands, capsys):
     for number in (3, bands):
         main(["flops", "--heads", "fcn", "--input", "65x65", "--format", "json", "--in-channels", str(number)])
         figures[number] = json.loads(capsys.readouterr().out)[0]["network"]["macs"]
-    first = (
-        32 * 9 * 33 * 33
-    )  # multiply-adds of one band: the deep stem's 3x3 convolution to 32 channels, 33x33 positions
+    first = 32 * 9 * 33 * 33  # of one band: the deep stem's 3x3 convolution to 32 channels at 33x33 positions
     assert figures[bands] - figures[3] == (bands - 3) * first
-    main(
-        [
-            "plan",
-            "--heads",
-            "fcn",
-            "--backbone",
-            "resnet18",
-            "--input",
-            "65x65",
-            "--in-channels",
-            str(bands),
-            "--format",
-            "json",
-        ]
-    )
-    assert json.loads(capsys.readouterr().out)
+    memory = {}
+    for number in (3, bands):
+        network = ["--heads", "fcn", "--backbone", "resnet18", "--input", "65x65", "--in-channels", str(number)]
+        main(["plan", *network, "--inference", "--format", "json"])
+        memory[number] = capsys.readouterr().out
+    assert memory[bands] != memory[3]

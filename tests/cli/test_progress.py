@@ -184,3 +184,15 @@ def test_a_terminal_shows_the_features_first_and_then_the_network(clock):
         assert stage.description == "fcn-s0"
         report(Position(3, 30, "3 heads side by side, seed 1", Progress("train", 1, 200), 3))
         assert study.fields["what"] == "networks 4 to 6 of 30"
+
+
+def test_iterations_of_an_earlier_call_do_not_shorten_the_time_left(pipe, clock):
+    report, lines = pipe
+    report(Position(0, 2, "fcn-s0", Progress("train", 0, 100)))
+    for step in range(51, 101):  # the first half was done before an interruption
+        clock.seconds += 1.0
+        report(Position(0, 2, "fcn-s0", Progress("train", step, 100, 0.5, before=50)))
+    assert "train step 84 of 100" in lines()[-1]
+    # a second an iteration: 16 more, the evaluation (a ninth of the iterations), and the same for the other network
+    expected = 16 + 100 / 9 + 100 + 100 / 9
+    assert seconds_left(lines()[-1].removesuffix(" for all")) == pytest.approx(expected, abs=1)

@@ -126,7 +126,7 @@ def _user_module(chosen: FlopsArguments, path: str) -> None:
         if chosen.format in ("table", "markdown"):
             print(f"{title}\n")
         ledger = module.count(net, shape, path, chosen.device)
-        print(render(ledger, chosen.format, depth=chosen.depth, convention=chosen.convention))
+        print(render(ledger, chosen.format, depth=chosen.depth, convention=chosen.convention, width=_width()))
 
 
 def _cross_check(chosen: FlopsArguments, names: Sequence[str], sizes: Sequence[tuple[int, int]]) -> None:
@@ -181,7 +181,15 @@ def _operators(chosen: FlopsArguments, names: Sequence[str], sizes: Sequence[tup
             mode=chosen.mode,
             auxiliary_weight=0,
         )
-    print(render(ledger(model, sizes[0]), chosen.format, depth=chosen.depth, convention=chosen.convention))
+    print(
+        render(ledger(model, sizes[0]), chosen.format, depth=chosen.depth, convention=chosen.convention, width=_width())
+    )
+
+
+def _width() -> int:
+    """Characters of a line: the terminal's, or COLUMNS, and 180 in a pipe."""
+    console = terminal.console()
+    return 180 if console.soft_wrap else console.width
 
 
 def _conventions(convention: str) -> list[str]:

@@ -179,7 +179,10 @@ def _unreadable(path: Path, what: str, reason: object) -> ValueError:
 
 
 def _too_large(path: Path, what: str, reason: object) -> ValueError:
-    advice = "if you trust it, segattn predict and evaluate read it with a larger --max-pixels"
+    advice = (
+        "if you trust it, segattn predict, evaluate, data check and data pack read it with a larger --max-pixels; for training, "
+        "pack it or cut it into tiles"
+    )
     return ValueError(f"{_unreadable(path, what, reason)}; {advice}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from segattn.records import Cost
 from segattn.report.shared.text import listing, percent, times
@@ -108,14 +108,27 @@ def _against_baseline(study: Study, *, brief: bool) -> list[str]:
     below = [row.label for row, _ in compared if row.label not in above]
     verb = "network is" if len(compared) == 1 else "networks are"
     text = f"{len(above)} of {len(compared)} attention {verb} above {baseline_text(study)}"
-    if below and len(below) <= 4:
-        text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
     if study.baseline_verdict and any(delta.low is not None for _, delta in compared):
-        count = len(compared) - len(study.baseline_verdict.unclear)
+        unclear = set(study.baseline_verdict.unclear)
+        if above:
+            text += f", {_share_of([label not in unclear for label in above])}"
+        if below:
+            clear = [label not in unclear for label in below]
+            verb = "is" if sum(clear) <= 1 else "are"
+            those = below[0] if len(below) == 1 else f"{sum(clear) or 'none'} of the {len(below)} others"
+            text += f"; {those} {verb} {'' if any(clear) or len(below) > 1 else 'not '}distinguishably below it"
         test = f"{certainty.tests_text(study.baseline_verdict)}, Holm-corrected for {times(len(compared))}"
-        text += f"; for {count} of them the difference is distinguishable from zero"
         text += "" if brief else f" ({test})"
+    elif below and len(below) <= 4:
+        text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
     return [f"{text}."]
+
+
+def _share_of(clear: Sequence[bool]) -> str:
+    """How many of those that are above are so distinguishably: `2 of them distinguishably`."""
+    if len(clear) == 1:
+        return "distinguishably" if clear[0] else "not distinguishably"
+    return f"{'all' if all(clear) else sum(clear) or 'none'} of them distinguishably"
 
 
 def footnotes(study: Study) -> list[str]:

@@ -40,7 +40,7 @@ def test_the_finding_above_it_is_short_and_leaves_the_tests_to_the_report(ten_by
         "denoised_nl has the highest mIoU, 78.79 %: 0.04 points above flanet, 5.06 points above the fcn baseline."
         in text
     )
-    assert "for 8 of them the difference is distinguishable from zero." in text
+    assert "9 of 9 attention networks are above the fcn baseline, 8 of them distinguishably." in text
     for word in ("Holm", "Softmax", "confusion matrix", "80 % power"):
         assert word not in text
         assert word in report.study.page.page(study, [])

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from segattn import records, report
 from segattn.report.study import words
 from tests.report import fabricate
@@ -40,7 +42,35 @@ def test_seeds_that_agree_tell(tmp_path):
     study = study_of(tmp_path, fcn=[0.30, 0.301, 0.302], danet=[0.40, 0.401, 0.402], ccnet=[0.47, 0.471, 0.472])
     text = " ".join(words.finding(study))
     assert "larger than seed-to-seed variation" in text
-    assert "2 of 2 attention networks are above the fcn baseline; for 2 of them" in text
+    assert "2 of 2 attention networks are above the fcn baseline, all of them distinguishably (" in text
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence"),
+    [
+        (
+            {"danet": 0.4, "ccnet": 0.2},
+            "1 of 2 {} above the fcn baseline, distinguishably; ccnet is distinguishably below",
+        ),
+        (
+            {"danet": 0.2, "ccnet": 0.1, "emanet": 0.3001},
+            "1 of 3 {} above the fcn baseline, not distinguishably; 2 of the 2",
+        ),
+        (
+            {"danet": 0.2999, "ccnet": 0.2998},
+            "0 of 2 {} above the fcn baseline; none of the 2 others is distinguishably below",
+        ),
+        (
+            {"danet": 0.2999, "ccnet": 0.4},
+            "1 of 2 {} above the fcn baseline, distinguishably; danet is not distinguishably",
+        ),
+    ],
+)
+def test_above_and_below_are_told_apart_where_the_seeds_allow_it(tmp_path, scores, sentence):
+    noise = (-0.002, 0.0, 0.002)
+    runs = {name: [mean + each for each in noise[::-1]] for name, mean in scores.items()}
+    text = " ".join(words.finding(study_of(tmp_path, fcn=[0.3 + each for each in noise], **runs)))
+    assert sentence.format("attention networks are") in text
 
 
 def test_a_mechanism_that_does_not_help_is_named(tmp_path):
