@@ -6,7 +6,6 @@ import inspect
 from typing import Any
 
 from segattn import config, data
-from segattn.data.files.pairs import PairReader
 from segattn.data.tools import labels
 
 
@@ -47,12 +46,10 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
 def notices(*datasets: data.Dataset) -> list[str]:
     """What a user should know about the labels and images of these splits, as far as they were read; each sentence once."""
     sentences = [sentence for dataset in datasets for sentence in (dataset.notice, labels.remark(dataset))]
-    readers = [(dataset, dataset.reader) for dataset in datasets]
     lines = [
         f"{dataset.name} {dataset.split}: {line}"
-        for dataset, reader in readers
-        if isinstance(reader, PairReader)
-        for _, line in reader.remarks.lines(reader.how)
+        for dataset in datasets
+        for _, line in getattr(dataset.reader, "notes", list)()
     ]
     return list(dict.fromkeys([*filter(None, sentences), *lines]))
 

@@ -132,8 +132,8 @@ def test_values_name_the_class_of_a_stored_value(root):
     ("values", "message"),
     [
         ({255: "sky"}, "255 is 'sky', which is none of its classes: road, sky blue"),
-        ({256: "road"}, "256 is no value of an 8-bit mask; give 0 to 255"),
-        ({"x": "road"}, "'x' is no value of an 8-bit mask"),
+        ({65536: "road"}, "65536 is no value of a mask; give 0 to 65535"),
+        ({"x": "road"}, "'x' is no value of a mask"),
         ([255], r"values of data set folder should be {VALUE: CLASS}, such as {255: sky blue}, not \[255\]"),
     ],
 )

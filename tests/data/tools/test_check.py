@@ -50,7 +50,7 @@ def test_it_does_not_stop_at_the_first_fault(root):
     put(root, "train/2", [[0, 1]], shade=203, size=(3, 1))
     (root / "masks/val/0.png").unlink()
     Image.new("RGB", (3, 5), (100, 9, 9)).save(root / "images/val/lone.png")
-    Image.new("RGB", (3, 5)).save(root / "masks/val/1.png")
+    Image.new("RGB", (3, 5), (0, 9, 0)).save(root / "masks/val/1.png")
     report = check("folder", root=root)
     assert {kind: finding.count for kind, finding in report.faults.items()} == {
         "files without a partner": 1,
