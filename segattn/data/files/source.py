@@ -80,8 +80,8 @@ class Source:
             return True
         if self.lists is not None:
             return False
-        if self._plain:
-            return any(images.is_dir() for images, _ in self._layouts(split))
+        if self._plain or not (patterns.is_pattern(self.images) or patterns.is_suffix(self.images)):
+            return self._in_folders(split)
         folder = self._folder(split)
         if patterns.is_suffix(self.images):
             return bool(patterns.of_split(self._suffixed("image"), self.base, folder))
@@ -116,7 +116,7 @@ class Source:
 
     def _whole(self) -> list[Pair] | None:
         """All pairs, where there is no split; None if there are none."""
-        if self.lists is not None or "{split}" in self.images:
+        if self.lists is not None or "{split}" in self.images + self.masks:
             return None
         if not self._plain:
             return self._matched(None)
