@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,7 @@ from segattn import records
 from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split, class_table
 from segattn.data.files import matlab
 from segattn.data.files.pairs import MASK_SUFFIXES, find_pairs, has_files, paired_dataset, read_list
+from segattn.data.files.pixels import reading
 from segattn.data.tools.recipe import Archive, Recipe
 
 # street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender, hair brush
@@ -40,11 +42,20 @@ FOLDERS = {
 _SITE = "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/"
 
 
-def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str | None = None) -> Dataset:
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    version: str | None = None,
+    exif: str = "turn",
+    value_range: Any = None,
+) -> Dataset:
     """Load `train`, `val` or (164k only) `test` of COCO-Stuff.
 
     Args:
         version: `164k` or `10k`; None: the one whose training images exist.
+        exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
+        value_range: values of black and white in images of more than 8 bits, such as (0, 4095), or white alone.
 
     Raises:
         ValueError: no root, an unknown split or version, or files that are missing or unpaired.
@@ -69,6 +80,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str
         palette=PALETTE,
         mapping=mapping,
         notice="coco_stuff 10k: mask value 0 (unlabelled) is ignored" if mapping is CLASS_OF_10K else "",
+        how=reading(exif, value_range),
     )
 
 

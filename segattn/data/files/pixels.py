@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segattn.catalogue import is_dotted
 from segattn.records.pictures import open_picture
 
 ORIENTATION = 0x112
@@ -76,7 +77,7 @@ def reading(exif: str, value_range: object) -> Reading:
 
 def reading_of(data: Mapping[str, Any]) -> Reading:
     """How photos are read for a network, from the `data` section of its experiment: in the range that it was trained with."""
-    options = data.get("options") if data.get("name") == "folder" else None
+    options = data.get("options") if not is_dotted(str(data.get("name", ""))) else None
     return reading("turn", options.get("value_range")) if isinstance(options, Mapping) else AS_SHOWN
 
 
