@@ -33,6 +33,7 @@ from segattn.data.files.class_lists import read_classes as read_classes
 from segattn.data.files.mask_options import mask_reading
 from segattn.data.files.pairs import Pair, paired_dataset
 from segattn.data.files.pixels import reading
+from segattn.data.files.samples import resizing
 from segattn.data.files.source import Source
 from segattn.records.pictures import open_picture
 
@@ -101,20 +102,6 @@ def load(
         how=reading(exif, value_range),
         notice=notice,
     )
-
-
-def resizing(what: str, masks: str | None, images: str | None) -> str:
-    """`masks`, `images` or nothing: which of a pair of different sizes is resized.
-
-    Raises:
-        ValueError: both, or another way than nearest for masks and bilinear for images.
-    """
-    for option, way, known in (("resize_masks", masks, "nearest"), ("resize_images", images, "bilinear")):
-        if way not in (None, known):
-            raise ValueError(f"{option}={way!r} of data set {what}; give {known}, or leave it out")
-    if masks and images:
-        raise ValueError(f"resize_masks and resize_images of data set {what} contradict each other; give one of them")
-    return "masks" if masks else "images" if images else ""
 
 
 def _checked_splits(splits: object) -> dict[str, str]:

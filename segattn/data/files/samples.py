@@ -66,3 +66,17 @@ def similar(size: Sequence[int], other: Sequence[int]) -> bool:
 
 def _size(size: Sequence[int]) -> str:
     return f"{size[1]}x{size[0]}"
+
+
+def resizing(what: str, masks: str | None, images: str | None) -> str:
+    """`masks`, `images` or nothing: which of a pair of different sizes is resized.
+
+    Raises:
+        ValueError: both, or another way than nearest for masks and bilinear for images.
+    """
+    for option, way, known in (("resize_masks", masks, "nearest"), ("resize_images", images, "bilinear")):
+        if way not in (None, known):
+            raise ValueError(f"{option}={way!r} of data set {what}; give {known}, or leave it out")
+    if masks and images:
+        raise ValueError(f"resize_masks and resize_images of data set {what} contradict each other; give one of them")
+    return "masks" if masks else "images" if images else ""
