@@ -39,6 +39,7 @@ _CLASSES = {
     "bicyclist": (0, 128, 192),
 }
 CLASS_NAMES = tuple(_CLASSES)
+PALETTE = tuple(_CLASSES.values())
 
 
 def load(
@@ -68,7 +69,7 @@ def load(
         split,
         pairs,
         class_names=CLASS_NAMES,
-        palette=tuple(_CLASSES.values()),
+        palette=PALETTE,
         mapping=mapping,
         how=reading(exif, value_range),
     )

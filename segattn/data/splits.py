@@ -27,6 +27,18 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
         ValueError: a file or value that would fail later, a single class, a setting that this data set does not have, or one
             that is given twice.
     """
+    dataset = load_split(section, split, limit)
+    labels.refuse_one_class(dataset)
+    data.verify(dataset)
+    return dataset
+
+
+def load_split(section: config.Data, split: str, limit: int | None) -> data.Dataset:
+    """One split of an experiment's data set, its first `limit` images or all; no sample is read.
+
+    Raises:
+        ValueError: a setting that this data set does not have, or one that is given twice; files that are missing or unpaired.
+    """
     options = dict(section.options)
     allowed = inspect.signature(data.module(section.name).load).parameters
     if section.size is not None:
@@ -38,8 +50,6 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
     dataset = data.load(section.name, split, root=section.root, **options)
     if limit is not None and len(dataset) > limit:
         dataset = dataset.first(limit)
-    labels.refuse_one_class(dataset)
-    data.verify(dataset)
     return dataset
 
 
