@@ -54,8 +54,7 @@ def load(
 
     Args:
         version: `164k` or `10k`; None: the one whose training images exist.
-        exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
-        value_range: values of black and white in images of more than 8 bits, such as (0, 4095), or white alone.
+        exif, value_range: how images are read, as in `folder`.
 
     Raises:
         ValueError: no root, an unknown split or version, or files that are missing or unpaired.
@@ -72,16 +71,9 @@ def load(
     endings = [TRAIN_IDS] if converted else MASK_SUFFIXES
     pairs = find_pairs(images, None if split == "test" else masks, label_endings=endings)
     mapping = CLASS_OF_10K if folders is FOLDERS["10k"] else None if converted else CLASS_OF_ID
-    return paired_dataset(
-        "coco_stuff",
-        split,
-        pairs,
-        class_names=CLASS_NAMES,
-        palette=PALETTE,
-        mapping=mapping,
-        notice="coco_stuff 10k: mask value 0 (unlabelled) is ignored" if mapping is CLASS_OF_10K else "",
-        how=reading(exif, value_range),
-    )
+    notice = "coco_stuff 10k: mask value 0 (unlabelled) is ignored" if mapping is CLASS_OF_10K else ""
+    settings: dict[str, Any] = {"mapping": mapping, "notice": notice, "how": reading(exif, value_range)}
+    return paired_dataset("coco_stuff", split, pairs, class_names=CLASS_NAMES, palette=PALETTE, **settings)
 
 
 def _version(root: Path, version: str | None) -> str:

@@ -20,7 +20,7 @@ from segattn.data.tools import make, pack, prepare
 _COMMANDS = {
     "prepare": "list the files to download, then download, extract and convert them",
     "make": "write generated scenes in the layout of a real data set",
-    "init": "look at your own folder: write its class list, print the command to start",
+    "init": "look at your own folder, write its class list, print what to type",
     "check": "read all images and masks and list every fault",
     "show": "draw augmented samples with their labels on a sheet",
     "pack": "decode a data set once, into files that are mapped into memory",
