@@ -60,11 +60,12 @@ def _run(chosen: Any) -> None:
     from segattn.data.features import size_text
     from segattn.data.splits import open_data
     from segattn.study.features import free_bytes
+    from segattn.study.run import study_name
     from segattn.training.features import compute_with, plan_features
 
     config, console = chosen.config, terminal.console()
     runs = [with_head(config, head, seed=config.seed) for head in head_names(chosen.heads)]
-    root = chosen.out or Path("runs") / config.name / "features"
+    root = chosen.out or Path("runs") / study_name(config) / "features"
     plan = plan_features(runs, open_data(config.data), root, device=chosen.device)
     state = "complete" if plan.is_complete else f"{size_text(plan.missing_bytes)} to be computed"
     console.print(f"{plan.describe()}, {state}", highlight=False, markup=False, soft_wrap=True)

@@ -71,7 +71,7 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
     from segattn.cli.plan.quantities import memory_bytes
     from segattn.cli.progress import study_progress
     from segattn.cli.report import show
-    from segattn.study.run import run_study
+    from segattn.study.run import run_study, study_name
     from segattn.training.train import Interrupted
 
     try:
@@ -81,7 +81,7 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
             f"--features-limit {chosen.features_limit!r}: a size above 0 with its unit, such as 500MB or 16GiB"
         ) from None
     config, names = chosen.config, head_names(chosen.heads)
-    out = chosen.out or Path("runs") / config.name
+    out = chosen.out or Path("runs") / study_name(config)
     first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints and writes
     console = terminal.console(quiet=not first)
     try:

@@ -42,14 +42,14 @@ def run(arguments: Sequence[str]) -> int:
     from segattn import heads
     from segattn.cli.progress import study_progress
     from segattn.data.splits import open_data
-    from segattn.study.run import Position, run_name
+    from segattn.study.run import Position, run_name, study_name
     from segattn.training.features import compute, plan_features
     from segattn.training.run import Progress
     from segattn.training.train import Interrupted, train
 
     config = check_modules(chosen.config, name, chosen.allow_module, rest)
     heads.module(config.model.head)
-    out = chosen.out or Path("runs") / config.name / run_name(config)
+    out = chosen.out or Path("runs") / study_name(config) / run_name(config)
     settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers, "extend_to": chosen.extend_to}
     console = terminal.console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:

@@ -142,22 +142,72 @@ def size(text: str) -> Size:
 def name_values(text: str) -> dict[str, Any]:
     """`name=value,...` or `{name: value, ...}` as YAML.
 
+    A value is what YAML reads where that is a number, a truth value, null, or a list or mapping in brackets; any other is text
+    as it stands, so that patterns and file names need no quotes of their own. Commas in brackets or quotes do not end it.
+
     >>> name_values("channels=16,stem=plain")
     {'channels': 16, 'stem': 'plain'}
+    >>> name_values("images=rgb/{split}/**/*.{jpg,png},values={7: road, 8: sidewalk}")
+    {'images': 'rgb/{split}/**/*.{jpg,png}', 'values': {7: 'road', 8: 'sidewalk'}}
 
     Raises:
         ValueError: neither form, or a number that is not finite.
     """
-    plain = not text.strip().startswith("{")
-    try:
-        options = yaml.safe_load("{" + text.replace("=", ": ") + "}" if plain else text)
-    except (yaml.YAMLError, RecursionError):
-        options = None
-    valueless = plain and (text.count("=") < len(options or ()) or re.search(r"=\s*(,|$)", text))
-    if not isinstance(options, dict) or valueless:
+    if text.strip().startswith("{"):
+        options = _yaml(text)
+    else:
+        pairs = [part.partition("=") for part in _parts(text) if part.strip()]
+        named = [(name.strip(), written.strip()) for name, equals, written in pairs if equals]
+        complete = len(named) == len(pairs) and all(name and written for name, written in named)
+        options = {name: _value(written) for name, written in named} if complete else None
+        twice = sorted({name for name, _ in named if sum(name == other for other, _ in named) > 1})
+        if twice:
+            raise ValueError(f"{text!r} gives {twice[0]} twice")
+    if not isinstance(options, dict):
         raise ValueError(f"{text!r} is not of the form name=value,name=value")
     settings: dict[str, Any] = usable(options)
     return settings
+
+
+def _parts(text: str) -> list[str]:
+    """The text between commas that are in no brackets and no quotes."""
+    parts, inside, quote = [""], 0, ""
+    for sign in text:
+        if sign == "," and not inside and not quote:
+            parts.append("")
+            continue
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'" and parts[-1].rstrip().endswith(("=", "[", "{", ",", ":")):  # not an apostrophe
+            quote = sign
+        else:
+            inside = max(0, inside + (sign in "[{(") - (sign in "]})"))
+        parts[-1] += sign
+    return parts
+
+
+def _value(written: str) -> Any:
+    """The value of a word: YAML's where it is quoted, in brackets or no text, otherwise the word."""
+    if written.startswith(("[", "{")):
+        value = _yaml(written)
+        if isinstance(value, dict) and "=" in written and None in value.values():
+            value = _yaml(written.replace("=", ": "))  # {a=1} as an alternative to {a: 1}
+        return written if value is None or (isinstance(value, dict) and None in value.values()) else value
+    value = _yaml(written)
+    quoted = written[0] in "\"'" and written[-1] == written[0]
+    return (
+        value if isinstance(value, bool | int | float) or (value is None and written in _NULLS) or quoted else written
+    )
+
+
+_NULLS = ("null", "Null", "NULL", "~")
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return None
 
 
 _READERS: dict[Any, Callable[[str], Any]] = {

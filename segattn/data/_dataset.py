@@ -152,7 +152,7 @@ class Dataset:
         if (stored := getattr(self._read, "stored", None)) is not None:
             return list(stored(self._checked(index)))
         try:
-            return [os.stat(path).st_size for path in self._files(index)]
+            return [*(os.stat(path).st_size for path in self._files(index)), *getattr(self._read, "token", ())]
         except OSError as error:
             raise ValueError(f"{error.filename}: cannot be read ({error.strerror})") from None
 

@@ -14,9 +14,11 @@ first name in the challenge's list and the colour in its toolkit (road and skysc
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split, class_table
 from segattn.data.files.pairs import find_pairs, paired_dataset
+from segattn.data.files.pixels import reading
 from segattn.data.tools.recipe import Archive, Recipe
 
 FOLDER = "ADEChallengeData2016"
@@ -34,8 +36,18 @@ RECIPE = Recipe(
 )
 
 
-def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    exif: str = "turn",
+    value_range: Any = None,
+) -> Dataset:
     """Load `train`, `val` or `test` of ADE20K.
+
+    Args:
+        exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
+        value_range: values of black and white in images of more than 8 bits, such as (0, 4095), or white alone.
 
     Raises:
         ValueError: no root, an unknown split, or files that are missing or unpaired.
@@ -58,6 +70,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         palette=PALETTE,
         mapping=CLASS_OF_VALUE,
         notice=_NOTICE,
+        how=reading(exif, value_range),
     )
 
 

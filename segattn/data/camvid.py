@@ -10,9 +10,11 @@ the SegNet tutorial's release. Layout, as in that release's common form:
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split
 from segattn.data.files.pairs import find_pairs, paired_dataset
+from segattn.data.files.pixels import reading
 from segattn.data.tools.recipe import Recipe
 
 RECIPE = Recipe(
@@ -37,10 +39,21 @@ _CLASSES = {
     "bicyclist": (0, 128, 192),
 }
 CLASS_NAMES = tuple(_CLASSES)
+PALETTE = tuple(_CLASSES.values())
 
 
-def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    exif: str = "turn",
+    value_range: Any = None,
+) -> Dataset:
     """Load `train`, `val` or `test` of CamVid from its folder.
+
+    Args:
+        exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
+        value_range: values of black and white in images of more than 8 bits, such as (0, 4095), or white alone.
 
     Raises:
         ValueError: no root, an unknown split, or files that are missing or unpaired.
@@ -52,5 +65,11 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
     pairs = find_pairs(folder / "images", folder / "labels")
     mapping = {**{index: index for index in range(len(CLASS_NAMES))}, VOID: IGNORE}
     return paired_dataset(
-        "camvid", split, pairs, class_names=CLASS_NAMES, palette=tuple(_CLASSES.values()), mapping=mapping
+        "camvid",
+        split,
+        pairs,
+        class_names=CLASS_NAMES,
+        palette=PALETTE,
+        mapping=mapping,
+        how=reading(exif, value_range),
     )

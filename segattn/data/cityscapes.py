@@ -13,9 +13,11 @@ The labels of `test` are not public: that split has none, even if gtFine/test ho
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split
 from segattn.data.files.pairs import find_pairs, has_files, paired_dataset
+from segattn.data.files.pixels import reading
 from segattn.data.tools.recipe import Recipe
 
 # id in labelIds, name, colour: as in the authors' scripts
@@ -64,8 +66,18 @@ No conversion is needed: labelIds are mapped to the 19 classes when they are rea
 )
 
 
-def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    exif: str = "turn",
+    value_range: Any = None,
+) -> Dataset:
     """Load `train`, `val` or `test` of Cityscapes.
+
+    Args:
+        exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
+        value_range: values of black and white in images of more than 8 bits, such as (0, 4095), or white alone.
 
     Raises:
         ValueError: no root, an unknown split, or files that are missing or unpaired.
@@ -82,4 +94,12 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         mapping = CLASS_OF_ID if raw else None
         ending = IDS_ENDING if raw else CLASSES_ENDING
         pairs = find_pairs(images, masks, image_endings=[IMAGE_ENDING], label_endings=[ending])
-    return paired_dataset("cityscapes", split, pairs, class_names=CLASS_NAMES, palette=PALETTE, mapping=mapping)
+    return paired_dataset(
+        "cityscapes",
+        split,
+        pairs,
+        class_names=CLASS_NAMES,
+        palette=PALETTE,
+        mapping=mapping,
+        how=reading(exif, value_range),
+    )

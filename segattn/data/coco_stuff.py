@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,7 @@ from segattn import records
 from segattn.data._dataset import IGNORE, Dataset, checked_root, checked_split, class_table
 from segattn.data.files import matlab
 from segattn.data.files.pairs import MASK_SUFFIXES, find_pairs, has_files, paired_dataset, read_list
+from segattn.data.files.pixels import reading
 from segattn.data.tools.recipe import Archive, Recipe
 
 # street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender, hair brush
@@ -40,11 +42,19 @@ FOLDERS = {
 _SITE = "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/"
 
 
-def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str | None = None) -> Dataset:
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    version: str | None = None,
+    exif: str = "turn",
+    value_range: Any = None,
+) -> Dataset:
     """Load `train`, `val` or (164k only) `test` of COCO-Stuff.
 
     Args:
         version: `164k` or `10k`; None: the one whose training images exist.
+        exif, value_range: how images are read, as in `folder`.
 
     Raises:
         ValueError: no root, an unknown split or version, or files that are missing or unpaired.
@@ -61,15 +71,9 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, version: str
     endings = [TRAIN_IDS] if converted else MASK_SUFFIXES
     pairs = find_pairs(images, None if split == "test" else masks, label_endings=endings)
     mapping = CLASS_OF_10K if folders is FOLDERS["10k"] else None if converted else CLASS_OF_ID
-    return paired_dataset(
-        "coco_stuff",
-        split,
-        pairs,
-        class_names=CLASS_NAMES,
-        palette=PALETTE,
-        mapping=mapping,
-        notice="coco_stuff 10k: mask value 0 (unlabelled) is ignored" if mapping is CLASS_OF_10K else "",
-    )
+    notice = "coco_stuff 10k: mask value 0 (unlabelled) is ignored" if mapping is CLASS_OF_10K else ""
+    settings: dict[str, Any] = {"mapping": mapping, "notice": notice, "how": reading(exif, value_range)}
+    return paired_dataset("coco_stuff", split, pairs, class_names=CLASS_NAMES, palette=PALETTE, **settings)
 
 
 def _version(root: Path, version: str | None) -> str:

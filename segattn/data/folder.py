@@ -1,38 +1,43 @@
-"""Your own data: a folder of images, a folder of index masks with the same names, and a list of classes.
+"""Your own data: images, masks, and a list of classes. `segattn data init FOLDER` looks at a folder and writes what is missing.
 
     ROOT/classes.txt               one class name per line, in the order of their indices; or classes.json / .yaml / .yml:
-                                   a list of names, a list of {name, colour}, or a mapping of name to colour [r, g, b]
+                                   a list of names, a list of {name, colour, value}, or a mapping of name to colour [r, g, b]
     ROOT/images/train/a.jpg        the splits as subfolders of both,
     ROOT/masks/train/a.png
 or
     ROOT/train/images/a.jpg        as folders that hold both,
     ROOT/train/masks/a.png
 or
-    ROOT/images/a.jpg              or as lists: train.txt has one image name per line, without suffix
+    ROOT/images/a.jpg              or as lists: train.txt has one image per line, by name or path, or an image and its mask
     ROOT/masks/a.png
     ROOT/train.txt
+or
+    ROOT/images/a.jpg              or no split: one is made, with `val_fraction` and `split_seed`
+    ROOT/masks/a.png
 
-Masks have one channel (palette masks give their indices): 0 is the first class, 255 is ignored. `test` needs no masks. Masks that
-store another value for a class are read with the option `values`: {255: thing} for masks of 0 and 255. Images of other bands than
-RGB, such as TIFF files of four bands, are read with the option `bands`.
+Other layouts are read with patterns or suffixes (`images`, `masks`). Masks of one channel hold class indices (palette masks too),
+or the values that the class list or the option `values` names: {255: thing} for masks of 0 and 255. Masks of red, green and blue
+hold the colours of the class list, or indices if they are grey. 255 is ignored unless it is a class's value. `test` needs none.
+Images of other bands than RGB, such as TIFF files of four bands, are read with the option `bands`.
 """
 
 from __future__ import annotations
 
-import colorsys
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from segattn.data._dataset import Dataset, checked_root, checked_split
+from segattn.data._dataset import SPLITS, Dataset, checked_root, checked_split
 from segattn.data.files.bands import SUFFIXES as BAND_SUFFIXES
-from segattn.data.files.pairs import IMAGE_SUFFIXES, Pair, find_pairs, paired_dataset
+from segattn.data.files.class_lists import ClassList, class_list
+from segattn.data.files.class_lists import read_classes as read_classes
+from segattn.data.files.mask_options import mask_reading
+from segattn.data.files.pairs import IMAGE_SUFFIXES, Pair, paired_dataset
 from segattn.data.files.pixels import reading
-from segattn.data.files.plain import read_plain, read_text
-
-_CLASS_FILES = ("classes.txt", "classes.json", "classes.yaml", "classes.yml")
-_Colour = tuple[int, int, int]
+from segattn.data.files.samples import resizing
+from segattn.data.files.source import Source
+from segattn.records.pictures import open_picture
 
 
 def load(
@@ -41,8 +46,17 @@ def load(
     root: str | os.PathLike[str] | None = None,
     images: str = "images",
     masks: str = "masks",
-    classes: str | os.PathLike[str] | None = None,
+    lists: str | None = None,
+    splits: Mapping[str, str] | None = None,
+    val_fraction: float | None = None,
+    split_seed: int = 0,
+    classes: Any = None,
     values: Mapping[int | str, str] | None = None,
+    others: str | None = None,
+    ignore: Any = None,
+    masks_as: str = "auto",
+    resize_masks: str | None = None,
+    resize_images: str | None = None,
     exif: str = "turn",
     value_range: Any = None,
     bands: Any = None,
@@ -50,132 +64,76 @@ def load(
     """Load a split of the data below `root`.
 
     Args:
-        images: name of the folder of images.
-        masks: name of the folder of masks.
+        images: the images: name of their folder, a pattern such as `rgb/{split}/**/*.jpg`, or a suffix such as
+            `_leftImg8bit.png` (`segattn.data.files.patterns`).
+        masks: the same for masks.
+        lists: the list of each split, such as `lists/{split}.txt`; `{split}.txt` in `root` if None and there is one.
+        splits: folder or list of a split that is named otherwise, such as {val: validation}.
+        val_fraction: share of the images that are for validation where there is no split of that name, 0.2 if None. If there is a
+            split `train`, they are taken from it, and the option must be given.
+        split_seed: another seed gives another split.
         classes: the list of classes; `classes.txt`, `.json`, `.yaml` or `.yml` in `root` if None.
-        values: the name of the class of a stored mask value, from 0 to 255; other values are class indices as without it.
+        values: the name of the class of a stored mask value, 0 to 65535.
+        others: meaning of mask values that neither `values` nor the class list names. index: the class of that index; error;
+            ignore: ignored, and counted in a notice. None: index, but error where the class list has values.
+        ignore: a mask value, or a list of values and colours [r, g, b], that are ignored.
+        masks_as: values or colours: all masks are read that way; auto: as each mask's channels say.
+        resize_masks: nearest: masks of another size are brought to their image's.
+        resize_images: bilinear: images are brought to the size of their masks.
         exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
         value_range: values of black and white in images of more than 8 bits, such as (0, 4095) for 12 bits, or white alone.
         bands: images are not RGB: how many bands each file has, such as 4, or the numbers of those to use, from 1, such as
             [4, 3, 2, 8]; TIFF and .npy files are then read as they are (docs/bands.md).
 
     Raises:
-        ValueError: no root, no such bands, no such split, no class list, files that are missing or unpaired, or `values` that
-            are no mask values or name no class.
+        ValueError: no root, no such bands or split, no class list, files that are missing or unpaired, or an option that means
+            nothing.
     """
     checked_split(split)
     base = checked_root("folder", root, "data/mine", what="the folder of your data")
     if not base.is_dir():
         raise ValueError(f"{base}: no such folder")
-    names, palette = read_classes(_class_file(base, classes))
+    listed = class_list(base, classes, what="folder")
     how = reading(exif, value_range, bands)
-    pairs = _pairs(base, split, images, masks, IMAGE_SUFFIXES if bands is None else IMAGE_SUFFIXES + BAND_SUFFIXES)
-    mapping = None if values is None else _mapping(values, names)
-    return paired_dataset("folder", split, pairs, class_names=names, palette=palette, mapping=mapping, how=how)
-
-
-def _mapping(values: Mapping[int | str, str], names: Sequence[str]) -> dict[int, int]:
-    """The class of each stored value that is allowed."""
-    if not isinstance(values, Mapping):
-        raise ValueError(
-            f"values of data set folder should be {{VALUE: CLASS}}, such as {{255: {names[-1]}}}, not {values!r:.80}"
-        )
-    mapping = {index: index for index in range(len(names))}
-    for value, name in values.items():
-        if not str(value).isdecimal() or not 0 <= int(value) <= 255:
-            raise ValueError(f"values of data set folder: {value!r:.20} is no value of an 8-bit mask; give 0 to 255")
-        if name not in names:
-            raise ValueError(
-                f"values of data set folder: {value} is {name!r:.80}, which is none of its classes: {', '.join(names)}"
-            )
-        mapping[int(value)] = names.index(name)
-    return mapping
-
-
-def _pairs(base: Path, split: str, images: str, masks: str, endings: Sequence[str]) -> list[Pair]:
-    for image_folder, mask_folder in (
-        (base / images / split, base / masks / split),
-        (base / split / images, base / split / masks),
-    ):
-        if image_folder.is_dir():
-            return find_pairs(image_folder, _masks(mask_folder, split), image_endings=endings)
-    listed = base / f"{split}.txt"
-    if listed.is_file():
-        names = [line.strip() for line in read_text(listed).splitlines() if line.strip()]
-        if not names:
-            raise ValueError(f"{listed}: names no image")
-        return find_pairs(base / images, _masks(base / masks, split), names, image_endings=endings)
-    raise ValueError(
-        f"{base}: no split {split!r}; expected {images}/{split}/ and {masks}/{split}/, or {split}/{images}/ and "
-        f"{split}/{masks}/, or {split}.txt beside {images}/ and {masks}/"
+    endings = IMAGE_SUFFIXES if bands is None else IMAGE_SUFFIXES + BAND_SUFFIXES
+    source = Source(base, images, masks, lists, _checked_splits(splits), val_fraction, split_seed, endings)
+    pairs, notice = source.pairs(split)
+    return paired_dataset(
+        "folder",
+        split,
+        pairs,
+        class_names=listed.names,
+        palette=listed.palette,
+        masks=mask_reading(listed, values=values, others=others, ignore=ignore, masks_as=masks_as, what="folder"),
+        resize=resizing("folder", resize_masks, resize_images),
+        token=_token(listed, pairs, masks_as),
+        how=how,
+        notice=notice,
     )
 
 
-def _masks(folder: Path, split: str) -> Path | None:
-    return None if split == "test" and not folder.exists() else folder
+def _checked_splits(splits: object) -> dict[str, str]:
+    if splits is None:
+        return {}
+    if not isinstance(splits, Mapping) or not set(splits) <= set(SPLITS):
+        raise ValueError(
+            f"splits of data set folder should be {{SPLIT: FOLDER}} of {', '.join(SPLITS)}, such as {{val: validation}}, not "
+            f"{splits!r:.80}"
+        )
+    return {split: str(folder) for split, folder in splits.items()}
 
 
-def _class_file(base: Path, path: str | os.PathLike[str] | None) -> Path:
-    if path is not None:
-        if not Path(path).is_file():
-            raise ValueError(f"{path}: no such class list")
-        return Path(path)
-    for name in _CLASS_FILES:
-        if (base / name).is_file():
-            return base / name
-    raise ValueError(f"{base}: no class list; write {_CLASS_FILES[0]} there, one class name per line")
-
-
-def read_classes(path: Path) -> tuple[list[str], list[_Colour]]:
-    """Read class names and colours; classes without a colour get one from the colour wheel.
-
-    Raises:
-        ValueError: not a list of names, a name twice, or a colour that is not three numbers from 0 to 255.
-    """
-    entries = _entries(path)
-    names = [str(name).strip() for name, _ in entries]
-    if not names:
-        raise ValueError(f"{path}: names no class")
-    for name in names:
-        if not name or names.count(name) > 1:
-            raise ValueError(f"{path}: class name {name!r} is {'given twice' if name else 'empty'}")
-    colours = [
-        _default_colour(index) if colour is None else _colour(path, names[index], colour)
-        for index, (_, colour) in enumerate(entries)
-    ]
-    return names, colours
-
-
-def _entries(path: Path) -> list[tuple[Any, Any]]:
-    if path.suffix == ".txt":
-        return [(line, None) for line in read_text(path).splitlines() if line.strip()]
-    content = read_plain(path, path.suffix[1:])
-    if isinstance(content, dict):
-        return list(content.items())
-    if not isinstance(content, list):
-        raise ValueError(f"{path}: expected a list of names, of {{name, colour}}, or a mapping of name to colour")
-    entries = []
-    for entry in content:
-        if isinstance(entry, dict):
-            if "name" not in entry or set(entry) - {"name", "colour", "color"}:
-                raise ValueError(f"{path}: entry {entry!r:.80}; expected name and colour")
-            entries.append((entry["name"], entry.get("colour", entry.get("color"))))
-        else:
-            entries.append((entry, None))
-    return entries
-
-
-def _colour(path: Path, name: str, colour: object) -> _Colour:
-    if (
-        not isinstance(colour, list | tuple)
-        or len(colour) != 3
-        or not all(type(c) is int and 0 <= c <= 255 for c in colour)
-    ):
-        raise ValueError(f"{path}: colour {colour!r:.80} of class {name!r}; expected [red, green, blue] from 0 to 255")
-    return colour[0], colour[1], colour[2]
-
-
-def _default_colour(index: int) -> _Colour:
-    turn = index * 0.618034 % 1  # the golden ratio keeps the hues of consecutive classes apart
-    red, green, blue = colorsys.hsv_to_rgb(turn, 0.55 + 0.35 * (index % 2), 0.95 - 0.25 * (index % 3 == 2))
-    return round(255 * red), round(255 * green), round(255 * blue)
+def _token(classes: ClassList, pairs: list[Pair], masks_as: str) -> tuple[int, ...]:
+    """A number that changes with the marks in the class list, where masks are read by them."""
+    matters = bool(classes.values or classes.ignored) or masks_as == "colours"
+    first = next((pair.label for pair in pairs if pair.label is not None), None)
+    if not matters and classes.colours and first is not None:
+        try:
+            with open_picture(first) as picture:
+                matters = picture.mode not in ("1", "L", "P", "I") and not picture.mode.startswith("I;16")
+        except Exception:  # a damaged mask is reported when it is read
+            matters = False
+    if not matters:
+        return ()
+    marks = repr((sorted(classes.values.items()), sorted(classes.colours.items()), classes.ignored))
+    return (int.from_bytes(hashlib.sha256(marks.encode()).digest()[:6], "big"),)

@@ -6,7 +6,6 @@ import inspect
 from typing import Any
 
 from segattn import config, data
-from segattn.data.files.pairs import PairReader
 from segattn.data.tools import labels
 from segattn.data.transforms import Normalization
 
@@ -29,6 +28,18 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
         ValueError: a file or value that would fail later, a single class, a setting that this data set does not have, or one
             that is given twice.
     """
+    dataset = load_split(section, split, limit)
+    labels.refuse_one_class(dataset)
+    data.verify(dataset)
+    return dataset
+
+
+def load_split(section: config.Data, split: str, limit: int | None) -> data.Dataset:
+    """One split of an experiment's data set, its first `limit` images or all; no sample is read.
+
+    Raises:
+        ValueError: a setting that this data set does not have, or one that is given twice; files that are missing or unpaired.
+    """
     options = dict(section.options)
     allowed = inspect.signature(data.module(section.name).load).parameters
     if section.size is not None:
@@ -40,8 +51,6 @@ def open_split(section: config.Data, split: str, limit: int | None) -> data.Data
     dataset = data.load(section.name, split, root=section.root, **options)
     if limit is not None and len(dataset) > limit:
         dataset = dataset.first(limit)
-    labels.refuse_one_class(dataset)
-    data.verify(dataset)
     return dataset
 
 
@@ -51,12 +60,10 @@ def notices(*datasets: data.Dataset, network: config.Model | None = None) -> lis
     That `network` has no statistics of their bands is said too.
     """
     sentences = [sentence for dataset in datasets for sentence in (dataset.notice, labels.remark(dataset))]
-    readers = [(dataset, dataset.reader) for dataset in datasets]
     lines = [
         f"{dataset.name} {dataset.split}: {line}"
-        for dataset, reader in readers
-        if isinstance(reader, PairReader)
-        for _, line in reader.remarks.lines(reader.how)
+        for dataset in datasets
+        for _, line in getattr(dataset.reader, "notes", list)()
     ]
     if network is not None and not (entry := Normalization.of(network)).is_given:
         word = "band" if entry.in_channels == 1 else "bands"

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -26,6 +27,7 @@ from segattn.data._dataset import Dataset, checked_root, checked_split
 from segattn.data.files import matlab
 from segattn.data.files.pairs import Pair, find_pairs, paired_dataset, read_list
 from segattn.data.files.palette import flat_voc_palette, voc_palette
+from segattn.data.files.pixels import reading
 from segattn.data.tools.recipe import Archive, Recipe
 
 CLASS_NAMES = (
@@ -36,11 +38,20 @@ LISTS = "ImageSets/Segmentation"
 _FOLDERS = ("VOCdevkit/VOC2012", "VOC2012", "")
 
 
-def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: bool | None = None) -> Dataset:
+def load(
+    split: str,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    augmented: bool | None = None,
+    exif: str = "turn",
+    value_range: Any = None,
+) -> Dataset:
     """Load `train`, `val` or `test` of VOC 2012; `test` has no labels.
 
     Args:
         augmented: train on trainaug.txt and SegmentationClassAug; None: if they exist.
+        exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
+        value_range: values of black and white in images of more than 8 bits, such as (0, 4095), or white alone.
 
     Raises:
         ValueError: no root, an unknown split, or files or lists that are missing.
@@ -63,6 +74,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None, augmented: b
         class_names=CLASS_NAMES,
         palette=voc_palette(len(CLASS_NAMES)),
         notice=f"voc: training uses trainaug.txt, {len(names)} images" if takes_more else "",
+        how=reading(exif, value_range),
     )
 
 

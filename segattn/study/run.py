@@ -6,6 +6,7 @@ Finished runs are not repeated; an interrupted run resumes from its checkpoint.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,12 +43,32 @@ class Position:
     """Runs that the progress is of: those trained side by side, beginning with `run`."""
 
 
+_OWN = ("folder", "huggingface", "webdataset")
+"""Data sets that read a user's own data, and experiments of these names."""
+
 OnPosition = Callable[[Position], object]
 
 
 def run_name(config: Experiment) -> str:
     """Name of a run's folder, such as `ccnet-faithful-s0`."""
     return f"{config.model.head.replace('.', '-')}-{config.model.mode}-s{config.seed}"
+
+
+def study_name(config: Experiment) -> str:
+    """Name of a study's folder below `runs`: the experiment's name, or the name of the folder that the user's own data are in.
+
+    Letters and digits of any script, and . _ - stay; the rest becomes a dash. An experiment other than `folder` is named too.
+
+    >>> study_name(Experiment(name="folder", data=configuration.Data(name="folder", root="~/my data/Pets (2)/")))
+    'Pets-2'
+    >>> study_name(Experiment(name="camvid", data=configuration.Data(name="folder", root="pets")))
+    'camvid-pets'
+    """
+    where = config.data.root or config.data.options.get("dataset")
+    if config.data.name not in _OWN or not where:
+        return config.name
+    folder = re.sub(r"[^\w.-]+", "-", Path(str(where)).expanduser().resolve().name).strip("-.") or "data"
+    return folder if config.name in _OWN else f"{config.name}-{folder}"
 
 
 def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) -> list[Experiment]:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
+from segattn.cli import values
 from segattn.cli.values import metavar, size, text, value
 
 
@@ -81,3 +82,37 @@ def test_word_of_another_form_is_refused(kind, word, message):
 )
 def test_help_shows_no_python_types(kind, shown):
     assert metavar(kind) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("lists={split}.txt,val_fraction=0.2", {"lists": "{split}.txt", "val_fraction": 0.2}),
+        ("images=_left.png, masks = *_gt.png", {"images": "_left.png", "masks": "*_gt.png"}),
+        ("images='a,b/*.png',exif=ignore", {"images": "a,b/*.png", "exif": "ignore"}),
+        ("classes=[road, sky blue]", {"classes": ["road", "sky blue"]}),
+        ("values={7: road, 8: side walk}", {"values": {7: "road", 8: "side walk"}}),
+        ("values={7=road}", {"values": {7: "road"}}),
+        ("ignore=[[0,0,0],3]", {"ignore": [[0, 0, 0], 3]}),
+        ("images=scan #1/[ab]*.png", {"images": "scan #1/[ab]*.png"}),
+        ("masks=John's masks", {"masks": "John's masks"}),
+        ("day=2020-01-01,lr=1.5,on=true", {"day": "2020-01-01", "lr": 1.5, "on": True}),
+        (
+            '{"images": "a/{split}/*.png", "values": {"7": "road"}}',
+            {"images": "a/{split}/*.png", "values": {"7": "road"}},
+        ),
+    ],
+)
+def test_options_of_a_data_set_need_no_quotes_of_their_own(text, expected):
+    assert values.name_values(text) == expected
+
+
+@pytest.mark.parametrize("text", ["images", "images=", "=a", "a=1,b", "{a", "images=a/*.png,b/*.png"])
+def test_what_is_no_name_and_value_is_refused(text):
+    with pytest.raises(ValueError, match="is not of the form name=value"):
+        values.name_values(text)
+
+
+def test_a_name_given_twice_is_refused():
+    with pytest.raises(ValueError, match="gives a twice"):
+        values.name_values("a=1,a=2")

@@ -44,7 +44,9 @@ def test_output_fits_and_nothing_is_cut(words, figures, capsys):
 SUBCOMMANDS = [
     "data prepare",
     "data make",
+    "data init",
     "data check",
+    "data show folder",
     "data pack",
     "data features quick",
     "convert mmseg",

@@ -7,12 +7,14 @@ from segattn import data
 
 
 def test_every_public_module_that_is_no_stage_is_a_data_set():
-    assert data.names() == ["ade20k", "camvid", "cityscapes", "coco_stuff", "folder", "packed", "streets", "voc"]
+    own = ["folder", "huggingface", "webdataset"]
+    assert data.names() == sorted(["ade20k", "camvid", "cityscapes", "coco_stuff", "packed", "streets", "voc", *own])
 
 
 def test_unknown_name_is_answered_with_the_nearest_one():
     with pytest.raises(
-        ValueError, match=r"unknown data set 'street'; did you mean streets\? .*folder, packed, streets, voc"
+        ValueError,
+        match=r"unknown data set 'street'; did you mean streets\? .*folder, huggingface, packed, streets, voc",
     ):
         data.load("street", "train")
 

@@ -132,8 +132,8 @@ def test_values_name_the_class_of_a_stored_value(root):
     ("values", "message"),
     [
         ({255: "sky"}, "255 is 'sky', which is none of its classes: road, sky blue"),
-        ({256: "road"}, "256 is no value of an 8-bit mask; give 0 to 255"),
-        ({"x": "road"}, "'x' is no value of an 8-bit mask"),
+        ({65536: "road"}, "65536 is no value of a mask; give 0 to 65535"),
+        ({"x": "road"}, "'x' is no value of a mask"),
         ([255], r"values of data set folder should be {VALUE: CLASS}, such as {255: sky blue}, not \[255\]"),
     ],
 )
@@ -141,3 +141,272 @@ def test_values_that_mean_nothing_are_refused(root, values, message):
     write_pair(root / "images/val/a.png", root / "masks/val/a.png")
     with pytest.raises(ValueError, match=message):
         data.load("folder", "val", root=root, values=values)
+
+
+# Other layouts ----------------------------------------------------------------------------------------------------------
+def names_of(dataset):
+    return [dataset.image_name(index) for index in range(len(dataset))]
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "expected"),
+    [
+        (
+            ("rgb/train/a b/1.jpg", "rgb/train/2.JPG", "gt/train/a b/1.png", "gt/train/2.png"),
+            {"images": "rgb/{split}/**/*.jpg", "masks": "gt/{split}/**/*.png"},
+            ["2", "a b/1"],
+        ),
+        (
+            ("rgb/train/1.jpg", "rgb/train/2.PNG", "gt/train/1.png", "gt/train/2.png"),
+            {"images": "rgb/{split}/*", "masks": "gt/{split}/*"},
+            ["1", "2"],
+        ),
+        (
+            ("images/train/1.jpg", "masks/train/1_mask.png"),
+            {"masks": "masks/{split}/*_mask.png"},
+            ["1"],
+        ),
+        (
+            (
+                "left/train/ulm/u_left.png",
+                "gt/train/ulm/u_ids.png",
+                "gt/train/ulm/u_color.png",
+                "left/val/x/v_left.png",
+            ),
+            {"images": "_left.png", "masks": "_ids.png"},
+            ["u"],
+        ),
+        (
+            ("train/1.jpg", "train/1_mask.png", "val/1.jpg", "val/1_mask.png"),
+            {"images": ".jpg", "masks": "_mask.png"},
+            ["1"],
+        ),
+        (
+            ("train/1.png", "train/1_mask.png"),
+            {"images": ".png", "masks": "_mask.png"},
+            ["1"],
+        ),
+        (
+            ("a/rgb/train/1.jpg", "a/seg/train/1.png", "b/rgb/train/1.jpg", "b/seg/train/1.png"),
+            {"images": "*/rgb/{split}/*.jpg", "masks": "*/seg/{split}/*.png"},
+            ["a/1", "b/1"],
+        ),
+        (
+            ("deep/er/train/1.jpg", "flat/train/1.png"),
+            {"images": "deep/**/{split}/*.jpg", "masks": "flat/{split}/*.png"},
+            ["1"],
+        ),
+        (
+            ("images/training/1.jpg", "masks/training/1.png"),
+            {"splits": {"train": "training"}},
+            ["1"],
+        ),
+        (
+            ("rgb/train/1.jpg", "rgb/train/2.png", "rgb/train/3.bmp", "gt/train/1.png", "gt/train/2.png"),
+            {"images": "rgb/{split}/*.{jpg,png}", "masks": "gt/{split}/*.png"},
+            ["1", "2"],
+        ),
+    ],
+    ids=[
+        "pattern",
+        "any ending",
+        "folder and pattern",
+        "cityscapes",
+        "flat",
+        "one ending",
+        "wildcards",
+        "deep",
+        "named",
+        "braces",
+    ],
+)
+def test_other_layouts_are_read_with_patterns_and_suffixes(root, files, options, expected):
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        image = any(part in file for part in ("rgb", "left", "images", "deep")) or file.endswith(
+            (".jpg", "train/1.png")
+        )
+        Image.new("RGB" if image and "masks" not in file else "L", (7, 5)).save(root / file)
+    dataset = data.load("folder", "train", root=root, **options)
+    assert names_of(dataset) == expected
+    assert dataset[0].label.shape == (5, 7)
+
+
+def test_two_masks_of_one_image_are_named(root):
+    write_pair(root / "images/train/a.png", root / "masks/train/a.png")
+    write_pair(root / "images/train/a.png", root / "masks/train/a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif and .*a\.png are both the mask a; keep one of them"):
+        data.load("folder", "train", root=root, masks="masks/{split}/*")
+
+
+def test_masks_as_jpeg_are_refused(root):
+    write_pair(root / "images/train/a.png", root / "masks/train/a.jpg")
+    with pytest.raises(ValueError, match=r"a\.jpg: a mask as JPEG, which changes the values"):
+        data.load("folder", "train", root=root, masks="masks/{split}/*.jpg")
+
+
+def test_a_pattern_that_matches_nothing_says_what_is_there(root):
+    write_pair(root / "images/train/a.png", root / "masks/train/a.png")
+    with pytest.raises(ValueError, match=r"no mask matches masks/train/\*\.gif; there are a\.png"):
+        data.load("folder", "train", root=root, masks="masks/{split}/*.gif")
+
+
+def test_no_pair_at_all_gives_counts_names_and_a_pattern(root):
+    for index in range(5):
+        write_pair(root / f"images/train/{index}.png", root / f"masks/train/{index}_mask.png")
+    with pytest.raises(ValueError, match="none of the names are the same") as caught:
+        data.load("folder", "train", root=root)
+    assert "has 5 images named 0, 1, 2 and 2 more" in str(caught.value)
+    assert "has 5 masks named 0_mask, 1_mask, 2_mask and 2 more" in str(caught.value)
+    assert "masks='masks/{split}/*_mask.png'" in str(caught.value)
+    assert len(data.load("folder", "train", root=root, masks="masks/{split}/*_mask.png")) == 5
+
+
+# Lists ------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a 1\nb\n",
+        "a 1.png\r\nb.PNG\r\n",
+        "\ufeff# a comment\n\na 1\n\n  b  \n",
+        "images/a 1.png\nimages/b.PNG\n",
+        "/images/a 1.png\n.\\images\\b.PNG\n",
+        "images/a 1.png masks/a 1.png\nimages/b.PNG masks/b.png\n",
+        "images/a 1.png\tmasks/a 1.png\nimages/b.PNG\tmasks/b.png\n",
+        "images/a 1.png,masks/a 1.png\nimages/b.PNG, masks/b.png\n",
+        "a 1.png a 1.png\nb b\n",
+        "a 1\na 1\nb",
+    ],
+)
+def test_lists_name_images_in_many_ways(root, text):
+    for name, ending in (("a 1", "png"), ("b", "PNG"), ("c", "png")):
+        write_pair(root / f"images/{name}.{ending}", root / f"masks/{name}.png", 1)
+    (root / "train.txt").write_bytes(text.encode())
+    dataset = data.load("folder", "train", root=root)
+    assert [name.rpartition("/")[2] for name in names_of(dataset)] == ["a 1", "b"]
+    assert all(sample.label.max() == 1 for sample in dataset)
+
+
+def test_a_list_of_two_paths_needs_no_names_and_no_folders(root):
+    write_pair(root / "photos/one.png", root / "labels/uno.png", 1)
+    (root / "lists").mkdir()
+    (root / "lists/train set.txt").write_text("photos/one.png labels/uno.png\n")
+    dataset = data.load("folder", "train", root=root, lists="lists/{split} set.txt")
+    assert names_of(dataset) == ["photos/one"]
+    (root / "lists/train set.txt").write_text("photos/one.png labels/gone.png\n")
+    with pytest.raises(ValueError, match=r"no mask labels/gone\.png of the image"):
+        data.load("folder", "train", root=root, lists="lists/{split} set.txt")
+
+
+def test_a_list_that_is_missing_is_named(root):
+    with pytest.raises(ValueError, match=r"no list lists/val\.txt for the split 'val'"):
+        data.load("folder", "val", root=root, lists="lists/{split}.txt")
+
+
+# Splits by fraction -----------------------------------------------------------------------------------------------------
+@pytest.fixture
+def unsplit(root):
+    for index in range(10):
+        write_pair(root / f"images/{index}.png", root / f"masks/{index}.png")
+    return root
+
+
+def test_a_folder_without_splits_is_split_by_name(unsplit):
+    train, val = (data.load("folder", split, root=unsplit) for split in ("train", "val"))
+    assert sorted(names_of(train) + names_of(val)) == [str(index) for index in range(10)]
+    assert len(val) >= 1
+    assert f"{len(train)} for training, {len(val)} for validation" in train.notice
+    other = data.load("folder", "val", root=unsplit, split_seed=1, val_fraction=0.5)
+    assert names_of(other) != names_of(val)
+    with pytest.raises(ValueError, match="no split 'test'"):
+        data.load("folder", "test", root=unsplit)
+
+
+def test_validation_may_be_taken_from_train(root):
+    for index in range(10):
+        write_pair(root / f"images/train/{index}.png", root / f"masks/train/{index}.png")
+    with pytest.raises(ValueError, match=r"no split 'val'.*add the data option val_fraction=0.2"):
+        data.load("folder", "val", root=root)
+    assert len(data.load("folder", "train", root=root)) == 10
+    parts = [data.load("folder", split, root=root, val_fraction=0.3) for split in ("train", "val")]
+    assert sorted(name for part in parts for name in names_of(part)) == [str(index) for index in range(10)]
+
+
+def test_a_fraction_beside_a_validation_split_is_refused(root):
+    for split in ("train", "val"):
+        write_pair(root / f"images/{split}/a.png", root / f"masks/{split}/a.png")
+    with pytest.raises(ValueError, match=r"has a split val \(val\); leave val_fraction out"):
+        data.load("folder", "train", root=root, val_fraction=0.3)
+
+
+@pytest.mark.parametrize("splits", [{"dev": "val"}, ["val"], 3])
+def test_splits_that_are_none_are_refused(root, splits):
+    with pytest.raises(ValueError, match=r"splits of data set folder should be {SPLIT: FOLDER}"):
+        data.load("folder", "train", root=root, splits=splits)
+
+
+# Sizes ------------------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def halved(root):
+    """An image of 6x4 with a mask of 3x2."""
+    write_pair(root / "images/val/a.png", root / "masks/val/a.png")
+    Image.fromarray(np.arange(72, dtype=np.uint8).reshape(4, 6, 3)).save(root / "images/val/a.png")
+    Image.fromarray(np.array([[0, 1, 0], [1, 0, 255]], np.uint8)).save(root / "masks/val/a.png")
+    return root
+
+
+def test_a_mask_of_another_size_is_refused_with_the_option(halved):
+    with pytest.raises(ValueError, match=r"is 6x4 \(width x height\) but its label .* is 3x2.*resize_masks=nearest"):
+        data.load("folder", "val", root=halved)[0]
+
+
+def test_masks_are_resized_to_their_image(halved):
+    sample = data.load("folder", "val", root=halved, resize_masks="nearest")[0]
+    assert sample.image.shape == (4, 6, 3)
+    assert sample.label.tolist() == [[0, 0, 1, 1, 0, 0]] * 2 + [[1, 1, 0, 0, 255, 255]] * 2
+
+
+def test_images_are_resized_to_their_mask(halved):
+    dataset = data.load("folder", "val", root=halved, resize_images="bilinear")
+    assert dataset[0].image.shape == (2, 3, 3)
+    assert dataset[0].label.shape == dataset.lazily(0).size == (2, 3)
+
+
+def test_another_shape_is_not_resized(halved):
+    Image.fromarray(np.zeros((6, 2), np.uint8)).save(halved / "masks/val/a.png")
+    with pytest.raises(ValueError, match="height and width must have the same ratio"):
+        data.load("folder", "val", root=halved, resize_masks="nearest")[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resize_masks": "bilinear"}, "resize_masks='bilinear' of data set folder; give nearest"),
+        ({"resize_masks": "nearest", "resize_images": "bilinear"}, "contradict each other"),
+    ],
+)
+def test_resizing_that_cannot_be_is_refused(halved, options, message):
+    with pytest.raises(ValueError, match=message):
+        data.load("folder", "val", root=halved, **options)
+
+
+# What a run remembers ---------------------------------------------------------------------------------------------------
+def test_another_meaning_of_the_marks_is_other_data(root):
+    write_pair(root / "images/val/a.png", root / "masks/val/a.png", 7)
+    (root / "classes.txt").unlink()
+
+    def stored(values):
+        entries = [{"name": name, "value": value} for name, value in zip(("road", "sky"), values, strict=True)]
+        (root / "classes.json").write_text(json.dumps(entries))
+        return data.load("folder", "val", root=root).stored(0)
+
+    assert stored([7, 8]) == stored([7, 8])
+    assert stored([7, 8]) != stored([8, 7])
+
+
+def test_colours_for_display_are_no_part_of_the_data(root):
+    write_pair(root / "images/val/a.png", root / "masks/val/a.png")
+    plain = data.load("folder", "val", root=root).stored(0)
+    (root / "classes.txt").unlink()
+    (root / "classes.json").write_text('{"road": [1, 2, 3], "sky blue": [4, 5, 6]}')
+    assert data.load("folder", "val", root=root).stored(0) == plain

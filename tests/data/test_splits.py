@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from segattn.config import Data
+from segattn.data import load
 from segattn.data.splits import notices, open_data, open_split
 from segattn.data.tools import make
 
@@ -47,7 +50,7 @@ def test_options_of_generated_scenes_change_the_scenes():
         ("coco_stuff", {"version": 10}, "version of data set coco_stuff should be text or none, not 10"),
         ("folder", {"images": True}, "images of data set folder should be text, not True"),
         ("folder", {"images": "photoz"}, "no split 'train'; expected photoz/train/"),
-        ("ade20k", {"version": "full"}, "ade20k has no option 'version'; Its options: none"),
+        ("ade20k", {"version": "full"}, "ade20k has no option 'version'; Its options: exif, value_range"),
         ("streets", {"height": 2.5}, "height of data set streets should be a whole number, not 2.5"),
     ],
 )
@@ -75,3 +78,19 @@ def test_notices_are_those_of_the_data_sets_each_once(roots):
 def test_first_images_keep_the_notice(roots):
     limited = dataclasses.replace(section(roots, "ade20k"), train_images=1)
     assert len(notices(open_data(limited)[0])) == 1
+
+
+@pytest.mark.parametrize("name", ["ade20k", "camvid", "cityscapes", "coco_stuff", "folder", "voc"])
+def test_every_reader_of_files_takes_exif_and_value_range(name, tmp_path):
+    root = tmp_path / "data"
+    make.make(name, root, images=1, size=(32, 48))
+    for option, value, message in (("exif", "upright", "give 'turn'"), ("value_range", 0, "give the values of black")):
+        with pytest.raises(ValueError, match=message):
+            load(name, "train", root=root, **{option: value})
+    path = load(name, "train", root=root).reader.pairs[0].image
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    turned = np.asarray(Image.open(path))
+    Image.fromarray(turned).save(path, exif=exif)
+    upright, stored = (load(name, "train", root=root, exif=how)[0].image for how in ("turn", "ignore"))
+    assert np.array_equal(upright, stored[::-1, ::-1])

@@ -16,7 +16,7 @@ from segattn.config import Data
 from segattn.cost import head_facts
 from segattn.data.splits import open_data
 from segattn.study import run as study_module
-from segattn.study.run import Position, plan, reference_costs, run_name, run_study
+from segattn.study.run import Position, plan, reference_costs, run_name, run_study, study_name
 from segattn.training import fingerprint
 from segattn.training.interruption import Interrupted
 from tests import tiny
@@ -335,3 +335,22 @@ def test_finished_run_of_another_order_of_classes_is_refused_before_the_next(tmp
     ):
         study(tmp_path / "study", config, head_names=("fcn",), seeds=(0, 1), on_position=positions.append)
     assert positions == []
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"name": "folder", "root": "data/Cats & dogs (2)"}, "tiny-Cats-dogs-2"),
+        ({"name": "folder", "root": "/données/forêt/"}, "tiny-forêt"),
+        ({"name": "folder", "root": "/"}, "tiny-data"),
+        ({"name": "folder"}, "tiny"),
+        ({"name": "huggingface", "options": {"dataset": "org/pets"}}, "tiny-pets"),
+        ({"name": "voc", "root": "data/VOCdevkit"}, "tiny"),
+    ],
+)
+def test_study_on_own_data_is_named_after_the_folder(section, expected):
+    assert study_name(tiny.experiment(data=Data(**section))) == expected
+
+
+def test_experiment_of_own_data_gives_the_folder_alone():
+    assert study_name(configuration.Experiment(name="folder", data=Data(name="folder", root="pets"))) == "pets"

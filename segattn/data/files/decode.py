@@ -39,12 +39,13 @@ class ImageFile:
             of floating-point values without a range.
     """
 
-    def __init__(self, path: Path, how: Reading = AS_SHOWN) -> None:
+    def __init__(self, path: Path, how: Reading = AS_SHOWN, content: bytes | None = None) -> None:
+        """Read the file, or take its `content`, which `path` then only names in errors."""
         self.path, self.orientation = path, 1
         self.largest: int | None = None
         self.stored: int | None = None
         self._rows: Image.Image | np.ndarray | None = None
-        content = _content(path, "image")
+        content = _content(path, "image") if content is None else content
         if how.bands is not None:
             self._rows = values = self._bands(content, how)
             self.size: tuple[int, int] = (values.shape[0], values.shape[1])
@@ -132,13 +133,22 @@ def open_mask(path: Path, how: Reading = AS_SHOWN) -> Image.Image:
     Raises:
         ValueError: unreadable or of several channels.
     """
-    loaded, _, turn = _opened(path, _content(path, "mask"), "mask", how)
-    mask = _turned(loaded, turn)
+    mask = decoded_mask(path, how)
     if mask.mode not in ("1", "L", "P", "I") and not mask.mode.startswith("I;16"):
         raise ValueError(
             f"{path}: a mask of mode {mask.mode} ({len(mask.getbands())} channels); expected one channel of class indices"
         )
     return mask
+
+
+def decoded_mask(path: Path, how: Reading = AS_SHOWN, content: bytes | None = None) -> Image.Image:
+    """The mask, decoded, of any mode; turned if it has an EXIF orientation of its own. `content` as of `ImageFile`.
+
+    Raises:
+        ValueError: unreadable.
+    """
+    loaded, _, turn = _opened(path, _content(path, "mask") if content is None else content, "mask", how)
+    return _turned(loaded, turn)
 
 
 def _refuse(path: Path, values: np.ndarray, table: Mapping[int, int]) -> None:

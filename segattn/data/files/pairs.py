@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from segattn.data._dataset import Dataset, Sample
+from segattn.data.files import bands
 from segattn.data.files.decode import ImageFile, read_image, read_label
-from segattn.data.files.pixels import AS_SHOWN, Reading, Remarks, turned_by_exif
+from segattn.data.files.masks import MaskReading
+from segattn.data.files.pixels import AS_SHOWN, Reading, Remarks
 from segattn.data.files.plain import read_text
+from segattn.data.files.samples import LazySample, fitted
 
 __all__ = [
     "LazySample",
@@ -31,6 +33,8 @@ __all__ = [
 ]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+NAMED_SUFFIXES = (*IMAGE_SUFFIXES, *bands.SUFFIXES)
+"""Of images that a pattern, suffix or list names."""
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".pgm", ".gif")
 _SHOWN = 3  # files named in one message
 _collecting: ContextVar[list[str] | None] = ContextVar("_collecting", default=None)
@@ -47,7 +51,8 @@ def collected_faults() -> Iterator[list[str]]:
         _collecting.reset(token)
 
 
-def _fault(message: str) -> None:
+def fault(message: str) -> None:
+    """Raise ValueError, or collect the message where `collected_faults` says so."""
     faults = _collecting.get()
     if faults is None:
         raise ValueError(message)
@@ -64,24 +69,6 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class LazySample:
-    """A sample with its label read and its image still encoded."""
-
-    name: str
-    label: np.ndarray | None
-    file: ImageFile
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width."""
-        return self.file.size
-
-    def top_left(self, rows: int, columns: int) -> np.ndarray | Image.Image:
-        """At least the first rows and columns of the image, RGB."""
-        return self.file.top_left(rows, columns)
-
-
-@dataclass(frozen=True)
 class PairReader:
     """Reads sample `index` of a list of pairs. `mapping` gives the class of each stored label value (see `read_label`)."""
 
@@ -91,10 +78,21 @@ class PairReader:
     how: Reading = AS_SHOWN
     remarks: Remarks = field(default_factory=Remarks, compare=False)
     """Of the images that this reader has read."""
+    masks: MaskReading | None = None
+    """How masks are read, instead of `mapping`."""
+    resize: str | None = None
+    """masks: a mask of another size is brought to that of its image; images: an image to that of its mask; empty: neither, though
+    the data set has an option for it."""
+    token: tuple[int, ...] = ()
+    """Numbers that change with what marks mean, where a list of classes says it; part of `Dataset.stored`."""
 
     def __call__(self, index: int) -> Sample:
         lazy = self.lazily(index)
-        return Sample(lazy.file.pixels(), lazy.label, lazy.name)
+        return lazy if isinstance(lazy, Sample) else Sample(lazy.file.pixels(), lazy.label, lazy.name)
+
+    def notes(self) -> list[tuple[str, str]]:
+        """Kind and sentence of each remark on the files that were read."""
+        return [*self.remarks.lines(self.how), *(self.masks.lines() if self.masks is not None else ())]
 
     def files(self, index: int) -> list[Path]:
         """The image and the mask, if there is one."""
@@ -104,13 +102,15 @@ class PairReader:
     def label(self, index: int) -> np.ndarray | None:
         """The mask alone; its image is not opened."""
         path = self.pairs[index].label
-        return None if path is None else read_label(path, self.num_classes, self.mapping, self.how)
+        if path is None or self.masks is None:
+            return None if path is None else read_label(path, self.num_classes, self.mapping, self.how)
+        return self.masks.label(path, self.how)
 
     def turn(self, file: ImageFile) -> int:
         """The EXIF orientation by which an image was turned, 1 if it was not."""
         return file.orientation if self.how.exif == "turn" else 1
 
-    def lazily(self, index: int) -> LazySample:
+    def lazily(self, index: int) -> LazySample | Sample:
         pair = self.pairs[index]
         file = ImageFile(pair.image, self.how)
         self.remarks.note(str(pair.image), file.orientation, file.largest, file.stored)
@@ -118,12 +118,7 @@ class PairReader:
             return LazySample(pair.name, None, file)
         label = self.label(index)
         assert label is not None
-        if file.size != label.shape:
-            raise ValueError(
-                f"{pair.image} is {_size(file.size)} (width x height) but its label {pair.label} is {_size(label.shape)}; "
-                f"they must have the same size{turned_by_exif(self.turn(file), (file.size, label.shape))}"
-            )
-        return LazySample(pair.name, label, file)
+        return fitted(pair.name, file, label, self.resize, pair.label, self.turn(file))
 
 
 def find_pairs(
@@ -146,25 +141,56 @@ def find_pairs(
     Raises:
         ValueError: a folder is missing or empty, two files share a name, a file has no partner, a name has no file.
     """
-    paths = _by_name(images, image_endings, "image")
-    masks = _by_name(labels, label_endings, "mask") if labels is not None else {}
+    paths = by_name(images, image_endings, "image")
+    masks = by_name(labels, label_endings, "mask") if labels is not None else None
+    return paired(paths, masks, images, labels, only)
+
+
+def paired(
+    paths: dict[str, Path],
+    masks: dict[str, Path] | None,
+    images: Path | str,
+    labels: Path | str | None,
+    only: Sequence[str] | None = None,
+) -> list[Pair]:
+    """Pair images with masks of the same name; `images` and `labels` say in messages where they are.
+
+    Raises:
+        ValueError: a file has no partner, or a name of `only` no file.
+    """
+    masks, labelled = masks or {}, masks is not None
     if only is not None:
         absent = [name for name in only if name not in paths]
         if absent:
-            _fault(
+            fault(
                 f"{images}: no image named {_some(absent)}; add the files, or remove the names from the list of the split"
             )
         paths = {name: paths[name] for name in only if name in paths}
         masks = {name: path for name, path in masks.items() if name in paths}
-    if labels is not None:
+    if labelled:
+        if paths and masks and not paths.keys() & masks.keys():
+            raise ValueError(_no_pair(paths, masks, images, labels))
+        counts = f" ({len(paths)} images, {len(masks)} masks)"
         without_label = [str(path) for name, path in paths.items() if name not in masks]
         if without_label:
-            _fault(f"{labels}: no mask for {_some(without_label)}; a mask must have the name of its image")
+            fault(f"{labels}: no mask for {_some(without_label)}; a mask must have the name of its image{counts}")
         without_image = [str(path) for name, path in masks.items() if name not in paths]
         if without_image:
-            _fault(f"{images}: no image for {_some(without_image)}; an image must have the name of its mask")
+            fault(f"{images}: no image for {_some(without_image)}; an image must have the name of its mask{counts}")
         paths = {name: path for name, path in paths.items() if name in masks}
     return [Pair(name, path, masks.get(name)) for name, path in sorted(paths.items())]
+
+
+def _no_pair(paths: dict[str, Path], masks: dict[str, Path], images: Path | str, labels: Path | str | None) -> str:
+    """What to say where no image has the name of a mask: how many there are, the first names of each, and what may help."""
+    first = min(paths)
+    added = {name[len(first) :] for name in masks if name.startswith(first) and not name[len(first) :][:1].isalnum()}
+    ending = f"{min(added)}{next(iter(masks.values())).suffix}" if added else "_mask.png"
+    return (
+        f"{images} has {len(paths)} images named {_some(sorted(paths))}, {labels} has {len(masks)} masks named "
+        f"{_some(sorted(masks))}, and none of the names are the same; rename the masks, or give patterns, such as the data "
+        f"option masks='masks/{{split}}/*{ending}'"
+    )
 
 
 def paired_dataset(
@@ -177,31 +203,40 @@ def paired_dataset(
     mapping: Mapping[int, int] | None = None,
     notice: str = "",
     how: Reading = AS_SHOWN,
+    masks: MaskReading | None = None,
+    resize: str | None = None,
+    token: tuple[int, ...] = (),
 ) -> Dataset:
-    """The split of a data set of pairs of files; `mapping` and `how` as in `PairReader`, `notice` as in `Dataset`."""
+    """The split of a data set of pairs of files; `notice` as in `Dataset`, the others as in `PairReader`."""
     return Dataset(
         name=name,
         split=split,
         class_names=class_names,
         palette=palette,
         image_names=[pair.name for pair in pairs],
-        read=PairReader(pairs, len(class_names), mapping, how),
+        read=PairReader(pairs, len(class_names), mapping, how, masks=masks, resize=resize, token=token),
         from_files=True,
         notice=notice,
     )
 
 
-def _by_name(folder: Path, endings: Sequence[str], what: str) -> dict[str, Path]:
+def by_name(folder: Path, endings: Sequence[str] | None, what: str) -> dict[str, Path]:
+    """Files below a folder by relative path without ending; None for the endings of images.
+
+    Raises:
+        ValueError: no such folder, no such file in it, or two of one name.
+    """
+    endings = IMAGE_SUFFIXES if endings is None else endings
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such folder of {what}s")
     paths: dict[str, Path] = {}
-    for path in _files(folder):
+    for path in files_below(folder):
         ending = next((ending for ending in endings if path.name.lower().endswith(ending.lower())), None)
         if path.name.startswith(".") or ending is None:
             continue
         name = path.relative_to(folder).as_posix()[: -len(ending)]
         if name in paths:
-            _fault(f"{path} and {paths[name]} have the same name; keep one of them")
+            fault(f"{path} and {paths[name]} have the same name; keep one of them")
             continue
         paths[name] = path
     if not paths:
@@ -209,7 +244,7 @@ def _by_name(folder: Path, endings: Sequence[str], what: str) -> dict[str, Path]
     return paths
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """Files below a folder, none of hidden folders; links to folders are followed, but each folder is visited once."""
     entered = {os.path.realpath(folder)}
     for parent, folders, files in os.walk(folder, followlinks=True):
@@ -225,7 +260,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def has_files(folder: Path, ending: str) -> bool:
     """Whether the name of any file below the folder has this ending."""
-    return any(path.name.endswith(ending) for path in _files(folder))
+    return any(path.name.endswith(ending) for path in files_below(folder))
 
 
 def read_list(path: Path) -> list[str]:
@@ -244,10 +279,6 @@ def read_list(path: Path) -> list[str]:
     if not names:
         raise ValueError(f"{path}: names no image")
     return names
-
-
-def _size(size: Sequence[int]) -> str:
-    return f"{size[1]}x{size[0]}"
 
 
 def _some(items: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segattn.catalogue import is_dotted
 from segattn.records.pictures import open_picture
 
 ORIENTATION = 0x112
@@ -95,7 +96,7 @@ def _bands(bands: object) -> int | tuple[int, ...]:
 def reading_of(data: Mapping[str, Any], in_channels: int = 3) -> Reading:
     """How photos are read for a network, from the `data` section of its experiment: in the range and with the bands that it was
     trained with. Where that names no bands and the network takes other images than RGB, each photo has `in_channels` bands."""
-    options = data.get("options") if data.get("name") == "folder" else None
+    options = data.get("options") if not is_dotted(str(data.get("name", ""))) else None
     options = options if isinstance(options, Mapping) else {}
     bands = options.get("bands", None if in_channels == 3 else in_channels)
     return reading("turn", options.get("value_range"), bands)

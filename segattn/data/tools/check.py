@@ -14,9 +14,11 @@ import numpy as np
 
 from segattn import data
 from segattn.data._dataset import IGNORE, SPLITS, Dataset, Labels
-from segattn.data.files.decode import ImageFile, open_mask, ranges
+from segattn.data.files.decode import ImageFile, open_mask
+from segattn.data.files.masks import Mark, MaskReading, histogram
 from segattn.data.files.pairs import PairReader, collected_faults
 from segattn.data.files.pixels import Reading, turned_by_exif
+from segattn.data.files.samples import similar
 from segattn.data.tools.labels import ENOUGH, is_zero_and_255, one_class, unlearnable, unscorable
 from segattn.data.tools.threads import file_threads
 
@@ -80,8 +82,8 @@ class _Seen:
     name: str
     size: tuple[int, int] | None = None
     digest: bytes = b""
-    values: Mapping[int, int] | None = None
-    """Pixels of each stored value."""
+    values: Mapping[Mark, int] | None = None
+    """Pixels of each stored value or colour."""
     mode: str = ""
     faults: tuple[tuple[str, str], ...] = ()
 
@@ -148,7 +150,7 @@ def _scan(
     out = SplitReport(
         dataset.split, len(dataset), False, np.zeros(256, np.int64), np.zeros(256, np.int64), Counter(), Counter()
     )
-    table = _table(dataset)
+    masks = _meanings(dataset)
     with file_threads() as readers:
         for done, seen in enumerate(readers.map(lambda index: _look(dataset, index), range(len(dataset)))):
             on_progress(dataset.split, done + 1, len(dataset))
@@ -161,13 +163,13 @@ def _scan(
                 continue
             out.labelled = True
             out.modes[seen.mode] += 1
-            _count(dataset, report, out, seen, table)
+            _count(dataset, report, out, seen, masks)
     _note_what_cannot_be_learnt(dataset, report, out)
-    if isinstance(dataset.reader, PairReader):
-        for kind, line in dataset.reader.remarks.lines(dataset.reader.how):
-            _note(report.remarks, kind, f"{dataset.split}: {line}")
-        if fault := dataset.reader.remarks.different_bands():
-            _note(report.faults, "images of different bands", f"{dataset.split}: {fault}")
+    for kind, line in getattr(dataset.reader, "notes", list)():
+        _note(report.remarks, kind, f"{dataset.split}: {line}")
+    remarks = getattr(dataset.reader, "remarks", None)
+    if remarks is not None and (fault := remarks.different_bands()):
+        _note(report.faults, "images of different bands", f"{dataset.split}: {fault}")
     if dataset.split == "train" and out.labelled:
         for index in np.flatnonzero(out.class_images[: dataset.num_classes] == 0):
             _note(report.remarks, "classes that no training image has", dataset.class_names[index])
@@ -189,25 +191,31 @@ def _note_what_cannot_be_learnt(dataset: Dataset, report: Report, out: SplitRepo
 _ONE_CLASS = "a single class"
 
 
-def _named(dataset: Dataset) -> Mapping[int, int]:
-    return (dataset.reader.mapping if isinstance(dataset.reader, PairReader) else None) or {}
+def _meanings(dataset: Dataset) -> MaskReading:
+    """What the marks in the masks of a data set mean."""
+    reader = dataset.reader
+    if isinstance(reader, PairReader) and reader.masks is not None:
+        return reader.masks
+    named = reader.mapping if isinstance(reader, PairReader) else None
+    return MaskReading({IGNORE: IGNORE} | dict(named or {c: c for c in range(dataset.num_classes)}))
 
 
-def _table(dataset: Dataset) -> Mapping[int, int]:
-    return {IGNORE: IGNORE} | dict(_named(dataset) or {c: c for c in range(dataset.num_classes)})
-
-
-def _count(dataset: Dataset, report: Report, out: SplitReport, seen: _Seen, table: Mapping[int, int]) -> None:
+def _count(dataset: Dataset, report: Report, out: SplitReport, seen: _Seen, masks: MaskReading) -> None:
     counted = 0
     present = set()
-    for value, pixels in (seen.values or {}).items():
-        if value not in table:
-            allowed = f"allowed are {ranges(table)} and {IGNORE} (ignored)"
-            _note(report.faults, f"label value {value}", f"{seen.name} of {dataset.split}: {pixels} pixels; {allowed}")
+    for mark, pixels in (seen.values or {}).items():
+        meaning = masks.meaning(mark)
+        if meaning is None:
+            kind = "colour" if isinstance(mark, tuple) else "value"
+            _note(
+                report.faults,
+                f"label {kind} {mark}",
+                f"{seen.name} of {dataset.split}: {pixels} pixels; allowed are {masks.allowed(mark)}",
+            )
             continue
-        out.class_pixels[table[value]] += pixels
-        present.add(table[value])
-        counted += pixels if table[value] != IGNORE else 0
+        out.class_pixels[meaning] += pixels
+        present.add(meaning)
+        counted += pixels if meaning != IGNORE else 0
     for index in present:
         out.class_images[index] += 1
     if not counted:
@@ -237,9 +245,10 @@ def _look_at_pair(reader: PairReader, index: int) -> _Seen:
     except ValueError as error:
         faults.append(("unreadable images", str(error)))
     if pair.label is not None:
-        values, mode, shape, fault = _look_at_mask(pair.label, reader.how)
+        values, mode, shape, fault = _look_at_mask(pair.label, reader)
         faults.extend(fault)
-        if size is not None and shape is not None and shape != size:
+        fits = size is None or shape is None or size == shape or (bool(reader.resize) and similar(size, shape))
+        if size is not None and shape is not None and not fits:
             sizes = f"{pair.image} is {size[1]}x{size[0]}, {pair.label} is {shape[1]}x{shape[0]}"
             sizes += turned_by_exif(turn, (size, shape))
             faults.append(("masks of another size than their image", sizes))
@@ -247,23 +256,34 @@ def _look_at_pair(reader: PairReader, index: int) -> _Seen:
 
 
 def _look_at_mask(
-    path: Path, how: Reading
-) -> tuple[Mapping[int, int] | None, str, tuple[int, int] | None, list[tuple[str, str]]]:
+    path: Path, reader: PairReader
+) -> tuple[Mapping[Mark, int] | None, str, tuple[int, int] | None, list[tuple[str, str]]]:
     try:
-        mask = open_mask(path, how)
+        if reader.masks is not None:
+            return _read_mask(path, reader.masks, reader.how)
+        mask = open_mask(path, reader.how)
     except ValueError as error:
         colours = "channels)" in str(error)
         return None, "", None, [("masks of colours instead of indices" if colours else "unreadable masks", str(error))]
     kinds = {"L": "grey, 8 bits", "P": "palette", "1": "black and white"}
     shape = (mask.height, mask.width)
     if mask.mode in ("L", "P"):
-        values: Mapping[int, int] = {value: count for value, count in enumerate(mask.histogram()[:256]) if count}
+        values: Mapping[Mark, int] = {value: count for value, count in enumerate(mask.histogram()[:256]) if count}
     else:
         values = _values(np.asarray(mask))
     return values, kinds.get(mask.mode, "grey, 16 bits or more"), shape, []
 
 
-def _values(label: np.ndarray) -> Mapping[int, int]:
+def _read_mask(
+    path: Path, masks: MaskReading, how: Reading
+) -> tuple[Mapping[Mark, int], str, tuple[int, int], list[tuple[str, str]]]:
+    stored, mode = masks.stored(path, how)
+    marks = histogram(stored, coloured=stored.ndim == 3)
+    masks.note(path, marks)
+    return marks, mode, (stored.shape[0], stored.shape[1]), []
+
+
+def _values(label: np.ndarray) -> Mapping[Mark, int]:
     values, counts = np.unique(label, return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
 

@@ -131,8 +131,10 @@ def remark(dataset: Dataset) -> str:
 def is_zero_and_255(dataset: Dataset) -> bool:
     """Whether all labels hold class 0 and ignored pixels only: 255 was probably meant as the second class."""
     labels, mapping = dataset.labels, getattr(dataset.reader, "mapping", None) or {}
-    if dataset.ignore_index in mapping.values():  # other stored values are ignored too, as in Cityscapes
-        return False
+    masks = getattr(dataset.reader, "masks", None)
+    meanings = [*mapping.values()] if masks is None else [*masks.values.values(), *masks.colours.values()]
+    if dataset.ignore_index in meanings or (masks is not None and masks.others == "ignore"):
+        return False  # other stored values are ignored too, as in Cityscapes
     return labels is not None and labels.classes == (0,) and labels.ignored and dataset.num_classes >= ENOUGH
 
 

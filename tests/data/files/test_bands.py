@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segattn import data
 from segattn.data.files import bands
 from segattn.data.files.decode import ImageFile, read_image
 from segattn.data.files.pixels import reading, reading_of
@@ -216,3 +217,18 @@ def test_other_bands_are_shown_stretched():
     assert np.array_equal(grey[:, :, 0], picture[:, :, 0])
     assert np.array_equal(grey[:, :, 0], grey[:, :, 2])
     assert np.array_equal(shown(np.full((4, 5, 1), 7, np.uint8)), np.full((4, 5, 3), 7))
+
+
+@pytest.mark.parametrize("options", [{}, {"images": "images/{split}/*.npy"}, {"images": "_five.npy"}])
+def test_arrays_are_found_by_folder_pattern_and_suffix_and_resized(tmp_path, options):
+    suffix = "_five" if "_five.npy" in options.values() else ""
+    for name in ("images/val", "masks/val"):
+        (tmp_path / name).mkdir(parents=True)
+    np.save(tmp_path / f"images/val/a{suffix}.npy", np.full((4, 6, 5), 7, np.uint8))
+    Image.fromarray(np.ones((2, 3), np.uint8)).save(tmp_path / f"masks/val/a{suffix and '_mask'}.png")
+    masks = {"masks": "_mask.png"} if suffix else {"masks": "masks/{split}/*.png"} if options else {}
+    dataset = data.load(
+        "folder", "val", root=tmp_path, classes=["a", "b"], bands=5, resize_images="bilinear", **options, **masks
+    )
+    assert dataset[0].image.shape == (2, 3, 5)
+    assert (dataset[0].image == 7).all()

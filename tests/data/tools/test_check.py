@@ -50,7 +50,7 @@ def test_it_does_not_stop_at_the_first_fault(root):
     put(root, "train/2", [[0, 1]], shade=203, size=(3, 1))
     (root / "masks/val/0.png").unlink()
     Image.new("RGB", (3, 5), (100, 9, 9)).save(root / "images/val/lone.png")
-    Image.new("RGB", (3, 5)).save(root / "masks/val/1.png")
+    Image.new("RGB", (3, 5), (0, 9, 0)).save(root / "masks/val/1.png")
     report = check("folder", root=root)
     assert {kind: finding.count for kind, finding in report.faults.items()} == {
         "files without a partner": 1,
@@ -143,3 +143,35 @@ def test_labels_with_nothing_to_learn_and_a_single_class_are_faults(root):
     single = check("folder", root=root, splits=["val"]).faults
     assert list(single) == ["a single class"]
     assert "name two: background first, then the object" in single["a single class"].examples[0]
+
+
+def test_colour_masks_are_counted_by_class_and_unknown_colours_by_pixel(root):
+    (root / "classes.txt").unlink()
+    (root / "classes.json").write_text('{"ground": [9, 0, 0], "thing": [0, 9, 0]}')
+    colours = np.array([[[9, 0, 0], [0, 9, 0], [1, 2, 3]]] * 5, np.uint8)
+    for split, count in (("train", 3), ("val", 2)):
+        for index in range(count):
+            Image.fromarray(colours).save(root / f"masks/{split}/{index}.png")
+    report = check("folder", root=root)
+    assert {kind: finding.count for kind, finding in report.faults.items()} == {"label colour (1, 2, 3)": 5}
+    assert "5 pixels; allowed are (9, 0, 0), (0, 9, 0)" in report.faults["label colour (1, 2, 3)"].examples[0]
+    assert report.splits[0].class_pixels[[0, 1, 255]].tolist() == [15, 15, 0]
+    assert report.splits[0].modes == {"colours": 3}
+    report = check("folder", root=root, options={"ignore": [[1, 2, 3]]})
+    assert report.good
+    assert report.splits[0].class_pixels[255] == 15
+
+
+def test_values_of_no_class_are_counted_where_they_are_ignored(root):
+    put(root, "train/0", [[0, 1, 7]] * 5)
+    report = check("folder", root=root, options={"others": "ignore", "values": {0: "ground", 1: "thing"}})
+    assert report.good
+    assert "value 7 (5 pixels) of no class in 1 mask" in report.remarks["ignored values of no class"].examples[0]
+
+
+def test_masks_of_another_size_are_no_fault_where_they_are_resized(root):
+    put(root, "train/0", [[0, 1, 1]] * 5, size=(6, 10))
+    assert "masks of another size than their image" in faults(root)
+    assert faults(root, options={"resize_masks": "nearest"}) == {}
+    put(root, "train/0", [[0, 1, 1]] * 5, size=(10, 6))
+    assert faults(root, options={"resize_masks": "nearest"}) == {"masks of another size than their image": 1}
