@@ -21,7 +21,7 @@ class Spoil:
 
     def __init__(self, monkeypatch, pattern, at, value=float("nan")):
         self.pattern, self.at, self.value, self.model = pattern, at, value, None
-        from segattn.training import train as module
+        from segattn.training import start as module
 
         def build(*arguments, **options):
             self.model = build_model(*arguments, **options)
