@@ -86,7 +86,7 @@ class Model:
     """Order in which the network takes the three channels."""
     pretrained: str | None = None
     """Weights to start from: the folder of a run, or of a study for its run of the same head, mode and seed; a trunk of `segattn
-    zoo`; a file of a backbone, a URL, or a name such as mmsegmentation:resnet101_v1c or torchvision:resnet101."""
+    zoo`; a file of a backbone, a URL, or a name: mmsegmentation:resnet101_v1c, torchvision:resnet101, timm:NAME."""
     init_head: Literal["random", "trunk"] = "random"
     """trunk: the head also starts from the pretrained network's head, as far as names and shapes agree: for a controlled head,
     everything but its mechanism."""

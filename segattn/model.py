@@ -153,8 +153,7 @@ def create_model(
         weights = pretrained_weights.read(pretrained, head=head, mode=mode, seed=seed)
         weights.check_backbone(backbone, output_stride, backbone_options or {})
         weights.check_input(mean, std, channel_order)
-        weights.load_backbone(body)
-        started_from = f"backbone from {weights.where}; "
+        started_from = f"backbone from {weights.where}{weights.load_backbone(body)}; "
         started_from += weights.load_head(top) if init_head == "trunk" else "head at random"
     weight = auxiliary_weight
     model = SegmentationModel(

@@ -24,7 +24,17 @@ from segattn.model import SegmentationModel, build_model
 
 
 def freeze(backbone: nn.Module) -> None:
-    """Keep the backbone in eval mode, also after `train()`, and without gradients."""
+    """Keep the backbone in eval mode, also after `train()`, and without gradients.
+
+    Raises:
+        ValueError: a part of it has no pretrained weights and would stay at random.
+    """
+    if at_random := getattr(backbone, "random_part", ""):
+        stride = backbone.stride
+        raise ValueError(
+            f"optimization.train=head freezes the backbone, and {at_random} has no pretrained weights; leave it out with "
+            f"--model.backbone-options pyramid=false --model.output-stride {stride}, or give model.pretrained a run"
+        )
 
     def stay(self: nn.Module, mode: bool = True) -> nn.Module:
         return self
