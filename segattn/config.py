@@ -88,7 +88,7 @@ class Model:
     """Order in which the network takes red, green and blue."""
     pretrained: str | None = None
     """Weights to start from: the folder of a run, or of a study for its run of the same head, mode and seed; a trunk of `segattn
-    zoo`; a file of a backbone, a URL, or a name such as mmsegmentation:resnet101_v1c or torchvision:resnet101."""
+    zoo`; a file of a backbone, a URL, or a name: mmsegmentation:resnet101_v1c, torchvision:resnet101, timm:NAME."""
     first_layer: Literal["mean", "repeat", "zero"] = "mean"
     """Where pretrained weights take other bands: the new ones start with the mean of the known ones, a repetition, or zero."""
     init_head: Literal["random", "trunk"] = "random"

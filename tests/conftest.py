@@ -10,7 +10,7 @@ from tests.trust.outcomes import pytest_terminal_summary  # noqa: F401  and this
 
 
 def _define_missing_torchvision_operators() -> torch.library.Library | None:
-    """Let timm and torchmetrics import beside a torchvision whose compiled part does not load (CPU torch, CUDA build).
+    """Let torchmetrics and accelerate import beside a torchvision whose compiled part does not load (CPU torch, CUDA build).
 
     torchvision's Python part only needs the schemas of two operators, which no test calls.
     """

@@ -1,6 +1,6 @@
 """Backbones: each is an `nn.Module` that maps images (B, C, H, W) to a list of four feature maps, with their `channels`.
 
-`resnet18`, `resnet34`, `resnet50`, `resnet101` are built in; `timm:NAME` is any pyramid of the `timm` extra.
+`resnet18`, `resnet34`, `resnet50`, `resnet101` are built in; `timm:NAME` is a network of the `timm` extra: see docs/backbones.md.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ def create(name: str, *, output_stride: int = 8, in_channels: int = 3, **options
     if name.startswith("timm:"):
         from segattn.backbones import timm
 
-        check_options(f"backbone {name!r}", options, keyword_only(timm.TimmPyramid))
-        return timm.TimmPyramid(name.removeprefix("timm:"), **settings, **options)
+        return timm.create(name.removeprefix("timm:"), **settings, **options)
     if name not in names():
         raise unknown("backbone", name, names(), also=", and timm:NAME with the timm extra")
     check_options(f"backbone {name!r}", options, keyword_only(resnet.ResNet))

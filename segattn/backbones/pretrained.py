@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from segattn import zoo
-from segattn.backbones import archive, fitting, resnet
+from segattn.backbones import archive, fitting, resnet, timm_weights
 from segattn.backbones.first_layer import FirstLayer, fitted
 from segattn.backbones.published import local_file
 from segattn.catalogue import first_line, read_json
@@ -39,27 +39,34 @@ class Pretrained:
     """The `model` section of the experiment that trained it, if it is a network of segattn."""
     class_names: Sequence[str] | None = None
     """Of a network of segattn."""
+    declared_input: Mapping[str, Any] = field(default_factory=dict)
+    """How images enter it (mean, std, channel_order), where that is known of a network that is not of segattn."""
 
     def load_backbone(self, backbone: nn.Module, first_layer: FirstLayer = "mean") -> str:
-        """Load all weights of the backbone; returns how its first layer was converted, in words, if it takes other bands.
+        """Load all weights of the backbone; those of timm are adapted to it.
+
+        Returns:
+            how its first layer was converted, if it takes other bands, and what stays at random, in words.
 
         Raises:
             ValueError: names or shapes that do not fit (all kinds of differences are named).
         """
         own = backbone.state_dict()
-        weights, converted = fitted(self.backbone, own, first_layer)
+        of_timm = hasattr(backbone, "whole")
+        weights = timm_weights.fitted(backbone, self.backbone, self.where) if of_timm else self.backbone
+        weights, converted = fitted(weights, own, first_layer)
         missing = [key for key in own if key not in weights and not key.endswith("num_batches_tracked")]
         unexpected = [key for key in weights if key not in own]
         shapes = [key for key, value in weights.items() if key in own and value.shape != own[key].shape]
         if missing or unexpected or shapes:
             raise ValueError(
                 f"pretrained backbone {self.where} does not fit: missing {_some(missing)}; unexpected {_some(unexpected)}; "
-                f"other shape {_some(shapes)}. A plain-stem file (torchvision) needs backbone option stem='plain'."
+                f"other shape {_some(shapes)}. {timm_weights.advice(backbone)}"
             )
         if fault := archive.fault_of(weights, own):
             raise ValueError(f"pretrained backbone {self.where} does not fit: {fault}")
         backbone.load_state_dict(dict(weights), strict=False)
-        return converted
+        return converted + (timm_weights.note_random_part(backbone, self.backbone) if of_timm else "")
 
     def load_head(
         self,
@@ -127,7 +134,7 @@ class Pretrained:
             return
         wanted = {"mean": list(mean), "std": list(std), "channel_order": channel_order}
         for name, value in wanted.items():
-            declared = (self.network or {}).get(name, value)  # older networks do not have it
+            declared = (self.network or self.declared_input).get(name, value)  # older networks do not have it
             declared = list(declared) if isinstance(declared, tuple) else declared
             if declared != value:
                 raise ValueError(
@@ -137,7 +144,7 @@ class Pretrained:
 
 
 def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed: int = 0) -> Pretrained:
-    """Weights of a run or study of ours, of a trunk of the zoo, of a file, a URL, or a name of `PUBLISHED`; runs no code.
+    """Weights of a run or study of ours, of a trunk of the zoo, a file, a URL, timm:NAME, or a name of `PUBLISHED`; runs no code.
 
     Of a study's folder, the run of this head, mode and seed is read.
 
@@ -155,6 +162,9 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
         path, network = str(folder / "model.safetensors"), _network_of(folder)
         classes = _verified(folder).get("class_names")
         where = str(folder)
+    elif where.startswith(timm_weights.PREFIX):
+        published, declared = timm_weights.downloaded(where.removeprefix(timm_weights.PREFIX))
+        return Pretrained(where, published, declared_input=declared)
     else:
         path, network = local_file(where), None
     state = _tensors(path)
@@ -234,7 +244,7 @@ def _tensors(path: str) -> dict[str, Tensor]:
     except Exception as error:
         raise ValueError(f"pretrained backbone {path}: cannot be read as tensors only ({first_line(error)})") from error
     if isinstance(state, dict):
-        state = state.get("state_dict", state)  # type: ignore[assignment]
+        state = state.get("state_dict", state.get("model", state))  # type: ignore[assignment]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"pretrained backbone {path}: it holds no state dict (names and tensors)")
     if fault := archive.fault_of(state):

@@ -43,7 +43,7 @@ def local_file(where: str | os.PathLike[str]) -> str:
         return _downloaded(where)
     raise ValueError(
         f"pretrained backbone {where}: no such file; give the folder of a run, a trunk of segattn zoo, a local .pth or "
-        f".safetensors file, a URL, or one of {', '.join(PUBLISHED)}"
+        f".safetensors file, a URL, timm:NAME of a network of timm, or one of {', '.join(PUBLISHED)}"
     )
 
 

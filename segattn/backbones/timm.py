@@ -1,42 +1,280 @@
-"""Any timm pyramid as a backbone (extra `timm`): `timm:convnext_tiny`, `timm:resnet50d`, ...
+"""Networks of timm as backbones (extra `timm`): `timm:convnext_tiny`, `timm:vit_small_patch14_dinov2`, `timm:pvt_v2_b0`, ...
 
-timm's `features_only` networks give one map per stride; the last four are used, so that heads see the same interface as with
-our ResNet.
+Heads see the interface of our ResNet: four maps whose sizes are ceil(image / stride). A network with one map, such as a plain
+vision transformer, gets a simple pyramid (`plain.py`). Images are padded on the right and below with zeros, the mean colour, to
+whole patches and windows; positions of padding are cut off the maps. docs/backbones.md says which networks work.
 """
 
 from __future__ import annotations
 
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segattn.backbones import families, first_layer, timm_weights
+from segattn.backbones.plain import STRIDES, SimplePyramid, cropped
+from segattn.backbones.positions import BY_MODULE, Positions
+from segattn.backbones.without_torchvision import import_timm
+from segattn.catalogue import check_options, keyword_only
 
 
-class TimmPyramid(nn.Module):
-    """The last four maps of a timm network, at the requested output stride if the network can be dilated."""
+def create(name: str, *, output_stride: int = 8, in_channels: int = 3, **options: Any) -> nn.Module:
+    """Build `timm:NAME` with random weights; a tag behind a dot is allowed and changes nothing else than pretrained weights.
 
-    def __init__(self, name: str, *, output_stride: int = 8, in_channels: int = 3, pretrained: bool = False) -> None:
+    Raises:
+        ValueError: no timm, no such network, one that cannot be a backbone, an impossible output stride, or a wrong option.
+    """
+    timm = library(name)
+    module = module_of(timm, name)
+    kind = TimmPlain if module in families.PLAIN else TimmPyramid
+    check_options(f"backbone 'timm:{name}'", options, keyword_only(kind))
+    return kind(name, output_stride=output_stride, in_channels=in_channels, **options)
+
+
+def library(name: str) -> ModuleType:
+    """The package timm; ValueError says how to install it for the backbone `name`."""
+    try:
+        return import_timm()
+    except ImportError as error:
+        raise ValueError(f"backbone timm:{name} needs the extra: pip install 'segattn[timm]' ({error})") from error
+
+
+def module_of(timm: ModuleType, name: str) -> str:
+    """The module of timm that has the network, such as `swin_transformer`.
+
+    Raises:
+        ValueError: no such network, or one that cannot be a backbone; the message names the nearest that can.
+    """
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        raise ValueError(unknown(timm, name))
+    module = str(timm.model_entrypoint(architecture).__module__.rpartition(".")[2])
+    if refusal := families.refusal(module, architecture):
+        raise ValueError(
+            f"timm:{name} cannot be a backbone: {refusal.reason}; the nearest that can: timm:{refusal.nearest}"
+        )
+    return module
+
+
+def unknown(timm: ModuleType, name: str) -> str:
+    """The message for a name that timm does not have: why, and what is near."""
+    architecture = name.partition(".")[0]
+    lowered = architecture.lower()
+    for beginning, lacking in families.LACKING.items():
+        named = lowered == beginning or lowered.startswith((f"{beginning}_", f"{beginning}-"))
+        if named and timm.is_model(lacking.nearest):
+            return f"timm has no network {name!r}: {lacking.reason}; use timm:{lacking.nearest}"
+    near = difflib.get_close_matches(lowered, timm.list_models(), n=3) + timm.list_models(f"*{lowered[:6]}*")
+    listed = ", ".join(list(dict.fromkeys(near))[:5])
+    return f"timm has no network {name!r}; {f'similar names: {listed}' if near else 'see segattn backbones'}"
+
+
+class _Timm(nn.Module):
+    """Pads images, runs a network of timm, and cuts the padding off its maps."""
+
+    network: nn.Module
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    multiple: tuple[int, int]
+    """Height and width in pixels to whose multiples images are padded."""
+    random_part: str = ""
+    """What of a backbone with pretrained weights has none, in words."""
+
+    def __init__(self, name: str, in_channels: int, options: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         super().__init__()
-        self.in_channels = in_channels
+        self.name, self.in_channels, self.arguments = name, in_channels, dict(arguments)
+        if (size := options["img_size"]) is not None:
+            self.arguments["img_size"] = _size(size)
+        if drop_path := options["drop_path"]:
+            if not 0 <= drop_path < 1:
+                raise ValueError(f"drop_path={drop_path} is a probability; give 0 or more and less than 1")
+            self.arguments["drop_path_rate"] = drop_path
+
+    def build(self, **arguments: Any) -> Any:
+        """The network with the options that were given and these arguments; ValueError if it does not have one."""
         try:
-            import timm
-        except ImportError as error:
-            raise ValueError(f"backbone timm:{name} needs the extra: pip install 'segattn[timm]' ({error})") from error
-        if not timm.is_model(name):
-            near = timm.list_models(f"*{name[:6]}*")[:5]
-            raise ValueError(
-                f"timm has no network {name!r}; similar names: {', '.join(near) or 'see timm.list_models()'}"
-            )
+            settings = {
+                **self.arguments,
+                **({"in_chans": self.in_channels} if self.in_channels != 3 else {}),
+                **arguments,
+            }
+            return _created(library(self.name), self.name, settings)
+        except TypeError as error:
+            for option, argument in (("img_size", "img_size"), ("drop_path", "drop_path_rate")):
+                if argument in self.arguments and argument in str(error):
+                    raise ValueError(f"timm:{self.name} has no option {option}; leave it out") from error
+            raise
+        except RuntimeError as error:
+            if "tag" not in str(error):
+                raise
+            raise ValueError(f"timm:{self.name}: {error} Leave out what stands behind the dot") from error
+
+    def whole(self) -> nn.Module:
+        """The network as timm builds it for classification, on the meta device: its names are those of weight files."""
+        with torch.device("meta"):
+            whole: nn.Module = _created(library(self.name), self.name.partition(".")[0], self.arguments)
+            return whole
+
+    def load_published(self) -> None:
+        """Load the weights that timm publishes under this name."""
+        weights = timm_weights.fitted(self, timm_weights.downloaded(self.name)[0], f"timm:{self.name}")
+        self.load_state_dict(dict(first_layer.fitted(weights, self.state_dict(), "mean")[0]))
+
+    def padded(self, images: Tensor) -> Tensor:
+        """Images (B, C, H, W) with zeros on the right and below."""
+        height, width = images.shape[-2:]
+        below, right = -height % self.multiple[0], -width % self.multiple[1]
+        return F.pad(images, (0, right, 0, below)) if below or right else images
+
+
+class TimmPyramid(_Timm):
+    """The last four maps of a timm network, at the requested output stride if the network can be dilated.
+
+    pretrained: timm's own weights of that name, downloaded; `--model.pretrained` also takes files.
+    img_size: height and width that positions and windows are built for; timm's by default. Images may have any size.
+    drop_path: probability that a residual branch is skipped in training, of the last block.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        output_stride: int = 8,
+        in_channels: int = 3,
+        pretrained: bool = False,
+        img_size: int | Sequence[int] | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        module = module_of(library(name), name)
+        super().__init__(
+            name, in_channels, {"img_size": img_size, "drop_path": drop_path}, families.HIERARCHICAL.get(module, {})
+        )
+        if module in families.HIERARCHICAL and output_stride != 32:
+            raise ValueError(_undilated(name, output_stride, "its maps have strides 4, 8, 16, 32"))
+        dilated = {} if output_stride == 32 else {"output_stride": output_stride}
         try:
-            self.network = timm.create_model(
-                name, features_only=True, pretrained=pretrained, output_stride=output_stride, in_chans=in_channels
-            )
+            self.network = self.build(features_only=True, **dilated)
         except (NotImplementedError, TypeError, AssertionError) as error:
+            raise ValueError(_undilated(name, output_stride, str(error) or "it cannot be dilated")) from error
+        info: Any = self.network.feature_info
+        if len(info.channels()) < 4:
             raise ValueError(
-                f"timm:{name} cannot have output stride {output_stride}: {error}; try output_stride=32"
-            ) from error
-        channels: list[int] = self.network.feature_info.channels()  # type: ignore[union-attr,operator]
-        if len(channels) < 4:
-            raise ValueError(f"timm:{name} has {len(channels)} maps; heads need four")
-        self.channels = tuple(channels[-4:])
+                f"timm:{name} has {len(info.channels())} maps; heads need four, such as timm:pvt_v2_b0 has"
+            )
+        self.channels, self.strides = tuple(info.channels()[-4:]), tuple(info.reduction()[-4:])
+        if module in families.HIERARCHICAL:
+            self.strides = STRIDES[32]  # older versions of timm declare others for CAFormer and DaViT
+        if self.strides[-1] != output_stride:
+            raise ValueError(_undilated(name, output_stride, f"its maps have strides {_listed(self.strides)}"))
+        self.channels_last = "NHWC" in str(getattr(self.network, "output_fmt", ""))
+        self.multiple = (1, 1) if module in families.ANY_SIZE else _windows(self.network)
+        self.positions = BY_MODULE.get(module, Positions)(getattr(self.network, "model", self.network))
+        if pretrained:
+            self.load_published()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The last four maps (B, C_i, H_i, W_i), finest first."""
-        return list(self.network(images))[-4:]
+        """The last four maps (B, C_i, ceil(H / s_i), ceil(W / s_i)), finest first."""
+        size, images = images.shape[-2:], self.padded(images)
+        self.positions.set((images.shape[-2], images.shape[-1]))
+        maps = list(self.network(images))[-4:]
+        if self.channels_last:
+            maps = [x.permute(0, 3, 1, 2) for x in maps]
+        return [cropped(x, size, stride) for x, stride in zip(maps, self.strides, strict=True)]
+
+
+class TimmPlain(_Timm):
+    """The last map of a plain transformer, after its last norm, and a simple pyramid of four maps over it.
+
+    pyramid: false gives the last map four times, at the stride of the patches; `output_stride` has to be that stride.
+    Other options as in `TimmPyramid`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        output_stride: int = 8,
+        in_channels: int = 3,
+        pretrained: bool = False,
+        img_size: int | Sequence[int] | None = None,
+        drop_path: float = 0.0,
+        pyramid: bool = True,
+    ) -> None:
+        module = module_of(library(name), name)
+        super().__init__(name, in_channels, {"img_size": img_size, "drop_path": drop_path}, families.PLAIN[module])
+        network = self.build()
+        info = network.feature_info[-1]
+        self.stride, width = int(info["reduction"]), int(info["num_chs"])
+        network.prune_intermediate_layers(1, prune_norm=False, prune_head=True)
+        neck: Any = getattr(network, "neck", None)  # SAM's, to 256 channels
+        if isinstance(neck, nn.Sequential):
+            width = int(neck[-2].out_channels)  # type: ignore[arg-type]
+        self.network = network
+        if not pyramid and output_stride != self.stride:
+            raise ValueError(
+                f"timm:{name} without pyramid has maps of stride {self.stride}, not {output_stride}; "
+                f"{_advice(self.stride)}, or leave pyramid out"
+            )
+        if pyramid and output_stride not in STRIDES:
+            raise ValueError(f"output_stride={output_stride} is not possible; use one of {_listed(STRIDES)}")
+        self.pyramid = SimplePyramid(width, self.stride, STRIDES[output_stride]) if pyramid else None
+        self.channels = self.pyramid.channels if self.pyramid is not None else (width,) * 4
+        self.strides = STRIDES[output_stride] if pyramid else (self.stride,) * 4
+        self.multiple = (self.stride, self.stride)
+        self.positions = BY_MODULE.get(module, Positions)(network)
+        if pretrained:
+            self.load_published()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Four maps (B, C_i, ceil(H / s_i), ceil(W / s_i)), finest first."""
+        size, images = images.shape[-2:], self.padded(images)
+        self.positions.set((images.shape[-2], images.shape[-1]))
+        last: Callable[..., list[Tensor]] = self.network.forward_intermediates  # type: ignore[assignment]
+        (x,) = last(images, indices=1, norm=True, output_fmt="NCHW", intermediates_only=True)
+        if self.pyramid is not None:
+            return list(self.pyramid(x, size))
+        return [cropped(x, size, self.stride)] * 4
+
+
+def _created(timm: ModuleType, name: str, arguments: Mapping[str, Any]) -> Any:
+    """timm's network, also on the meta device, where older versions of timm build few: these are built and then moved there."""
+    try:
+        return timm.create_model(name, **arguments)
+    except (RuntimeError, NotImplementedError):
+        if not torch.empty(0).is_meta:
+            raise
+    with torch.device("cpu"):
+        return timm.create_model(name, **arguments).to("meta")
+
+
+def _size(value: Any) -> tuple[int, int]:
+    """Height and width, of one number or two."""
+    sides = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"img_size={value!r} should be height and width in pixels, such as [512, 1024]")
+    return sides
+
+
+def _windows(network: nn.Module) -> tuple[int, int]:
+    """Pixels of a window of the last map, at stride 32; MaxViT needs whole windows and says how large they are."""
+    sizes: list[Any] = [module.partition_size for module in network.modules() if hasattr(module, "partition_size")]
+    heights, widths = {32 * height for height, _ in sizes}, {32 * width for _, width in sizes}
+    return math.lcm(32, *heights), math.lcm(32, *widths)
+
+
+def _undilated(name: str, output_stride: int, reason: str) -> str:
+    return f"timm:{name} cannot have output stride {output_stride} ({reason}); {_advice(32)}"
+
+
+def _advice(output_stride: int) -> str:
+    return f"try output_stride={output_stride} (--model.output-stride {output_stride}; in flops, plan and bench --output-stride)"
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(map(str, values))

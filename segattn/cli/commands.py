@@ -12,6 +12,7 @@ COMMANDS = {
     "maps": "draw the attention maps of one pixel for trained networks",
     "demo": "open a page to click pixels and compare attention maps",
     "heads": "list the attention heads, or explain one",
+    "backbones": "list the backbones: built in and of timm",
     "zoo": "list the trained networks that ship with segattn, or describe one",
     "flops": "count the cost of networks without running them",
     "bench": "measure time and memory on this machine, relative to its limits",

@@ -245,10 +245,14 @@ def resized_from(pixels: int) -> Formula:
     return per_output(2 * pixels - 1)
 
 
-def resized_antialiased(out: Tensor, x: Tensor, *rest: Any, **kwargs: Any) -> Work:
-    """Bilinear with the window widened by the factor of reduction."""
-    pixels = math.prod(2 * max(1, -(-n // o)) for n, o in zip(x.shape[-2:], out.shape[-2:], strict=True))
-    return Work(other=(2 * pixels - 1) * out.numel())
+def resized_antialiased(reach: int) -> Formula:
+    """Linear (reach 2) or cubic (4) in both directions, with the window widened by the factor of reduction."""
+
+    def resized(out: Tensor, x: Tensor, *rest: Any, **kwargs: Any) -> Work:
+        pixels = math.prod(reach * max(1, -(-n // o)) for n, o in zip(x.shape[-2:], out.shape[-2:], strict=True))
+        return Work(other=(2 * pixels - 1) * out.numel())
+
+    return resized
 
 
 def grid_sampled(out: Tensor, x: Tensor, grid: Tensor, mode: int, *rest: Any) -> Work:

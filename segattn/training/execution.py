@@ -22,7 +22,7 @@ from segattn.config import Optimization
 from segattn.device import resolve_device, resolve_precision
 from segattn.model import SegmentationModel
 from segattn.training import processes
-from segattn.training.parts import freeze, still
+from segattn.training.parts import freeze, refuse_random, still
 
 
 def accelerator(precision: str, device: str) -> Accelerator:
@@ -52,6 +52,7 @@ def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize
     if optimization.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if optimization.train == "head":
+        refuse_random(model.backbone, "optimization.train=head")
         still(model.backbone.requires_grad_(False))
     if optimization.freeze:
         freeze(model, optimization)

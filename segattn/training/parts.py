@@ -160,6 +160,7 @@ def freeze(model: SegmentationModel, optimization: Optimization) -> None:
     """
     chosen, parts = frozen_parts(optimization.freeze), parts_of(model, optimization)
     if set(BACKBONE) <= chosen:
+        refuse_random(model.backbone, "optimization.freeze")
         chosen |= {"backbone"}
     for name, parameter in model.named_parameters():
         if parts[name] in chosen:
@@ -174,6 +175,15 @@ def freeze(model: SegmentationModel, optimization: Optimization) -> None:
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             still(module)
+
+
+def refuse_random(backbone: nn.Module, setting: str) -> None:
+    """Raise ValueError if a part of a backbone that `setting` freezes has no pretrained weights and would stay at random."""
+    if at_random := getattr(backbone, "random_part", ""):
+        raise ValueError(
+            f"{setting} freezes the backbone, and {at_random} has no pretrained weights; leave it out with "
+            f"--model.backbone-options pyramid=false --model.output-stride {backbone.stride}, or give model.pretrained a run"
+        )
 
 
 def still(module: nn.Module) -> None:

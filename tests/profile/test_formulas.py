@@ -230,6 +230,9 @@ ELEMENTS = 2 * 3 * 5 * 7
         (lambda x: F.interpolate(x, (11, 13), mode="bicubic"), 31 * 2 * 3 * 11 * 13),
         (lambda x: F.interpolate(x, (11, 13), mode="nearest"), 0),
         (lambda x: F.interpolate(x, (2, 3), mode="bilinear", antialias=True), (2 * 6 * 6 - 1) * 2 * 3 * 2 * 3),
+        # from 5 x 7 to 2 x 3 the window is 3 times as wide: 12 x 12 pixels; to 11 x 13 it is 4 x 4
+        (lambda x: F.interpolate(x, (2, 3), mode="bicubic", antialias=True), (2 * 12 * 12 - 1) * 2 * 3 * 2 * 3),
+        (lambda x: F.interpolate(x, (11, 13), mode="bicubic", antialias=True), 31 * 2 * 3 * 11 * 13),
         (lambda x: F.grid_sample(x, x.new_empty(2, 11, 13, 2), align_corners=False), 7 * 2 * 3 * 11 * 13),
         (lambda x: F.unfold(x, 3, padding=1), 0),
         (lambda x: F.fold(F.unfold(x, 3, padding=1), (5, 7), 3, padding=1), 9 * ELEMENTS),
