@@ -43,7 +43,7 @@ from segattn.training import execution
 from segattn.training.checks import check
 from segattn.training.fingerprint import facts
 from segattn.training.frozen import Frozen, augmented_copies, stages_read
-from segattn.training.start import build
+from segattn.training.start import build, refuse_other_trunks
 
 OnSample = Callable[[int, int], object]
 """Called with the number of samples that are computed, and of all."""
@@ -128,6 +128,7 @@ def plan_features(
     train_set, val_set = opened
     accelerator = execution.accelerator(first.optimization.precision, device)
     model, _ = build(first, opened)
+    refuse_other_trunks(experiments, opened, model)
     backbone = execution.arrange(model, first.optimization, synchronize=False).backbone.to(accelerator.device)
     stages = stages_read(experiments, backbone.channels, train_set.num_classes)  # type: ignore[arg-type]
     common = facts(first, backbone, opened, precision=accelerator.mixed_precision)

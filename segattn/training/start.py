@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+
+import torch
 
 from segattn import records
 from segattn.config import Experiment
@@ -36,6 +39,27 @@ def build(
         for notice in filter(None, [*notices(*opened, network=config.model), *remarks]):
             on_notice(notice)
     return model, start
+
+
+def refuse_other_trunks(
+    experiments: Sequence[Experiment], opened: tuple[Dataset, Dataset], first: SegmentationModel
+) -> None:
+    """Raise ValueError if runs that share the maps of one backbone start from backbones with different weights.
+
+    That can only be where each starts from its own run of a study. `first` is the network of the first experiment.
+    """
+    where = experiments[0].init_from or experiments[0].model.pretrained
+    if where is None or not os.path.isdir(where) or os.path.exists(os.path.join(where, "model.safetensors")):
+        return
+    weights = first.backbone.state_dict()
+    for experiment in experiments[1:]:
+        other, _ = build(experiment, opened)
+        if any(not torch.equal(value, weights[name]) for name, value in other.backbone.state_dict().items()):
+            raise ValueError(
+                f"the runs of {where} have different backbones ({experiments[0].model.head} of seed {experiments[0].seed} and "
+                f"{experiment.model.head} of seed {experiment.seed}); head-only training shares one: name one of its runs, such "
+                f"as {where}/{experiments[0].model.head}-{experiments[0].model.mode}-s{experiments[0].seed}"
+            )
 
 
 def _moved(

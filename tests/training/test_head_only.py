@@ -269,6 +269,24 @@ def test_a_study_means_its_run_of_the_same_head_mode_and_seed(trunk, tmp_path):
         train(head_only(study, "ccnet"), tmp_path / "other", device="cpu")
 
 
+@pytest.mark.parametrize("setting", ["pretrained", "init_from"])
+def test_runs_of_a_study_with_different_backbones_share_no_features(tmp_path, setting):
+    study, runs = tmp_path / "study", []
+    for head in ("fcn", "ccnet"):
+        config = tiny.experiment(head, model={"mode": "controlled"}, validate_every=0, optimization={"iterations": 1})
+        train(config, study / f"{head}-controlled-s0", device="cpu")
+        runs.append(head_only(study, head))
+    if setting == "init_from":
+        plain = {"pretrained": None, "init_head": "random"}
+        runs = [
+            dataclasses.replace(run, init_from=str(study), model=dataclasses.replace(run.model, **plain))
+            for run in runs
+        ]
+    with pytest.raises(ValueError, match=r"different backbones .*name one of its runs, such as .*fcn-controlled-s0"):
+        plan_features(runs, open_data(runs[0].data), tmp_path / "features", device="cpu")
+    assert not (tmp_path / "features").exists()
+
+
 def test_damaged_configuration_of_the_trunk_is_named(trunk, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
