@@ -139,6 +139,7 @@ def check_head(model: Model) -> None:
         ValueError: unknown head or mode, or an option that the head does not have.
     """
     with torch.device("meta"):
+        heads.refuse_settings(head_options=model.head_options)
         heads.create(model.head, (8, 8, 8, 8), 2, mode=model.mode, **model.head_options)
 
 

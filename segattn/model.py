@@ -150,6 +150,7 @@ def create_model(
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes} should be at least 1")
     heads.module(head)  # a wrong name is an error before a large backbone is built
+    heads.refuse_settings(head_options=head_options, backbone_options=backbone_options)
     body = backbones.create(backbone, output_stride=output_stride, in_channels=in_channels, **(backbone_options or {}))
     channels: tuple[int, ...] = body.channels  # type: ignore[assignment]
     build: Callable[[int], nn.Module] = partial(heads.create, head, channels, mode=mode, **(head_options or {}))

@@ -304,3 +304,23 @@ def test_after_step_reaches_every_module_that_declares_it():
     moved = model.head.attention.bases.clone()
     model.after_step()  # nothing has been gathered since
     assert torch.equal(model.head.attention.bases, moved)
+
+
+@pytest.mark.parametrize(
+    ("section", "options"),
+    [
+        ("head_options", {"mode": "faithful"}),
+        ("backbone_options", {"output_stride": 8}),
+        ("backbone_options", {"in_channels": 3}),
+    ],
+)
+def test_settings_of_the_network_are_no_options_of_its_parts(section, options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{section} has '{name}', .* give it as model.{name}"):
+        create_model("fcn", num_classes=2, backbone="resnet18", **{section: options})
+
+
+@pytest.mark.parametrize("name", ["name", "in_channels", "num_classes"])
+def test_arguments_of_a_head_are_no_options(name):
+    with pytest.raises(ValueError, match=f"head 'danet' has no option '{name}'"):
+        create_model("danet", num_classes=2, backbone="resnet18", head_options={name: 1})

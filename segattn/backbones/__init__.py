@@ -18,7 +18,7 @@ def names() -> list[str]:
     return list(resnet.DEPTHS)
 
 
-def create(name: str, *, output_stride: int = 8, in_channels: int = 3, **options: Any) -> nn.Module:
+def create(name: str, /, *, output_stride: int = 8, in_channels: int = 3, **options: Any) -> nn.Module:
     """Build a backbone with random weights, for images of `in_channels` bands.
 
     Raises:

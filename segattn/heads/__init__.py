@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from functools import partial
 from inspect import Parameter
 from types import ModuleType
@@ -70,7 +71,7 @@ def options(name: str, *, mode: Mode = "faithful") -> dict[str, Parameter]:
 
 
 def create(
-    name: str, in_channels: tuple[int, ...], num_classes: int, *, mode: Mode = "faithful", **chosen: Any
+    name: str, in_channels: tuple[int, ...], num_classes: int, /, *, mode: Mode = "faithful", **chosen: Any
 ) -> nn.Module:
     """Build the head `name` for a backbone whose four maps have `in_channels` channels.
 
@@ -95,6 +96,19 @@ def create(
         head = source.Head(in_channels, num_classes, **for_head)
     contract.check_instance(name, source, head)
     return head
+
+
+_SETTINGS = {"head_options": ("mode",), "backbone_options": ("output_stride", "in_channels")}
+
+
+def refuse_settings(**sections: Mapping[str, Any] | None) -> None:
+    """Raise ValueError if `head_options` or `backbone_options` has a setting that belongs to the network, such as `mode`."""
+    for section, options in sections.items():
+        for name in _SETTINGS[section]:
+            if name in (options or {}):
+                raise ValueError(
+                    f"{section} has {name!r}, which is a setting of the network itself: give it as model.{name}"
+                )
 
 
 def _options(name: str, source: ModuleType, mode: Mode) -> tuple[dict[str, Parameter], dict[str, Parameter]]:
