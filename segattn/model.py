@@ -56,8 +56,8 @@ class SegmentationModel(nn.Module):
         if auxiliary is not None:
             self.loss_weights["aux"] = auxiliary_weight
 
-    def forward(self, images: Float[Tensor, "B 3 H W"], *, full_size: bool = True) -> Tensor | dict[str, Tensor]:
-        return self.decode(self.backbone(images), images.shape[-2:], full_size=full_size)
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Tensor | dict[str, Tensor]:
+        return self.decode(self.backbone(images), images.shape[-2:])
 
     def decode(
         self, features: Sequence[Tensor], size: Sequence[int], *, full_size: bool = True
@@ -72,7 +72,7 @@ class SegmentationModel(nn.Module):
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
         """The head's logits before upsampling; in eval mode only."""
-        logits: Tensor = self(images, full_size=False)
+        logits: Tensor = self.decode(self.backbone(images), images.shape[-2:], full_size=False)
         return logits
 
     def declared(self, name: str) -> Any:

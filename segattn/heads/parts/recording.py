@@ -1,0 +1,40 @@
+"""Whether the network is computed, or recorded as a graph for other batches and sizes; and operators that every recorder knows.
+
+Recorders are torch.compile, torch.export, torch.jit.trace and both exporters of torch.onnx. Nothing is specific to a mechanism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+
+def recording() -> bool:
+    """Whether torch records a graph at the moment.
+
+    A graph keeps the branch, and the number of passes through a loop, of the input that it is recorded with. Code that depends on
+    the batch, the size or the gradient mode therefore takes its general form while this is true.
+    """
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def diagonal(size: int, device: torch.device) -> Bool[Tensor, "n n"]:
+    """`torch.eye` of booleans. torch.export bounds the size of that, and ONNX Runtime lacks it.
+
+    >>> diagonal(2, torch.device("cpu")).tolist()
+    [[True, False], [False, True]]
+    """
+    index = torch.arange(size, device=device)
+    return index.unsqueeze(1) == index
+
+
+def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """`x.unflatten(dim, sizes)`, `dim` from 0 upwards. The TorchScript-based ONNX exporter keeps the sizes of that as constants.
+
+    >>> unflatten(torch.zeros(2, 6, 5), 1, (3, 2)).shape
+    torch.Size([2, 3, 2, 5])
+    """
+    return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
