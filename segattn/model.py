@@ -72,7 +72,7 @@ class SegmentationModel(nn.Module):
 
     def logits(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B K h w"]:
         """The head's logits before upsampling; in eval mode only."""
-        logits: Tensor = self.decode(self.backbone(images), images.shape[-2:], full_size=False)
+        logits: Tensor = self.decode(self.backbone(images), images.shape[-2:], full_size=False)  # type: ignore[assignment]
         return logits
 
     def declared(self, name: str) -> Any:

@@ -78,13 +78,12 @@ class DenoisedNonLocal(nn.Module):
     def forward(self, x: Float[Tensor, "B C h w"], logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C h w"]:
         query, key, value = self.query(x), self.key(x), self.value(x)
         p = widen(resize(logits, x.shape[-2:])).softmax(dim=1).flatten(2)  # (B, K, n), columns sum to 1
-        s = self.retention(query, key)
         q, k, v = (y.flatten(2).transpose(1, 2) for y in (query, key, value))  # (B, n, D), (B, n, D), (B, n, C)
         if _retains_values(self, x):
-            y = _gather(self, q, k, p, spread(value, s).transpose(1, 2))
+            y = _gather(self, q, k, p, spread(value, self.retention(query, key)).transpose(1, 2))
         else:
             rectified = affinity(q, k, cut=self.implementation != "reference") * self.rectifying(p, p)  # (B, n, n)
-            y = self.retain(unflatten(rectified, 2, x.shape[-2:]), s).to(v.dtype) @ v
+            y = self.retain(unflatten(rectified, 2, x.shape[-2:]), self.retention(query, key)).to(v.dtype) @ v
         return x + self.gamma * y.transpose(1, 2).reshape(x.shape)
 
     def maps(self, x: Tensor, logits: Tensor, pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B h w"]]:
@@ -182,9 +181,8 @@ class Head(nn.Module):
         prior = fcn_classifier(in_channels[2], channels, num_classes, dropout=dropout)
         self.context = mechanism(channels, num_classes, prior)
         self.auxiliary = fcn_classifier(in_channels[1], max(channels // 8, 1), num_classes, dropout=dropout)
-        for conv in self.modules():
-            if isinstance(conv, nn.Conv2d):
-                nn.init.kaiming_normal_(conv.weight, a=1)  # as in the authors' code
+        for conv in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
+            nn.init.kaiming_normal_(conv.weight, a=1)  # as in the authors' code
 
     @property
     def attention(self) -> nn.Module:

@@ -30,10 +30,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen, writes_out
+from segattn.heads.parts.attention import Implementation, check_option, full_precision, recording, widen, writes_out
 from segattn.heads.parts.contract import Reduce
 from segattn.heads.parts.layers import Classifier, ConvBnRelu
-from segattn.heads.parts.recording import recording
 
 LATEX = r"""
 \begin{aligned} X &= W_1 F + b_1 & z_{nk} &= \mathrm{softmax}_k(x_n^\top \mu_k) \\

@@ -29,9 +29,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_option
-from segattn.heads.parts.layers import Classifier, ConvBnRelu
-from segattn.heads.parts.recording import recording, unflatten
+from segattn.heads.parts.attention import Implementation, check_option, recording
+from segattn.heads.parts.layers import Classifier, ConvBnRelu, unflatten
 
 LATEX = r"""
 \begin{aligned}
