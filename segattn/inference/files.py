@@ -18,8 +18,9 @@ from segattn.data.files.pixels import AS_SHOWN, Reading
 from segattn.data.transforms import Normalization, to_tensor
 from segattn.inference import video
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
-from segattn.inference.memory import advice
+from segattn.inference.memory import in_words
 from segattn.inference.optimized import OptimizedModel
+from segattn.inference.probabilities import write_probabilities
 from segattn.inference.windows import predict_confidence, predict_labels
 from segattn.model import SegmentationModel
 
@@ -102,7 +103,8 @@ def label_images(
     """
     device, normalization = next(model.parameters()).device, Normalization.of(model)
     inference = inference or Evaluation()
-    try:
+    height, width = images[0].shape[:2]
+    with in_words(f"{len(images)} x {width}x{height} pixels do not fit into memory", len(images), inference):
         tensors = [to_tensor(image, normalization).to(device) for image in images]
         batch = tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
         del tensors
@@ -110,12 +112,6 @@ def label_images(
             labels = predict_labels(model, batch, inference=inference).cpu().numpy()
             return [Labelled(image, label) for image, label in zip(images, labels, strict=True)]
         classes, probability = predict_confidence(model, batch, inference=inference)
-    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError on a GPU, a plain RuntimeError on a CPU
-        if not isinstance(error, MemoryError) and "alloc" not in str(error) and "memory" not in str(error):
-            raise
-        height, width = images[0].shape[:2]
-        what = f"{len(images)} x {width}x{height} pixels do not fit into memory"
-        raise ValueError(f"{what}; {advice(len(images), inference)}") from None
     labels, sure = classes.byte().cpu().numpy(), probability.mul_(255).round_().byte().cpu().numpy()
     return [Labelled(*each) for each in zip(images, labels, sure, strict=True)]
 
@@ -137,6 +133,8 @@ class Settings:
     """Batch size: photos of one size, or video frames."""
     confidence: bool = False
     """Also write NAME-confidence.png for photos: grey, 255 is a probability of 1."""
+    probabilities: bool = False
+    """Also write NAME-probabilities.npz for photos: see `write_probabilities`."""
     opacity: float = 0.55
     """Opacity of the colours over the photo."""
     how: Reading = AS_SHOWN
@@ -185,10 +183,17 @@ def predict_files(
                 failed(group[0].path, error)
             continue
         for file, result in _label_group(model, group, settings):
-            if isinstance(result, Labelled):
-                yield _write(result, out, file.name, settings)
-            else:
-                failed(file.path, result)
+            try:
+                if isinstance(result, ValueError):
+                    raise result
+                if settings.probabilities:
+                    probabilities = out / f"{file.name}-probabilities.npz"
+                    write_probabilities(probabilities, model, result.image, settings.inference, settings.class_names)
+                written = _write(result, out, file.name, settings)
+            except ValueError as error:
+                failed(file.path, error)
+                continue
+            yield written
 
 
 def label_video(
