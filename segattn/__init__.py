@@ -7,16 +7,19 @@
 from __future__ import annotations
 
 import importlib
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model", "optimize"]
+__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model", "optimize", "predict"]
 
 if TYPE_CHECKING:
     from segattn import data as datasets
     from segattn import heads
     from segattn.checkpoint import load_model
     from segattn.inference.optimized import optimize
+    from segattn.inference.prediction import ImageLike, Network, Prediction
     from segattn.maps.look import attention_maps
     from segattn.model import create_model
 
@@ -28,6 +31,47 @@ _LAZY = {
     "heads": ("segattn.heads", None),
     "datasets": ("segattn.data", None),
 }
+
+
+def predict(
+    model: Network | str | os.PathLike[str],
+    image: ImageLike,
+    *,
+    mode: str = "whole",
+    crop_size: Sequence[int] | None = None,
+    stride: Sequence[int] | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+    device: str | None = None,
+) -> Prediction:
+    """Label one image: `labels` (H, W), `picture` in the classes' colours, and `probabilities()` (K, H, W) on demand.
+
+    `model` is a network in eval mode, or what `load_model` takes: the folder of a run, or a name of `segattn zoo`; several images
+    are labelled faster with a network that was loaded once. `image` is a path, a PIL image, or RGB values from 0 to 255 as uint8:
+    an array (H, W, 3) or a tensor. The options are those of `segattn.config.Evaluation`; `device` is for a network that is loaded
+    here, and by default the GPU if there is one.
+
+    Raises:
+        ValueError: no such network or image, an image of another type or shape, a setting out of range, or too little memory.
+
+    >>> import numpy as np
+    >>> result = predict("streets/ccnet", np.zeros((65, 97, 3), np.uint8), device="cpu")
+    >>> result.labels.shape, result.picture.size, result.probabilities().shape
+    ((65, 97), (97, 65), (19, 65, 97))
+    """
+    from segattn.inference import prediction
+
+    inference = prediction.evaluation_of(mode=mode, crop_size=crop_size, stride=stride, flip=flip, scales=scales)
+    if isinstance(model, str | os.PathLike):
+        from segattn.checkpoint import load_model
+        from segattn.device import resolve_device
+
+        model = load_model(model, device=resolve_device(device or "auto"))
+    elif device is not None:
+        raise ValueError(
+            f"device={device!r} is for a network that is loaded by name; move yours with model.to({device!r})"
+        )
+    return prediction.predict_image(model, image, inference)
 
 
 def __getattr__(name: str) -> Any:

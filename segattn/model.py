@@ -58,7 +58,7 @@ class SegmentationModel(nn.Module):
         if auxiliary is not None:
             self.loss_weights["aux"] = auxiliary_weight
 
-    def forward(self, images: Float[Tensor, "B C H W"], *, full_size: bool = True) -> Tensor | dict[str, Tensor]:
+    def forward(self, images: Float[Tensor, "B C H W"], full_size: bool = True) -> Tensor | dict[str, Tensor]:
         return self.decode(self.backbone(images), images.shape[-2:], full_size=full_size)
 
     def decode(

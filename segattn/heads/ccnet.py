@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from segattn.heads.parts.attention import Implementation, check_option, cut_off, full_precision, widen
 from segattn.heads.parts.layers import Sandwich
+from segattn.heads.parts.recording import recording
 
 LATEX = r"""
 a_{uv} = \mathrm{softmax}_{v \in \mathrm{cross}(u)}(q_u^\top k_v) \qquad
@@ -66,7 +67,8 @@ class CrissCross(nn.Module):
         A position meets itself in both; it is masked in the column and kept in the row, so that H = 1 or W = 1 leaves one weight.
         """
         H, W = query.shape[2:]
-        itself = torch.eye(H, dtype=torch.bool, device=query.device).unsqueeze(1)  # (H, 1, H)
+        rows = torch.arange(H, device=query.device)  # torch.eye would bound the sizes of an exported graph
+        itself = (rows.unsqueeze(1) == rows).unsqueeze(1)  # (H, 1, H)
         with full_precision(query):
             column = torch.einsum("bdhw,bdiw->bhwi", widen(query), widen(key)).masked_fill(itself, float("-inf"))
             row = torch.einsum("bdhw,bdhj->bhwj", widen(query), widen(key))
@@ -117,12 +119,13 @@ def _channels_last(block: CrissCross, x: Float[Tensor, "B C H W"]) -> Float[Tens
 def _weights(query: Tensor, key: Tensor) -> tuple[Float[Tensor, "B H W H"], Float[Tensor, "B H W W"]]:
     """The weights by matrix products of whole columns and rows: the sums of the einsums, without their copies."""
     H, W = query.shape[2:]
-    itself = torch.eye(H, dtype=torch.bool, device=query.device).unsqueeze(1)  # (H, 1, H)
+    rows = torch.arange(H, device=query.device)
     with full_precision(query):
         q, k = widen(query), widen(key)
-        column = (q.permute(0, 3, 2, 1) @ k.permute(0, 3, 1, 2)).transpose(1, 2)  # (B, H, W, H)
+        column = q.permute(0, 3, 2, 1) @ k.permute(0, 3, 1, 2)  # (B, W, H, H)
+        column = column.masked_fill(rows.unsqueeze(1) == rows, float("-inf")).transpose(1, 2)  # (B, H, W, H)
         row = q.permute(0, 2, 3, 1) @ k.permute(0, 2, 1, 3)  # (B, H, W, W)
-        logits = torch.cat([column.masked_fill(itself, float("-inf")), row], dim=3)
+        logits = torch.cat([column, row], dim=3)
         return cut_off(logits).softmax(dim=3).split([H, W], dim=3)
 
 
@@ -132,7 +135,7 @@ def _gather(block: CrissCross, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 
     value = block.value(x).permute(0, 2, 3, 1)  # (B, H, W, C)
     y = row.to(value.dtype) @ value
     weights, values = column.transpose(1, 2).to(value.dtype), value.transpose(1, 2)  # (B, W, H, H), (B, W, H, C)
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if torch.is_grad_enabled() or recording():
         y += (weights @ values).transpose(1, 2)
     else:
         for b in range(len(y)):

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from segattn.heads.parts.attention import Implementation, affinity, check_option, full_precision, widen, writes_out
 from segattn.heads.parts.layers import Classifier, ConvBnRelu, Sandwich, fcn_classifier, neighbours, resize, spread
+from segattn.heads.parts.recording import recording, unflatten
 
 LATEX = r"""
 \begin{aligned}
@@ -62,7 +63,7 @@ class DenoisedNonLocal(nn.Module):
         """G: how far the classes of two positions agree, from their class probabilities."""
         if self.gr_mode == "hard":
             return (rows.argmax(1).unsqueeze(2) == p.argmax(1).unsqueeze(1)).to(p.dtype)
-        agreement = rows.mT @ p  # (B, Q, n), in [0, 1]
+        agreement = rows.transpose(1, 2) @ p  # (B, Q, n), in [0, 1]
         return agreement.sigmoid() if self.gr_mode == "sigmoid" else agreement
 
     def retention(self, query: Float[Tensor, "B D h w"], key: Float[Tensor, "B D h w"]) -> Float[Tensor, "B 9 n"]:
@@ -77,12 +78,13 @@ class DenoisedNonLocal(nn.Module):
     def forward(self, x: Float[Tensor, "B C h w"], logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C h w"]:
         query, key, value = self.query(x), self.key(x), self.value(x)
         p = widen(resize(logits, x.shape[-2:])).softmax(dim=1).flatten(2)  # (B, K, n), columns sum to 1
-        s, q, k = self.retention(query, key), query.flatten(2).mT, key.flatten(2).mT  # (B, n, D)
+        q, k, v = (y.flatten(2).transpose(1, 2) for y in (query, key, value))  # (B, n, D), (B, n, D), (B, n, C)
         if _retains_values(self, x):
-            return x + self.gamma * _gather(self, q, k, p, spread(value, s).mT).mT.reshape(x.shape)
-        rectified = affinity(q, k, cut=self.implementation != "reference") * self.rectifying(p, p)  # (B, n, n)
-        retained = self.retain(rectified.unflatten(2, x.shape[-2:]), s).to(value.dtype)
-        return x + self.gamma * (retained @ value.flatten(2).mT).mT.reshape(x.shape)
+            y = _gather(self, q, k, p, spread(value, self.retention(query, key)).transpose(1, 2))
+        else:
+            rectified = affinity(q, k, cut=self.implementation != "reference") * self.rectifying(p, p)  # (B, n, n)
+            y = self.retain(unflatten(rectified, 2, x.shape[-2:]), self.retention(query, key)).to(v.dtype) @ v
+        return x + self.gamma * y.transpose(1, 2).reshape(x.shape)
 
     def maps(self, x: Tensor, logits: Tensor, pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B h w"]]:
         """The row of `pixel` = (row, column) of the full grid: `affinity` A, `rectified` A', `retained` A''."""
@@ -108,9 +110,8 @@ def _retains_values(block: DenoisedNonLocal, x: Float[Tensor, "B C h w"]) -> boo
 
 def _gather(block: DenoisedNonLocal, q: Tensor, k: Tensor, p: Tensor, u: Tensor) -> Float[Tensor, "B n C"]:
     """A'' v as A' u, u_m = sum_d s_{m-d,d} v_{m-d}: the sum in another order; without gradient by blocks that a cache holds."""
-    blocks = [(q, p)]
-    if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-        blocks = list(zip(q.split(BLOCK, dim=1), p.split(BLOCK, dim=2), strict=True))
+    whole = torch.is_grad_enabled() or recording()
+    blocks = [(q, p)] if whole else zip(q.split(BLOCK, dim=1), p.split(BLOCK, dim=2), strict=True)
     sums = [(affinity(rows, k, cut=True) * block.rectifying(of, p)).to(u.dtype) @ u for rows, of in blocks]
     return torch.cat(sums, dim=1)
 
@@ -180,9 +181,8 @@ class Head(nn.Module):
         prior = fcn_classifier(in_channels[2], channels, num_classes, dropout=dropout)
         self.context = mechanism(channels, num_classes, prior)
         self.auxiliary = fcn_classifier(in_channels[1], max(channels // 8, 1), num_classes, dropout=dropout)
-        for conv in self.modules():
-            if isinstance(conv, nn.Conv2d):
-                nn.init.kaiming_normal_(conv.weight, a=1)  # as in the authors' code
+        for conv in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
+            nn.init.kaiming_normal_(conv.weight, a=1)  # as in the authors' code
 
     @property
     def attention(self) -> nn.Module:

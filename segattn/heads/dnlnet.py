@@ -84,7 +84,7 @@ class DisentangledNonLocal(nn.Module):
 
     def unary_weights(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 N"]:
         """How salient each position is to all others; sums to 1."""
-        return widen(self.unary(x)).flatten(2).softmax(dim=2)
+        return widen(self.unary(x).flatten(2)).softmax(dim=2)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, key = positions(self.whiten(self.query(x))), positions(self.whiten(self.key(x)))  # (B, N, D)

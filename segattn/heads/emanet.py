@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen, writes_out
+from segattn.heads.parts.attention import Implementation, check_option, full_precision, recording, widen, writes_out
 from segattn.heads.parts.contract import Reduce
 from segattn.heads.parts.layers import Classifier, ConvBnRelu
 
@@ -77,9 +77,9 @@ class EMAU(nn.Module):
             if self.implementation != "reference":
                 return _responsibilities(self, widen(x))
             X = F.conv2d(widen(x), widen(self.embed.weight), widen(self.embed.bias)).flatten(2)  # type: ignore[arg-type]
-            bases = widen(self.bases).expand(len(x), -1, -1)
+            bases = widen(self.bases).expand(x.shape[0], -1, -1)
             for _ in range(self.num_rounds):
-                z = (X.mT @ bases).softmax(dim=2)  # (B, N, K)
+                z = (X.transpose(1, 2) @ bases).softmax(dim=2)  # (B, N, K)
                 bases = F.normalize(X @ F.normalize(z, p=1, dim=1), dim=1)  # (B, C, K)
             return z, bases
 
@@ -87,7 +87,7 @@ class EMAU(nn.Module):
         z, bases = self.responsibilities(x)
         if self.training:
             self.gathered = _added(self.gathered, bases.mean(dim=0, keepdim=True))
-        rebuilt = (bases.to(x.dtype) @ z.to(x.dtype).mT).relu_().view_as(x)
+        rebuilt = (bases.to(x.dtype) @ z.to(x.dtype).transpose(1, 2)).relu_().view_as(x)
         return (x + self.bn(self.project(rebuilt))).relu_()
 
     def after_step(self, reduce: Reduce) -> None:
@@ -123,16 +123,16 @@ def _responsibilities(unit: EMAU, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, 
     X^T mu = F^T (W1^T mu) + b1^T mu and X z = W1 (F z) + b1 sum z: W1 is applied to bases and sums.
     """
     weight, bias = map(widen, unit.embed.parameters())
-    bases = widen(unit.bases).expand(len(x), -1, -1)
+    bases = widen(unit.bases).expand(x.shape[0], -1, -1)
     if not _projects_bases(unit, x):
         x = F.conv2d(x, weight, bias).flatten(2)  # (B, C, N)
         for _ in range(unit.num_rounds):
-            z = _normal((x.mT @ bases).softmax(dim=2))  # (B, N, K)
+            z = _normal((x.transpose(1, 2) @ bases).softmax(dim=2))  # (B, N, K)
             bases = F.normalize(x @ F.normalize(z, p=1, dim=1), dim=1)  # (B, C, K)
         return z, bases
     x, weight = x.flatten(2), weight.flatten(1)
     for _ in range(unit.num_rounds):
-        z = _normal(torch.baddbmm((bias @ bases).unsqueeze(1), x.mT, weight.T @ bases).softmax(dim=2))
+        z = _normal(torch.baddbmm((bias @ bases).unsqueeze(1), x.transpose(1, 2), weight.T @ bases).softmax(dim=2))
         total = z.sum(dim=1, keepdim=True)  # (B, 1, K)
         bases = F.normalize((weight @ (x @ z) + bias[:, None] * total) / total.clamp_min(1e-12), dim=1)
     return z, bases
@@ -146,7 +146,7 @@ def _projects_bases(unit: EMAU, x: Float[Tensor, "B C H W"]) -> bool:
 
 def _normal(z: Float[Tensor, "B N K"]) -> Float[Tensor, "B N K"]:
     """z with 0 below the normal range, where a CPU is slow; `cut_off` would also drop all that a weak basis has."""
-    return F.threshold(z, torch.finfo(z.dtype).tiny, 0.0, inplace=True)
+    return z if recording() else F.threshold(z, torch.finfo(z.dtype).tiny, 0.0, inplace=True)
 
 
 # The head

@@ -36,6 +36,7 @@ from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, affinity, check_option
 from segattn.heads.parts.layers import Classifier, ConvBnRelu
+from segattn.heads.parts.recording import recording
 
 LATEX = r"""
 \begin{aligned}
@@ -61,7 +62,7 @@ class FullyAttentional(nn.Module):
 
     def priors(self, x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B H C"], Float[Tensor, "B W C"]]:
         """Q of the rows, shared by all columns, and Q' of the columns, shared by all rows."""
-        return self.row_prior(x.mean(3).mT), self.column_prior(x.mean(2).mT)
+        return self.row_prior(x.mean(3).transpose(1, 2)), self.column_prior(x.mean(2).transpose(1, 2))
 
     def similarity(self, slices: Float[Tensor, "B S C L"], prior: Float[Tensor, "B L C"]) -> Float[Tensor, "B S C C"]:
         """R: how much each channel of a slice attends to each channel; rows sum to 1. Slices are columns or rows."""
@@ -109,7 +110,7 @@ def _by_slices(
     x: Tensor, gamma: Tensor, columns: Tensor, rows: Tensor, of_rows: Tensor, of_columns: Tensor
 ) -> Float[Tensor, "B C H W"]:
     """x + gamma (columns' sum + rows' sum); without gradient some slices at a time, each added to its part of the map."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if torch.is_grad_enabled() or recording():
         y = _attended(columns, of_rows).permute(0, 2, 3, 1)
         y = y + _attended(rows, of_columns).permute(0, 2, 1, 3)
         return torch.addcmul(x, gamma, y)

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from segattn.heads.parts.attention import Implementation, affinity, check_option
 from segattn.heads.parts.layers import Classifier, ConvBnRelu, feature_map, positions
 from segattn.heads.parts.partition import into_blocks, layout, out_of_blocks
+from segattn.heads.parts.recording import unflatten
 
 LATEX = r"""
 y = \mathrm{ISA}(x) = \mathrm{short}(\mathrm{long}(x)) \qquad
@@ -92,14 +93,13 @@ class InterlacedAttention(nn.Module):
     def attend_long(self, x: Float[Tensor, "B C H W"], real: Tensor | None) -> Float[Tensor, "B C Qh Ph Qw Pw"]:
         """The long-range attention's result, in blocks."""
         y = self.long(self.long_groups(self.pad(x)), real)  # (B*Ph*Pw, C, Qh, Qw)
-        return y.unflatten(0, (-1, *self.partition)).permute(0, 3, 4, 1, 5, 2)
+        return unflatten(y, 0, (-1, *self.partition)).permute(0, 3, 4, 1, 5, 2)
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         long_real, short_real = _real(self, x)  # which positions are keys: all, unless mask_padding
         y = self.attend_long(x, long_real)
-        y = self.short(self.short_groups(y), short_real).unflatten(
-            0, (len(x), *y.shape[2:5:2])
-        )  # (B, Qh, Qw, C, Ph, Pw)
+        Qh, Qw = y.shape[2], y.shape[4]
+        y = unflatten(self.short(self.short_groups(y), short_real), 0, (-1, Qh, Qw))  # (B, Qh, Qw, C, Ph, Pw)
         return out_of_blocks(y.permute(0, 3, 1, 4, 2, 5), x.shape[-2:], graph=_in_graph(self))
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Float[Tensor, "B H W"]]:

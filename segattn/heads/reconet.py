@@ -29,8 +29,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_option
-from segattn.heads.parts.layers import Classifier, ConvBnRelu
+from segattn.heads.parts.attention import Implementation, check_option, recording
+from segattn.heads.parts.layers import Classifier, ConvBnRelu, unflatten
 
 LATEX = r"""
 \begin{aligned}
@@ -75,7 +75,7 @@ class TensorReconstruction(nn.Module):
 
     def factors(self, mean: Float[Tensor, "B S"], linear: nn.Linear) -> Float[Tensor, "B r S"]:
         """The r vectors of one axis, entries in (0, 1), from the features' mean along the other two."""
-        return linear(mean).sigmoid().unflatten(1, (len(self.weight), -1))
+        return unflatten(linear(mean).sigmoid(), 1, (len(self.weight), -1))
 
     def generate(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
         """TGM: lambda c (B, r, C), h (B, r, H), w (B, r, W)."""
@@ -114,13 +114,24 @@ class TensorReconstruction(nn.Module):
 def _product(c: Tensor, h: Tensor, w: Tensor) -> Float[Tensor, "B C H W"]:
     """The sum over t as a matrix product, (lambda c)^T (h (x) w): no r tensors of the features' size."""
     planes = torch.einsum("brh,brw->brhw", h, w)
-    return (c.mT @ planes.flatten(2)).unflatten(2, planes.shape[2:])
+    return unflatten(c.transpose(1, 2) @ planes.flatten(2), 2, planes.shape[2:])
 
 
 def _resampled(block: TensorReconstruction, mean: Tensor, linear: nn.Linear) -> Float[Tensor, "B r S"]:
     """`factors` of a map of any size: averaged to the size of `linear` and interpolated back, which is nothing at that size."""
-    averaged = F.adaptive_avg_pool1d(mean.unsqueeze(1), linear.in_features).squeeze(1)
+    averaged = _averaged(mean, linear.in_features)
     return F.interpolate(block.factors(averaged, linear), mean.shape[1], mode="linear")
+
+
+def _averaged(mean: Float[Tensor, "B S"], bins: int) -> Float[Tensor, "B L"]:
+    """Adaptive pooling: bin i is the mean from floor(i S / L) to ceil((i + 1) S / L); in a graph a product with a matrix."""
+    if not recording():  # the TorchScript-based ONNX exporter wants a fixed S
+        return F.adaptive_avg_pool1d(mean.unsqueeze(1), bins).squeeze(1)
+    S, index = mean.shape[1], torch.arange(bins, device=mean.device)
+    position = torch.arange(S, device=mean.device).unsqueeze(1)
+    first, end = index * S // bins, ((index + 1) * S + bins - 1) // bins
+    inside = ((position >= first) & (position < end)).to(mean.dtype)  # (S, L)
+    return mean @ (inside / inside.sum(dim=0))
 
 
 def _check_size(x: Float[Tensor, "B C H W"], grid: tuple[int, int]) -> None:

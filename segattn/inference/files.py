@@ -20,8 +20,9 @@ from segattn.data.files.shown import shown
 from segattn.data.transforms import Normalization, to_tensor
 from segattn.inference import video
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
-from segattn.inference.memory import advice
+from segattn.inference.memory import in_words
 from segattn.inference.optimized import OptimizedModel
+from segattn.inference.probabilities import write_probabilities
 from segattn.inference.windows import predict_confidence, predict_labels
 from segattn.model import SegmentationModel
 
@@ -70,11 +71,6 @@ def find_images(paths: Sequence[Path], out: Path | None = None, how: Reading = A
     return files
 
 
-def is_video(path: Path) -> bool:
-    """Whether the file name has the suffix of a video."""
-    return path.suffix.lower() in video.SUFFIXES
-
-
 def output_names(images: Sequence[Path]) -> list[str]:
     """A distinct stem for the outputs of each image: its own, with its folder's name if two images have the same stem."""
     stems = [path.stem for path in images]
@@ -104,9 +100,14 @@ def label_images(
     Raises:
         ValueError: the photos have other bands than the network takes, or do not fit into memory.
     """
-    device, normalization = next(model.parameters()).device, Normalization.of(model)
-    inference = inference or Evaluation()
-    try:
+    device, normalization, inference = (
+        next(model.parameters()).device,
+        Normalization.of(model),
+        inference or Evaluation(),
+    )
+    height, width = images[0].shape[:2]
+    what = f"{len(images)} x {width}x{height} pixels do not fit into memory"
+    with in_words(what, len(images), inference, option="--batch-size"):
         tensors = [to_tensor(image, normalization).to(device) for image in images]
         batch = tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
         del tensors
@@ -114,13 +115,6 @@ def label_images(
             labels = predict_labels(model, batch, inference=inference).cpu().numpy()
             return [Labelled(image, label) for image, label in zip(images, labels, strict=True)]
         classes, probability = predict_confidence(model, batch, inference=inference)
-    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError on a GPU, a plain RuntimeError on a CPU
-        if not isinstance(error, MemoryError) and "alloc" not in str(error) and "memory" not in str(error):
-            raise
-        height, width = images[0].shape[:2]
-        what = f"{len(images)} x {width}x{height} pixels do not fit into memory"
-        option = " (--batch-size)" if len(images) > 1 else ""
-        raise ValueError(f"{what}; {advice(len(images), inference)}{option}") from None
     labels, sure = classes.byte().cpu().numpy(), probability.mul_(255).round_().byte().cpu().numpy()
     return [Labelled(*each) for each in zip(images, labels, sure, strict=True)]
 
@@ -142,6 +136,8 @@ class Settings:
     """Batch size: photos of one size, or video frames."""
     confidence: bool = False
     """Also write NAME-confidence.png for photos: grey, 255 is a probability of 1."""
+    probabilities: bool = False
+    """Also write NAME-probabilities.npz for photos: see `write_probabilities`."""
     opacity: float = 0.55
     """Opacity of the colours over the photo."""
     how: Reading = AS_SHOWN
@@ -190,10 +186,17 @@ def predict_files(
                 failed(group[0].path, error)
             continue
         for file, result in _label_group(model, group, settings):
-            if isinstance(result, Labelled):
-                yield _write(result, out, file.name, settings)
-            else:
-                failed(file.path, result)
+            try:
+                if isinstance(result, ValueError):
+                    raise result
+                if settings.probabilities:
+                    probabilities = out / f"{file.name}-probabilities.npz"
+                    write_probabilities(probabilities, model, result.image, settings.inference, settings.class_names)
+                written = _write(result, out, file.name, settings)
+            except ValueError as error:
+                failed(file.path, error)
+                continue
+            yield written
 
 
 def label_video(
@@ -245,7 +248,7 @@ def _groups(
     waiting: list[_File] = []
     for path, name in zip(files, output_names(files), strict=True):
         try:
-            file = _File(path, name, None if is_video(path) else read_image(path, settings.how))
+            file = _File(path, name, None if video.is_video(path) else read_image(path, settings.how))
         except ValueError as error:
             failed(path, error)
             continue

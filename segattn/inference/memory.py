@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
@@ -64,6 +66,18 @@ def advice(num_images: int, inference: Evaluation, *, maps: bool = False) -> str
     if max(height, width) > 512:
         return "use a smaller window (--crop-size 512x512), or scale the image down"
     return "scale the image down, or cut it into pieces"
+
+
+@contextmanager
+def in_words(what: str, num_images: int, inference: Evaluation, *, option: str = "") -> Iterator[None]:
+    """Memory that runs out becomes a ValueError: `what`, and the advice for these settings; `option` sets the batch size."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError on a GPU, a plain RuntimeError on a CPU
+        if not isinstance(error, MemoryError) and "alloc" not in str(error) and "memory" not in str(error):
+            raise
+        named = f" ({option})" if option and num_images > 1 else ""
+        raise ValueError(f"{what}; {advice(num_images, inference)}{named}") from None
 
 
 def available(device: torch.device) -> int:

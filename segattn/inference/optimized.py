@@ -74,7 +74,16 @@ class OptimizedModel(nn.Module):
 
     @torch.no_grad()
     def logits(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K h w"]:
-        """Logits in float32 at the head's resolution."""
+        """Logits in float32 at the head's resolution.
+
+        Raises:
+            ValueError: torch.onnx.export(dynamo=False) in bfloat16, in which ONNX has no convolution.
+        """
+        if self.dtype == torch.bfloat16 and torch.onnx.is_in_onnx_export():
+            raise ValueError(
+                "a network optimized in bfloat16 cannot be exported to ONNX: ONNX Runtime has no convolution of that type; "
+                "use optimize(model), which is float32"
+            )
         images = images.to(self.dtype)
         return self.network.logits(
             images if self.layout is None else images.contiguous(memory_format=self.layout)

@@ -25,6 +25,11 @@ _READ = {
 _TICKS = 90_000  # per second, as in MPEG streams
 
 
+def is_video(path: Path) -> bool:
+    """Whether the file name has the suffix of a video."""
+    return path.suffix.lower() in SUFFIXES
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One picture of a video."""

@@ -115,6 +115,16 @@ def test_bad_file_is_named_and_the_others_are_labelled(trained, photos, tmp_path
     assert len(list((tmp_path / "out").glob("*-overlay.png"))) == 3
 
 
+def test_probabilities_beside_the_labels(trained, photos, tmp_path):
+    assert predict(trained, photos / "a.png", "-o", tmp_path / "out", "--probabilities") == 0
+    with np.load(tmp_path / "out/a-probabilities.npz") as file:
+        probabilities, names = file["probabilities"], file["class_names"]
+    assert probabilities.dtype == np.float16
+    assert len(probabilities) == len(names) > 1
+    label = np.asarray(Image.open(tmp_path / "out/a-label.png"))
+    assert (probabilities.argmax(0) == label).mean() > 0.9  # of a network that learnt little, with ties in float16
+
+
 def test_confidence_is_written_on_demand(trained, photos, tmp_path):
     assert predict(trained, photos / "a.png", "-o", tmp_path / "out", "--confidence") == 0
     sure = np.asarray(Image.open(tmp_path / "out/a-confidence.png"))

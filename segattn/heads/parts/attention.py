@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segattn.heads.parts.in_blocks import LEAST, InBlocks
+from segattn.heads.parts.recording import recording
 
 Implementation = Literal["auto", "reference", "fast"]
 
@@ -70,7 +71,7 @@ def check_option(name: str, value: object, allowed: object) -> None:
 
 def writes_out(implementation: Implementation, *, pays: bool) -> bool:
     """Whether to compute the equation as written: `auto` does if it `pays`, but not in a graph, which must work at all sizes."""
-    if implementation != "auto" or torch.compiler.is_compiling():
+    if implementation != "auto" or recording():
         return implementation == "reference"
     return pays
 
@@ -103,7 +104,7 @@ def _without_weights(query: Tensor, key: Tensor, value: Tensor, scale: float) ->
     values, which costs more than it saves in single precision on a CPU; there `InBlocks` computes the product.
     """
     one_width = query.shape[-1] == value.shape[-1]
-    if one_width or value.is_cuda or value.dtype.itemsize == 2 or torch.compiler.is_compiling():
+    if one_width or value.is_cuda or value.dtype.itemsize == 2 or recording():
         return _fused(query, key, value, scale)
     q, k, v = (x.flatten(0, -3) if x.ndim > 2 else x.unsqueeze(0) for x in (query, key, value))
     return InBlocks.apply(q, k, v, scale).view(*query.shape[:-1], value.shape[-1])

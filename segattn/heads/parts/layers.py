@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation
+from segattn.heads.parts.recording import recording, unflatten
 
 
 class ConvBnRelu(nn.Sequential):
@@ -36,7 +37,7 @@ class ConvBnRelu(nn.Sequential):
 
     def apart(self, maps: Sequence[Tensor]) -> bool:
         """Whether to convolve each map separately: if the concatenated maps would be over four times the size of the weights."""
-        if self.implementation == "reference" or torch.compiler.is_compiling():
+        if self.implementation == "reference" or recording():
             return False
         return sum(x.numel() for x in maps) > 4 * self.conv.weight.numel()
 
@@ -123,7 +124,7 @@ def positions(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N C"]:
 
 def feature_map(x: Float[Tensor, "B N C"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
     """Undo `positions`."""
-    return x.transpose(1, 2).unflatten(2, size)
+    return unflatten(x.transpose(1, 2), 2, size)
 
 
 def neighbours(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N 9 C"]:

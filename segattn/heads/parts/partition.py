@@ -36,7 +36,7 @@ def into_blocks(
     (H, W), (Ph, Pw) = x.shape[-2:], partition
     (Qh, Qw), (top, left) = layout((H, W), partition, graph=graph)
     whole = F.pad(x, (left, Qw * Pw - W - left, top, Qh * Ph - H - top))
-    return whole.unflatten(3, (Qw, Pw)).unflatten(2, (Qh, Ph))
+    return whole.reshape(x.shape[0], x.shape[1], Qh, Ph, Qw, Pw)
 
 
 def out_of_blocks(

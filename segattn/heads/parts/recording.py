@@ -1,0 +1,29 @@
+"""Whether the network is computed, or recorded as a graph for other batches and sizes; and an operator that every recorder knows.
+
+Recorders are torch.compile, torch.export, torch.jit.trace and both exporters of torch.onnx. Nothing is specific to a mechanism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def recording() -> bool:
+    """Whether torch records a graph at the moment.
+
+    A graph keeps the branch, and the number of passes through a loop, of the input that it is recorded with. Code that depends on
+    the batch, the size or the gradient mode therefore takes its general form while this is true.
+    """
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """`x.unflatten(dim, sizes)`, `dim` from 0 upwards. The TorchScript-based ONNX exporter keeps the sizes of that as constants.
+
+    >>> unflatten(torch.zeros(2, 6, 5), 1, (3, 2)).shape
+    torch.Size([2, 3, 2, 5])
+    """
+    return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])

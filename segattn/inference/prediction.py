@@ -1,0 +1,134 @@
+"""One image, labelled in one call: `segattn.predict` without the loading of the network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from segattn import config
+from segattn.config import Evaluation
+from segattn.data.files.decode import read_image
+from segattn.data.files.palette import voc_palette
+from segattn.data.files.pixels import AS_SHOWN, Reading, reading_of
+from segattn.inference.files import Network, label_images
+from segattn.inference.legend import Palette
+from segattn.inference.probabilities import class_probabilities
+
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+_EIGHT_BIT = ("1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The labels of one image, and what can be had from them."""
+
+    image: np.ndarray = field(repr=False)
+    """uint8 (H, W, 3), RGB, as the network got it before normalisation."""
+    labels: np.ndarray = field(repr=False)
+    """uint8 (H, W), class indices; int64 of more than 256 classes."""
+    class_names: tuple[str, ...]
+    palette: Palette = field(repr=False)
+    _model: Network = field(repr=False)
+    _inference: Evaluation = field(repr=False)
+
+    @property
+    def picture(self) -> Image.Image:
+        """The labels as a picture of mode P: its pixels are class indices, its palette the classes' colours.
+
+        Raises:
+            ValueError: more than 256 classes.
+        """
+        if len(self.palette) > 256:
+            raise ValueError(f"a picture has at most 256 colours, for {len(self.palette)} classes; use labels")
+        flat = [channel for colour in self.palette for channel in colour]
+        picture = Image.fromarray(self.labels)
+        picture.putpalette(flat + [0] * (768 - len(flat)))
+        return picture
+
+    def probabilities(self) -> np.ndarray:
+        """Class probabilities, float32 (K, H, W), which sum to 1 over the classes; the network runs again for them.
+
+        They take 4 K H W bytes, while `labels` takes H W.
+
+        Raises:
+            ValueError: they do not fit into memory.
+        """
+        return class_probabilities(self._model, self.image, self._inference).cpu().numpy()
+
+
+def predict_image(model: Network, image: ImageLike, inference: Evaluation | None = None) -> Prediction:
+    """Label one image with a network in eval mode, on the network's device.
+
+    Args:
+        image: a path; a PIL image; RGB values uint8 (H, W, 3), or a tensor of them, (H, W, 3) or (3, H, W).
+        inference: whole image or windows, flip and scales; the whole image once by default.
+
+    Raises:
+        ValueError: the image is of another type or shape, unreadable or does not fit into memory; the network is none of ours, or
+            in training mode.
+    """
+    network: Any = getattr(model, "network", model)  # of an OptimizedModel
+    if not hasattr(network, "class_names"):
+        raise ValueError(
+            f"{type(model).__name__} is no network of segattn; give one of load_model or create_model, or its name"
+        )
+    pixels, inference = as_rgb(image, _reading(network.experiment)), inference or Evaluation()
+    labels = label_images(model, [pixels], inference)[0].label
+    names = network.class_names or tuple(f"class {index}" for index in range(network.num_classes))
+    return Prediction(pixels, labels, names, network.palette or voc_palette(network.num_classes), model, inference)
+
+
+def as_rgb(image: ImageLike, how: Reading = AS_SHOWN) -> np.ndarray:
+    """The image as RGB, uint8 (H, W, 3); of a path or a PIL image upright, as its EXIF orientation says.
+
+    Raises:
+        ValueError: another type, shape or number format; an unreadable file; transparency.
+    """
+    if isinstance(image, str | os.PathLike):
+        return read_image(Path(image), how)
+    if isinstance(image, Image.Image):
+        if image.mode not in _EIGHT_BIT or "transparency" in image.info:
+            raise ValueError(
+                f"a PIL image of mode {image.mode} {'with transparency ' * ('transparency' in image.info)}is not taken; give the "
+                "path of its file, or convert it to mode RGB"
+            )
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    if isinstance(image, Tensor):
+        image = image.detach().cpu().numpy()
+        if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
+            image = image.transpose(1, 2, 0)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            f"an image of type {type(image).__name__} is not taken; give a path, a PIL image, an array or a tensor"
+        )
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(
+            f"an image of shape {tuple(image.shape)} and type {image.dtype} is not taken; give RGB values from 0 to 255 as uint8 "
+            "(H, W, 3), not normalised"
+        )
+    return np.ascontiguousarray(image)
+
+
+def evaluation_of(
+    *,
+    mode: str = "whole",
+    crop_size: Sequence[int] | None = None,
+    stride: Sequence[int] | None = None,
+    flip: bool = False,
+    scales: Sequence[float] = (1.0,),
+) -> Evaluation:
+    """The settings of `config.Evaluation` that a prediction has; ValueError as there."""
+    window, step = (None if size is None else (int(size[0]), int(size[1])) for size in (crop_size, stride))
+    return Evaluation(mode=mode, crop_size=window, stride=step, flip=flip, scales=tuple(scales))  # type: ignore[arg-type]
+
+
+def _reading(experiment: config.Experiment | None) -> Reading:
+    """How files are read for a network: in the range of values that it was trained with."""
+    return AS_SHOWN if experiment is None else reading_of(vars(experiment.data))
