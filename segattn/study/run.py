@@ -8,24 +8,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from segattn import config as configuration
-from segattn import cost, records
+from segattn import records
 from segattn.config import Experiment
-from segattn.data.features import StoredFeatures
+from segattn.data import Dataset
 from segattn.data.splits import notices, open_data, open_split
 from segattn.data.tools.labels import refuse_unscorable
-from segattn.study.features import FEATURES_LIMIT, shared_features
+from segattn.study import folder as written
+from segattn.study.collect import Facts, head_facts, reference_costs, refuse_other_classes
+from segattn.study.engines import Engine, Event, OnEvent
+from segattn.study.failures import RunsFailed
+from segattn.study.features import FEATURES_LIMIT, shared_features, what_fits
+from segattn.study.job import Job, jobs_of, train_job, unless_cancelled
+from segattn.study.plan import is_finished, plan, run_name
 from segattn.training import fingerprint, looks
-from segattn.training.checks import check
 from segattn.training.folder import ended
 from segattn.training.run import Progress
-from segattn.training.together import train_side_by_side
-from segattn.training.train import OnNotice, train
+from segattn.training.train import OnNotice
+
+__all__ = ["OnPosition", "Position", "plan", "reference_costs", "run_name", "run_study"]
 
 
 @dataclass(frozen=True)
@@ -45,31 +48,6 @@ class Position:
 OnPosition = Callable[[Position], object]
 
 
-def run_name(config: Experiment) -> str:
-    """Name of a run's folder, such as `ccnet-faithful-s0`."""
-    return f"{config.model.head.replace('.', '-')}-{config.model.mode}-s{config.seed}"
-
-
-def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) -> list[Experiment]:
-    """The runs of a study: all heads with one seed, then all with the next seed.
-
-    Raises:
-        ValueError: unknown head, an option that a head does not have, a head named twice, or nothing to run.
-    """
-    if not head_names or not seeds:
-        raise ValueError("a study needs at least one head and one seed")
-    twice = sorted({head for head in head_names if list(head_names).count(head) > 1})
-    if twice:
-        raise ValueError(
-            f"{', '.join(twice)} given more than once; name each head once, and give more seeds for repetitions"
-        )
-    check(config)
-    runs = [configuration.with_head(config, head, seed=seed) for seed in seeds for head in head_names]
-    for run in runs[: len(head_names)]:
-        cost.check_head(run.model)  # a wrong option fails before the first run
-    return runs
-
-
 def run_study(
     config: Experiment,
     out: str | Path,
@@ -82,7 +60,9 @@ def run_study(
     features: str | Path | None = None,
     features_limit: int = FEATURES_LIMIT,
     fully_trained: Sequence[records.FullyTrained] = (),
+    engine: Engine | None = None,
     on_position: OnPosition = lambda position: None,
+    on_event: OnEvent = lambda event: None,
     on_notice: OnNotice = print,
 ) -> Path:
     """Run everything that is not finished yet; returns the path of the study's record.
@@ -96,11 +76,15 @@ def run_study(
         features: folder for the maps; by default `features` in `out`.
         features_limit: bytes that the maps may take; what is free on the disk is a limit too.
         fully_trained: networks of the zoo to show beside the study's; goes into its record.
+        engine: what executes the runs; None for this process, one run after the other.
+        on_position: called with the progress of this process, and with each run that is finished.
+        on_event: called with what an engine tells of its jobs.
 
     Raises:
         ValueError: as `plan` and `segattn.training.train.train`; no network could be scored on the validation split; a finished
-            run has other classes than the data.
+            run has other classes than the data; the engine cannot work here.
         segattn.training.train.Interrupted: a signal was received; the same call resumes the study.
+        RunsFailed: jobs of the engine failed; everything else is done.
     """
     out = Path(out)
     runs = plan(config, head_names, seeds)
@@ -113,61 +97,44 @@ def run_study(
             on_notice(notice)
 
     opened = None
-    finished_before = [out / run_name(run) for run in runs if _is_finished(out / run_name(run), run)]
+    finished_before = [out / run_name(run) for run in runs if is_finished(out / run_name(run), run)]
     if len(finished_before) < len(runs):
+        if engine is not None:
+            engine.check()
         opened = open_data(config.data)  # a damaged file fails before the first network is trained
         refuse_unscorable(opened[1])
-        _refuse_other_classes(finished_before, opened[1].class_names)
+        refuse_other_classes(finished_before, opened[1].class_names)
         fingerprint.check_trained_on(finished_before, opened)
         for notice in notices(*opened):
             say_once(notice)
-    costs = reference_costs(head_names, config.model.mode)
-    settings: dict[str, Any] = {"device": device, "num_workers": num_workers, "opened": opened, "on_notice": say_once}
-    if opened is not None and config.optimization.train == "head":
-        settings["stored"] = shared_features(
-            runs,
-            opened,
-            out / "features" if features is None else Path(features),
-            limit=features_limit,
-            device=device,
-            on_progress=lambda progress: on_position(Position(0, len(runs), "features", progress)),
-            on_notice=say_once,
-        )
-    finished: list[str] = []
-    path = out / "study.json"
+    facts = Facts(
+        experiment=config.name,
+        command=command,
+        costs=reference_costs(head_names, config.model.mode),
+        head_facts=head_facts(head_names, config.model.mode),
+        fully_trained=list(fully_trained),
+    )
+    root, path = out / "features" if features is None else Path(features), out / "study.json"
+    study = _Study(runs, out, opened, device, num_workers, root, features_limit, say_once)
     pictures = looks.recorded(path) if first else None
 
-    def save(name: str) -> None:
-        record = records.StudyRecord(
-            experiment=config.name,
-            command=command,
-            runs=finished,
-            costs=costs,
-            environment=records.read(out / name / "record.json").environment,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            head_facts={head: cost.head_facts(head, config.model.mode) for head in head_names},
-            fully_trained=list(fully_trained),
-            looks=pictures,
-        )
-        with records.Lease(out, "study", wait=60, on_notice=on_notice):  # each holds it for one write
-            records.write(record, path)
+    def save(finished: Sequence[str], last: str = "") -> None:
+        if first and finished:
+            study.write_plan()
+            facts.write(out, finished, pictures, on_notice, last=last)
 
-    for number, run in enumerate(runs):
-        folder = out / run_name(run)
-        if _is_finished(folder, run):
-            ended(folder)  # a kill may have left its checkpoints
-        else:
-            same_seed = [(other, out / run_name(other)) for other in runs if other.seed == run.seed]
-            _train(run, same_seed, settings, partial(_tell, on_position, number, len(runs)))
-        finished.append(f"{folder.name}/record.json")
-        if first:
-            save(folder.name)
-        on_position(Position(number, len(runs), run_name(run), None))
     if first:
+        (out / written.CANCEL).unlink(missing_ok=True)
+    failed: list[str] = []
+    if engine is None:
+        finished = study.here(on_position, save)
+    else:
+        finished, failed = study.on_engine(engine, on_event, on_position, save)
+    if first and finished:
         drawn = looks.update(
             pictures,
             config,
-            [out / run_name(run) for run in runs if run.seed == min(seeds)],
+            [out / run_name(run) for run in runs if run.seed == min(seeds) and run_name(run) in finished],
             out,
             lambda: opened[1] if opened else open_split(config.data, config.data.val_split, config.data.val_images),
             device=device,
@@ -176,67 +143,134 @@ def run_study(
         )
         if drawn != pictures:
             pictures = drawn
-            save(run_name(runs[-1]))
+            save(finished)
+    if failed:
+        raise RunsFailed(f"{len(failed)} of {len(runs)} runs failed: {'; '.join(failed)}")
     return path
 
 
-def _train(
-    run: Experiment,
-    same_seed: Sequence[tuple[Experiment, Path]],
-    settings: dict[str, Any],
-    tell: Callable[[str, Progress, int], object],
-) -> None:
-    """Train a run; with it all of its seed, if the maps of a frozen backbone are not stored."""
-    stored: StoredFeatures | None = settings.get("stored")
-    if stored is None or stored.train is not None:
-        folder = next(folder for other, folder in same_seed if other == run)
-        tell(run_name(run), Progress("train", 0, run.optimization.iterations), 1)
-        train(run, folder, **settings, on_progress=lambda progress: tell(run_name(run), progress, 1))
-        return
-    count = len(same_seed)
-    name = f"{count} heads side by side, seed {run.seed}" if count > 1 else run_name(run)
+@dataclass(frozen=True)
+class _Study:
+    """The runs of a study and what all of them share."""
 
-    def report(index: int, progress: Progress) -> None:
-        done, total = progress.done, progress.total
-        if progress.stage == "evaluate":  # one head after the other
-            done, total = index * total + done, count * total
-        tell(name, Progress(progress.stage, done, total), count)
+    runs: Sequence[Experiment]
+    out: Path
+    opened: tuple[Dataset, Dataset] | None
+    """None where all runs are finished."""
+    device: str
+    num_workers: int
+    root: Path
+    """Of the frozen backbone's maps."""
+    features_limit: int
+    say_once: OnNotice
 
-    tell(name, Progress("train", 0, run.optimization.iterations), count)
-    train_side_by_side(same_seed, **settings, on_progress=report)
+    def write_plan(self) -> None:
+        """List the runs in the study's folder, for other processes."""
+        if int(os.environ.get("RANK", "0")) == 0:
+            written.write(self.out, {run_name(run): run for run in self.runs})
 
-
-def _tell(on_position: OnPosition, number: int, num_runs: int, name: str, progress: Progress, count: int) -> None:
-    on_position(Position(number, num_runs, name, progress, count))
-
-
-def reference_costs(head_names: Sequence[str], mode: str = "faithful") -> list[records.Cost]:
-    """Cost of each head with ResNet-101 at output stride 8 and the study's crops: 19 classes at 769, 150 at 520."""
-    costs = []
-    for head in head_names:
-        for size, num_classes in zip(cost.REFERENCE_SIZES, cost.REFERENCE_CLASSES, strict=True):
-            costs.append(cost.network_cost(head, input_size=size, num_classes=num_classes, mode=mode))
-    return costs
-
-
-def _refuse_other_classes(folders: Sequence[Path], class_names: Sequence[str]) -> None:
-    """Raise ValueError if a finished run has other classes, or another order: its scores could not stand beside new ones."""
-    for folder in folders:
-        recorded = records.read(folder / "record.json").class_names
-        if list(recorded) != list(class_names):
-            raise ValueError(
-                f"{folder} was trained with the classes {', '.join(recorded)}; now they are {', '.join(class_names)}. Restore "
-                "the class list, or choose another --out"
+    def here(self, on_position: OnPosition, save: Callable[[Sequence[str], str], None]) -> list[str]:
+        """Execute the runs in this process, one after the other; returns the names of all."""
+        num_runs, finished = len(self.runs), []
+        settings: dict[str, Any] = {"device": self.device, "num_workers": self.num_workers, "opened": self.opened}
+        stored = None
+        if self.opened is not None and self.runs[0].optimization.train == "head":
+            stored = shared_features(
+                self.runs,
+                self.opened,
+                self.root,
+                limit=self.features_limit,
+                device=self.device,
+                on_progress=lambda progress: on_position(Position(0, num_runs, "features", progress)),
+                on_notice=self.say_once,
             )
+        for number, run in enumerate(self.runs):
+            name = run_name(run)
+            if is_finished(self.out / name, run):
+                ended(self.out / name)  # a kill may have left its checkpoints
+            else:
+                together = [run]
+                if stored is not None and stored.train is None:
+                    together = [other for other in self.runs if other.seed == run.seed]
+                train_job(
+                    [(each, self.out / run_name(each)) for each in together],
+                    **settings,
+                    stored=stored,
+                    on_progress=unless_cancelled(self.out, self._reporter(number, together, on_position)),
+                    on_notice=self.say_once,
+                )
+            finished.append(name)
+            save(finished, name)
+            on_position(Position(number, num_runs, name, None))
+        return finished
 
+    def _reporter(
+        self, number: int, together: Sequence[Experiment], on_position: OnPosition
+    ) -> Callable[[Progress], None]:
+        count, planned = len(together), False
+        seed, first = together[0].seed, run_name(self.runs[number])
+        name = f"{count} heads side by side, seed {seed}" if count > 1 else first
 
-def _is_finished(folder: Path, run: Experiment) -> bool:
-    """Whether the folder holds the record of exactly this run."""
-    path = folder / "record.json"
-    if not path.exists():
-        return False
-    # read as an experiment: settings that an older version did not have take their defaults
-    recorded = configuration.from_dict(records.read(path).config, allow_modules=None)
-    if configuration.to_dict(recorded) != configuration.to_dict(run):
-        raise ValueError(f"{folder} holds the record of another experiment; choose another --out or remove that folder")
-    return True
+        def report(progress: Progress) -> None:
+            nonlocal planned
+            if progress.done > 0 and not planned:  # the network could be built, and its folder is free
+                planned = True
+                self.write_plan()
+            on_position(Position(number, len(self.runs), name, progress, count))
+
+        return report
+
+    def on_engine(
+        self,
+        engine: Engine,
+        on_event: OnEvent,
+        on_position: OnPosition,
+        save: Callable[[Sequence[str]], None],
+    ) -> tuple[list[str], list[str]]:
+        """Let an engine execute the runs; the names of those that are finished, and of each failed one name and reason."""
+        failed: list[str] = []
+
+        def note(event: Event) -> None:
+            if event.state == "finished":
+                save(self._finished())
+            elif event.state == "failed":
+                failed.append(f"{event.job.name}: {event.message}")
+            on_event(event)
+
+        if jobs := self._jobs():
+            self.write_plan()
+            engine.run(jobs, on_event=note, on_notice=self.say_once)
+        finished = self._finished()
+        for number, run in enumerate(self.runs):
+            if run_name(run) in finished:
+                ended(self.out / run_name(run))
+                on_position(Position(number, len(self.runs), run_name(run), None))
+        save(finished)
+        return finished, failed
+
+    def _jobs(self) -> list[Job]:
+        if self.opened is None:
+            return []
+        splits = None
+        if self.runs[0].optimization.train == "head":
+            _, splits = what_fits(
+                self.runs,
+                self.opened,
+                self.root,
+                limit=self.features_limit,
+                device=self.device,
+                on_notice=self.say_once,
+            )
+        waiting = {run_name(run): run for run in self.runs if not is_finished(self.out / run_name(run), run)}
+        return jobs_of(
+            waiting,
+            {run_name(run): run for run in self.runs},
+            self.out,
+            device=self.device,
+            num_workers=self.num_workers,
+            features=self.root,
+            splits=splits,
+        )
+
+    def _finished(self) -> list[str]:
+        return [run_name(run) for run in self.runs if is_finished(self.out / run_name(run), run)]
