@@ -15,7 +15,7 @@ from segattn.records import integrity
 from segattn.training import fingerprint, fits, looks
 
 OnNotice = Callable[[str], object]
-_BY_DESIGN = {"model.head", "seed"}
+_BY_DESIGN = {"model.head", "model.mode", "seed"}
 """Settings in which the runs of any study differ."""
 
 
@@ -37,6 +37,7 @@ class Facts:
     costs: list[records.Cost]
     head_facts: dict[str, records.HeadFacts]
     fully_trained: list[records.FullyTrained] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
 
     def write(
         self, out: Path, runs: Sequence[str], pictures: records.Looks | None, on_notice: OnNotice, *, last: str = ""
@@ -56,6 +57,7 @@ class Facts:
             head_facts=self.head_facts,
             fully_trained=list(self.fully_trained),
             looks=pictures,
+            swept=self.swept,
         )
         path = out / "study.json"
         with records.Lease(out, "study", wait=60, on_notice=on_notice):  # each holds it for one write
@@ -114,6 +116,7 @@ def collect(
         costs=[each for head, mode in heads for each in reference_costs([head], mode)],
         head_facts={head: cost.head_facts(head, mode) for head, mode in heads},
         fully_trained=[] if before is None else before.fully_trained,
+        swept=differing(runs.values()),
     )
     names = [folder.resolve().relative_to(out.resolve()).as_posix() for folder in runs]
     return facts.write(out, names, looks.recorded(out / "study.json"), on_notice)
@@ -201,7 +204,7 @@ def _check_data(folders: Sequence[Path]) -> None:
 
 
 def differing(runs: Iterable[records.RunRecord]) -> list[str]:
-    """Paths of the settings in which runs differ beside head and seed.
+    """Paths of the settings in which runs differ beside head, mode and seed.
 
     Settings that an older version did not have take their defaults.
     """

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,38 +93,6 @@ class Job:
 def decoded(text: str) -> Job:
     """A job from `encoded`'s form."""
     return msgspec.json.decode(text, type=Job)
-
-
-def jobs_of(
-    waiting: Mapping[str, Experiment],
-    runs: Mapping[str, Experiment],
-    out: Path,
-    *,
-    device: str,
-    num_workers: int,
-    features: Path,
-    splits: Splits | None,
-) -> list[Job]:
-    """The jobs that execute the runs which are waiting, of all runs of a study; both by folder.
-
-    Args:
-        features: folder of the frozen backbone's maps.
-        splits: those whose maps are stored; None where no backbone is frozen.
-    """
-    plain = {folder: configuration.to_dict(run) for folder, run in runs.items()}
-    settings: dict[str, Any] = {"out": str(out), "device": device, "num_workers": num_workers}
-    if splits is None:
-        return [Job(runs=[(folder, plain[folder])], **settings) for folder in waiting]
-    jobs = []
-    for seed in dict.fromkeys(run.seed for run in waiting.values()):
-        group = [folder for folder, run in runs.items() if run.seed == seed]
-        shared = Features(root=str(features), heads=[plain[folder] for folder in group], splits=splits)
-        if splits == "both":
-            alone = [[folder] for folder in group if folder in waiting]
-        else:
-            alone = [group]
-        jobs += [Job(runs=[(folder, plain[folder]) for folder in each], features=shared, **settings) for each in alone]
-    return jobs
 
 
 @dataclass

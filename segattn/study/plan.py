@@ -8,19 +8,26 @@ from pathlib import Path
 from segattn import config as configuration
 from segattn import cost, records
 from segattn.config import Experiment
+from segattn.study.sweep import Settings, part_of_name, paths, with_settings
 from segattn.training.checks import check
 
 
-def run_name(config: Experiment) -> str:
-    """Name of a run's folder, such as `ccnet-faithful-s0`."""
-    return f"{config.model.head.replace('.', '-')}-{config.model.mode}-s{config.seed}"
+def run_name(config: Experiment, swept: Sequence[str] = ()) -> str:
+    """Name of a run's folder, such as `ccnet-faithful-s0`; in a sweep over these paths `ccnet-faithful-lr0.01-s0`."""
+    middle = f"{part_of_name(config, swept)}-" if swept else ""
+    return f"{config.model.head.replace('.', '-')}-{config.model.mode}-{middle}s{config.seed}"
 
 
-def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) -> list[Experiment]:
+def plan(
+    config: Experiment, head_names: Sequence[str], seeds: Sequence[int], sweep: Sequence[Settings] = ()
+) -> list[Experiment]:
     """The runs of a study: all heads with one seed, then all with the next seed.
 
+    Args:
+        sweep: settings that replace those of the experiment; for each of them there are all heads and seeds.
+
     Raises:
-        ValueError: unknown head, an option that a head does not have, a head named twice, or nothing to run.
+        ValueError: unknown head, an option that a head does not have, a head or settings named twice, or nothing to run.
     """
     if not head_names or not seeds:
         raise ValueError("a study needs at least one head and one seed")
@@ -29,10 +36,18 @@ def plan(config: Experiment, head_names: Sequence[str], seeds: Sequence[int]) ->
         raise ValueError(
             f"{', '.join(twice)} given more than once; name each head once, and give more seeds for repetitions"
         )
-    check(config)
-    runs = [configuration.with_head(config, head, seed=seed) for seed in seeds for head in head_names]
-    for run in runs[: len(head_names)]:
-        cost.check_head(run.model)  # a wrong option fails before the first run
+    points = [with_settings(config, settings) for settings in sweep] or [config]
+    for point in points:
+        check(point)
+    runs = [
+        configuration.with_head(point, head, seed=seed) for seed in seeds for point in points for head in head_names
+    ]
+    of_one_seed = runs[: len(head_names) * len(points)]
+    for model in {repr(run.model): run.model for run in of_one_seed}.values():
+        cost.check_head(model)  # a wrong option fails before the first run
+    names = [run_name(run, paths(sweep)) for run in of_one_seed]
+    if again := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"--sweep gives {again[0]} more than once; name each value once")
     return runs
 
 

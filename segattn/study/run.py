@@ -6,14 +6,14 @@ Finished runs are not repeated; an interrupted run resumes from its checkpoint.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from segattn import records
 from segattn.config import Experiment
 from segattn.data import Dataset
+from segattn.data.features import StoredFeatures
 from segattn.data.splits import notices, open_data, open_split
 from segattn.data.tools.labels import refuse_unscorable
 from segattn.study import folder as written
@@ -21,8 +21,10 @@ from segattn.study.collect import Facts, head_facts, reference_costs, refuse_oth
 from segattn.study.engines import Engine, Event, OnEvent
 from segattn.study.failures import RunsFailed
 from segattn.study.features import FEATURES_LIMIT, shared_features, what_fits
-from segattn.study.job import Job, jobs_of, train_job, unless_cancelled
+from segattn.study.job import Job, train_job, unless_cancelled
+from segattn.study.jobs import features_key, groups, jobs_of, looked_at, shares_a_batch
 from segattn.study.plan import is_finished, plan, run_name
+from segattn.study.sweep import Settings, paths
 from segattn.training import fingerprint, looks
 from segattn.training.folder import ended
 from segattn.training.run import Progress
@@ -60,6 +62,7 @@ def run_study(
     features: str | Path | None = None,
     features_limit: int = FEATURES_LIMIT,
     fully_trained: Sequence[records.FullyTrained] = (),
+    sweep: Sequence[Settings] = (),
     engine: Engine | None = None,
     on_position: OnPosition = lambda position: None,
     on_event: OnEvent = lambda event: None,
@@ -76,6 +79,7 @@ def run_study(
         features: folder for the maps; by default `features` in `out`.
         features_limit: bytes that the maps may take; what is free on the disk is a limit too.
         fully_trained: networks of the zoo to show beside the study's; goes into its record.
+        sweep: settings of which each is studied with all heads and seeds, in place of the experiment's; see `sweep.grid`.
         engine: what executes the runs; None for this process, one run after the other.
         on_position: called with the progress of this process, and with each run that is finished.
         on_event: called with what an engine tells of its jobs.
@@ -87,7 +91,8 @@ def run_study(
         RunsFailed: jobs of the engine failed; everything else is done.
     """
     out = Path(out)
-    runs = plan(config, head_names, seeds)
+    swept = paths(sweep)
+    runs = {run_name(run, swept): run for run in plan(config, head_names, seeds, sweep)}
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes, only rank 0 writes and prints
     said: set[str] = set()
 
@@ -96,15 +101,16 @@ def run_study(
             said.add(notice)
             on_notice(notice)
 
-    opened = None
-    finished_before = [out / run_name(run) for run in runs if is_finished(out / run_name(run), run)]
+    opened, data = None, next(iter(runs.values())).data
+    finished_before = {name: run for name, run in runs.items() if is_finished(out / name, run)}
     if len(finished_before) < len(runs):
         if engine is not None:
             engine.check()
-        opened = open_data(config.data)  # a damaged file fails before the first network is trained
+        opened = open_data(data)  # a damaged file fails before the first network is trained
         refuse_unscorable(opened[1])
-        refuse_other_classes(finished_before, opened[1].class_names)
-        fingerprint.check_trained_on(finished_before, opened)
+        on_same = [out / name for name, run in finished_before.items() if run.data == data]
+        refuse_other_classes(on_same, opened[1].class_names)
+        fingerprint.check_trained_on(on_same, opened)
         for notice in notices(*opened):
             say_once(notice)
     facts = Facts(
@@ -113,9 +119,10 @@ def run_study(
         costs=reference_costs(head_names, config.model.mode),
         head_facts=head_facts(head_names, config.model.mode),
         fully_trained=list(fully_trained),
+        swept=swept,
     )
     root, path = out / "features" if features is None else Path(features), out / "study.json"
-    study = _Study(runs, out, opened, device, num_workers, root, features_limit, say_once)
+    study = _Study(runs, swept, out, opened, device, num_workers, root, features_limit, say_once)
     pictures = looks.recorded(path) if first else None
 
     def save(finished: Sequence[str], last: str = "") -> None:
@@ -130,15 +137,15 @@ def run_study(
         finished = study.here(on_position, save)
     else:
         finished, failed = study.on_engine(engine, on_event, on_position, save)
-    if first and finished:
+    if first and finished and looked_at(runs, out, finished):
         drawn = looks.update(
             pictures,
             config,
-            [out / run_name(run) for run in runs if run.seed == min(seeds) and run_name(run) in finished],
+            looked_at(runs, out, finished),
             out,
-            lambda: opened[1] if opened else open_split(config.data, config.data.val_split, config.data.val_images),
+            lambda: opened[1] if opened else open_split(data, data.val_split, data.val_images),
             device=device,
-            allow_modules=[*head_names, config.data.name],
+            allow_modules=[*head_names, data.name],
             on_notice=on_notice,
         )
         if drawn != pictures:
@@ -153,7 +160,9 @@ def run_study(
 class _Study:
     """The runs of a study and what all of them share."""
 
-    runs: Sequence[Experiment]
+    runs: Mapping[str, Experiment]
+    """By folder."""
+    swept: Sequence[str]
     out: Path
     opened: tuple[Dataset, Dataset] | None
     """None where all runs are finished."""
@@ -167,36 +176,26 @@ class _Study:
     def write_plan(self) -> None:
         """List the runs in the study's folder, for other processes."""
         if int(os.environ.get("RANK", "0")) == 0:
-            written.write(self.out, {run_name(run): run for run in self.runs})
+            written.write(self.out, self.runs, self.swept)
 
     def here(self, on_position: OnPosition, save: Callable[[Sequence[str], str], None]) -> list[str]:
         """Execute the runs in this process, one after the other; returns the names of all."""
         num_runs, finished = len(self.runs), []
-        settings: dict[str, Any] = {"device": self.device, "num_workers": self.num_workers, "opened": self.opened}
-        stored = None
-        if self.opened is not None and self.runs[0].optimization.train == "head":
-            stored = shared_features(
-                self.runs,
-                self.opened,
-                self.root,
-                limit=self.features_limit,
-                device=self.device,
-                on_progress=lambda progress: on_position(Position(0, num_runs, "features", progress)),
-                on_notice=self.say_once,
-            )
-        for number, run in enumerate(self.runs):
-            name = run_name(run)
+        stored = self._stored(lambda progress: on_position(Position(0, num_runs, "features", progress)))
+        for number, (name, run) in enumerate(self.runs.items()):
             if is_finished(self.out / name, run):
                 ended(self.out / name)  # a kill may have left its checkpoints
             else:
-                together = [run]
-                if stored is not None and stored.train is None:
-                    together = [other for other in self.runs if other.seed == run.seed]
+                maps, together = stored.get(features_key(run)), {name: run}
+                if maps is not None and maps.train is None:
+                    together = {other: each for other, each in self.runs.items() if shares_a_batch(each, run)}
                 train_job(
-                    [(each, self.out / run_name(each)) for each in together],
-                    **settings,
-                    stored=stored,
-                    on_progress=unless_cancelled(self.out, self._reporter(number, together, on_position)),
+                    [(each, self.out / other) for other, each in together.items()],
+                    device=self.device,
+                    num_workers=self.num_workers,
+                    opened=self.opened_for(run),
+                    stored=maps,
+                    on_progress=unless_cancelled(self.out, self._reporter(number, name, together, on_position)),
                     on_notice=self.say_once,
                 )
             finished.append(name)
@@ -204,12 +203,33 @@ class _Study:
             on_position(Position(number, num_runs, name, None))
         return finished
 
+    def opened_for(self, run: Experiment) -> tuple[Dataset, Dataset] | None:
+        """The open data, unless the sweep gives this run other ones, which are opened for it."""
+        return self.opened if run.data == next(iter(self.runs.values())).data else None
+
+    def _stored(self, on_progress: Callable[[Progress], object]) -> dict[str, StoredFeatures]:
+        """The maps of frozen backbones, by `features_key`; {} where none is frozen or nothing is to be trained."""
+        stored: dict[str, StoredFeatures] = {}
+        for key, group in groups(self.runs, features_key).items():
+            first = next(iter(group.values()))
+            if self.opened is not None and first.optimization.train == "head":
+                stored[key] = shared_features(
+                    list(group.values()),
+                    self.opened_for(first) or open_data(first.data),
+                    self.root,
+                    limit=self.features_limit,
+                    device=self.device,
+                    on_progress=on_progress,
+                    on_notice=self.say_once,
+                )
+        return stored
+
     def _reporter(
-        self, number: int, together: Sequence[Experiment], on_position: OnPosition
+        self, number: int, name: str, together: Mapping[str, Experiment], on_position: OnPosition
     ) -> Callable[[Progress], None]:
         count, planned = len(together), False
-        seed, first = together[0].seed, run_name(self.runs[number])
-        name = f"{count} heads side by side, seed {seed}" if count > 1 else first
+        if count > 1:
+            name = f"{count} heads side by side, seed {next(iter(together.values())).seed}"
 
         def report(progress: Progress) -> None:
             nonlocal planned
@@ -241,36 +261,40 @@ class _Study:
             self.write_plan()
             engine.run(jobs, on_event=note, on_notice=self.say_once)
         finished = self._finished()
-        for number, run in enumerate(self.runs):
-            if run_name(run) in finished:
-                ended(self.out / run_name(run))
-                on_position(Position(number, len(self.runs), run_name(run), None))
+        for number, name in enumerate(self.runs):
+            if name in finished:
+                ended(self.out / name)
+                on_position(Position(number, len(self.runs), name, None))
         save(finished)
         return finished, failed
 
     def _jobs(self) -> list[Job]:
+        jobs: list[Job] = []
         if self.opened is None:
-            return []
-        splits = None
-        if self.runs[0].optimization.train == "head":
-            _, splits = what_fits(
-                self.runs,
-                self.opened,
-                self.root,
-                limit=self.features_limit,
+            return jobs
+        finished = self._finished()
+        for group in groups(self.runs, features_key).values():
+            splits, first = None, next(iter(group.values()))
+            waiting = {name: run for name, run in group.items() if name not in finished}
+            if waiting and first.optimization.train == "head":
+                _, splits = what_fits(
+                    list(group.values()),
+                    self.opened_for(first) or open_data(first.data),
+                    self.root,
+                    limit=self.features_limit,
+                    device=self.device,
+                    on_notice=self.say_once,
+                )
+            jobs += jobs_of(
+                waiting,
+                group,
+                self.out,
                 device=self.device,
-                on_notice=self.say_once,
+                num_workers=self.num_workers,
+                features=self.root,
+                splits=splits,
             )
-        waiting = {run_name(run): run for run in self.runs if not is_finished(self.out / run_name(run), run)}
-        return jobs_of(
-            waiting,
-            {run_name(run): run for run in self.runs},
-            self.out,
-            device=self.device,
-            num_workers=self.num_workers,
-            features=self.root,
-            splits=splits,
-        )
+        return sorted(jobs, key=lambda job: list(self.runs).index(job.runs[0][0]))
 
     def _finished(self) -> list[str]:
-        return [run_name(run) for run in self.runs if is_finished(self.out / run_name(run), run)]
+        return [name for name, run in self.runs.items() if is_finished(self.out / name, run)]

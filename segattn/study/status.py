@@ -164,6 +164,10 @@ def cancel(out: Path, *, wait: float = 2 * SECONDS, poll: float = 0.5) -> list[R
         (out / CANCEL).touch()
     except OSError as error:
         raise ValueError(f"cannot cancel the study in {out}: {error.strerror or error}") from error
+    if (out / "slurm/jobs.json").exists():
+        from segattn.study.engines.slurm import cancel_pending, submitted
+
+        cancel_pending(list(submitted(out).values()))
     give_up = time.monotonic() + wait
     runs = status(out)
     while any(run.state == "running" for run in runs) and time.monotonic() < give_up:

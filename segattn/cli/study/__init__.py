@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +29,23 @@ from segattn.cli.arguments import (
 from segattn.cli.experiment_options import WITHOUT_HEAD
 from segattn.cli.values import Device, Modules
 from segattn.config import Data, Experiment, with_head
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmOptions:
+    """Of --engine slurm."""
+
+    timeout: Annotated[str, tyro.conf.arg(metavar="TIME", aliases=("--timeout",))] = "24h"
+    """Time limit of a run's task, such as 90min, 24h or 2d. A run that needs longer is requeued and goes on."""
+    partition: Annotated[str | None, tyro.conf.arg(aliases=("--partition",))] = None
+    """Partition of the cluster."""
+    account: Annotated[str | None, tyro.conf.arg(aliases=("--account",))] = None
+    """Account that is charged."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """More options of sbatch, such as qos=low,mem=32GB."""
+    on_interrupt: Annotated[Literal["stop", "leave"], tyro.conf.arg(aliases=("--on-interrupt",))] = "stop"
+    """What Ctrl-C does with the tasks: stop them at a checkpoint, or leave them in the queue; the same command watches them
+    again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +72,13 @@ class StudyArguments:
     """Threads of each run at a time; by default an equal share of the cores. Results of a CPU can depend on it."""
     gpus_per_run: float | None = None
     """GPUs of each run at a time: 1, or a fraction such as 0.5 where several share one; by default 1 where there are GPUs."""
-    engine: Literal["local"] | None = None
-    """What executes the runs. local: worker processes on this machine, --jobs at a time."""
+    engine: Literal["local", "ray", "slurm"] | None = None
+    """What executes the runs. local: worker processes on this machine, --jobs at a time; ray: Ray on this machine, or on the
+    cluster that RAY_ADDRESS names; slurm: a job array."""
+    slurm: SlurmOptions = SlurmOptions()
+    sweep: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=V,V,...")] = ()
+    """Study every head and seed with each of these values of a setting, such as optimization.lr=0.01,0.02; of several, with every
+    combination. Or a file: a list of settings in JSON or YAML."""
     dry_run: bool = False
     """Print the table of runs, with the hours and memory that they are expected to take, and end."""
     allow_module: Modules = ()
@@ -102,6 +124,7 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
     from segattn.cli.progress import study_progress
     from segattn.cli.study.board import board
     from segattn.cli.study.engine import engine_of
+    from segattn.cli.study.sweep import sweep_of
     from segattn.study.failures import RunsFailed
     from segattn.study.run import run_study
     from segattn.training.train import Interrupted
@@ -131,6 +154,7 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
                 features=chosen.features,
                 features_limit=limit,
                 fully_trained=_fully_trained(config, names),
+                sweep=sweep_of(chosen.sweep),
                 engine=engine,
                 on_position=reporter if engine is None else lambda position: None,
                 on_event=on_event,

@@ -16,12 +16,14 @@ from segattn import data, records
 from segattn.benchmark import peak
 from segattn.cli import terminal
 from segattn.cli.plan.time import device_at_hand, seconds_in
+from segattn.cli.study.sweep import sweep_of
 from segattn.cli.study.table import STYLES, hours, summary
 from segattn.config import Experiment
 from segattn.device import resolve_device, resolve_precision
 from segattn.profile.liveness import Device
 from segattn.study.plan import plan, run_name
 from segattn.study.status import RunStatus, status_of
+from segattn.study.sweep import paths
 
 
 def show(chosen: Any, head_names: Sequence[str], seeds: Sequence[int]) -> None:
@@ -31,7 +33,8 @@ def show(chosen: Any, head_names: Sequence[str], seeds: Sequence[int]) -> None:
         ValueError: as `plan`.
     """
     out = chosen.out or Path("runs") / chosen.config.name
-    runs = {run_name(run): run for run in plan(chosen.config, head_names, seeds)}
+    sweep = sweep_of(chosen.sweep)
+    runs = {run_name(run, paths(sweep)): run for run in plan(chosen.config, head_names, seeds, sweep)}
     states = status_of(out, {name: configuration.to_dict(run) for name, run in runs.items()})
     device: Device = "cpu" if chosen.device == "cpu" else "cuda" if chosen.device == "cuda" else device_at_hand()
     expected = _Expected(out, states, device, chosen.config)
