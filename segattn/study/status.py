@@ -165,7 +165,7 @@ def cancel(out: Path, *, wait: float = 2 * SECONDS, poll: float = 0.5) -> list[R
     except OSError as error:
         raise ValueError(f"cannot cancel the study in {out}: {error.strerror or error}") from error
     if (out / "slurm/jobs.json").exists():
-        from segattn.study.engines.slurm import cancel_pending, submitted
+        from segattn.study.engines.slurm_queue import cancel_pending, submitted
 
         cancel_pending(list(submitted(out).values()))
     give_up = time.monotonic() + wait

@@ -41,6 +41,8 @@ class SlurmOptions:
     """Partition of the cluster."""
     account: Annotated[str | None, tyro.conf.arg(aliases=("--account",))] = None
     """Account that is charged."""
+    nodes: Annotated[int, tyro.conf.arg(aliases=("--nodes",))] = 1
+    """Machines of each run, on each of which it has --gpus-per-run GPUs."""
     options: dict[str, Any] = field(default_factory=dict)
     """More options of sbatch, such as qos=low,mem=32GB."""
     on_interrupt: Annotated[Literal["stop", "leave"], tyro.conf.arg(aliases=("--on-interrupt",))] = "stop"

@@ -42,6 +42,7 @@ def engine_of(chosen: Any) -> Engine | None:
         return Slurm(
             jobs=chosen.jobs,
             **of_run,
+            nodes=slurm.nodes,
             minutes=minutes(slurm.timeout),
             partition=slurm.partition,
             account=slurm.account,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from segattn.study.job import Job
-from segattn.training.run import Progress
+if TYPE_CHECKING:  # status needs no torch
+    from segattn.study.job import Job
+    from segattn.training.run import Progress
 
 ATTEMPTS = 3
 """Attempts at a job, without a new checkpoint in between, before it counts as failed."""

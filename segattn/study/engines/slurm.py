@@ -8,15 +8,11 @@ started again, watches the tasks that are still queued instead of submitting the
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +20,15 @@ from typing import Any
 from segattn import records
 from segattn.study import failures
 from segattn.study.engines import ATTEMPTS, Event, OnEvent, OnNotice
+from segattn.study.engines.slurm_queue import FOLDER, cancel_pending, in_queue, submitted
+from segattn.study.engines.slurm_task import Task, job_file
 from segattn.study.engines.watching import Watch
 from segattn.study.folder import CANCEL
-from segattn.study.job import Job, decoded, execute
+from segattn.study.job import Job
 from segattn.training.interruption import Interrupted, signals
 
 MARGIN_SECONDS = 120
 """How long before its time limit a task is told to stop: longer than a step and a checkpoint take."""
-FOLDER = "slurm"
 _COMMANDS = ("sbatch", "squeue", "scancel", "scontrol")
 _POLL = 5.0
 
@@ -44,6 +41,9 @@ class Slurm:
     """How many at a time; None for as many as the cluster starts."""
     cores_per_run: int | None = None
     gpus_per_run: float | None = None
+    """On each node."""
+    nodes: int = 1
+    """Machines of each run."""
     device: str = "auto"
     minutes: int = 24 * 60
     """Time limit of a task, after which it is requeued."""
@@ -72,8 +72,10 @@ class Slurm:
             raise ValueError(f"--jobs {self.jobs}: at least 1")
         if self.cores_per_run is not None and self.cores_per_run < 1:
             raise ValueError(f"--cores-per-run {self.cores_per_run}: at least 1")
-        if self.gpus_per_run not in (None, 0, 1):
-            raise ValueError(f"--gpus-per-run {self.gpus_per_run:g}: a run of this engine uses one GPU; give 0 or 1")
+        if self.gpus_per_run is not None and (self.gpus_per_run < 0 or self.gpus_per_run % 1):
+            raise ValueError(f"--gpus-per-run {self.gpus_per_run:g}: Slurm gives whole GPUs; give 0, 1, 2, ...")
+        if self.nodes < 1:
+            raise ValueError(f"--nodes {self.nodes}: at least 1")
 
     def run(self, jobs: Sequence[Job], *, on_event: OnEvent, on_notice: OnNotice) -> None:
         """As `Engine.run`; interrupted with `leave`, the tasks stay in the queue."""
@@ -95,19 +97,33 @@ class Slurm:
         for seen in (out / FOLDER).glob(".seen-*"):
             seen.unlink(missing_ok=True)
 
+    @property
+    def gpus(self) -> int:
+        """GPUs of a task on each node."""
+        return 1 if self.gpus_per_run is None and self.device == "cuda" else int(self.gpus_per_run or 0)
+
+    @property
+    def processes(self) -> int:
+        """Processes of a task on each node."""
+        return max(1, self.gpus)
+
     def parameters(self) -> dict[str, Any]:
         """What submitit passes to sbatch for a task."""
-        gpus = 1 if self.gpus_per_run is None and self.device == "cuda" else int(self.gpus_per_run or 0)
         fixed: dict[str, Any] = {
             "job_name": "segattn",
             "time": self.minutes,
-            "cpus_per_task": self.cores_per_run or 1,
+            "nodes": self.nodes,
+            "cpus_per_task": self.cores_per_run or self.processes,
             "ntasks_per_node": 1,
             "signal_delay_s": MARGIN_SECONDS,
             "setup": ["export PYTHONSAFEPATH=1"],  # a study's folder may hold a file torch.py
             "additional_parameters": {"requeue": True},
         }
-        named: dict[str, Any] = {"partition": self.partition, "account": self.account, "gpus_per_node": gpus or None}
+        named: dict[str, Any] = {
+            "partition": self.partition,
+            "account": self.account,
+            "gpus_per_node": self.gpus or None,
+        }
         named["array_parallelism"] = self.jobs
         chosen = {**fixed, **{name: value for name, value in named.items() if value is not None}}
         known = set(_known_parameters())
@@ -123,56 +139,6 @@ def _known_parameters() -> list[str]:
     import submitit
 
     return list(submitit.SlurmExecutor._valid_parameters())
-
-
-class Task:
-    """What a task of the array calls; `checkpoint` is submitit's hook for a task that has not begun its job yet."""
-
-    def __call__(self, text: str) -> str:
-        """Execute the job; requeue the task if it was stopped before its end."""
-        job, received = decoded(text), list[int]()
-
-        def stop(number: int, frame: object) -> None:
-            received.append(number)
-            if signal.getsignal(signal.SIGTERM) is not stop:  # in training, which stops at a checkpoint
-                if len(received) == 1:
-                    signal.raise_signal(signal.SIGTERM)
-            elif len(received) == 1:
-                raise Interrupted("stopped before the training began")
-
-        for number in (signal.SIGUSR2, signal.SIGTERM):
-            signal.signal(number, stop)
-        with suppress(OSError):  # what it says may be of an earlier attempt
-            print(f"segattn: {job.name}, restart {os.environ.get('SLURM_RESTART_COUNT', '0')}", flush=True)
-        try:
-            execute(job, on_notice=lambda line: print(line, flush=True))
-        except Interrupted as stopped:
-            print(f"segattn: {stopped}", flush=True)
-            for number in (signal.SIGUSR2, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
-            if (Path(job.out) / CANCEL).exists() or not _requeue():
-                return "stopped"
-            sys.exit(0)
-        except ValueError as error:  # a mistake, which another attempt would make again
-            failures.write(job.folders, str(error), 1)
-            return "failed"
-        return "finished"
-
-    def checkpoint(self, text: str) -> Any:
-        """The same job again: it resumes from its files."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self, text)
-
-
-def _requeue() -> bool:
-    """Ask Slurm to requeue this task alone; False if it was cancelled, which is no reason to."""
-    array, number = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    name = f"{array}_{number}" if array else os.environ["SLURM_JOB_ID"]
-    state = subprocess.run(["scontrol", "show", "job", "-o", name], capture_output=True, text=True, check=False).stdout
-    if "JobState=CANCELLED" in state:
-        return False
-    return subprocess.run(["scontrol", "requeue", name], check=False).returncode == 0
 
 
 class _Array:
@@ -228,18 +194,21 @@ class _Array:
 
         executor = submitit.SlurmExecutor(self.out / FOLDER, max_num_timeout=10**6)
         executor.update_parameters(**self.engine.parameters())
+        for number in numbers if self.engine.nodes * self.engine.processes > 1 else ():
+            records.write_bytes(self.jobs[number].encoded().encode(), job_file(self.jobs[number]))
         try:
-            tasks = executor.map_array(Task(), [self.jobs[number].encoded() for number in numbers])
+            task = Task(self.engine.nodes, self.engine.processes)
+            tasks = executor.map_array(task, [self.jobs[number].encoded() for number in numbers])
         except Exception as error:  # submitit's own, and what sbatch says
             reason = str(error).strip().splitlines()
             raise ValueError(
                 f"Slurm does not take the jobs: {reason[-1] if reason else type(error).__name__}"
             ) from error
-        for number, task in zip(numbers, tasks, strict=True):
+        for number, submitted_task in zip(numbers, tasks, strict=True):
             self.attempts[number] += 1
             failures.clear(self.jobs[number].folders)
             self.reached[number] = self.jobs[number].reached()
-            self.running[number] = task.job_id
+            self.running[number] = submitted_task.job_id
             self.watch.again(number)
         names = {self.jobs[number].name: task for number, task in self.running.items()}
         content = json.dumps({**submitted(self.out), **names}, indent=1).encode()
@@ -266,31 +235,3 @@ class _Array:
             failures.write(job.folders, why, self.attempts[number], host)
             self.on_event(Event(job, "failed", host, message=f"{why} ({self.attempts[number]} attempts)"))
         return False
-
-
-def submitted(out: Path) -> dict[str, str]:
-    """Slurm's name of each task that was submitted for the study in this folder, by the job's name; {} where none was."""
-    try:
-        raw = records.read_json(out / FOLDER / "jobs.json")
-    except (OSError, ValueError):
-        return {}
-    return {str(name): str(task) for name, task in raw.items()} if isinstance(raw, dict) else {}
-
-
-def in_queue(tasks: Sequence[str]) -> set[str]:
-    """Those of the tasks that Slurm has queued or runs; all of them where it does not answer."""
-    ids = sorted({task.partition("_")[0] for task in tasks})
-    command = ["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(ids)}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return set(tasks)
-    if done.returncode != 0:
-        return set() if "Invalid job id" in done.stderr else set(tasks)
-    return set(done.stdout.split()) & set(tasks)
-
-
-def cancel_pending(tasks: Sequence[str]) -> None:
-    """Take the tasks that wait out of the queue; those that run see the mark of the cancelled study."""
-    if tasks and shutil.which("scancel") is not None:
-        subprocess.run(["scancel", "--state=PENDING", *tasks], capture_output=True, check=False)

@@ -5,15 +5,17 @@ To have one, as root on Debian: apt-get install slurmd slurmctld slurm-client mu
 
 import dataclasses
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 
 import pytest
 
-from segattn.study.engines import slurm as module
-from segattn.study.engines import watching
-from segattn.study.engines.slurm import Slurm, submitted
+from segattn.study.engines import slurm_queue, watching
+from segattn.study.engines.slurm import Slurm
+from segattn.study.engines.slurm_queue import in_queue, submitted
+from segattn.study.engines.slurm_task import Task
 from segattn.study.run import run_study
 from segattn.study.status import cancel, status
 from segattn.training.interruption import Interrupted
@@ -74,7 +76,7 @@ def test_interrupted_study_leaves_its_tasks_and_finds_them_again_and_cancel_ends
 
     def interrupt(event):
         if event.state == "progress":
-            module.signal.raise_signal(module.signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(Interrupted, match="its tasks stay in the queue; run the same command again"):
         study(leaving, config=long, on_event=interrupt)
@@ -116,11 +118,11 @@ def test_missing_extra_and_missing_slurm_say_what_to_do(monkeypatch, tmp_path):
 )
 def test_controller_that_does_not_answer_has_lost_no_task(monkeypatch, output, status, error, queued):
     done = subprocess.CompletedProcess([], status, output, error)
-    monkeypatch.setattr(module.subprocess, "run", lambda *words, **options: done)
-    assert module.in_queue(["7_0", "7_2", "9"]) == queued
+    monkeypatch.setattr(slurm_queue.subprocess, "run", lambda *words, **options: done)
+    assert in_queue(["7_0", "7_2", "9"]) == queued
 
 
 def test_submit_hook_gives_the_same_job_again():
     pytest.importorskip("submitit")
-    again = module.Task().checkpoint("a job")
-    assert (type(again.function), again.args) == (module.Task, ("a job",))
+    again = Task(2, 8).checkpoint("a job")
+    assert (type(again.function), again.args) == (Task, ("a job",))
