@@ -25,6 +25,12 @@ from segattn.study.plan import plan, run_name
 from segattn.study.status import RunStatus, status_of
 from segattn.study.sweep import paths
 
+_OF_MEMORY = (
+    *("train", "batch_size", "accumulation", "ohem", "freeze_norm", "ema_decay", "activation_checkpointing"),
+    *("channels_last", "momentum"),
+)
+"""Settings of the optimisation that can change the memory of a step."""
+
 
 def show(chosen: Any, head_names: Sequence[str], seeds: Sequence[int]) -> None:
     """Print the table; nothing is written.
@@ -109,7 +115,7 @@ class _Expected:
 
     def memory(self, run: Experiment) -> str:
         """The peak of a training step, in GB."""
-        key = repr((run.network, run.optimization, run.augmentation.crop_size))
+        key = repr((run.network, [getattr(run.optimization, name) for name in _OF_MEMORY], run.augmentation.crop_size))
         if self.num_classes is None:
             return "?"
         if key not in self.memories:

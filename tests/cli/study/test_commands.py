@@ -122,6 +122,7 @@ def test_workers_of_the_command_finish_name_what_fails_and_dry_run_knows_how_lon
     assert (out / "report.html").exists()
     (out / "reconet-faithful-s0").unlink()
     assert main([*words, "--seeds", "2", "--dry-run"]) == 0
-    rows = {line.split()[0]: line.split()[4] for line in capsys.readouterr().out.splitlines() if "-faithful-" in line}
-    assert rows["reconet-faithful-s0"] == "?"
-    assert rows["fcn-faithful-s1"] != "?"
+    rows = {words[0]: words[3:] for line in capsys.readouterr().out.splitlines() if (words := line.split())}
+    assert rows["fcn-faithful-s0"] == ["finished"]
+    assert rows["reconet-faithful-s0"][:2] == ["waiting", "?"]
+    assert rows["fcn-faithful-s1"][1] != "?"
