@@ -40,6 +40,8 @@ test-all: PYTEST_OPTIONS := -m "not optin"
 test test-all: check
 	@command -v chromium chromium-browser google-chrome chrome >/dev/null || \
 		echo "No Chromium here: the explorer's browser test is skipped. To run it: apt-get install chromium"
+	@command -v sinfo >/dev/null || echo "No Slurm here: tests of --engine slurm are skipped. To run them, as root on Debian:" \
+		"apt-get install slurmd slurmctld slurm-client munge && bash tests/one_node_slurm.sh"
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto $(PYTEST_OPTIONS)
 
 test-fast: $(VENV)/.dev

@@ -1,6 +1,7 @@
 """Typed, versioned records of what was measured: plain data, read and written without torch.
 
 run.py         one network trained and evaluated
+swept.py       settings that a study sweeps over
 study.py       which runs belong together, the cost of every head, pictures of where they look
 bench.py       time and memory of networks on one machine
 cost.py        multiply-adds, parameters and bytes of a network, three ways

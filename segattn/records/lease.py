@@ -12,8 +12,10 @@ can prevent that.
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
+import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -209,6 +211,33 @@ class Lease:
             f"{self.folder} is in use: {_name(owner)} writes the {self.what} there{ago}; wait until it ends, or choose another "
             f"--out. If it was killed, its lease expires {self.duration:g} s after the last heartbeat"
         )
+
+
+def holder(folder: str | os.PathLike[str], now: float) -> str | None:
+    """The machine on which a living process holds the lease of `folder`; None if there is none. Nothing is written.
+
+    A heartbeat counts for twice the lease's duration, because clocks of machines differ. On this machine the process must live.
+
+    Args:
+        now: `time.time()`.
+    """
+    path = Path(folder) / ".lease"
+    try:
+        beat = os.stat(path).st_mtime
+    except OSError:
+        return None
+    owner = SoftFileLease(path, lease_duration=SECONDS, thread_local=False).owner
+    if owner is None or now - beat > 2 * SECONDS:
+        return None
+    host = owner.hostname.partition("?pidns-")[0]
+    if host == socket.gethostname() and owner.hostname == _host_once() and not _lives(owner.pid):
+        return None
+    return host
+
+
+@functools.cache
+def _host_once() -> str | None:
+    return _host()
 
 
 def _acquired(lock: SoftFileLease) -> bool:

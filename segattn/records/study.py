@@ -75,5 +75,7 @@ class StudyRecord:
     """Of the study's heads, in its mode, where they start from a trunk of the zoo; empty elsewhere and in older records."""
     looks: Looks | None = None
     """None until all runs have ended, and in older records."""
+    swept: list[str] = field(default_factory=list)
+    """Paths of the settings that the study sweeps over, such as `optimization.lr`; empty in older records."""
     kind: str = "study"
     schema: int = SCHEMA

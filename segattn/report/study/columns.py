@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from segattn.records import Cost, PartCost
 from segattn.report.study import contribution, details, start
 from segattn.report.study.rows import Row
+from segattn.report.study.settings import text
 from segattn.report.study.study import Study
 from segattn.report.study.words import PARTS
 
@@ -15,6 +16,9 @@ def fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | No
     """Name and value of each column of a row; a column that no row has is left out, None is an empty field."""
     record, delta = row.runs[0].record, study.delta(row)
     yield from [("experiment", row.experiment), ("head", row.head), ("mode", row.mode)]
+    yield from (
+        (name, value if isinstance(value, int | float | str) else text(value)) for name, value in row.swept.items()
+    )
     if row.facts is not None:
         yield "family", row.facts.family
     yield from [("dataset", record.dataset), ("split", record.split)]

@@ -17,6 +17,7 @@ from segattn.records import Cost, CurvePoint
 from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, SECOND, SHADE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
 from segattn.report.shared.text import one_line
+from segattn.report.study import swept
 from segattn.report.study.bench_columns import BenchColumns
 from segattn.report.study.columns import parts
 from segattn.report.study.rows import Row, is_hard
@@ -46,7 +47,7 @@ def draw(study: Study) -> list[Drawn]:
     for name, title, value in curves:
         if any(len(_series(row, value)[0]) > 1 for row in study.rows if _series(row, value)):
             drawn.append(_curves(study, name, title, value))
-    return [*drawn, _classes(study)]
+    return [*drawn, *swept.draw(study), _classes(study)]
 
 
 def _loss_of_output(point: CurvePoint) -> float | None:

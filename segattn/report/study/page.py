@@ -42,6 +42,8 @@ FILTERS: dict[str, Callable[..., str]] = {
 """How the template writes figures."""
 _INTERVAL_WIDTH = 132
 """Width of the small plot of mean and interval in the table, in pixels."""
+_CURVES = ("loss", "validation", "sweep_")
+"""What the names of figures begin with that are curves."""
 
 
 def page(study: Study, drawn: list[Drawn]) -> str:
@@ -81,7 +83,7 @@ def context(study: Study, drawn: list[Drawn]) -> dict[str, Any]:
         "counted_on": words.counted_on(map(study.cost, study.rows)),
         "reference": words.counted_on(map(study.reference_cost, study.rows)),
         "scatters": [template.inline(figure) for figure in drawn if figure.name.startswith("accuracy")],
-        "curves": [template.inline(figure) for figure in drawn if figure.name in ("loss", "validation")],
+        "curves": [template.inline(figure) for figure in drawn if figure.name.startswith(_CURVES)],
         "classes": lines,
         "delta_scale": max([0.01, *deltas]),
         "hard": [(line, classes.best(study, line)) for line in classes.hard_classes(lines)],

@@ -27,7 +27,8 @@ class Setting:
 
 def settings(study: Study) -> list[Setting]:
     """The configurations as resolved, one setting a line, those that differ first."""
-    return _merge([(run, flatten(run.record.config)) for run in study.runs], BY_DESIGN)
+    swept = tuple(path for each in study.studies for path in each.swept)
+    return _merge([(run, flatten(run.record.config)) for run in study.runs], (*BY_DESIGN, *swept))
 
 
 def environments(study: Study) -> list[Setting]:

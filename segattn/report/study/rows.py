@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from segattn.records import Cost, HeadFacts, RunRecord
 from segattn.report.shared import images, student
@@ -60,6 +61,8 @@ class Row:
     """By input size, from the study record."""
     facts: HeadFacts | None = None
     """What the head declares; None in records of version 0.1.0."""
+    swept: dict[str, Any] = field(default_factory=dict)
+    """Values of the settings that the study sweeps over, by short name."""
 
     @property
     def n(self) -> int:

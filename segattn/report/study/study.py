@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from segattn import records
 from segattn.records import BenchRecord, Cost, HeadFacts, RunRecord, StudyRecord
+from segattn.records.swept import short_names, value_of
 from segattn.report.shared import student
 from segattn.report.shared.sources import inside, record_files
 from segattn.report.study.bench_columns import BenchColumns, choose
 from segattn.report.study.contrast import Contrast, contrast
 from segattn.report.study.rows import Row, Run
+from segattn.report.study.settings import text
 from segattn.report.study.verdict import Verdict, verdict
 
 Source = str | os.PathLike[str]
@@ -47,10 +51,11 @@ class Study:
         return min(row.n for row in self.rows)
 
     def baseline(self, row: Row) -> Row | None:
-        """The row that `row` is compared with: of its experiment, and of its mode where both modes have one."""
+        """The row that `row` is compared with: of its experiment, and of its mode and swept settings where there is one."""
         candidates = [other for other in self.rows if other.is_baseline and other.experiment == row.experiment]
-        same_mode = [other for other in candidates if other.mode == row.mode]
-        return next(iter(same_mode or candidates), None)
+        same_mode = [other for other in candidates if other.mode == row.mode] or candidates
+        same_settings = [other for other in same_mode if other.swept == row.swept]
+        return next(iter(same_settings or same_mode), None)
 
     @cached_property
     def baseline_name(self) -> str:
@@ -192,13 +197,15 @@ def check(run: Run, first: Run) -> None:
 
 
 def _rows(runs: list[Run], studies: list[StudyRecord]) -> list[Row]:
-    groups: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    swept = short_names(list(dict.fromkeys(path for study in studies for path in study.swept)))
+    groups: dict[tuple[str, str, str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        groups[run.record.experiment, run.record.head, run.record.mode].append(run)
-    several_modes = len({mode for _, _, mode in groups}) > 1
-    several_experiments = len({experiment for experiment, _, _ in groups}) > 1
+        record = run.record
+        groups[record.experiment, record.head, record.mode, json.dumps(_swept(run, swept))].append(run)
+    several_modes = len({mode for _, _, mode, _ in groups}) > 1
+    several_experiments = len({experiment for experiment, _, _, _ in groups}) > 1
     rows = []
-    for (experiment, head, mode), members in groups.items():
+    for (experiment, head, mode, _), members in groups.items():
         members.sort(key=lambda run: run.record.seed)
         for seed, count in Counter(run.record.seed for run in members).items():
             if count > 1:
@@ -206,11 +213,18 @@ def _rows(runs: list[Run], studies: list[StudyRecord]) -> list[Row]:
                 raise ValueError(
                     f"{head} ({mode}) has seed {seed} more than once: {', '.join(folders)}; name one of them"
                 )
-        qualifiers = [mode] * several_modes + [experiment] * several_experiments
+        values = _swept(members[0], swept)
+        qualifiers = [f"{name}={text(value)}" for name, value in values.items()]
+        qualifiers += [mode] * several_modes + [experiment] * several_experiments
         label = f"{head} ({', '.join(qualifiers)})" if qualifiers else head
         costs, facts = _costs(experiment, head, mode, studies), _facts(head, members, studies)
-        rows.append(Row(label, head, mode, experiment, members, costs, facts))
+        rows.append(Row(label, head, mode, experiment, members, costs, facts, values))
     return sorted(rows, key=lambda row: (-row.mean_iou, row.label))
+
+
+def _swept(run: Run, swept: dict[str, str]) -> dict[str, Any]:
+    """The run's values of the settings that differ, by short name."""
+    return {name: value_of(run.record.config, path) for path, name in swept.items()}
 
 
 def _costs(experiment: str, head: str, mode: str, studies: list[StudyRecord]) -> dict[tuple[int, int], Cost]:

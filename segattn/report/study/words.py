@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from segattn.records import Cost
 from segattn.report.shared.text import listing, percent, times
-from segattn.report.study import certainty, contribution, start
+from segattn.report.study import certainty, contribution, start, swept
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
@@ -86,7 +86,7 @@ def finding(study: Study, *, brief: bool = False) -> list[str]:
         )
     else:
         sentences += certainty.distinguishable(study.verdict, brief=brief)
-    return sentences + _against_baseline(study, brief=brief)
+    return sentences + _against_baseline(study, brief=brief) + swept.best(study)
 
 
 def _lead(study: Study, leader: Row, runner_up: Row, *, brief: bool) -> str:

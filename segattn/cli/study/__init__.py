@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
+from rich.console import Console
 
-from segattn import records, zoo
+from segattn import experiments, records, zoo
 from segattn.cli import terminal
 from segattn.cli.arguments import (
     check_modules,
@@ -27,6 +29,25 @@ from segattn.cli.arguments import (
 from segattn.cli.experiment_options import WITHOUT_HEAD
 from segattn.cli.values import Device, Modules
 from segattn.config import Data, Experiment, with_head
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmOptions:
+    """Of --engine slurm."""
+
+    timeout: Annotated[str, tyro.conf.arg(metavar="TIME", aliases=("--timeout",))] = "24h"
+    """Time limit of a run's task, such as 90min, 24h or 2d. A run that needs longer is requeued and goes on."""
+    partition: Annotated[str | None, tyro.conf.arg(aliases=("--partition",))] = None
+    """Partition of the cluster."""
+    account: Annotated[str | None, tyro.conf.arg(aliases=("--account",))] = None
+    """Account that is charged."""
+    nodes: Annotated[int, tyro.conf.arg(aliases=("--nodes",))] = 1
+    """Machines of each run, on each of which it has --gpus-per-run GPUs."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """More options of sbatch, such as qos=low,mem=32GB."""
+    on_interrupt: Annotated[Literal["stop", "leave"], tyro.conf.arg(aliases=("--on-interrupt",))] = "stop"
+    """What Ctrl-C does with the tasks: stop them at a checkpoint, or leave them in the queue; the same command watches them
+    again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +68,44 @@ class StudyArguments:
     """Folder for the frozen backbone's maps in head-only studies; by default `features` in the study's folder."""
     features_limit: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "16GiB"
     """Size that they may have. Where they would be larger, the heads are trained side by side, one forward pass for all."""
+    jobs: int | None = None
+    """How many runs at a time, each in a worker process; without it they run one after the other in the command's own process."""
+    cores_per_run: int | None = None
+    """Threads of each run at a time; by default an equal share of the cores. Results of a CPU can depend on it."""
+    gpus_per_run: float | None = None
+    """GPUs of each run at a time: 1, or a fraction such as 0.5 where several share one; by default 1 where there are GPUs."""
+    engine: Literal["local", "ray", "slurm"] | None = None
+    """What executes the runs. local: worker processes on this machine, --jobs at a time; ray: Ray on this machine, or on the
+    cluster that RAY_ADDRESS names; slurm: a job array."""
+    slurm: SlurmOptions = SlurmOptions()
+    sweep: Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=V,V,...")] = ()
+    """Study every head and seed with each of these values of a setting, such as optimization.lr=0.01,0.02; of several, with every
+    combination. Or a file: a list of settings in JSON or YAML."""
+    dry_run: bool = False
+    """Print the table of runs, with the hours and memory that they are expected to take, and end."""
     allow_module: Modules = ()
     """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
 
 
+_OTHERS = """\
+Beside EXPERIMENT, segattn study takes: status FOLDER (a table of all runs, from any machine), cancel FOLDER (stop them at their
+next checkpoint), collect FOLDER ... (write the record of runs that were done elsewhere)."""
+_COMMANDS = ("collect", "status", "cancel")
+"""Words in place of an experiment, each with a module of its own."""
+
+
 def run(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in _COMMANDS:
+        if arguments[0] in experiments.names():
+            raise ValueError(
+                f"the experiment {arguments[0]} has the name of a command of segattn study; rename its file"
+            )
+        command = importlib.import_module(f"segattn.cli.study.{arguments[0]}")
+        return int(command.run(arguments[1:]))
     name, rest = experiment_and_rest(arguments, command="study", default="quick")
     options = with_experiment(StudyArguments, name)
     choices = f"segattn study EXPERIMENT ... takes one of these experiments, or quick if none is named:\n\n{listing()}"
-    description = f"{StudyArguments.__doc__}\n\n{choices}"
+    description = f"{StudyArguments.__doc__}\n\n{choices}\n\n{_OTHERS}"
     chosen: Any = parse(options, rest, command=f"study {name}", description=description, details=WITHOUT_HEAD)
     if chosen.seeds is not None and chosen.seeds < 1:
         raise ValueError(f"--seeds {chosen.seeds}: at least 1")
@@ -63,14 +113,21 @@ def run(arguments: Sequence[str]) -> int:
     check_modules(
         with_head(chosen.config, "fcn", seed=0), name, chosen.allow_module, rest
     )  # heads are those of --heads
+    if chosen.dry_run:
+        from segattn.cli.study.dry_run import show
+
+        show(chosen, head_names(chosen.heads), range(chosen.config.seed, chosen.config.seed + seeds))
+        return 0
     return _run(chosen, seeds, shlex.join(["segattn", "study", *arguments]))
 
 
 def _run(chosen: Any, seeds: int, command: str) -> int:
-    from segattn import report
     from segattn.cli.plan.quantities import memory_bytes
     from segattn.cli.progress import study_progress
-    from segattn.cli.report import show
+    from segattn.cli.study.board import board
+    from segattn.cli.study.engine import engine_of
+    from segattn.cli.study.sweep import sweep_of
+    from segattn.study.failures import RunsFailed
     from segattn.study.run import run_study, study_name
     from segattn.training.train import Interrupted
 
@@ -84,9 +141,11 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
     out = chosen.out or Path("runs") / study_name(config)
     first = os.environ.get("RANK", "0") == "0"  # only rank 0 prints and writes
     console = terminal.console(quiet=not first)
+    engine, failure = engine_of(chosen), ""
+    path = out / "study.json"
     try:
-        with study_progress(console) as reporter:
-            path = run_study(
+        with study_progress(console) as reporter, board(console, quiet=engine is None) as on_event:
+            run_study(
                 config,
                 out,
                 head_names=names,
@@ -97,20 +156,36 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
                 features=chosen.features,
                 features_limit=limit,
                 fully_trained=_fully_trained(config, names),
-                on_position=reporter,
+                sweep=sweep_of(chosen.sweep),
+                engine=engine,
+                on_position=reporter if engine is None else lambda position: None,
+                on_event=on_event,
                 on_notice=partial(console.print, highlight=False, markup=False),
             )
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
+    except RunsFailed as failed:
+        failure = str(failed)
     if not first:
         return 0
+    if not failure or path.exists():
+        show_report(path, out, console)
+    if failure:
+        print(f"segattn: error: {failure}", file=sys.stderr)
+    return 1 if failure else 0
+
+
+def show_report(path: Path, out: Path, console: Console) -> None:
+    """Write the report and print its table."""
+    from segattn import report
+    from segattn.cli.report import show
+
     study = report.load(path)
     written = report.build(study, out)
     console.print()
     show(study, console)
     console.print(f"\nReport: {written['report.html']}", highlight=False, soft_wrap=True)
-    return 0
 
 
 def _fully_trained(config: Experiment, names: Sequence[str]) -> list[records.FullyTrained]:
