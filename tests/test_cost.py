@@ -18,6 +18,7 @@ C = 512
 MODES = ["faithful", "controlled"]
 IMAGES = [(769, 769), (520, 520), (512, 1024)]
 K = 19
+X = 512  # channels of the last map of ResNet-18
 SMALL = {"backbone": "resnet18", "backbone_options": {"width": 8}, "auxiliary_weight": 0}
 
 
@@ -117,6 +118,13 @@ CLOSED_FORMS = {
         "R N (C (2D + C) + (H + W) (D + C))",
         lambda H, W: 2 * H * W * (C * (C // 4 + C) + (H + W) * (C // 8 + C)),
     ),
+    "psp": ("50 X w of the levels", lambda H, W: 50 * X * C),
+    "aspp": ("X w + 28 N X w of the branches", lambda H, W: X * C + 28 * H * W * X * C),
+}
+# Head -> closed form of its controlled mechanism, where that holds more than the faithful one.
+CONTROLLED_FORMS = {
+    "psp": ("50 C w + N (C + 4w) C", lambda H, W: 50 * C * (C // 4) + H * W * 2 * C * C),
+    "aspp": ("C w + 28 N C w + 5 N w C", lambda H, W: (C + 28 * H * W * C + 5 * H * W * C) * (C // 4)),
 }
 
 
@@ -141,7 +149,14 @@ def test_controlled_networks_differ_by_their_mechanism_only(size):
     assert {head: surroundings(head) for head in heads.names()} == dict.fromkeys(heads.names(), expected)
 
 
-@pytest.mark.parametrize("head", sorted(set(heads.names()) - {"denoised_nl"}))
+@pytest.mark.parametrize("head", CONTROLLED_FORMS)
+def test_controlled_mechanism_costs_what_the_docstring_says(head):
+    text, macs = CONTROLLED_FORMS[head]
+    assert text in " ".join(heads.module(head).__doc__.split())
+    assert cost_of(head, (769, 769), "controlled").mechanism.macs == macs(97, 97)
+
+
+@pytest.mark.parametrize("head", sorted(set(heads.names()) - {"denoised_nl", *CONTROLLED_FORMS}))
 def test_mechanism_costs_the_same_in_both_modes(head):
     faithful, controlled = (cost_of(head, (520, 520), mode).mechanism for mode in MODES)
     assert (controlled.macs, controlled.study, controlled.parameters) == (
@@ -204,7 +219,7 @@ def test_fvcore_counts_the_same_products_and_besides_them_what_the_docs_say(head
     if "einsum" in terms and head != "reconet":  # its outer products are no multiply-adds, but half of one for fvcore
         assert terms["einsum"].figure == pytest.approx(terms["einsum"].macs, rel=1e-3)  # its figure has four digits
     other = {kind for kind, term in terms.items() if term.figure and term not in products}
-    assert other <= {"BatchNorm2d", "interpolate", "einsum"}
+    assert other <= {"BatchNorm2d", "interpolate", "einsum", "adaptive_avg_pool2d"}
 
 
 @pytest.mark.slow

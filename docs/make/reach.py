@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from segattn.heads import ccnet, danet, denoised_nl, dnlnet, emanet, flanet, isanet, non_local, reconet
+from segattn.heads import aspp, ccnet, danet, denoised_nl, dnlnet, emanet, flanet, isanet, non_local, psp, reconet
 
 SIZE, CHANNELS = 16, 16
 PIXEL = (7, 7)
@@ -104,6 +104,8 @@ PANELS: dict[str, tuple[Panel, ...]] = {
         Panel("R = 1", partial(_criss_cross, 1), ("weights",)),
         Panel("R = 2", partial(_criss_cross, 2), ("weights",)),
     ),
+    "psp": (Panel("bins 1, 2, 3, 6", _of(psp.PyramidContext)),),
+    "aspp": (Panel("dilations 1, 2, 4, 6", partial(aspp.AtrousContext, CHANNELS, 16, dilations=(1, 2, 4, 6))),),
 }
 
 

@@ -244,7 +244,7 @@ def test_every_declaration_of_the_contract_has_a_docstring_and_a_default_or_is_r
 def test_declarations_are_of_the_contract(name, mode):
     """A family, gates that are scalars or vectors at 0 or not there, and maps and frozen parameters that exist."""
     head = heads.create(name, IN_CHANNELS, 2, mode=mode, channels=16)
-    families = {"baseline", "dense", "sparse", "low-rank", "channel"}
+    families = {"baseline", "pyramid", "dense", "sparse", "low-rank", "channel", "gate", "kernel", "window", "scan"}
     assert declared(head, "family") in families
     assert (declared(head, "family") == "baseline") == (name == "fcn")
     assert declared(head, "without_attention") in ("identity", "mean")
