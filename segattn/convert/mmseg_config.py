@@ -24,6 +24,8 @@ _TYPES = {
     "dnlnet": "DNLHead",
     "emanet": "EMAHead",
     "isanet": "ISAHead",
+    "psp": "PSPHead",
+    "aspp": "ASPPHead",
 }
 # Head -> their setting -> (our option, their default), for settings that keys and shapes do not show.
 _OPTIONS: dict[str, dict[str, tuple[str, Any]]] = {
@@ -32,7 +34,11 @@ _OPTIONS: dict[str, dict[str, tuple[str, Any]]] = {
     "ccnet": {"recurrence": ("recurrence", 2)},
     "isanet": {"down_factor": ("partition", (8, 8))},
     "emanet": {"num_stages": ("num_rounds", 3), "momentum": ("momentum", 0.1)},
+    "psp": {"pool_scales": ("bins", (1, 2, 3, 6))},
+    "aspp": {"dilations": ("dilations", (1, 6, 12, 18))},
 }
+# Values that their configurations share where those are not the defaults of their classes.
+_CUSTOMARY: dict[str, Any] = {"dilations": (1, 12, 24, 36)}
 # Settings for which our networks have one value only: of the backbone, of every head, of one head.
 _FIXED: dict[str, dict[str, Any]] = {
     "backbone": {"style": "pytorch", "multi_grid": None, "avg_down": False},
@@ -148,17 +154,29 @@ def complete(
     if stride is None:
         raise ValueError(f"backbone.strides={strides} with dilations={dilations} cannot be converted")
     contract = take(body, "contract_dilation", False, True)
-    options = {ours: take(head, s, default, default) for s, (ours, default) in _OPTIONS.get(network.head, {}).items()}
+    options = {
+        ours: take(head, setting, default, _CUSTOMARY.get(setting, default))
+        for setting, (ours, default) in _OPTIONS.get(network.head, {}).items()
+    }
     options["dropout"] = head.get("dropout_ratio", 0.1)
+    if align_corners is None:
+        align_corners = take(head, "align_corners", False, False)
+    if _resizes(network.head):
+        options["align_corners"] = align_corners
     network = dataclasses.replace(
         network,
         output_stride=stride,
         auxiliary_weight=_auxiliary_weight(model, network.auxiliary_weight),
-        align_corners=take(head, "align_corners", False, False) if align_corners is None else align_corners,
+        align_corners=align_corners,
         head_options=network.head_options | options,
         backbone_options=network.backbone_options | {"contract_dilation": contract},
     )
     return network, assumed
+
+
+def _resizes(head: str) -> bool:
+    """Whether the head resizes maps of its own, as the upsampling of logits does there: its option `align_corners`."""
+    return "align_corners" in heads.options(head)
 
 
 def _auxiliary_weight(model: dict[str, Any], kept: float) -> float:
@@ -253,6 +271,14 @@ def _head(network: configuration.Model) -> dict[str, Any]:
     expressible = _CARRIED | {ours for ours, _ in options.values()}
     if network.head == "non_local":
         expressible |= {"reduction"}
+    if _resizes(network.head):
+        own_corners = network.head_options.get("align_corners", defaults["align_corners"])
+        if own_corners != network.align_corners:
+            raise ValueError(
+                f"mmsegmentation's {network.head} resizes as it upsamples; head option align_corners={own_corners} and "
+                f"model.align_corners={network.align_corners} cannot both be kept"
+            )
+        expressible |= {"align_corners"}
     for option, value in network.head_options.items():
         if option not in expressible and value != defaults[option]:
             raise ValueError(f"mmsegmentation's {network.head} has no counterpart of {option}={value!r}")
