@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from segattn.records import Cost
+from segattn.report.shared.student import Difference
 from segattn.report.shared.text import listing, percent, times
 from segattn.report.study import certainty, contribution, start
 from segattn.report.study.rows import Row
@@ -101,9 +102,12 @@ def _lead(study: Study, leader: Row, runner_up: Row, *, brief: bool) -> str:
 
 
 def _against_baseline(study: Study, *, brief: bool) -> list[str]:
-    compared = [(row, delta) for row in study.rows if (delta := study.delta(row)) is not None]
+    rows = [(row, delta) for row in study.rows if (delta := study.delta(row)) is not None]
+    compared = [(row, delta) for row, delta in rows if row.facts is None or row.facts.attends]
+    without = [(row, delta) for row, delta in rows if (row, delta) not in compared]
+    others = [_context_without_attention(study, without)] if without else []
     if not compared:
-        return []
+        return others
     above = [row.label for row, delta in compared if round(delta.value, 4) > 0]  # as printed
     below = [row.label for row, _ in compared if row.label not in above]
     verb = "network is" if len(compared) == 1 else "networks are"
@@ -111,11 +115,20 @@ def _against_baseline(study: Study, *, brief: bool) -> list[str]:
     if below and len(below) <= 4:
         text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
     if study.baseline_verdict and any(delta.low is not None for _, delta in compared):
-        count = len(compared) - len(study.baseline_verdict.unclear)
-        test = f"{certainty.tests_text(study.baseline_verdict)}, Holm-corrected for {times(len(compared))}"
+        count = sum(row.label not in study.baseline_verdict.unclear for row, _ in compared)
+        test = f"{certainty.tests_text(study.baseline_verdict)}, Holm-corrected for {times(len(rows))}"
         text += f"; for {count} of them the difference is distinguishable from zero"
         text += "" if brief else f" ({test})"
-    return [f"{text}."]
+    return [f"{text}.", *others]
+
+
+def _context_without_attention(study: Study, compared: list[tuple[Row, Difference]]) -> str:
+    """How far the heads of family `pyramid` are from the baseline."""
+    places = [
+        f"{row.label} is {percent(abs(delta.value))} points {'above' if round(delta.value, 4) > 0 else 'below'}"
+        for row, delta in compared
+    ]
+    return f"With context but without attention, {listing(places)} {baseline_text(study)}."
 
 
 def footnotes(study: Study) -> list[str]:
