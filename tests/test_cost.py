@@ -121,8 +121,31 @@ CLOSED_FORMS = {
     "psp": ("50 X w of the levels", lambda H, W: 50 * X * C),
     "aspp": ("X w + 28 N X w of the branches", lambda H, W: X * C + 28 * H * W * X * C),
 }
+
+
+def hamburger_macs(H, W, R=64, T=6):
+    return H * W * (2 * C**2 + (2 * T + 3) * C * R) + (2 * T + 1) * R**2 * (H * W + C)
+
+
+def ocr_macs(H, W):
+    N, d = H * W, C // 2
+    return N * C * K + N * (C * d + d**2) + K * (2 * C * d + d**2) + 2 * N * K * d + N * d * C + 2 * N * C**2
+
+
+CLOSED_FORMS |= {
+    "ocr": ("N C K + N (C d + d^2) + K (2 C d + d^2) + 2 N K d + N d C + 2 N C^2", ocr_macs),
+    "efficient": ("4 N C D + 2 N D^2", lambda H, W: H * W * (4 * C * (C // 2) + 2 * (C // 2) ** 2)),
+    "hamburger": ("2 N C^2 + (2T + 3) N C R + (2T + 1) R^2 (N + C)", hamburger_macs),
+    "agent": ("4 N C^2 + 4 n N C + 9 N C", lambda H, W: H * W * C * (4 * C + 4 * 49 + 9)),
+    "polarized": ("N C (1 + 3C/2) + N C + C^2/2", lambda H, W: H * W * C * (2 + 3 * C // 2) + C**2 // 2),
+    "large_kernel": ("N C (3C + 74)", lambda H, W: H * W * C * (3 * C + 74)),
+    "neighborhood": ("4 N C^2 + 2 N K^2 C", lambda H, W: H * W * C * (4 * C + 2 * 49)),
+    "ss2d": ("N E (2 C + 9 + 8 R + 8 S)", lambda H, W: H * W * C * (2 * C + 9 + 8 * 32 + 8)),
+    "external": ("2 N C^2 + 2 N C S", lambda H, W: 2 * H * W * C * (C + 64)),
+}
 # Head -> closed form of its controlled mechanism, where that holds more than the faithful one.
 CONTROLLED_FORMS = {
+    "ocr": ("N C K more", lambda H, W: ocr_macs(H, W) + H * W * C * K),
     "psp": ("50 C w + N (C + 4w) C", lambda H, W: 50 * C * (C // 4) + H * W * 2 * C * C),
     "aspp": ("C w + 28 N C w + 5 N w C", lambda H, W: (C + 28 * H * W * C + 5 * H * W * C) * (C // 4)),
 }

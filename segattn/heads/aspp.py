@@ -93,7 +93,7 @@ def _pooled_as_bias(context: AtrousContext, x: Float[Tensor, "B C H W"]) -> Floa
     pyramid, fuse = context.attention, context.fuse
     width = pyramid.pool.conv.out_channels
     of_pooled, others = fuse.conv.weight.split([width, fuse.conv.in_channels - width], dim=1)
-    y = F.conv2d(torch.cat([branch(x) for branch in pyramid.branches], dim=1), others)
+    y = F.conv2d(torch.cat([branch(x) for branch in pyramid.branches], dim=1), others, fuse.conv.bias)
     return fuse.relu(fuse.bn(y + F.conv2d(pyramid.pooled(x), of_pooled)))
 
 

@@ -105,7 +105,7 @@ def _fused_before_resizing(context: PyramidContext, x: Float[Tensor, "B C H W"])
     """CBR1 with the convolution of each level before its resizing, on b x b positions: resizing mixes no channels."""
     pyramid, fuse, C = context.attention, context.fuse, x.shape[1]
     own, of_levels = fuse.conv.weight.split([C, fuse.conv.in_channels - C], dim=1)
-    y = F.conv2d(x, own)
+    y = F.conv2d(x, own, fuse.conv.bias)
     for weight, level in zip(of_levels.chunk(len(pyramid.bins), dim=1), pyramid.project(x), strict=True):
         y = y + pyramid.resize(F.conv2d(level, weight), x.shape[-2:])
     return fuse.relu(fuse.bn(y))

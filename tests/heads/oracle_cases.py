@@ -10,29 +10,47 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from segattn.heads.agent import AgentAttention
 from segattn.heads.aspp import AtrousContext
 from segattn.heads.ccnet import CrissCross
 from segattn.heads.danet import ChannelAttention, PositionAttention
 from segattn.heads.denoised_nl import DenoisedNonLocal
 from segattn.heads.dnlnet import DisentangledNonLocal
+from segattn.heads.efficient import EfficientAttention
 from segattn.heads.emanet import EMAU
+from segattn.heads.external import ExternalAttention
 from segattn.heads.flanet import FullyAttentional
+from segattn.heads.hamburger import MatrixDecomposition
 from segattn.heads.isanet import InterlacedAttention
+from segattn.heads.large_kernel import LargeKernelAttention
+from segattn.heads.neighborhood import NeighborhoodAttention
 from segattn.heads.non_local import NonLocal
+from segattn.heads.ocr import ObjectAttention
+from segattn.heads.polarized import PolarizedAttention
 from segattn.heads.psp import PyramidContext
 from segattn.heads.reconet import TensorReconstruction
+from segattn.heads.ss2d import SelectiveScan2d
 from tests.heads import (
+    test_agent,
     test_aspp,
     test_ccnet,
     test_danet,
     test_denoised_nl,
     test_dnlnet,
+    test_efficient,
     test_emanet,
+    test_external,
     test_flanet,
+    test_hamburger,
     test_isanet,
+    test_large_kernel,
+    test_neighborhood,
     test_non_local,
+    test_ocr,
+    test_polarized,
     test_psp,
     test_reconet,
+    test_ss2d,
 )
 
 MAPS = [(16, 5, 7)]  # channels, height, width of what a mechanism takes
@@ -183,5 +201,27 @@ CASES = [
         Case(f"psp, align_corners={flag}", _of(PyramidContext, align_corners=flag), test_psp.oracle)
         for flag in (True, False)
     ),
+    *(
+        Case(
+            f"efficient{''.join(f', {k}={v}' for k, v in options.items())}",
+            _of(EfficientAttention, **options),
+            test_efficient.oracle,
+        )
+        for options in test_efficient.OPTIONS
+    ),
+    Case("agent", _of(AgentAttention, num_heads=2, agents=(2, 3)), test_agent.oracle),
+    *(
+        Case(f"polarized, {', '.join(options.values())}", _of(PolarizedAttention, **options), test_polarized.oracle)
+        for options in test_polarized.OPTIONS
+    ),
+    *(
+        Case(f"large_kernel, {kind}", _of(LargeKernelAttention, kind=kind), test_large_kernel.oracle)
+        for kind in ("large_kernel", "multi_scale")
+    ),
+    Case("neighborhood", _of(NeighborhoodAttention, num_heads=2, kernel_size=3), test_neighborhood.oracle),
+    Case("ss2d", _of(SelectiveScan2d), test_ss2d.oracle),
+    Case("ocr", _of(ObjectAttention), test_ocr.oracle, [(16, 5, 7), (4, 5, 7)], [(4, 2, 3), (3, 2, 3)]),
+    Case("hamburger", _of(MatrixDecomposition, num_atoms=5, gradient="full"), test_hamburger.oracle),
+    Case("external", _of(ExternalAttention, num_slots=5), test_external.oracle),
     Case("aspp", _of(AtrousContext, dilations=test_aspp.DILATIONS), test_aspp.oracle),
 ]
