@@ -38,6 +38,17 @@ MAPS: dict[str, Maps] = {
     "flanet": Maps("(H + W) C^2", lambda h, w, c: (h + w) * c * c),
     "emanet": Maps("N K", lambda h, w, c: h * w * 64, calls=3, note="in each of 3 rounds, without gradient"),
     "isanet": Maps("N' (N'/P^2 + P^2)", _interlaced, note="N': padded to multiples of P = 8"),
+    "efficient": Maps("2 N D + D^2", lambda h, w, c: h * w * c + (c // 2) ** 2, note="p, r and G; D = C/2"),
+    "external": Maps("N S", lambda h, w, c: h * w * 64),
+    "agent": Maps("2 h N n", lambda h, w, c: 2 * 8 * h * w * 49, note="A1 and A2; h = 8 heads, n = 49 agents"),
+    "polarized": Maps("2 N + C", lambda h, w, c: 2 * h * w + c, note="the pooling and both gates"),
+    "large_kernel": Maps("C N", lambda h, w, c: c * h * w, note="the gate, no softmax"),
+    "neighborhood": Maps("h N K^2", lambda h, w, c: 16 * h * w * 49, note="h = 16 heads, K = 7"),
+    "ss2d": Maps("4 N E S", lambda h, w, c: 4 * h * w * c, note="the states, no softmax; a 32nd at a time in `fast`"),
+    "ocr": Maps("2 N K", lambda h, w, c: 2 * h * w * 19, note="M and A, 19 classes"),
+    "hamburger": Maps(
+        "N R", lambda h, w, c: h * w * 64, calls=7, note="in each of 7 updates, 6 of them without gradient"
+    ),
     "ccnet": Maps("N (H + W)", lambda h, w, c: h * w * (h + w), calls=2, note="in each of 2 recurrences"),
 }
 

@@ -17,7 +17,28 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from segattn.heads import ccnet, danet, denoised_nl, dnlnet, emanet, flanet, isanet, non_local, reconet
+from segattn.heads import (
+    agent,
+    aspp,
+    ccnet,
+    danet,
+    denoised_nl,
+    dnlnet,
+    efficient,
+    emanet,
+    external,
+    flanet,
+    hamburger,
+    isanet,
+    large_kernel,
+    neighborhood,
+    non_local,
+    ocr,
+    polarized,
+    psp,
+    reconet,
+    ss2d,
+)
 
 SIZE, CHANNELS = 16, 16
 PIXEL = (7, 7)
@@ -52,7 +73,7 @@ class _SameOutput(nn.Module):
 
 
 class _WithLogits(nn.Module):
-    """Denoised NL with class logits that stay as they are: here only its map varies."""
+    """Denoised NL or OCR with class logits that stay as they are: here only its map varies."""
 
     def __init__(self, attention: nn.Module) -> None:
         super().__init__()
@@ -73,6 +94,10 @@ def _isa(keep: str) -> nn.Module:
 
 def _denoised() -> nn.Module:
     return _WithLogits(denoised_nl.DenoisedNonLocal(CHANNELS, implementation="reference"))
+
+
+def _object_context() -> nn.Module:
+    return _WithLogits(ocr.ObjectAttention(CHANNELS, implementation="reference"))
 
 
 def _criss_cross(recurrence: int) -> nn.Module:
@@ -104,6 +129,27 @@ PANELS: dict[str, tuple[Panel, ...]] = {
         Panel("R = 1", partial(_criss_cross, 1), ("weights",)),
         Panel("R = 2", partial(_criss_cross, 2), ("weights",)),
     ),
+    "efficient": (Panel("Efficient attention", _of(efficient.EfficientAttention), ("weights",)),),
+    "external": (Panel("External attention, S = 8", _of(external.ExternalAttention, num_slots=8), ("weights",)),),
+    "agent": (Panel("4 x 4 agents", _of(agent.AgentAttention, agents=(4, 4), position_bias=False), ("weights",)),),
+    "polarized": (
+        Panel("both gates", _of(polarized.PolarizedAttention), ("channel_gate", "position_gate")),
+        Panel(
+            "one after the other",
+            _of(polarized.PolarizedAttention, layout="sequential"),
+            ("channel_gate", "position_gate"),
+        ),
+    ),
+    "large_kernel": (Panel("k = 9, e = 3", _of(large_kernel.LargeKernelAttention, kernel_size=9), ("gate",)),),
+    "neighborhood": (
+        Panel("K = 5", _of(neighborhood.NeighborhoodAttention, kernel_size=5), ("weights",)),
+        Panel("K = 5, dilation 3", _of(neighborhood.NeighborhoodAttention, kernel_size=5, dilation=3), ("weights",)),
+    ),
+    "ss2d": (Panel("final preset", _of(ss2d.SelectiveScan2d)),),
+    "ocr": (Panel("5 classes", _object_context, ("regions", "weights")),),
+    "hamburger": (Panel("NMF, R = 8", _of(hamburger.MatrixDecomposition, num_atoms=8), ("decompose",)),),
+    "psp": (Panel("bins 1, 2, 3, 6", _of(psp.PyramidContext)),),
+    "aspp": (Panel("dilations 1, 2, 4, 6", partial(aspp.AtrousContext, CHANNELS, 16, dilations=(1, 2, 4, 6))),),
 }
 
 

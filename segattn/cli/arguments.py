@@ -183,16 +183,22 @@ def check_modules(
 
 
 def head_names(chosen: Sequence[str]) -> tuple[str, ...]:
-    """The heads of `--heads`; `all` stands for every head of segattn, the baseline first.
+    """The heads of `--heads`: names, dotted module paths, and words that stand for several heads, the baseline first.
+
+    `study`: fcn and the nine heads of the study; `baselines`: the heads without attention; `all`: every head of segattn.
 
     Raises:
         ValueError: a head that does not exist.
     """
     from segattn import heads
-    from segattn.cost import baselines_first
+    from segattn.cost import baselines_first, head_facts
 
-    every = baselines_first(heads.names())
-    expanded = [name for each in chosen for name in (every if each == "all" else [each])]
+    several: dict[str, list[str]] = {}
+    if not {"study", "baselines", "all"}.isdisjoint(chosen):
+        every = baselines_first(heads.names())
+        without = [name for name in every if not head_facts(name).attends]
+        several = {"study": list(experiments.STUDY_HEADS), "baselines": without, "all": every}
+    expanded = [name for each in chosen for name in several.get(each, [each])]
     for name in expanded:
         heads.module(name)
-    return tuple(dict.fromkeys(expanded)) if "all" in chosen else tuple(expanded)
+    return tuple(dict.fromkeys(expanded)) if several else tuple(expanded)

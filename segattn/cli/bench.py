@@ -34,7 +34,7 @@ class BenchArguments:
     """
 
     heads: tuple[str, ...] = ("all",)
-    """Heads to measure: names of `segattn heads`, dotted module paths, or all."""
+    """Heads to measure: names of `segattn heads`, dotted module paths, study, baselines, or all."""
     parts: tuple[Literal["mechanism", "head", "network"], ...] = ("mechanism",)
     """Parts of the network to measure."""
     input: tuple[Size, ...] = ()
@@ -183,7 +183,7 @@ def _cases(chosen: BenchArguments) -> list[Case]:
 
     forms, names = _implementations(chosen), head_names(chosen.heads)
     for name in chosen.heads if len(forms) > 1 else ():
-        if name != "all" and not has_forms(name, chosen.mode):
+        if name not in ("all", "study", "baselines") and not has_forms(name, chosen.mode):
             option = "--implementations" if chosen.compare is None else "--compare"
             raise ValueError(
                 f"{option} {(',' if chosen.compare else ' ').join(forms)}: {name} has no switch `implementation`, so all of them "

@@ -26,8 +26,8 @@ class FeaturesArguments:
     `segattn study` does this by itself; use this command to do it beforehand, or with several processes.
     """
 
-    heads: tuple[str, ...] = ("all",)
-    """Heads that will read the maps: only the stages that they need are stored."""
+    heads: tuple[str, ...] = ("study",)
+    """Heads that will read the maps, as in `segattn study`: only the stages that they need are stored."""
     out: Path | None = None
     """Folder for the maps; by default runs/EXPERIMENT/features, where `segattn study` looks."""
     workers: int = 1

@@ -151,6 +151,12 @@ def _find_head(state: State) -> str:
     parts = {key.removeprefix("decode_head.") for key in state if key.startswith("decode_head.")}
     for name, table in HEADS.items():
         if any(part.startswith(table.mark) for part in parts):
+            for key, other in table.others.items():
+                if any(key in part for part in parts):
+                    raise ValueError(
+                        f"the decode head has {key.strip('.')} beside {table.mark.strip('.')}, so it is {other}, not {name}, "
+                        f"and cannot be converted; these can: {', '.join(sorted(HEADS))}"
+                    )
             return name
     known = ", ".join(sorted(HEADS))
     if not parts:

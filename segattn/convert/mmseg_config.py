@@ -1,7 +1,6 @@
 """Reads what an mmsegmentation configuration says about a network, without running it, and writes such a configuration.
 
-Checkpoints contain the text of the configuration. It is Python code, which mmsegmentation runs; here it is only parsed, for
-`dict(...)`, displays and literals.
+Checkpoints contain its text, Python code that mmsegmentation runs; here only `dict(...)`, displays and literals are parsed.
 """
 
 from __future__ import annotations
@@ -25,15 +24,23 @@ _TYPES = {
     "dnlnet": "DNLHead",
     "emanet": "EMAHead",
     "isanet": "ISAHead",
+    "psp": "PSPHead",
+    "aspp": "ASPPHead",
 }
-# Head -> their setting -> (our option, their default), for settings that keys and shapes do not show.
-_OPTIONS: dict[str, dict[str, tuple[str, Any]]] = {
+_OPTIONS: dict[
+    str, dict[str, tuple[str, Any]]
+] = {  # head -> their setting that no shape shows -> (our option, their default)
     "non_local": {"mode": ("pairwise", "embedded_gaussian")},
     "dnlnet": {"temperature": ("temperature", 0.05), "use_scale": ("scale", True)},
     "ccnet": {"recurrence": ("recurrence", 2)},
     "isanet": {"down_factor": ("partition", (8, 8))},
     "emanet": {"num_stages": ("num_rounds", 3), "momentum": ("momentum", 0.1)},
+    "psp": {"pool_scales": ("bins", (1, 2, 3, 6))},
+    "aspp": {"dilations": ("dilations", (1, 6, 12, 18))},
 }
+_CUSTOMARY: dict[str, Any] = {
+    "dilations": (1, 12, 24, 36)
+}  # in their configurations, where that is no default of theirs
 # Settings for which our networks have one value only: of the backbone, of every head, of one head.
 _FIXED: dict[str, dict[str, Any]] = {
     "backbone": {"style": "pytorch", "multi_grid": None, "avg_down": False},
@@ -54,12 +61,13 @@ def read(text: str) -> dict[str, Any]:
     {'type': 'EncoderDecoder', 'decode_head': {'align_corners': True}}
     """
     names: dict[str, Any] = {}
+    model: Any = None
     for name, node in assignments(text):
         if name == "model":
             model = literal(node, {name: value for name, value in names.items() if _is_flat(value)})
-            return model if isinstance(model, dict) else {}
+            break
         names[name] = literal(node, names)
-    return {}
+    return model if isinstance(model, dict) else {}
 
 
 def _is_flat(value: object) -> bool:
@@ -78,8 +86,7 @@ def assignments(text: str) -> list[tuple[str, ast.expr]]:
     return [(ast.unparse(names[0]), value) for names, value in targets if len(names) == 1]
 
 
-UNKNOWN = object()
-"""Stands for a value that is no literal."""
+UNKNOWN = object()  # stands for a value that is no literal
 
 
 def literal(node: ast.expr, names: Mapping[str, Any], *, keep: bool = False) -> Any:
@@ -149,17 +156,29 @@ def complete(
     if stride is None:
         raise ValueError(f"backbone.strides={strides} with dilations={dilations} cannot be converted")
     contract = take(body, "contract_dilation", False, True)
-    options = {ours: take(head, s, default, default) for s, (ours, default) in _OPTIONS.get(network.head, {}).items()}
+    options = {
+        ours: take(head, setting, default, _CUSTOMARY.get(setting, default))
+        for setting, (ours, default) in _OPTIONS.get(network.head, {}).items()
+    }
     options["dropout"] = head.get("dropout_ratio", 0.1)
+    if align_corners is None:
+        align_corners = take(head, "align_corners", False, False)
+    if _resizes(network.head):
+        options["align_corners"] = align_corners
     network = dataclasses.replace(
         network,
         output_stride=stride,
         auxiliary_weight=_auxiliary_weight(model, network.auxiliary_weight),
-        align_corners=take(head, "align_corners", False, False) if align_corners is None else align_corners,
+        align_corners=align_corners,
         head_options=network.head_options | options,
         backbone_options=network.backbone_options | {"contract_dilation": contract},
     )
     return network, assumed
+
+
+def _resizes(head: str) -> bool:
+    """Whether the head resizes maps of its own, as the upsampling of logits does there: its option `align_corners`."""
+    return "align_corners" in heads.options(head)
 
 
 def _auxiliary_weight(model: dict[str, Any], kept: float) -> float:
@@ -255,6 +274,14 @@ def _head(network: configuration.Model) -> dict[str, Any]:
     expressible = _CARRIED | {ours for ours, _ in options.values()}
     if network.head == "non_local":
         expressible |= {"reduction"}
+    if _resizes(network.head):
+        own_corners = network.head_options.get("align_corners", defaults["align_corners"])
+        if own_corners != network.align_corners:
+            raise ValueError(
+                f"mmsegmentation's {network.head} resizes as it upsamples; head option align_corners={own_corners} and "
+                f"model.align_corners={network.align_corners} cannot both be kept"
+            )
+        expressible |= {"align_corners"}
     for option, value in network.head_options.items():
         if option not in expressible and value != defaults[option]:
             raise ValueError(f"mmsegmentation's {network.head} has no counterpart of {option}={value!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,13 +16,15 @@ class HeadTable:
     """Names of one head's parts in mmsegmentation."""
 
     mark: str
-    """Prefix of a key that no other head has."""
+    """Prefix of a key that no other of these heads has."""
     names: Mapping[str, str]
     """Our prefix -> mmsegmentation's, below `head.` and `decode_head.`."""
     options: Callable[[Shapes], dict[str, Any]]
     """Our head's options from the shapes below `decode_head.`."""
     scales: tuple[str, ...] = ()
     """mmsegmentation's scalar factors: `NAME.scale` of shape () now, `NAME` of shape (1,) in older checkpoints."""
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Part of a key -> the head of mmsegmentation that has it and the mark too, but is another network."""
 
 
 def length(shapes: Shapes, name: str, dim: int = 0) -> int:
@@ -151,6 +153,20 @@ HEADS: dict[str, HeadTable] = {
         | _self_attention("long", "global_relation")
         | _self_attention("short", "local_relation"),
         options=lambda shapes: {"channels": length(shapes, "in_conv.conv.weight")},
+    ),
+    "psp": HeadTable(
+        mark="psp_modules.",
+        names={f"context.attention.levels.{level}": f"psp_modules.{level}.1" for level in range(10)}
+        | {"context.fuse": "bottleneck", "classify.conv": "conv_seg"},
+        options=lambda shapes: {"channels": length(shapes, "bottleneck.conv.weight")},
+        others={"lateral_convs.": "UPerNet"},
+    ),
+    "aspp": HeadTable(
+        mark="aspp_modules.",
+        names={"context.attention.pool": "image_pool.1", "context.attention.branches": "aspp_modules"}
+        | {"context.fuse": "bottleneck", "classify.conv": "conv_seg"},
+        options=lambda shapes: {"channels": length(shapes, "bottleneck.conv.weight")},
+        others={"c1_bottleneck.": "DeepLabV3+", "depthwise_conv.": "DeepLabV3+"},
     ),
     "fcn": HeadTable(
         mark="convs.", names=_SANDWICH, options=_sandwich_options

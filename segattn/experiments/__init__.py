@@ -13,6 +13,9 @@ import pkgutil
 from segattn.catalogue import is_dotted, load_module, unknown
 from segattn.config import Experiment
 
+STUDY_HEADS = ("fcn", "ccnet", "danet", "denoised_nl", "dnlnet", "emanet", "flanet", "isanet", "non_local", "reconet")
+"""The baseline and the nine attention heads of the study, arXiv 2309.10217, of which the zoo has trained networks."""
+
 
 def names() -> list[str]:
     """Names of the experiments that come with segattn."""

@@ -11,9 +11,7 @@ weight, so that it favours none (`segattn/heads/parts/several.py`). About two ho
 from dataclasses import replace
 
 from segattn.config import Experiment
-from segattn.experiments import streets
-
-HEADS = ["fcn", "ccnet", "danet", "denoised_nl", "dnlnet", "emanet", "flanet", "isanet", "non_local", "reconet"]
+from segattn.experiments import STUDY_HEADS, streets
 
 
 def experiment() -> Experiment:
@@ -27,7 +25,7 @@ def experiment() -> Experiment:
             head="segattn.heads.parts.several",
             mode="faithful",
             auxiliary_weight=0.0,
-            head_options={"names": HEADS, "per_step": 2, "channels": 64},
+            head_options={"names": list(STUDY_HEADS), "per_step": 2, "channels": 64},
             backbone_options={"width": 32, "receptive_field": 55},
         ),
         optimization=replace(full.optimization, iterations=10_000, batch_size=4),

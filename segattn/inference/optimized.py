@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from segattn.model import ConvBnRelu, SegmentationModel
+from segattn.model import SegmentationModel
 
 
 def optimize(
@@ -131,23 +131,25 @@ def _norms_after_convolutions(
         assert isinstance(module, _BatchNorm)
         taken.append((module, next((conv for output, conv in outputs if output is inputs[0]), None)))
 
-    joined = [module for module in network.modules() if isinstance(module, ConvBnRelu)]
+    chosen = {m: vars(m).get("implementation") for m in network.modules() if hasattr(m, "implementation")}
     hooks = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             hooks.append(module.register_forward_hook(make))
         elif isinstance(module, _BatchNorm) and module.running_mean is not None:
             hooks.append(module.register_forward_pre_hook(take))
-    for layer in joined:
-        layer.implementation = "reference"  # calls its convolution once for all maps
+    for layer in chosen:
+        layer.implementation = "reference"  # type: ignore[assignment]  # calls each convolution once, for all maps and before its norm
     try:
         with torch.no_grad():
             logits = network.logits(example)
     finally:
         for hook in hooks:
             hook.remove()
-        for layer in joined:
+        for layer, form in chosen.items():
             del layer.implementation
+            if form is not None:  # else the class has it
+                layer.implementation = form
     norms, convs = [norm for norm, _ in taken], [conv for _, conv in outputs]
     once = [(conv, norm) for norm, conv in taken if conv and norms.count(norm) == 1 and convs.count(conv) == 1]
     return once, logits

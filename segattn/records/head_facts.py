@@ -13,10 +13,15 @@ class HeadFacts:
     """The kind of mechanism, as reports group heads. The heads of segattn use these terms:
 
     - `baseline`: no attention; the other heads are compared with it.
+    - `pyramid`: no attention; context pooled or sampled at several scales, a second kind of baseline.
     - `dense`: every position attends to every position, one map of N x N weights.
     - `sparse`: a position attends to some positions at a time, and a second step reaches the others.
     - `channel`: channels attend to channels, in maps of C x C weights.
     - `low-rank`: the feature map is rebuilt from a few bases or rank-1 terms.
+    - `gate`: positions or channels are multiplied by factors in (0, 1), the same for every position or every channel.
+    - `kernel`: positions are multiplied by a linear function of their surroundings.
+    - `window`: every position attends to those around it.
+    - `scan`: a recurrence runs over the positions, along rows and along columns.
     """
     baseline: bool = False
     """Whether the other heads are compared with this one."""
@@ -30,3 +35,8 @@ class HeadFacts:
     growth: tuple[float, float] | None = None
     """Exponents of N = H W with which the mechanism's multiply-adds and its largest attention map grow on square maps;
     None where the head does not declare them."""
+
+    @property
+    def attends(self) -> bool:
+        """Whether the head is an attention network: of any family but `baseline` and `pyramid`."""
+        return self.family not in ("baseline", "pyramid")

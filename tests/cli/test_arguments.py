@@ -117,3 +117,12 @@ def test_all_heads_begin_with_the_baseline():
     assert head_names(["danet", "ccnet"]) == ("danet", "ccnet")
     with pytest.raises(ValueError, match="did you mean ccnet"):
         head_names(["ccnett"])
+
+
+def test_words_stand_for_the_studys_heads_and_for_those_without_attention():
+    study = head_names(["study"])
+    assert len(study) == 10
+    assert study[0] == "fcn"
+    assert set(study) < set(heads.names())
+    assert head_names(["baselines"]) == ("fcn", "aspp", "psp")
+    assert head_names(["baselines", "study"]) == ("fcn", "aspp", "psp", *study[1:])

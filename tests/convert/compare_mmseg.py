@@ -33,12 +33,16 @@ BASES = {
     "emanet": "emanet_r50-d8",
     "isanet": "isanet_r50-d8",
     "ccnet": "ccnet_r50-d8",
+    "psp": "pspnet_r50-d8",
+    "aspp": "deeplabv3_r50-d8",
 }
 # Name -> what differs from the configuration; 97 x 129 pixels make a map of 13 x 17, 257 x 321 one of 33 x 41.
 CASES: dict[str, dict[str, Any]] = {
     **{head: {"name": base, "size": [97, 129]} for head, base in BASES.items()},
     **{f"{head}, 257 x 321": {"name": BASES[head], "size": [257, 321]} for head in ("danet", "emanet", "isanet")},
     "non_local, align_corners": {"name": BASES["non_local"], "size": [97, 129], "heads": {"align_corners": True}},
+    "psp, align_corners": {"name": BASES["psp"], "size": [97, 129], "heads": {"align_corners": True}},
+    "aspp, dilations 1, 6, 12, 18": {"name": BASES["aspp"], "size": [97, 129], "own": {"dilations": [1, 6, 12, 18]}},
     "fcn, plain stem": {"name": BASES["fcn"], "size": [97, 129], "backbone": {"type": "ResNet"}},
     "ccnet, ResNet-101": {"name": BASES["ccnet"], "size": [97, 129], "backbone": {"depth": 101}},
     "danet, no contraction": {"name": BASES["danet"], "size": [97, 129], "backbone": {"contract_dilation": False}},

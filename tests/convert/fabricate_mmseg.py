@@ -33,6 +33,9 @@ def small_shape(head: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...]
         return (1, CHANNELS, 7)
     if head == "isanet" and name.startswith("out_conv.conv"):
         return (CHANNELS, 2 * CHANNELS, 1, 1)
+    if head in ("psp", "aspp") and name == "bottleneck.conv.weight":
+        inputs = 64 + 4 * CHANNELS if head == "psp" else 5 * CHANNELS
+        return (CHANNELS, inputs, 3, 3)
     if shape[2:] == (3, 3) or shape[2:] == (1, 1):
         return (*(_SMALL.get(size, size) for size in shape[:2]), *shape[2:])
     return tuple(_SMALL.get(size, size) for size in shape)

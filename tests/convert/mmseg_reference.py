@@ -45,6 +45,7 @@ def configuration(case: dict) -> Config:
     for head in (model.decode_head, model.auxiliary_head):
         head.dropout_ratio = 0.0  # for the comparison in training mode
         head.update(case.get("heads", {}))
+    model.decode_head.update(case.get("own", {}))
     model.backbone.update(case.get("backbone", {}))
     return config
 

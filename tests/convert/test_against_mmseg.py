@@ -27,7 +27,7 @@ pytestmark = [
 def test_logits_are_those_of_mmsegmentation(case):
     largest = differences(reference(CASES[case], PYTHON))
     tolerance = max(TOLERANCE, largest["rounding"] / 10)  # above 1e-4 for ISANet, which magnifies rounding most
-    assert 0.3 < largest["scale"] < 10
+    assert 0.3 < largest["scale"] < 30
     assert largest["exact"] < 1e-8  # mmsegmentation keeps DNL's temperature in float32, which is 4e-9 of the logits
     assert largest["logits"] < tolerance
     assert largest["upsampled"] < tolerance

@@ -148,8 +148,10 @@ def test_another_class_count_than_expected():
 
 def test_foreign_decode_head_is_refused():
     state = {name: value for name, value in segmentor("fcn").items() if not name.startswith("decode_head.")}
-    state |= {"decode_head.psp_modules.0.1.conv.weight": torch.zeros(2), "decode_head.conv_seg.weight": torch.zeros(2)}
-    with pytest.raises(ValueError, match=r"of conv_seg, psp_modules\) cannot be converted; these can: ccnet, danet"):
+    state |= {"decode_head.linear_fuse.conv.weight": torch.zeros(2), "decode_head.conv_seg.weight": torch.zeros(2)}
+    with pytest.raises(
+        ValueError, match=r"of conv_seg, linear_fuse\) cannot be converted; these can: aspp, ccnet, danet"
+    ):
         from_mmseg(state)
 
 
@@ -185,7 +187,7 @@ def test_no_state_dict(nothing):
 
 
 def test_heads_that_mmsegmentation_lacks_are_refused():
-    with pytest.raises(ValueError, match=r"no counterpart of head 'reconet'; it has ccnet, danet"):
+    with pytest.raises(ValueError, match=r"no counterpart of head 'reconet'; it has aspp, ccnet, danet"):
         to_mmseg({"head.x": torch.zeros(1)}, "reconet")
 
 
@@ -193,3 +195,17 @@ def test_controlled_head_of_another_form_is_refused():
     ours = create_model("danet", num_classes=3, mode="controlled", backbone="resnet18", backbone_options={"width": 8})
     with pytest.raises(ValueError, match=r"sandwich.reduce.* has no counterpart"):
         to_mmseg(ours.state_dict(), "danet")
+
+
+@pytest.mark.parametrize(
+    ("head", "key", "other"),
+    [
+        ("psp", "lateral_convs.0.conv.weight", "UPerNet"),
+        ("aspp", "c1_bottleneck.conv.weight", r"DeepLabV3\+"),
+        ("aspp", "aspp_modules.1.depthwise_conv.conv.weight", r"DeepLabV3\+"),
+    ],
+)
+def test_heads_that_share_a_key_with_ours_are_refused_by_name(head, key, other):
+    state = segmentor(head) | {f"decode_head.{key}": torch.ones(4, 4, 1, 1)}
+    with pytest.raises(ValueError, match=rf"so it is {other}, not {head}, and cannot be converted; these can: aspp, "):
+        from_mmseg(state)

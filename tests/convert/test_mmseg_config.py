@@ -157,3 +157,28 @@ def test_networks_that_mmsegmentation_cannot_express_are_refused(network, messag
     with pytest.raises(ValueError) as error:
         write(network, 19)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_pyramid_resizes_as_the_logits_are_upsampled(flag):
+    text = f"model = dict(backbone=dict(type='ResNetV1c'), decode_head=dict(type='PSPHead', align_corners={flag}))"
+    text = text.replace("'ResNetV1c'", "'ResNetV1c', dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1)")
+    network, assumed = complete(text, Model(head="psp", backbone="resnet50"))
+    assert (network.align_corners, network.head_options["align_corners"], assumed) == (flag, flag, {})
+    assert network.head_options["bins"] == (1, 2, 3, 6)
+    written = read(write(network, 19))["decode_head"]
+    assert (written["align_corners"], written["pool_scales"]) == (flag, (1, 2, 3, 6))
+    contradiction = dataclasses.replace(network, align_corners=not flag)
+    with pytest.raises(ValueError, match=rf"head option align_corners={flag} and model.align_corners={not flag}"):
+        write(contradiction, 19)
+
+
+def test_dilations_are_the_configurations_the_class_default_or_the_customary_ones():
+    network = Model(head="aspp", backbone="resnet50")
+    assumed = complete(None, network)
+    assert assumed[0].head_options["dilations"] == assumed[1]["dilations"] == (1, 12, 24, 36)
+    body = "backbone=dict(type='ResNetV1c', dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1))"
+    for head, dilations in (("", (1, 6, 12, 18)), (", dilations=(1, 24)", (1, 24))):
+        completed, _ = complete(f"model = dict({body}, decode_head=dict(type='ASPPHead'{head}))", network)
+        assert completed.head_options["dilations"] == dilations
+        assert read(write(completed, 19))["decode_head"]["dilations"] == dilations

@@ -126,6 +126,22 @@ class Reference:
         y = y[:, :, top : top + SIZE[0], left : left + SIZE[1]]
         return self.conv("conv_seg", self.cbr("out_conv", torch.cat([y, f], 1)))
 
+    def psp(self, x: Tensor) -> Tensor:
+        parts = [x]
+        for level, bins in enumerate((1, 2, 3, 6)):
+            pooled = self.cbr(f"psp_modules.{level}.1", F.adaptive_avg_pool2d(x, bins))
+            parts.append(F.interpolate(pooled, SIZE, mode="bilinear", align_corners=True))
+        return self.conv("conv_seg", self.cbr("bottleneck", torch.cat(parts, 1)))
+
+    def aspp(self, x: Tensor) -> Tensor:
+        parts = [self.cbr("image_pool.1", x.mean((2, 3), keepdim=True)).expand(-1, -1, *SIZE)]
+        for branch, dilation in enumerate((1, 12, 24, 36)):
+            name = f"aspp_modules.{branch}"
+            padding = dilation if branch else 0
+            y = F.conv2d(x, self.state[f"{name}.conv.weight"], None, 1, padding, dilation)
+            parts.append(self.norm(f"{name}.bn", y).relu())
+        return self.conv("conv_seg", self.cbr("bottleneck", torch.cat(parts, 1)))
+
 
 def converted(name: str, state: dict[str, Tensor]) -> torch.nn.Module:
     """Our head with the weights of a decode head of theirs."""

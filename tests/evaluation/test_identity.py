@@ -48,7 +48,18 @@ def owning(attention, **options):
 
 def test_mechanisms_behind_closed_gates_return_their_input_and_the_others_do_not():
     tried = {name: is_identity(network(name), SIZE) for name in heads.names()}
-    assert {name for name, identity in tried.items() if identity} == {"ccnet", "danet", "dnlnet", "flanet", "non_local"}
+    assert {name for name, identity in tried.items() if identity} == {
+        "ccnet",
+        "danet",
+        "dnlnet",
+        "efficient",
+        "agent",
+        "large_kernel",
+        "neighborhood",
+        "ss2d",
+        "flanet",
+        "non_local",
+    }
     assert {name for name, identity in tried.items() if identity is None} == {"fcn"}
 
 

@@ -26,7 +26,11 @@ from tests import tiny
 K = 5
 ATTENDING = [name for name in heads.names() if name != "fcn"]
 MODES = ["faithful", "controlled"]
-IDENTITY = {"ccnet", "danet", "dnlnet", "emanet", "flanet", "non_local"}
+NO_GATES = {"emanet", "external", "hamburger"}
+IDENTITY = {
+    "agent", "ccnet", "danet", "dnlnet", "efficient", "flanet", "large_kernel", "neighborhood", "non_local", "ss2d",
+    *NO_GATES,
+}  # fmt: skip
 
 
 def network(name, mode="faithful", **options):
@@ -104,7 +108,7 @@ def test_replacement_is_the_one_declared(name, mode):
     assert replacement(model) == ("identity" if identity else "mean")
 
 
-GATED = [(name, mode) for name in sorted(IDENTITY - {"emanet"}) for mode in MODES] + [("denoised_nl", "faithful")]
+GATED = [(name, mode) for name in sorted(IDENTITY - NO_GATES) for mode in MODES] + [("denoised_nl", "faithful")]
 
 
 @pytest.mark.parametrize(("name", "mode"), GATED)

@@ -45,7 +45,12 @@ def test_only_the_baseline_has_no_attention_maps(name, mode):
     assert bool(maps) == (heads.declared(heads.module(name).Head, "family") != "baseline")
 
 
-@pytest.mark.parametrize("name", ["ccnet", "danet", "dnlnet", "flanet", "non_local"])
+IDENTITIES = {
+    "agent", "ccnet", "danet", "dnlnet", "efficient", "flanet", "large_kernel", "neighborhood", "non_local", "ss2d",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(IDENTITIES))
 def test_mechanism_that_starts_as_the_identity_makes_the_controlled_head_start_as_the_baseline(name):
     outputs = []
     for which in (name, "fcn"):

@@ -20,6 +20,15 @@ SWITCHES: dict[str, dict[str, object]] = {
     "emanet": {"momentum": 0.1, "normalize_mean": True, "concat_input": True},
     "isanet": {"mask_padding": False},
     "ccnet": {"recurrence": 2},
+    "psp": {"align_corners": True},
+    "efficient": {"num_heads": 1, "normalisation": "softmax"},
+    "external": {"tied": False},
+    "agent": {"position_bias": True},
+    "polarized": {"spatial_softmax": "paper", "layout": "parallel"},
+    "large_kernel": {"kind": "large_kernel"},
+    "neighborhood": {"bias": True},
+    "ss2d": {"preset": "final"},
+    "hamburger": {"gradient": "one_step", "random_init": True},
 }
 
 
@@ -30,7 +39,9 @@ def test_switch_has_its_default_and_is_explained_in_the_file(head):
     assert {name: options[name].default for name in SWITCHES[head]} == SWITCHES[head]
     _, differences = str(module.__doc__).split("Differences from the paper")
     explained = {name for name in SWITCHES[head] if name in differences}
-    in_the_equations = {"pairwise", "recurrence"} & set(SWITCHES[head])  # forms of the paper itself
+    in_the_equations = {"pairwise", "recurrence", "normalisation", "layout", "kind", "preset"} & set(
+        SWITCHES[head]
+    )  # forms of the paper itself
     assert explained | in_the_equations == set(SWITCHES[head])
 
 

@@ -39,7 +39,8 @@ def test_every_head_gives_maps_of_the_shapes_of_their_kinds(head, mode):
     result = segattn.attention_maps(network(head, mode=mode), street(), (60, 30))
     assert result.name == head
     assert result.main in result.maps
-    shapes = {"positions": (9, 13), "half_grid": (5, 7), "channels": (16, 16), "bases": (64,)}
+    num_bases = {"efficient": 8, "agent": 49, "polarized": 16, "ocr": 5}.get(head, 64)
+    shapes = {"positions": (9, 13), "half_grid": (5, 7), "channels": (16, 16), "bases": (num_bases,)}
     for each in result.maps.values():
         assert each.values.shape == shapes[each.kind]
         assert each.values.dtype == np.float32

@@ -52,9 +52,10 @@ GROWTH = {"non_local": (2, 2), "ccnet": (1.5, 1.5), "flanet": (1, 0.5), "reconet
 
 
 def facts(head: str) -> HeadFacts:
-    """What a head declares: fcn is the baseline."""
+    """What a head declares: fcn is the baseline, psp and aspp have context without attention."""
     baseline = head == "fcn"
-    return HeadFacts(family="baseline" if baseline else "invented", baseline=baseline, growth=GROWTH.get(head))
+    family = "baseline" if baseline else "pyramid" if head in ("psp", "aspp") else "invented"
+    return HeadFacts(family=family, baseline=baseline, growth=GROWTH.get(head))
 
 
 ENVIRONMENT = Environment(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from segattn import config as configuration
-from segattn import heads, records, report
+from segattn import experiments, records, report
 from segattn.cli import main
 from segattn.config import Data
 from segattn.cost import head_facts
@@ -239,7 +239,7 @@ def test_one_option_chooses_the_mode_of_all_heads_which_are_trained_and_counted_
     out = tmp_path / "out"
     assert main(["study", str(tmp_path / "tiny.json"), "--mode", mode, "--device", "cpu", "--out", str(out)]) == 0
     study_record = records.read(out / "study.json")
-    names = ["fcn", *(name for name in heads.names() if name != "fcn")]
+    names = list(experiments.STUDY_HEADS)
     assert study_record.runs == [f"{name}-{mode}-s0/record.json" for name in names]
     runs = [records.read(out / path) for path in study_record.runs]
     assert [(run.head, run.mode) for run in runs] == [(name, mode) for name in names]

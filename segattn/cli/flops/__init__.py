@@ -39,7 +39,7 @@ class FlopsArguments:
     """
 
     heads: tuple[str, ...] = ("all",)
-    """Heads to count: names of `segattn heads`, dotted module paths, or all."""
+    """Heads to count: names of `segattn heads`, dotted module paths, study, baselines, or all."""
     module: Annotated[str | None, tyro.conf.arg(metavar="MODULE.NAME")] = None
     """Count a network of your own instead: dotted path of a class or of a function that returns a module, called without
     arguments, such as mypkg.nets.MyNet."""

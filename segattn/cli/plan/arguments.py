@@ -27,7 +27,7 @@ class PlanArguments:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
     """With --budget: folders of studies or runs of your own, for the recorded accuracies."""
     heads: tuple[str, ...] = ("all",)
-    """Heads to predict: names of `segattn heads`, dotted module paths, or all."""
+    """Heads to predict: names of `segattn heads`, dotted module paths, study, baselines, or all."""
     gpu_memory: Annotated[str | None, tyro.conf.arg(metavar="MEMORY")] = None
     """Memory to fit into: 24GB is 24 * 10^9 bytes, 24GiB is 24 * 2^30 (the memory of cards sold as 24 GB)."""
     budget: Annotated[str | None, tyro.conf.arg(metavar="AMOUNT")] = None

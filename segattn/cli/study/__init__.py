@@ -54,8 +54,9 @@ class SlurmOptions:
 class StudyArguments:
     """Train and evaluate every head under one protocol, and write tables, figures and report.html."""
 
-    heads: tuple[str, ...] = ("all",)
-    """Heads to compare: names of `segattn heads`, dotted module paths, or all."""
+    heads: tuple[str, ...] = ("study",)
+    """Heads to compare: names of `segattn heads`, dotted module paths, study (fcn and the nine heads of the study), baselines
+    (the heads without attention), or all."""
     seeds: int | None = None
     """Number of runs of each head; their seeds are --seed, --seed + 1, ... By default 3 for quick and 1 for the others."""
     out: Path | None = None

@@ -96,9 +96,14 @@ class Declared(Protocol):
     mechanism. Default: None, not declared."""
 
     family: str
-    """The kind of mechanism, by which reports group heads: one of these, or a word of your own. "baseline": no attention, what
-    others are compared with; "dense": every position attends to every position; "sparse": every position attends to some;
-    "low-rank": positions are described by a few bases or factors; "channel": channels attend to channels. Default: "other"."""
+    """The kind of mechanism, by which reports group heads: one of these, or a word of your own. Default: "other".
+
+    "baseline": no attention, what others are compared with; "pyramid": no attention, context pooled or sampled at several scales;
+    "dense": every position attends to every position; "sparse": every position attends to some; "low-rank": positions are
+    described by a few bases or factors; "channel": channels attend to channels; "gate": factors in (0, 1) for positions or
+    channels; "kernel": factors from a large convolution; "window": every position attends to its neighbours; "scan": a recurrence
+    along rows and columns.
+    """
 
 
 DEFAULTS: dict[str, Any] = {

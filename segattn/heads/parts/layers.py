@@ -22,9 +22,12 @@ class ConvBnRelu(nn.Sequential):
 
     implementation: Implementation = "auto"
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, *, stride: int = 1, dilation: int = 1
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
+        padding = dilation * (kernel_size // 2)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
@@ -45,9 +48,9 @@ class ConvBnRelu(nn.Sequential):
         """The convolution of the concatenated maps, without concatenating them."""
         conv = self.conv
         first, *others = zip(maps, conv.weight.split([x.shape[1] for x in maps], dim=1), strict=True)
-        y = F.conv2d(*first, conv.bias, conv.stride, conv.padding)
+        y = F.conv2d(*first, conv.bias, conv.stride, conv.padding, conv.dilation)
         for x, weight in others:
-            y = y + F.conv2d(x, weight, None, conv.stride, conv.padding)
+            y = y + F.conv2d(x, weight, None, conv.stride, conv.padding, conv.dilation)
         return y
 
 

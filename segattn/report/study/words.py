@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from segattn.records import Cost
+from segattn.report.shared.student import Difference
 from segattn.report.shared.text import listing, percent, times
 from segattn.report.study import certainty, contribution, start, swept
 from segattn.report.study.rows import Row
@@ -101,9 +102,12 @@ def _lead(study: Study, leader: Row, runner_up: Row, *, brief: bool) -> str:
 
 
 def _against_baseline(study: Study, *, brief: bool) -> list[str]:
-    compared = [(row, delta) for row in study.rows if (delta := study.delta(row)) is not None]
+    rows = [(row, delta) for row in study.rows if (delta := study.delta(row)) is not None]
+    compared = [(row, delta) for row, delta in rows if row.facts is None or row.facts.attends]
+    without = [(row, delta) for row, delta in rows if (row, delta) not in compared]
+    others = [_context_without_attention(study, without)] if without else []
     if not compared:
-        return []
+        return others
     above = [row.label for row, delta in compared if round(delta.value, 4) > 0]  # as printed
     below = [row.label for row, _ in compared if row.label not in above]
     verb = "network is" if len(compared) == 1 else "networks are"
@@ -117,11 +121,20 @@ def _against_baseline(study: Study, *, brief: bool) -> list[str]:
             verb = "is" if sum(clear) <= 1 else "are"
             those = below[0] if len(below) == 1 else f"{sum(clear) or 'none'} of the {len(below)} others"
             text += f"; {those} {verb} {'' if any(clear) or len(below) > 1 else 'not '}distinguishably below it"
-        test = f"{certainty.tests_text(study.baseline_verdict)}, Holm-corrected for {times(len(compared))}"
+        test = f"{certainty.tests_text(study.baseline_verdict)}, Holm-corrected for {times(len(rows))}"
         text += "" if brief else f" ({test})"
     elif below and len(below) <= 4:
         text += f" ({listing(below)} {'is' if len(below) == 1 else 'are'} not)"
-    return [f"{text}."]
+    return [f"{text}.", *others]
+
+
+def _context_without_attention(study: Study, compared: list[tuple[Row, Difference]]) -> str:
+    """How far the heads of family `pyramid` are from the baseline."""
+    places = [
+        f"{row.label} is {percent(abs(delta.value))} points {'above' if round(delta.value, 4) > 0 else 'below'}"
+        for row, delta in compared
+    ]
+    return f"With context but without attention, {listing(places)} {baseline_text(study)}."
 
 
 def _share_of(clear: Sequence[bool]) -> str:

@@ -244,7 +244,7 @@ def test_every_declaration_of_the_contract_has_a_docstring_and_a_default_or_is_r
 def test_declarations_are_of_the_contract(name, mode):
     """A family, gates that are scalars or vectors at 0 or not there, and maps and frozen parameters that exist."""
     head = heads.create(name, IN_CHANNELS, 2, mode=mode, channels=16)
-    families = {"baseline", "dense", "sparse", "low-rank", "channel"}
+    families = {"baseline", "pyramid", "dense", "sparse", "low-rank", "channel", "gate", "kernel", "window", "scan"}
     assert declared(head, "family") in families
     assert (declared(head, "family") == "baseline") == (name == "fcn")
     assert declared(head, "without_attention") in ("identity", "mean")
@@ -257,18 +257,25 @@ def test_declarations_are_of_the_contract(name, mode):
     assert scalars <= set(declared(head, "gates"))
     for declaration in ("frozen", "no_weight_decay"):
         for prefix in declared(head, declaration):
-            assert any(key.startswith(prefix + ".") for key, _ in head.named_parameters()), prefix
+            assert any(key == prefix or key.startswith(prefix + ".") for key, _ in head.named_parameters()), prefix
     features = [torch.randn(1, c, 5, 7) for c in IN_CHANNELS]
     maps = head.eval().attention_maps(features, (1, 2))
     assert set(declared(head, "map_kinds")) <= set(maps)
     assert declared(head, "main_map") in {"", *maps}
 
 
+# The heads whose mechanism adds to its input.
+IDENTITY = {
+    "agent", "ccnet", "danet", "dnlnet", "efficient", "emanet", "external", "fcn", "flanet", "hamburger", "large_kernel",
+    "neighborhood", "non_local", "ss2d",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", heads.names())
 def test_mechanism_with_gates_at_zero_returns_its_input_where_that_stands_in_for_it(name):
     head = heads.create(name, IN_CHANNELS, 2, mode="controlled", channels=16).eval()
     adds = declared(head, "without_attention") == "identity"
-    assert adds == (name in {"ccnet", "danet", "dnlnet", "emanet", "fcn", "flanet", "non_local"})
+    assert adds == (name in IDENTITY)
     if adds and declared(head, "gates"):
         x = torch.randn(2, 16, 5, 7)
         assert torch.equal(head.attention(x), x)

@@ -78,6 +78,21 @@ def test_a_mechanism_that_does_not_help_is_named(tmp_path):
     assert "1 of 2 attention networks are above the fcn baseline (danet is not)" in text
 
 
+def test_context_without_attention_is_no_attention_network_but_is_compared_too(tmp_path):
+    text = " ".join(words.finding(study_of(tmp_path, fcn=[0.42], danet=[0.45], psp=[0.43], aspp=[0.40])))
+    assert "1 of 1 attention network is above the fcn baseline." in text
+    assert (
+        "With context but without attention, psp is 1.00 points above and aspp is 2.00 points below the fcn baseline."
+        in text
+    )
+
+
+def test_a_study_of_baselines_alone_says_how_far_apart_they_are(tmp_path):
+    text = " ".join(words.finding(study_of(tmp_path, fcn=[0.42], psp=[0.43])))
+    assert "attention network is" not in text
+    assert "With context but without attention, psp is 1.00 points above the fcn baseline." in text
+
+
 def test_equal_scores_are_level(tmp_path):
     assert "level with danet" in words.finding(study_of(tmp_path, ccnet=[0.41], danet=[0.41]))[0]
 
