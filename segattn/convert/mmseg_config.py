@@ -38,9 +38,7 @@ _OPTIONS: dict[
     "psp": {"pool_scales": ("bins", (1, 2, 3, 6))},
     "aspp": {"dilations": ("dilations", (1, 6, 12, 18))},
 }
-_CUSTOMARY: dict[str, Any] = {
-    "dilations": (1, 12, 24, 36)
-}  # in their configurations, where that is no default of theirs
+_CUSTOMARY: dict[str, Any] = {"dilations": (1, 12, 24, 36)}  # shared by their configurations, but no default
 # Settings for which our networks have one value only: of the backbone, of every head, of one head.
 _FIXED: dict[str, dict[str, Any]] = {
     "backbone": {"style": "pytorch", "multi_grid": None, "avg_down": False},
@@ -61,13 +59,12 @@ def read(text: str) -> dict[str, Any]:
     {'type': 'EncoderDecoder', 'decode_head': {'align_corners': True}}
     """
     names: dict[str, Any] = {}
-    model: Any = None
     for name, node in assignments(text):
         if name == "model":
             model = literal(node, {name: value for name, value in names.items() if _is_flat(value)})
-            break
+            return model if isinstance(model, dict) else {}
         names[name] = literal(node, names)
-    return model if isinstance(model, dict) else {}
+    return {}
 
 
 def _is_flat(value: object) -> bool:
