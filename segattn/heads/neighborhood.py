@@ -132,16 +132,18 @@ def _affinity(
 
 def _tiled(block: NeighborhoodAttention, query: Tensor, key: Tensor, value: Tensor) -> Float[Tensor, "B h d H W"]:
     """Dense attention from each tile to what its windows cover, with all else masked: softmax makes it 0."""
-    H, W = query.shape[-2:]
+    B, h, d, H, W = query.shape
     rows, key_rows, inside_rows, offset_rows, back_rows = tiles(H, block.kernel_size, block.dilation, query.device)
     columns, key_columns, inside_columns, offset_columns, back_columns = tiles(
         W, block.kernel_size, block.dilation, query.device
     )
 
+    M, N = rows.shape[0], columns.shape[0]
+
     def cut(x: Tensor, at_rows: Tensor, at_columns: Tensor) -> Float[Tensor, "B T Q d"]:
         """T = h tiles of both axes, in that order."""
-        parts = x[:, :, :, at_rows][..., at_columns]  # (B, h, d, M, t, M', t)
-        return parts.permute(0, 1, 3, 5, 4, 6, 2).flatten(4, 5).flatten(1, 3)
+        parts = x.permute(0, 1, 3, 4, 2).contiguous()[:, :, at_rows][:, :, :, :, at_columns]  # (B, h, M, t, M', t, d)
+        return parts.transpose(3, 4).reshape(B, h * M * N, at_rows.shape[1] * at_columns.shape[1], d)
 
     inside = (
         inside_rows[:, None, :, None, :, None] & inside_columns[None, :, None, :, None]
@@ -150,12 +152,13 @@ def _tiled(block: NeighborhoodAttention, query: Tensor, key: Tensor, value: Tens
         :, offset_rows[:, None, :, None, :, None], offset_columns[None, :, None, :, None]
     ]  # fmt: skip
     mask = mask.masked_fill(~inside, torch.finfo(query.dtype).min).expand(block.num_heads, *inside.shape)
-    mask = mask.flatten(5, 6).flatten(3, 4).flatten(0, 2)  # (T, 64, (7 + K)^2)
+    mask = mask.reshape(h * M * N, TILE**2, key_rows.shape[1] ** 2)
     keys, values = (cut(x, key_rows, key_columns) for x in (key, value))
     y = F.scaled_dot_product_attention(cut(query, rows, columns), keys, values, attn_mask=mask)
-    y = y.unflatten(2, (TILE, TILE)).unflatten(1, (block.num_heads, rows.shape[0], columns.shape[0]))
-    y = y.permute(0, 1, 6, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)  # (B, h, d, H', W')
-    return y.index_select(3, back_rows).index_select(4, back_columns)
+    y = y.view(B, h, M, N, TILE, TILE, d)
+    (tile_rows, at_rows), (tile_columns, at_columns) = back_rows, back_columns
+    y = y[:, :, tile_rows.unsqueeze(1), tile_columns, at_rows.unsqueeze(1), at_columns]  # (B, h, H, W, d)
+    return y.permute(0, 1, 4, 2, 3)
 
 
 # The head

@@ -81,7 +81,7 @@ def test_sure_predictions_make_the_vectors_means_of_the_classes():
 
 
 def test_maps_are_the_row_of_the_pixel_through_the_regions():
-    block, (x, logits) = block_of(), inputs()
+    block, (x, logits) = block_of().requires_grad_(False), inputs()
     maps = block.maps(x, logits, (3, 1))
     for b in range(2):
         A, M, _ = weights_oracle(block, x[b].flatten(1), logits[b].flatten(1))

@@ -1,8 +1,8 @@
 """Tiles of an axis and the keys that the windows of their indices cover: windowed attention as dense products of tiles.
 
 The windows of neighbours start at most one index apart, so those of 8 indices cover 7 + K. A tile holds indices of one remainder
-by the dilation, whose neighbours are neighbours in its windows too; it is padded where they end. Each remainder has two tiles or
-more: torch.export would make a single one a constant.
+by the dilation, whose neighbours are neighbours in its windows too; it is padded where they end. In a graph each remainder has
+two tiles or more: torch.export would make a single one a constant.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ TILE = 8
 
 def tiles(
     extent: int, kernel_size: int, dilation: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
     """Of an axis with windows of `kernel_size` indices at a distance of `dilation`, moved inwards at the border.
 
     Returns:
         the indices (M, 8) of the queries of every tile; those (M, 7 + K) of the keys of all their windows; which key is in whose
-        window (M, 8, 7 + K); its offset from the query, from 0 to 2K - 2 (M, 8, 7 + K); where each index of the axis is among the
-        queries, counted through all tiles (L,).
+        window (M, 8, 7 + K); its offset from the query, from 0 to 2K - 2 (M, 8, 7 + K); of each index of the axis the tile and
+        the place in it (L,).
     """
     K, e = kernel_size, dilation
-    count = torch.sym_max(((extent + e - 1) // e + TILE - 1) // TILE, 2)
+    count = ((extent + e - 1) // e + TILE - 1) // TILE + (1 if torch.compiler.is_compiling() else 0)
     remainder = torch.arange(e, device=device).view(e, 1, 1)
-    own = torch.arange(count, device=device).view(-1, 1) * TILE + torch.arange(TILE, device=device)  # (count, 8)
+    own = torch.arange(count, device=device).unsqueeze(1) * TILE + torch.arange(TILE, device=device)  # (count, 8)
     length = (extent - remainder + e - 1) // e  # (e, 1, 1)
     clamped = torch.minimum(own, (length - 1).clamp_min(0))  # (e, count, 8)
     start = torch.minimum((clamped - K // 2).clamp_min(0), (length - K).clamp_min(0))
@@ -36,5 +36,7 @@ def tiles(
     offset = (slots.unsqueeze(2) - clamped.unsqueeze(3) + K - 1).clamp(0, 2 * K - 2)
     queries, keys = ((remainder + e * slot).clamp_max(extent - 1) for slot in (own, slots))
     at = torch.arange(extent, device=device)
-    back = (at % e * count + at // e // TILE) * TILE + at // e % TILE
-    return queries.flatten(0, 1), keys.flatten(0, 1), inside.flatten(0, 1), offset.flatten(0, 1), back
+    back = at % e * count + at // e // TILE, at // e % TILE
+    per_tile = (queries, keys, inside, offset)
+    queries, keys, inside, offset = (part.reshape(e * count, *part.shape[2:]) for part in per_tile)
+    return queries, keys, inside, offset, back
