@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
-from segattn.heads.parts.layers import Sandwich, start_small
+from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes, start_small
 
 LATEX = r"""
 \begin{aligned} a &= \mathrm{pool}(q) \quad A^1_{mj} = \mathrm{softmax}_j\Bigl(\frac{a_m^\top k_j}{\sqrt d} + B^1_{mj}\Bigr) \quad
@@ -113,6 +113,7 @@ def _fused(
     block: AgentAttention, q: Tensor, a: Tensor, k: Tensor, v: Tensor, size: Sequence[int]
 ) -> Float[Tensor, "B h N d"]:
     """Both products by torch's fused kernel, which takes the biases as additive masks and stores neither A1 nor A2."""
+    refuse_frozen_sizes("agent", by_trace=False)
     B1, B2 = (bias if isinstance(bias, Tensor) else None for bias in block.biases(size))
     gathered = F.scaled_dot_product_attention(a, k, v, attn_mask=B1)
     return F.scaled_dot_product_attention(q, a, gathered, attn_mask=B2)

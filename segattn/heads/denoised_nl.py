@@ -91,7 +91,7 @@ class DenoisedNonLocal(nn.Module):
         size, (row, column) = x.shape[-2:], (pixel[0] // 2, pixel[1] // 2)
         query, key, p = self.query(x), self.key(x), widen(resize(logits, size)).softmax(dim=1)
         of_query, of_p = (values[:, :, row, column, None] for values in (query, p))  # (B, D, 1), (B, K, 1)
-        A = affinity(of_query.mT, key.flatten(2).mT)  # (B, 1, n)
+        A = affinity(of_query.transpose(-2, -1), key.flatten(2).transpose(-2, -1))  # (B, 1, n)
         rectified = A * self.rectifying(of_p, p.flatten(2))
         retained = self.retain(rectified.unflatten(2, size), self.retention(query, key))
         rows = {"affinity": A, "rectified": rectified, "retained": retained}

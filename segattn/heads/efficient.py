@@ -83,8 +83,8 @@ class EfficientAttention(nn.Module):
             return x + self.bn(_projected_templates(self, x))
         (p, r), value = self.weights(x), self.heads(self.value(x))
         with full_precision(x):
-            G = r @ widen(value).mT  # (B, h, d, d)
-            y = (G.mT @ p).flatten(1, 2).to(x.dtype)  # (B, D, N)
+            G = r @ widen(value).transpose(-2, -1)  # (B, h, d, d)
+            y = (G.transpose(-2, -1) @ p).flatten(1, 2).to(x.dtype)  # (B, D, N)
         return x + self.bn(self.project(y.unflatten(2, x.shape[-2:])))
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
@@ -107,8 +107,10 @@ def _projected_templates(block: EfficientAttention, x: Float[Tensor, "B C H W"])
     weight = block.value.weight[:, :, 0, 0].unflatten(0, (block.num_heads, -1))  # (h, d, C)
     bias = block.value.bias.unflatten(0, (block.num_heads, 1, -1))  # type: ignore[union-attr]
     with full_precision(x):
-        sums = r.flatten(1, 2) @ widen(x).flatten(2).mT  # (B, D, C)
-        G = sums.unflatten(1, (block.num_heads, -1)) @ widen(weight).mT + r.sum(dim=3, keepdim=True) * widen(bias)
+        sums = r.flatten(1, 2) @ widen(x).flatten(2).transpose(-2, -1)  # (B, D, C)
+        G = sums.unflatten(1, (block.num_heads, -1)) @ widen(weight).transpose(-2, -1) + r.sum(
+            dim=3, keepdim=True
+        ) * widen(bias)
         out = widen(block.project.weight)[:, :, 0, 0].unflatten(1, (block.num_heads, -1))  # (C, h, d)
         templates = torch.einsum("bhde,che->bchd", G, out).flatten(2)  # (B, C, D)
     y = (templates.to(x.dtype) @ p.flatten(1, 2).to(x.dtype)).unflatten(2, x.shape[-2:])

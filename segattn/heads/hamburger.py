@@ -74,7 +74,7 @@ class MatrixDecomposition(nn.Module):
 
     def update(self, factor: Tensor, target: Tensor, other: Tensor) -> Tensor:
         """One multiplicative update of a factor, towards `target`, the map's product with the other factor."""
-        return factor * target / (factor @ (other.mT @ other) + 1e-6)
+        return factor * target / (factor @ (other.transpose(-2, -1) @ other) + 1e-6)
 
     def decompose(self, X: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "B C R"], Float[Tensor, "B N R"]]:
         """D and Z, both non-negative, with D Z^T close to X."""
@@ -82,11 +82,11 @@ class MatrixDecomposition(nn.Module):
             D = self.atoms.to(X.dtype).expand(len(X), -1, -1)
             if self.training and self.random_init:
                 D = F.normalize(torch.rand_like(D), dim=1)
-            Z = (X.mT @ D).softmax(dim=2)
+            Z = (X.transpose(-2, -1) @ D).softmax(dim=2)
             for _ in range(self.num_rounds):
-                Z = self.update(Z, X.mT @ D, D)
+                Z = self.update(Z, X.transpose(-2, -1) @ D, D)
                 D = self.update(D, X @ Z, Z)
-        return D, self.update(Z, X.mT @ D, D)
+        return D, self.update(Z, X.transpose(-2, -1) @ D, D)
 
     def factors(self, x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B C R"], Float[Tensor, "B N R"]]:
         """D and Z of the embedded map; in float32 also under autocast."""
@@ -99,7 +99,7 @@ class MatrixDecomposition(nn.Module):
         if self.implementation != "reference":
             return (x + self.bn(_project_atoms(self, D, Z, x.dtype).view_as(x))).relu_()
         with full_precision(x):
-            rebuilt = (D @ Z.mT).to(x.dtype)  # (B, C, N)
+            rebuilt = (D @ Z.transpose(-2, -1)).to(x.dtype)  # (B, C, N)
         return (x + self.bn(self.project(rebuilt.view_as(x)))).relu_()
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
@@ -113,7 +113,7 @@ class MatrixDecomposition(nn.Module):
 def _project_atoms(block: MatrixDecomposition, D: Tensor, Z: Tensor, dtype: torch.dtype) -> Float[Tensor, "B C N"]:
     """W_u (D Z^T) as (W_u D) Z^T: the convolution is applied to R atoms instead of N positions."""
     with full_precision(D):
-        y = (widen(block.project.weight).flatten(1) @ D @ Z.mT).to(dtype)
+        y = (widen(block.project.weight).flatten(1) @ D @ Z.transpose(-2, -1)).to(dtype)
     return y if block.project.bias is None else y + block.project.bias.unsqueeze(1)  # where BN is folded into W_u
 
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
-from segattn.heads.parts.layers import Sandwich, start_small
+from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes, start_small
 from segattn.heads.parts.tiles import TILE, tiles
 
 LATEX = r"""
@@ -132,6 +132,7 @@ def _affinity(
 
 def _tiled(block: NeighborhoodAttention, query: Tensor, key: Tensor, value: Tensor) -> Float[Tensor, "B h d H W"]:
     """Dense attention from each tile to what its windows cover, with all else masked: softmax makes it 0."""
+    refuse_frozen_sizes("neighborhood", by_trace=False)
     B, h, d, H, W = query.shape
     rows, key_rows, inside_rows, offset_rows, back_rows = tiles(H, block.kernel_size, block.dilation, query.device)
     columns, key_columns, inside_columns, offset_columns, back_columns = tiles(

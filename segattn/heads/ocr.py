@@ -60,18 +60,18 @@ class ObjectAttention(nn.Module):
     def vectors(self, x: Float[Tensor, "B C H W"], regions: Float[Tensor, "B K N"]) -> Float[Tensor, "B C K 1"]:
         """f."""
         with full_precision(x):
-            return (widen(x).flatten(2) @ regions.mT).unsqueeze(3).to(x.dtype)
+            return (widen(x).flatten(2) @ regions.transpose(-2, -1)).unsqueeze(3).to(x.dtype)
 
     def weights(self, query: Float[Tensor, "B d H W"], key: Float[Tensor, "B d K 1"]) -> Float[Tensor, "B N K"]:
         """A: rows sum to 1."""
-        return affinity(query.flatten(2).mT, key.flatten(2).mT, query.shape[1] ** -0.5)
+        return affinity(query.flatten(2).transpose(-2, -1), key.flatten(2).transpose(-2, -1), query.shape[1] ** -0.5)
 
     def forward(self, x: Float[Tensor, "B C H W"], logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C H W"]:
         f = self.vectors(x, self.regions(logits))
         A, value = self.weights(self.query(x), self.key(f)), self.value(f)
         if self.implementation != "reference":
             return self.fuse(_projected_vectors(self, A, value).unflatten(2, x.shape[-2:]), x)
-        y = value.flatten(2) @ A.to(value.dtype).mT  # (B, d, N)
+        y = value.flatten(2) @ A.to(value.dtype).transpose(-2, -1)  # (B, d, N)
         return self.fuse(self.project(y.unflatten(2, x.shape[-2:])), x)
 
     def maps(self, x: Tensor, logits: Tensor, pixel: tuple[int, int]) -> dict[str, Tensor]:
@@ -91,7 +91,7 @@ class ObjectAttention(nn.Module):
 def _projected_vectors(block: ObjectAttention, A: Tensor, value: Float[Tensor, "B d K 1"]) -> Float[Tensor, "B C N"]:
     """CBR(y) with the convolution before the weighted sum, which is linear, and whose weights sum to 1, as a bias needs."""
     projected = block.project.conv(value).flatten(2)  # (B, C, K)
-    y = (projected @ A.to(projected.dtype).mT).unsqueeze(3)
+    y = (projected @ A.to(projected.dtype).transpose(-2, -1)).unsqueeze(3)
     return block.project.relu(block.project.bn(y)).squeeze(3)
 
 

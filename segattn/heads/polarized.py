@@ -76,18 +76,18 @@ class PolarizedAttention(nn.Module):
 
     def channel_gate(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C 1 1"]:
         """a_c."""
-        pooled = self.channel_value(x).flatten(2) @ self.pooling(x).mT  # (B, D, 1)
+        pooled = self.channel_value(x).flatten(2) @ self.pooling(x).transpose(-2, -1)  # (B, D, 1)
         return self.project(pooled.unsqueeze(3)).sigmoid()
 
     def position_gate(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 H W"]:
         """a_s."""
         g, value = self.query(x).mean(dim=(2, 3)).unsqueeze(2), self.value(x).flatten(2)  # (B, D, 1), (B, D, N)
         if self.spatial_softmax == "paper":
-            logits = g.softmax(dim=1).mT @ value
+            logits = g.softmax(dim=1).transpose(-2, -1) @ value
         elif self.spatial_softmax == "after":
-            logits = (g.mT @ value).softmax(dim=2)
+            logits = (g.transpose(-2, -1) @ value).softmax(dim=2)
         else:
-            logits = g.mT @ value.softmax(dim=2)
+            logits = g.transpose(-2, -1) @ value.softmax(dim=2)
         return logits.sigmoid().unflatten(2, x.shape[-2:])
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
@@ -118,7 +118,7 @@ def _gates(block: PolarizedAttention) -> tuple[Callable[[Tensor], Tensor], Calla
 
 def _channel_gate(block: PolarizedAttention, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C 1 1"]:
     """V softmax_n(q)^T as W_v (F softmax_n(q)^T): the convolution is applied to one pooled vector."""
-    pooled = x.flatten(2) @ block.pooling(x).mT  # (B, C, 1)
+    pooled = x.flatten(2) @ block.pooling(x).transpose(-2, -1)  # (B, C, 1)
     return block.project(block.channel_value(pooled.unsqueeze(3))).sigmoid()
 
 
@@ -126,10 +126,10 @@ def _position_gate(block: PolarizedAttention, x: Float[Tensor, "B C H W"]) -> Fl
     """The mean before Q', and g^T (W_v' F) as (W_v'^T g)^T F; the softmax of `before` needs V' at every position."""
     g = block.query(x.mean(dim=(2, 3), keepdim=True)).flatten(2)  # (B, D, 1)
     if block.spatial_softmax == "before":
-        logits = g.mT @ block.value(x).flatten(2).softmax(dim=2)
+        logits = g.transpose(-2, -1) @ block.value(x).flatten(2).softmax(dim=2)
     else:
         g = g.softmax(dim=1) if block.spatial_softmax == "paper" else g
-        logits = (block.value.weight.flatten(1).T @ g).mT @ x.flatten(2)
+        logits = (block.value.weight.flatten(1).T @ g).transpose(-2, -1) @ x.flatten(2)
         logits = logits.softmax(dim=2) if block.spatial_softmax == "after" else logits
     return logits.sigmoid().unflatten(2, x.shape[-2:])
 

@@ -96,7 +96,7 @@ def _pooled_by_products(x: Float[Tensor, "B C H W"], bins: Sequence[int]) -> lis
     """Means over columns, of all levels in one product that reads x once, then over rows: a bin is a product of intervals."""
     (H, W), wide = x.shape[-2:], widen(x)
     with full_precision(x):
-        columns = wide @ torch.cat([_averages(b, W, wide) for b in bins]).mT  # (B, C, H, sum of b)
+        columns = wide @ torch.cat([_averages(b, W, wide) for b in bins]).transpose(-2, -1)  # (B, C, H, sum of b)
         means = [_averages(b, H, wide) @ part for b, part in zip(bins, columns.split(list(bins), dim=3), strict=True)]
     return [level.to(x.dtype) for level in means]
 

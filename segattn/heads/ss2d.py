@@ -71,7 +71,7 @@ class SelectiveScan2d(nn.Module):
 
     def read(self, u: Float[Tensor, "B E H W"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """x and Delta (B, 4, E, N), B and C (B, 4, S, N) along the routes, in float32 at least."""
-        forwards = torch.stack([u.flatten(2), u.mT.flatten(2)], dim=1)
+        forwards = torch.stack([u.flatten(2), u.transpose(-2, -1).flatten(2)], dim=1)
         x = widen(torch.cat([forwards, forwards.flip(3)], dim=1))
         S, R = self.A_log.shape[2], self.W_dt.shape[2]
         d, into, out = torch.einsum("rke,bren->brkn", widen(self.W_x), x).split([R, S, S], dim=2)
@@ -98,7 +98,7 @@ class SelectiveScan2d(nn.Module):
             scan = self.scan if self.implementation == "reference" else selective_scan
             o = scan(delta, routes, -widen(self.A_log).exp(), into, out) + widen(self.D).unsqueeze(2) * routes
             rows, columns = (o[:, :2] + o[:, 2:].flip(3)).unbind(1)  # (B, E, N)
-            Y = rows.unflatten(2, x.shape[-2:]) + columns.unflatten(2, (x.shape[3], x.shape[2])).mT
+            Y = rows.unflatten(2, x.shape[-2:]) + columns.unflatten(2, (x.shape[3], x.shape[2])).transpose(-2, -1)
             y = self.norm(Y.permute(0, 2, 3, 1).to(wide.dtype)).permute(0, 3, 1, 2)
             y = y if self.gate is None else y * F.silu(self.gate(wide))
             return x + self.bn(self.project(y)).to(x.dtype)
@@ -127,7 +127,9 @@ def _maps(
         weights[..., t] += block.D[route]
         line = F.pad(weights.abs().mean(dim=1), (0, H * W - 1 - t))  # (B, N)
         line = line.flip(1) if route > 1 else line
-        shares[f"route_{route + 1}"] = line.unflatten(1, (W, H)).mT if route % 2 else line.unflatten(1, (H, W))
+        shares[f"route_{route + 1}"] = (
+            line.unflatten(1, (W, H)).transpose(-2, -1) if route % 2 else line.unflatten(1, (H, W))
+        )
     maps = {"reach": sum(shares.values()), **shares}
     return {name: m / m.sum(dim=(1, 2), keepdim=True).clamp_min(1e-12) for name, m in maps.items()}
 

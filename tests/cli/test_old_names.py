@@ -7,6 +7,7 @@ import pytest
 
 from segattn import __version__
 from segattn.cli import bench, compare, convert, data, demo, evaluate, flops, maps, plan, predict, study
+from segattn.cli.data import checking
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
 from segattn.cli.old_names import OLD_NAMES, OLD_SIZES, UNTIL, current
 from segattn.cli.options import arity
@@ -30,7 +31,7 @@ ARGUMENTS = {
     "compare": compare.CompareArguments,
     "data prepare": data.PrepareArguments,
     "data make": data.MakeArguments,
-    "data check": data.CheckArguments,
+    "data check": checking.CheckArguments,
     "data pack": data.PackArguments,
     "convert mmseg": convert.FromMmseg,
     "convert to-mmseg": convert.ToMmseg,

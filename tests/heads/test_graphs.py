@@ -90,6 +90,10 @@ def every_case():
             yield pytest.param(head, mode, form, recorder, marks=marks, id=f"{head}-{mode}-{form}-{recorder.__name__}")
 
 
+REFUSED = {("ss2d", trace), ("ss2d", onnx_torchscript), ("agent", onnx_torchscript), ("neighborhood", onnx_torchscript)}
+"""Heads, and recorders that would keep the size of a map as a constant."""
+
+
 def difference(graph, model, size):
     """The largest difference from the network's logits, relative to their standard deviation."""
     x = images(*size)
@@ -107,6 +111,13 @@ def test_graphs_hold_at_other_batches_and_sizes(head, mode, form, recorder):
     most = (
         0.1 if form == "bfloat16" else 5e-3
     )  # ISANet with random weights amplifies rounding; a wrong graph is off by 1
+    if (head, recorder) in REFUSED:
+        with (
+            torch.no_grad(),
+            pytest.raises(ValueError, match=rf"({head}|scan) cannot be recorded by .*torch\.export"),
+        ):
+            recorder(model, 1)
+        return
     with torch.no_grad():
         graph = recorder(model, 1)
     for size in OTHERS:
@@ -121,6 +132,8 @@ def with_sample(names, sample):
 @pytest.mark.filterwarnings("ignore")
 def test_a_graph_traced_with_gradients_holds_too(head):
     model = trained_looking(head)
+    if (head, trace) in REFUSED:
+        pytest.skip("refused by name, see above")
     graph = torch.jit.trace(model, images(2, *RECORDED))
     for size in OTHERS[:3]:
         assert difference(graph, model, size) < 1e-4, size

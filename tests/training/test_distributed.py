@@ -184,7 +184,7 @@ def test_signal_to_one_process_stops_both(two):
 
 
 @pytest.mark.parametrize(
-    ("sitting", "where"), [(5, "in the evaluation after iteration 4"), (6, "in the last evaluation")]
+    ("sitting", "where"), [(6, "in the evaluation after iteration 4"), (7, "in the last evaluation")]
 )
 def test_signal_to_one_process_while_both_evaluate_stops_both(two, sitting, where):
     notes = [rank[sitting] for rank in two[1]]
@@ -206,9 +206,9 @@ def test_resumed_equals_uninterrupted_bit_by_bit(two, run):
 
 def test_folders_that_are_not_shared_are_refused_by_both(two):
     for rank in two[1]:
-        assert "interrupted" in rank[8]
-        assert "see different checkpoints" in rank[9]["refused"]
-        assert "use a folder that all machines share" in rank[9]["refused"]
+        assert "interrupted" in rank[9]
+        assert "see different checkpoints" in rank[10]["refused"]
+        assert "use a folder that all machines share" in rank[10]["refused"]
 
 
 def test_two_processes_evaluate_each_image_once_and_one_speaks(two, tmp_path):

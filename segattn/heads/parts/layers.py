@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation
 from segattn.heads.parts.recording import recording, unflatten
+from segattn.heads.parts.recording import refuse_frozen_sizes as refuse_frozen_sizes
 
 
 class ConvBnRelu(nn.Sequential):

@@ -27,3 +27,15 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     torch.Size([2, 3, 2, 5])
     """
     return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
+
+
+def refuse_frozen_sizes(head: str, *, by_trace: bool = True) -> None:
+    """Raise ValueError while a recorder records that would keep the map's size as a constant of this head.
+
+    That is the TorchScript-based ONNX exporter and, with `by_trace`, also `torch.jit.trace`.
+    """
+    if torch.jit.is_tracing() and (by_trace or torch.onnx.is_in_onnx_export()):
+        raise ValueError(
+            f"{head} cannot be recorded by {'torch.jit.trace or ' if by_trace else ''}torch.onnx.export(dynamo=False), which "
+            "would keep the size of its maps as a constant; use torch.export, or torch.onnx.export(dynamo=True)"
+        )

@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from segattn.heads.parts.recording import refuse_frozen_sizes
+
 CHUNK = 32
 
 
@@ -29,6 +31,7 @@ def selective_scan(
 
     Memory B R E S N / 32 for the states of one step; with gradient, those of all steps are kept.
     """
+    refuse_frozen_sizes("a selective scan")
     N = delta.shape[3]
     steps, inputs, into, out = (_chunks(y) for y in (delta, delta * x, into, out))  # (32, B, R, _, M)
     A = A.unsqueeze(3)  # (R, E, S, 1)
