@@ -17,7 +17,7 @@ from tests import tiny
 
 HEADS = ("fcn", "reconet")
 SHORT = tiny.experiment(
-    optimization={"iterations": 6},
+    optimization={"iterations": 30},
     validate_every=0,
     checkpoint_every=1,
     evaluation={"examples": 0, "strata": False, "without_attention": False},

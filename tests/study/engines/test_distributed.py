@@ -94,7 +94,7 @@ def test_two_agents_meet_and_train_one_network(tmp_path):
     job = Job(runs=[("fcn-faithful-s0", configuration.to_dict(SHORT))], out=str(tmp_path / "out"), device="cpu")
     codes, printed = agents(job, tmp_path)
     assert codes == [0, 0], printed
-    assert records.read(tmp_path / "out/fcn-faithful-s0/record.json").iterations == 6
+    assert records.read(tmp_path / "out/fcn-faithful-s0/record.json").iterations == 30
 
 
 @pytest.mark.slow

@@ -38,7 +38,8 @@ def kill_once(where):
     killed = []
 
     def note(event):
-        if event.state == "progress" and (event.job.name, event.progress.done) == where and not killed:
+        name, step = where  # progress is told now and then, not at every step
+        if event.state == "progress" and event.job.name == name and event.progress.done >= step and not killed:
             killed.extend(workers())
             os.kill(killed[0], signal.SIGKILL)
 
@@ -52,8 +53,11 @@ def test_records_are_those_of_a_study_without_workers_though_one_was_killed(stud
     assert states(events, "reconet-faithful-s0") == ["started", "finished"]
     (retried,) = [event for event in events if event.state == "retried"]
     assert "its process was ended by SIGKILL (out of memory?)" in retried.message
-    resumed = [event.progress.done for event in events if event.state == "progress" and event.progress.stage == "train"]
-    assert resumed.count(1) == 2  # once for each head: what was killed did not begin again
+    after = [event for event in events[events.index(retried) :] if event.state == "progress"]
+    steps = [
+        event.progress.done for event in after if (event.job.name, event.progress.stage) == ("fcn-faithful-s0", "train")
+    ]
+    assert min(step for step in steps if step) >= 4  # what was killed did not begin again
     assert workers() == []
     assert not (tmp_path / "logs").exists()
     assert [each.state for each in status(tmp_path)] == ["finished"] * 2
@@ -93,8 +97,11 @@ def test_job_that_dies_three_times_has_failed(study, tmp_path, monkeypatch):
 
 
 def test_interrupted_study_stops_its_worker_at_a_checkpoint_and_resumes(study, tmp_path, undisturbed):
+    sent = []
+
     def interrupt(event):
-        if event.state == "progress" and (event.progress.stage, event.progress.done) == ("train", 3):
+        if event.state == "progress" and event.progress.stage == "train" and event.progress.done >= 3 and not sent:
+            sent.append(event)
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted, match="stopped by SIGTERM; run the same command again"):
@@ -109,7 +116,7 @@ def test_interrupted_study_stops_its_worker_at_a_checkpoint_and_resumes(study, t
 
 def test_cancelled_study_stops_and_can_be_started_again(study, tmp_path, undisturbed):
     def cancel(event):
-        if event.state == "progress" and event.progress.done == 2:
+        if event.state == "progress" and event.progress.done >= 2:
             (tmp_path / CANCEL).touch()
 
     with pytest.raises(Interrupted, match="cancelled"):
