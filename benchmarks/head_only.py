@@ -23,10 +23,10 @@ from typing import Any
 import torch
 
 from segattn import config as configuration
-from segattn import heads
 from segattn.config import Augmentation, Data, Evaluation, Experiment, Model, Optimization
 from segattn.cost import baselines_first
 from segattn.data.splits import open_data
+from segattn.experiments import STUDY_HEADS
 from segattn.study.run import run_study
 from segattn.training.features import compute, plan_features
 from segattn.training.results import environment_of
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16"))
     parser.add_argument("-o", "--out", type=Path)
     chosen = parser.parse_args()
-    names = baselines_first(heads.names())
+    names = baselines_first(STUDY_HEADS)
     with tempfile.TemporaryDirectory() as folder:
         whole = full(chosen, names, Path(folder, "full"))
         frozen = head_only(chosen, names, Path(folder, "head"))
