@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "compare two networks on the same images: is the difference real?",
     "data": "get, generate, check and pack data sets; features of a backbone",
     "convert": "convert checkpoints from mmsegmentation and to it",
+    "doctor": "describe this machine and installation, and what is missing",
 }
 
 _EPILOGUE = """\

@@ -112,6 +112,23 @@ def settings(device: torch.device | str = "cpu") -> dict[str, str]:
     return entries
 
 
+_FAST = {
+    "bf16": ("amx_bf16", "avx512_bf16", "bf16"),
+    "int8": ("amx_int8", "avx512_vnni", "avx_vnni", "asimddp"),
+}
+"""Flags of processors whose matrix products in a type are faster than those in fp32: x86, then ARM."""
+
+
+def fast_types(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> dict[str, list[str]]:
+    """The instructions with which this processor multiplies bf16 and int8 faster than fp32; empty lists if it has none.
+
+    Read from `/proc/cpuinfo`; where the system has none, both lists are empty.
+    """
+    flags = next((line for line in _lines(cpuinfo) if line.partition(":")[0].strip() in ("flags", "Features")), "")
+    present = set(flags.partition(":")[2].split())
+    return {name: [flag for flag in known if flag in present] for name, known in _FAST.items()}
+
+
 def cores_in_use(seconds: float = 0.5, stat: str | os.PathLike[str] = "/proc/stat") -> float:
     """How many of the machine's cores are busy, over `seconds` in which this process sleeps; the load average of the last
     minute if the system does not report it."""

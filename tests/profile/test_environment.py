@@ -12,6 +12,7 @@ from segattn.profile.environment import (
     cores_in_use,
     device_name,
     environment,
+    fast_types,
     governor,
     gpu_in_use,
     processor_name,
@@ -138,3 +139,10 @@ def test_a_record_from_before_these_fields_still_reads():
            "device": "cpu", "threads": 2, "precision": "fp32"}  # fmt: skip
     record = msgspec.convert(old, Environment)
     assert (record.cores, record.clock_mhz, record.settings) == (None, None, {})
+
+
+def test_types_that_a_processor_multiplies_fast(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("model name\t: X\nflags\t\t: fpu avx512_vnni amx_bf16 avx512f\n")
+    assert fast_types(cpuinfo) == {"bf16": ["amx_bf16"], "int8": ["avx512_vnni"]}
+    assert fast_types(tmp_path / "none") == {"bf16": [], "int8": []}
