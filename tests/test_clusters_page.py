@@ -15,12 +15,12 @@ PAGE = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
 
 @pytest.fixture
 def options(monkeypatch):
-    """Every option of study and its commands, as --help names them."""
+    """Every option of study and its commands, as --help-all names them."""
     monkeypatch.setenv("COLUMNS", "200")
-    known = {"--help"}
+    known = {"--help", "--help-all"}
     for command in (["study", "scratch"], ["study", "status"], ["study", "cancel"], ["study", "collect"]):
         with contextlib.redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit):
-            main([*command, "--help"])
+            main([*command, "--help-all"])
         known |= set(re.findall(r"--[a-z][a-z0-9._-]*", shown.getvalue()))
     return known
 

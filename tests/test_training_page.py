@@ -14,9 +14,9 @@ PAGE = ROOT / "docs/training.md"
 
 @pytest.fixture
 def options(monkeypatch):
-    """Every option of train, study, evaluate and three data commands, as --help names them."""
+    """Every option of train, study, evaluate and three data commands, as --help-all names them."""
     monkeypatch.setenv("COLUMNS", "200")
-    found = {"--help"}
+    found = {"--help", "--help-all"}
     for command in (
         ["train", "cityscapes"],
         ["study", "cityscapes"],
@@ -26,7 +26,7 @@ def options(monkeypatch):
         ["data", "check"],
     ):
         with contextlib.redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit):
-            main([*command, "--help"])
+            main([*command, "--help-all"])
         found |= set(re.findall(r"--[a-z][a-z0-9.-]*", shown.getvalue()))
     return found
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from segattn import __version__
+from segattn.catalogue import hint
 from segattn.cli.commands import COMMANDS, usage
 from segattn.cli.interrupted import INTERRUPTED, interruptible
 
@@ -31,8 +32,6 @@ def _main(arguments: list[str]) -> int:
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        from segattn.catalogue import hint
-
         return _fail(f"unknown command {name!r}; {hint(name, COMMANDS)}Commands: {', '.join(COMMANDS)}")
     command = importlib.import_module(f"segattn.cli.{name}")
     try:

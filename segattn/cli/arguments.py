@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -18,8 +19,9 @@ import tyro
 
 from segattn import config, experiments
 from segattn.cli import mistakes, old_names
+from segattn.cli.essentials import essentials
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
-from segattn.cli.options import Details, arity, registry
+from segattn.cli.options import Details, arity, registry, without
 
 Arguments = TypeVar("Arguments")
 _FILES = (".json", ".yaml", ".yml")
@@ -31,20 +33,27 @@ def parse(
     *,
     command: str,
     description: str | None = None,
+    brief: str | None = None,
     details: Details = DETAILS,
 ) -> Arguments:
-    """A command's options from its words; --help prints them and exits.
+    """A command's options from its words; --help prints those of `essentials` and exits, --help-all prints all of them.
 
-    `description` stands above the options; the docstring of `arguments_type` unless given. Old names work, with a notice.
+    `description` stands above the options, in --help `brief` where it is given; the docstring of `arguments_type` without both.
+    Old names work, with a notice.
 
     Raises:
         ValueError: an unknown option, a value of another form, something missing; one line.
     """
+    if _collected is not None:
+        _collected.append((arguments_type, details))
+        sys.exit(0)
     counts = arity(arguments_type, details)
     words = old_names.current(words, command=command, arity=counts)
     settings = {"args": words, "prog": f"segattn {command}", "description": "@", "registry": registry(details)}
-    if "-h" in words or "--help" in words:
-        _help(arguments_type, description or arguments_type.__doc__ or "", settings)
+    if not {"-h", "--help", "--help-all"}.isdisjoint(words):
+        shown = () if "--help-all" in words else essentials(command)
+        text = (brief if shown else None) or description or arguments_type.__doc__ or ""
+        _help(arguments_type, text, {**settings, "args": ["--help"]}, details, shown)
     for name, following in old_names.groups(words, counts):
         if not following and name in counts and counts[name] is None and "." not in name:
             raise ValueError(f"{name} needs one value or more; see segattn {command} --help")
@@ -61,6 +70,20 @@ def parse(
     return chosen
 
 
+_collected: list[tuple[type, Details]] | None = None
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[list[tuple[type, Details]]]:
+    """Commands run within it end where they would parse their words; the list gets the dataclass and the details of each."""
+    global _collected
+    _collected = []
+    try:
+        yield _collected
+    finally:
+        _collected = None
+
+
 class _Printed(io.StringIO):
     """Takes what tyro prints; with the colours of a terminal where standard output is one."""
 
@@ -74,13 +97,29 @@ class _Printed(io.StringIO):
         return self.colours
 
 
-def _help(arguments_type: type, description: str, settings: dict[str, object]) -> None:
-    """Print the help, with the description and the usage wrapped to the terminal, and exit."""
+def _help(
+    arguments_type: type, description: str, settings: dict[str, object], details: Details, shown: Sequence[str]
+) -> None:
+    """Print the help, with the description and the usage wrapped to the terminal, and exit; with `shown`, of these options."""
+    if shown:
+        settings = {**settings, "registry": registry(without(arguments_type, details, shown), brief=True)}
     with contextlib.redirect_stdout(_Printed(colours=sys.stdout.isatty())) as printed, contextlib.suppress(SystemExit):
         tyro.cli(arguments_type, **settings)  # type: ignore[call-overload]
     usage, _, boxes = printed.getvalue().partition("\n@\n")
-    print(f"{wrapped(' '.join(usage.split()), indent=' ' * 8)}\n\n{wrapped(cleandoc(description))}\n{boxes}", end="")
+    about = wrapped(with_examples(description))
+    print(f"{wrapped(' '.join(usage.split()), indent=' ' * 8)}\n\n{about}\n{boxes}", end="")
+    if shown:
+        print(f"\nAll options: {settings['prog']} --help-all")
     sys.exit(0)
+
+
+def with_examples(docstring: str) -> str:
+    """The text of a docstring, with its examples indented also where nothing else follows its first line.
+
+    >>> with_examples("List them.\\n\\n        segattn zoo\\n    ")
+    'List them.\\n\\n    segattn zoo'
+    """
+    return re.sub(r"(?m)^(?=segattn \w+.*\n?(?:segattn |\n|\Z))", "    ", cleandoc(docstring))
 
 
 def wrapped(text: str, *, indent: str = "") -> str:
@@ -118,7 +157,7 @@ def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str 
         return arguments[0], list(arguments[1:])
     if default is not None:
         return default, list(arguments)
-    if arguments and arguments[0] in ("-h", "--help"):
+    if arguments and arguments[0] in ("-h", "--help", "--help-all"):
         print(f"usage: segattn {command} EXPERIMENT [options]\n\nexperiments:\n{listing()}\n")
         print(
             f"  or a file experiment.json or .yaml, as a run writes it\n\nOptions: segattn {command} EXPERIMENT --help"

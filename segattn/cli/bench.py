@@ -29,6 +29,9 @@ SWEEP_MAPS = (17, 25, 33, 49, 65, 81, 97, 129)
 class BenchArguments:
     """Measure time and memory of mechanisms, heads and networks on random inputs, relative to the machine's limits.
 
+        segattn bench --heads ccnet danet --input 257x257
+        segattn bench --parts network --precision fp32 bf16 -o bench.json
+
     Every case runs in a process of its own, and the cases take turns: one pass each per round. Without options it measures the
     mechanisms of all heads on maps of 97x97, in fp32, at inference.
     """

@@ -21,8 +21,19 @@ COMMANDS = {
     "compare": "compare two networks on the same images: is the difference real?",
     "data": "get, generate, check and pack data sets; features of a backbone",
     "convert": "convert checkpoints from mmsegmentation and to it",
+    "completion": "complete commands and options in bash, zsh or fish",
     "doctor": "describe this machine and installation, and what is missing",
 }
+
+SUBCOMMANDS = {
+    "study": ("status", "cancel", "collect"),
+    "heads": ("check",),
+    "data": ("prepare", "make", "init", "check", "statistics", "show", "pack", "features"),
+    "convert": ("mmseg", "to-mmseg"),
+}
+"""Words that follow a command."""
+EXPERIMENT_FIRST = ("study", "train", "data show", "data features")
+"""Commands whose next word is the name of an experiment."""
 
 _EPILOGUE = """\
 Start with:

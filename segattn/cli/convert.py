@@ -16,7 +16,11 @@ from segattn.cli.values import Modules
 
 @dataclass(frozen=True)
 class FromMmseg:
-    """Convert a checkpoint of mmsegmentation to a run's folder, for `segattn predict`, `evaluate` and `load_model`."""
+    """Convert a checkpoint of mmsegmentation to a run's folder, for `segattn predict`, `evaluate` and `load_model`.
+
+    segattn convert mmseg danet_r101.pth -o runs/danet
+    segattn convert mmseg iter_80000.pth -o runs/mine --num-classes 4
+    """
 
     checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT.pth")]
     """Checkpoint of mmsegmentation. mmcv is not needed, and no code in the file is executed."""
@@ -36,7 +40,11 @@ class FromMmseg:
 
 @dataclass(frozen=True)
 class ToMmseg:
-    """Convert a trained network to a checkpoint of mmsegmentation, with its configuration beside it."""
+    """Convert a trained network to a checkpoint of mmsegmentation, with its configuration beside it.
+
+    segattn convert to-mmseg runs/danet -o danet.pth
+    segattn convert to-mmseg runs/quick/ccnet-faithful-s0 -o ccnet.pth
+    """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""

@@ -23,6 +23,9 @@ class FeaturesArguments:
     """Compute and store the frozen backbone's maps that the heads of a head-only study read. Resumable: complete parts are kept.
     The same command, started several times, also on machines that share the folder, shares the work.
 
+        segattn data features quick --dry-run
+        segattn data features quick -o features
+
     `segattn study` does this by itself; use this command to do it beforehand, or with several processes.
     """
 

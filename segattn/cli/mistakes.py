@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from segattn.catalogue import hint
+from segattn.cli.essentials import whole_help
 
 
 def unknown(words: Sequence[str], options: Iterable[str], *, command: str) -> str:
@@ -14,10 +15,10 @@ def unknown(words: Sequence[str], options: Iterable[str], *, command: str) -> st
     if named is None:
         return f"segattn {command}: unexpected argument {words[0]!r}; see segattn {command} --help"
     name = named.partition("=")[0]
-    known = sorted(set(options) - {"-h"})
+    known = sorted(set(options) - {"-h", "--help-all"})
     alike = [each for each in known if _last_part(each) == _last_part(name)]  # --crop-size: --augmentation.crop-size
     near = f"did you mean {' or '.join(alike)}? " if alike else hint(name, known, most=1)
-    return f"segattn {command} has no option {name}; {near}All options: segattn {command} --help"
+    return f"segattn {command} has no option {name}; {near}All options: {whole_help(command)}"
 
 
 def _last_part(option: str) -> str:

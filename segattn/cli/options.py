@@ -10,8 +10,9 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache, partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -25,37 +26,37 @@ Details = Mapping[tuple[type, str], Any]
 `tyro.conf.Suppress` where a field is no option."""
 
 
-def registry(details: Details) -> ConstructorRegistry:
-    """The rule for tyro: dataclasses with the `details` of their fields."""
+def registry(details: Details, *, brief: bool = False) -> ConstructorRegistry:
+    """The rule for tyro: dataclasses with the `details` of their fields; with `brief`, the first sentence of each text."""
     rules = ConstructorRegistry()
-    rules.struct_rule(partial(_dataclass, details=details))
+    rules.struct_rule(partial(_dataclass, details=details, brief=brief))
     return rules
 
 
-def _dataclass(info: StructTypeInfo, details: Details) -> StructConstructorSpec | None:
+def _dataclass(info: StructTypeInfo, details: Details, brief: bool) -> StructConstructorSpec | None:
     if not dataclasses.is_dataclass(info.type):
         return None
     annotated: Any = Annotated  # for type checkers, Annotated takes a written type only
     fields = []
-    for field, plain, notes in _fields(info.type, details):
+    for field, plain, notes in fields_of(info.type, details):
         if tyro.conf.UseAppendAction in notes:
             notes = [tyro.conf.arg(help_behavior_hint="(repeatable)"), *notes]
         elif not dataclasses.is_dataclass(plain) and plain is not bool:
             # The text of an option says what leaving it out means; None is a value of experiments alone.
-            unsaid = () if info.type.__module__ == "segattn.config" else ("None",)
+            unsaid = () if info.type.__module__ == "segattn.config" and not brief else ("None",)
             notes = [values.constructor(plain), tyro.conf.arg(help_behavior_hint=partial(_hint, unsaid=unsaid)), *notes]
         fields.append(
             StructFieldSpec(
                 name=field.name,
                 type=annotated[plain, *notes] if notes else plain,
                 default=_default(field, info.default),
-                helptext=partial(_description, info.type, field.name),
+                helptext=partial(_description, info.type, field.name, brief=brief),
             )
         )
     return StructConstructorSpec(instantiate=info.type, fields=tuple(fields))
 
 
-def _fields(owner: type, details: Details) -> Iterator[tuple[dataclasses.Field[Any], Any, list[Any]]]:
+def fields_of(owner: type, details: Details) -> Iterator[tuple[dataclasses.Field[Any], Any, list[Any]]]:
     """Each field, its type without annotations, and the annotations that tyro reads."""
     types = get_type_hints(owner, include_extras=True)
     for field in dataclasses.fields(owner):
@@ -84,8 +85,9 @@ def _default(field: dataclasses.Field[Any], instance: Any) -> Any:
     return tyro.MISSING_NONPROP
 
 
-def _description(owner: type, name: str) -> str | None:
-    return descriptions(owner).get(name)
+def _description(owner: type, name: str, *, brief: bool) -> str | None:
+    text = descriptions(owner).get(name)
+    return re.split(r"(?<=[^.]\.) (?=[A-Z`])", text)[0] if text and brief else text
 
 
 @cache
@@ -108,21 +110,47 @@ def descriptions(owner: type) -> dict[str, str]:
 
 
 # What a command takes -----------------------------------------------------------------------------------------------------
-def arity(owner: type, details: Details, prefix: str = "") -> dict[str, int | None]:
+def arity(owner: type, details: Details) -> dict[str, int | None]:
     """Every option of a command and how many words follow it: None where as many as there are."""
-    options: dict[str, int | None] = {} if prefix else {"-h": 0, "--help": 0}
-    for field, plain, notes in _fields(owner, details):
+    options: dict[str, int | None] = {"-h": 0, "--help": 0, "--help-all": 0}
+    for names, _, field, plain, notes in options_of(owner, details):
+        if plain is bool:
+            name = field.name.replace("_", "-")
+            options |= dict.fromkeys([*names, f"{names[0].removesuffix(name)}no-{name}"], 0)
+            continue
+        words = 1 if tyro.conf.UseAppendAction in notes else values.constructor(plain).nargs
+        options |= dict.fromkeys(names, words if isinstance(words, int) else None)
+    return options
+
+
+def without(owner: type, details: Details, shown: Collection[str]) -> Details:
+    """The details with which --help shows these options only, by one name each, and those that must be given."""
+    changed: dict[tuple[type, str], Any] = {}
+    for names, place, field, _, notes in options_of(owner, details):
+        short = [name for name in names[1:] if name in shown and name.startswith("--")]
+        if short:
+            metavar = next((note.metavar for note in notes if getattr(note, "metavar", None)), None)
+            changed[place, field.name] = tyro.conf.arg(name=short[0][2:], prefix_name=False, metavar=metavar)
+        elif names[0] not in shown and not _required(field):
+            changed[place, field.name] = tyro.conf.Suppress
+    return {**details, **changed}
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def options_of(
+    owner: type, details: Details, prefix: str = ""
+) -> Iterator[tuple[list[str], type, dataclasses.Field[Any], Any, list[Any]]]:
+    """Every option: its names, the dataclass and the field that it sets, and the field's type and annotations."""
+    for field, plain, notes in fields_of(owner, details):
         name = field.name.replace("_", "-")
         if tyro.conf.Positional in notes or tyro.conf.Suppress in notes:
             continue
         if dataclasses.is_dataclass(plain):
             unnamed = any(getattr(note, "name", None) == "" for note in notes)
-            options |= arity(plain, details, prefix if unnamed else f"{prefix}{name}.")  # type: ignore[arg-type]
+            yield from options_of(plain, details, prefix if unnamed else f"{prefix}{name}.")  # type: ignore[arg-type]
             continue
-        names = [f"--{prefix}{name}", *itertools.chain(*(getattr(note, "aliases", None) or () for note in notes))]
-        if plain is bool:
-            options |= dict.fromkeys([*names, f"--{prefix}no-{name}"], 0)
-            continue
-        words = 1 if tyro.conf.UseAppendAction in notes else values.constructor(plain).nargs
-        options |= dict.fromkeys(names, words if isinstance(words, int) else None)
-    return options
+        aliases = itertools.chain(*(getattr(note, "aliases", None) or () for note in notes))
+        yield [f"--{prefix}{name}", *aliases], owner, field, plain, notes

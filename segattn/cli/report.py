@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class ReportArguments:
     """Write report.html, report.md, table.csv, table.tex and figures from finished runs.
 
+        segattn report runs/quick
+        segattn report runs/quick bench.json
+
     Latency and memory come from records of `segattn bench`: those given, or a bench*.json in the study's folder. Bench records
     without runs get one page each, bench.html.
     """

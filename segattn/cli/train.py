@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,11 @@ from segattn.cli.values import Device, Modules
 
 @dataclass(frozen=True, kw_only=True)
 class TrainArguments:
-    """Train one network, evaluate it, and write its record. The same command continues an interrupted run."""
+    """Train one network, evaluate it, and write its record. The same command continues an interrupted run.
+
+    segattn train scratch --head ccnet
+    segattn train camvid --data-root data/camvid --init-from streets/ccnet
+    """
 
     out: Path | None = None
     """Folder of the run; by default runs/EXPERIMENT/HEAD-MODE-sSEED."""
@@ -51,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / study_name(config) / run_name(config)
     settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers, "extend_to": chosen.extend_to}
-    console = terminal.console(quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
+    console = terminal.console(highlight=False, quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:
 
@@ -62,16 +65,14 @@ def run(arguments: Sequence[str]) -> int:
                 settings["opened"] = opened = open_data(config.data)
                 plan = plan_features([config], opened, chosen.features, device=chosen.device)
                 settings["stored"] = compute(plan, on_sample=lambda *done: report(Progress("features", *done)))
-            settings["on_notice"] = partial(console.print, highlight=False, markup=False)
-            record = train(config, out, **settings, resume_from_good=chosen.resume_from_good, on_progress=report)
+            settings |= {"on_notice": console.print, "on_progress": report}
+            record = train(config, out, **settings, resume_from_good=chosen.resume_from_good)
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
-    scores = record.scores
     console.print(
-        f"{config.model.head} on {record.dataset} {record.split}: mIoU {100 * scores.mean_iou:.2f} %, "
-        f"pixel accuracy {100 * scores.pixel_accuracy:.2f} %, {scores.num_images} images\n{out}",
-        highlight=False,
+        f"{config.model.head} on {record.dataset} {record.split}: mIoU {100 * record.scores.mean_iou:.2f} %, "
+        f"pixel accuracy {100 * record.scores.pixel_accuracy:.2f} %, {record.scores.num_images} images\n{out}",
         soft_wrap=True,
     )
     return 0

@@ -40,9 +40,9 @@ def constructor(kind: Any) -> PrimitiveConstructorSpec[Any]:
 
     A type with None takes the word `None`.
     """
-    several = get_origin(_plain(kind)) is tuple and _plain(kind) != Size
+    several = get_origin(without_none(kind)) is tuple and without_none(kind) != Size
     return PrimitiveConstructorSpec(
-        nargs=("*" if ... in get_args(_plain(kind)) else len(get_args(_plain(kind)))) if several else 1,
+        nargs=("*" if ... in get_args(without_none(kind)) else len(get_args(without_none(kind)))) if several else 1,
         metavar=metavar(kind),
         instance_from_str=lambda words: value(kind, words),
         is_instance=lambda instance: True,
@@ -50,7 +50,7 @@ def constructor(kind: Any) -> PrimitiveConstructorSpec[Any]:
     )
 
 
-def _plain(kind: Any) -> Any:
+def without_none(kind: Any) -> Any:
     """The type without `| None`."""
     if get_origin(kind) not in (Union, UnionType):
         return kind
@@ -64,7 +64,7 @@ def metavar(kind: Any) -> str:
     >>> metavar(tuple[int, int]), metavar(tuple[float, ...]), metavar(int | None)
     ('HEIGHTxWIDTH', 'FLOAT ...', 'INT')
     """
-    kind = _plain(kind)
+    kind = without_none(kind)
     if kind in _METAVARS:
         return _METAVARS[kind]
     parts = get_args(kind)
@@ -82,9 +82,9 @@ def value(kind: Any, words: list[str]) -> Any:
     Raises:
         ValueError: another form; what is allowed.
     """
-    if kind != _plain(kind) and words == ["None"]:
+    if kind != without_none(kind) and words == ["None"]:
         return None
-    kind = _plain(kind)
+    kind = without_none(kind)
     if get_origin(kind) is Literal:
         return _choice(words[0], get_args(kind))
     if get_origin(kind) is tuple and kind != Size:
@@ -95,7 +95,7 @@ def value(kind: Any, words: list[str]) -> Any:
 
 def text(kind: Any, instance: Any) -> list[str]:
     """The words for a value."""
-    kind = _plain(kind)
+    kind = without_none(kind)
     if instance is None:
         return ["None"]
     if kind == Size:

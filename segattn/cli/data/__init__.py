@@ -32,7 +32,11 @@ _COMMANDS = {
 
 @dataclass(frozen=True)
 class PrepareArguments:
-    """Download the parts of a data set that need no account, extract and convert them. Steps already done are skipped."""
+    """Download the parts of a data set that need no account, extract and convert them. Steps already done are skipped.
+
+    segattn data prepare ade20k
+    segattn data prepare cityscapes --dry-run
+    """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """ade20k, voc, coco_stuff, cityscapes or camvid."""
@@ -48,7 +52,11 @@ class PrepareArguments:
 
 @dataclass(frozen=True)
 class MakeArguments:
-    """Write generated street scenes and their masks in the layout of a real data set, as test data."""
+    """Write generated street scenes and their masks in the layout of a real data set, as test data.
+
+    segattn data make streets -o data/made
+    segattn data make streets -o data/voc --layout voc --images 40
+    """
 
     what: Annotated[Literal["streets"], tyro.conf.Positional]
     """What to generate."""
@@ -66,7 +74,11 @@ class MakeArguments:
 
 @dataclass(frozen=True)
 class PackArguments:
-    """Decode each image once. To train from the result: `--data.name packed --data-root OUT`."""
+    """Decode each image once. To train from the result: `--data.name packed --data-root OUT`.
+
+    segattn data pack camvid --data-root data/camvid -o data/camvid-packed
+    segattn data pack voc --data-root data/voc -o data/voc-packed
+    """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Name of a data set, or dotted path of a module of your own."""

@@ -21,7 +21,11 @@ from segattn.records.pictures import most_pixels
 
 @dataclass(frozen=True)
 class CheckArguments:
-    """Read every image and mask and list all faults. Exit code 0: no faults; 1: faults."""
+    """Read every image and mask and list all faults. Exit code 0: no faults; 1: faults.
+
+    segattn data check camvid --data-root data/camvid
+    segattn data check folder --data-root data/mine
+    """
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Name of a data set, or dotted path of a module of your own."""

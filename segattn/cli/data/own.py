@@ -22,7 +22,11 @@ _LONGEST = 12
 
 @dataclass(frozen=True)
 class InitArguments:
-    """Look at a folder of images and masks, write its classes.json, and print the commands to go on with. Nothing is asked."""
+    """Look at a folder of images and masks, write its classes.json, and print the commands to go on with. Nothing is asked.
+
+    segattn data init data/mine
+    segattn data init data/mine --force
+    """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of the data: images and masks in two folders or side by side, with splits or without."""
@@ -123,7 +127,11 @@ def _plain(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ShowArguments:
-    """Draw augmented training samples beside their labels, with the names of the classes; ignored pixels are hatched in grey."""
+    """Draw augmented training samples beside their labels, with the names of the classes; ignored pixels are hatched in grey.
+
+    segattn data show quick
+    segattn data show folder --data-root data/mine -o samples.png
+    """
 
     out: Path = Path("samples.png")
     """Picture to write, a .png or .jpg."""

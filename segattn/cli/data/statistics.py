@@ -19,6 +19,9 @@ from segattn.cli.arguments import parse
 class StatisticsArguments:
     """Compute mean and standard deviation of each band over all training images, and print the options to paste.
 
+        segattn data statistics camvid --data-root data/camvid
+        segattn data statistics folder --data-root data/mine
+
     Black is 0, white 1. For images of more than 8 bits the data option value_range says which values these are.
     """
 

@@ -34,6 +34,9 @@ _OTHER = "other: element operations of norm, softmax, resize, pooling, activatio
 class FlopsArguments:
     """Count the cost of mechanism, head and whole network for one image, on the `meta` device: nothing is computed or allocated.
 
+        segattn flops --input 769x769
+        segattn flops --heads danet ccnet --input 512x1024 --backbone resnet18
+
     Every operator has a formula; an operator without one is an error. Attention is counted by its equation, whichever
     implementation runs.
     """

@@ -20,6 +20,9 @@ from segattn.cli.arguments import parse
 class HeadsArguments:
     """List the heads, or print the equations, cost, sources and options of one.
 
+        segattn heads
+        segattn heads ccnet
+
     `segattn heads check HEAD ...` checks how heads behave, also your own, and says what failed and why.
     """
 
@@ -30,6 +33,9 @@ class HeadsArguments:
 @dataclass(frozen=True)
 class CheckArguments:
     """Check that heads behave as every part of segattn expects.
+
+        segattn heads check ccnet
+        segattn heads check mylab.tenth
 
     Prints a table of what passed and failed, with the reasons. The exit code is 1 if a check failed.
     """

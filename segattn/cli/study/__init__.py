@@ -24,6 +24,7 @@ from segattn.cli.arguments import (
     head_names,
     listing,
     parse,
+    with_examples,
     with_experiment,
 )
 from segattn.cli.experiment_options import WITHOUT_HEAD
@@ -52,7 +53,12 @@ class SlurmOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyArguments:
-    """Train and evaluate every head under one protocol, and write tables, figures and report.html."""
+    """Train and evaluate every head under one protocol, and write tables, figures and report.html.
+
+    segattn study quick
+    segattn study camvid --data-root data/camvid --seeds 3 --jobs 2
+    segattn study scratch --heads fcn ccnet --sweep optimization.lr=0.01,0.02
+    """
 
     heads: tuple[str, ...] = ("study",)
     """Heads to compare: names of `segattn heads`, dotted module paths, study (fcn and the nine heads of the study), baselines
@@ -106,8 +112,15 @@ def run(arguments: Sequence[str]) -> int:
     name, rest = experiment_and_rest(arguments, command="study", default="quick")
     options = with_experiment(StudyArguments, name)
     choices = f"segattn study EXPERIMENT ... takes one of these experiments, or quick if none is named:\n\n{listing()}"
-    description = f"{StudyArguments.__doc__}\n\n{choices}\n\n{_OTHERS}"
-    chosen: Any = parse(options, rest, command=f"study {name}", description=description, details=WITHOUT_HEAD)
+    about = with_examples(StudyArguments.__doc__ or "")
+    brief = f"{about}\n\nEXPERIMENT: {', '.join(experiments.names())}; quick if none is named.\n\n{_OTHERS}"
+    chosen: Any = parse(
+        *(options, rest),
+        command=f"study {name}",
+        description=f"{about}\n\n{choices}\n\n{_OTHERS}",
+        brief=brief,
+        details=WITHOUT_HEAD,
+    )
     if chosen.seeds is not None and chosen.seeds < 1:
         raise ValueError(f"--seeds {chosen.seeds}: at least 1")
     seeds = default_seeds(name) if chosen.seeds is None else chosen.seeds

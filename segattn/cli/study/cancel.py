@@ -17,7 +17,11 @@ from segattn.cli.study.table import summary
 @dataclass(frozen=True)
 class CancelArguments:
     """Stop every run of a study: each writes a checkpoint and ends, on whatever machine it is. The command that started the study
-    continues it."""
+    continues it.
+
+        segattn study cancel runs/quick
+        segattn study cancel runs/quick --wait 300
+    """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     """Folder of the study."""

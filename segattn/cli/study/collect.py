@@ -20,6 +20,7 @@ class CollectArguments:
     """Write the record and the report of a study from finished runs, wherever and however they were done.
 
     segattn study collect runs/quick
+    segattn study collect runs/here runs/there -o runs/all
     """
 
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER ...")]

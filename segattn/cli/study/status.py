@@ -27,6 +27,9 @@ class StatusArguments:
     """Print all runs of a study: state, iteration, loss, mIoU, time left, host. Only files are read, so it works on any machine
     that sees the folder.
 
+        segattn study status runs/quick
+        segattn study status runs/quick --watch
+
     running: a process holds the lease of the run's folder; interrupted: it was begun, and nobody trains it now.
     """
 
