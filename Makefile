@@ -5,7 +5,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin/python
 CONSTRAINTS := -c constraints.txt
 
-.PHONY: study test test-fast test-all check docs clean help
+.PHONY: study test test-fast test-all check docs site clean help
 
 help:
 	@echo "make study      train, measure and compare all ten networks on generated scenes; ends with runs/quick/report.html"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-all   lint, types and all tests, also those that are too long for make test"
 	@echo "make check      lint and types only"
 	@echo "make docs       write the generated pages of docs/"
+	@echo "make site       build the documentation as a web site, in site/"
 	@echo "make clean      remove the virtual environment and caches"
 
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -50,5 +51,13 @@ test-fast: $(VENV)/.dev
 docs: $(VENV)/.core
 	$(RUN) -m docs.make
 
+$(VENV)/.docs: $(VENV)/.core
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[docs]'
+	@touch $@
+
+site: $(VENV)/.docs
+	$(RUN) -m sphinx --quiet --fail-on-warning --keep-going -c docs/site docs site
+	@echo "Open site/index.html"
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -11,7 +11,7 @@ from segattn.profile.markdown import markdown_table
 
 DOCS = Path(__file__).parents[1]
 # The other pages, written by hand or by other commands; the first line of each is its title.
-_GENERATED = ("README.md", "flops.md", "performance.md")
+_GENERATED = ("README.md", "flops.md", "index.md", "performance.md")
 
 
 def page() -> str:

@@ -33,6 +33,7 @@ GIVES = {
     "ray": "segattn study --engine ray",
     "slurm": "segattn study --engine slurm",
     "peers": "segattn flops --cross-check against other counters",
+    "docs": "make site: the documentation as a web site",
     "dev": "the tests",
 }
 """What each extra is for."""
