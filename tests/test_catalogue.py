@@ -11,6 +11,11 @@ def test_as_many_names_as_asked_for_nearest_first():
     assert hint("dannet", known, most=1) == "did you mean danet? "
 
 
+def test_what_is_much_less_alike_than_the_nearest_is_left_out():
+    assert hint("ccnett", ["ccnet", "reconet", "danet"]) == "did you mean ccnet? "
+    assert hint("daneet", ["danet", "isanet", "flanet"], most=3) == "did you mean danet? "
+
+
 def test_nothing_near_is_no_hint():
     assert hint("street", ["ccnet"]) == ""
     assert hint(7, []) == ""
