@@ -34,7 +34,7 @@ def main(source: str = zoo.LOCAL, what: Shown | None = None, folder: Path = IMAG
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            address = server.stdout.readline().split(" at ")[1].split()[0]
+            address = server.stdout.readline().rpartition(" at ")[2].split()[0]
             with sync_playwright() as driver:
                 executable = shutil.which("chromium") or shutil.which("google-chrome")
                 browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])

@@ -74,6 +74,7 @@ def run(arguments: Sequence[str]) -> None:
                 "Put a proxy in front: docs/explorer.md\n",
                 style="bold",
             )
+        count = f"{len(loaded)} network{'' if len(loaded) == 1 else 's'}"
         explorer = Explorer(networks.checked(loaded), cache_bytes=chosen.cache_mb * 2**20)
         serve(
             explorer,
@@ -81,7 +82,7 @@ def run(arguments: Sequence[str]) -> None:
             max_side=chosen.max_side,
             source=f"Networks of {', '.join(shown or [zoo.FULL])}.",
             ready=lambda address: console.print(
-                f"{len(loaded)} networks at {address}  (Ctrl-C stops it)", markup=False
+                f"{count} of {', '.join(shown or [zoo.FULL])} at {address}  (Ctrl-C stops it)", markup=False
             ),
         )
     console.print("\nended")

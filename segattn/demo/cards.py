@@ -17,6 +17,7 @@ from segattn.cost import Cost
 from segattn.demo import drawing
 from segattn.demo.explorer import Point, Points, Seen
 from segattn.demo.pictures import EXAMPLES, Picture, example
+from segattn.demo.truth import Truth, truth_of
 from segattn.maps.look import AttentionMaps
 from segattn.maps.panels import concentration
 from segattn.maps.types import AttentionMap
@@ -32,8 +33,10 @@ def results(seen: Sequence[Seen], picture: Picture) -> str:
     """A card a network; names and classes come from files and are escaped."""
     norm = drawing.scale_of(result for each in seen for result in each.at)
     height, width = picture.size
+    truth = truth_of(picture, seen[0].network.class_names)
     return _templates().get_template("cards.html").render(
-        cards=[_card(each, norm) for each in seen],
+        cards=[_card(each, norm, truth) for each in seen],
+        truth=None if truth is None else _truth(truth, seen[0]),
         count=len(seen[0].at),
         photo=drawing.data_uri(picture.shown, photo=True),
         ratio=f"{width} / {height}",
@@ -101,20 +104,50 @@ def caption(attention: AttentionMap) -> tuple[str, str]:
     return (f"half on {share:.0f} %" if share >= 9.5 else f"half on {share:.1g} %"), shape
 
 
-def _card(seen: Seen, norm: Normalize) -> dict[str, Any]:
-    first = seen.at[0]
+def milliseconds(seconds: float) -> str:
+    """
+    >>> milliseconds(0.0042), milliseconds(0.042), milliseconds(4.2)
+    ('4.2', '42', '4,200')
+    """
+    return f"{1000 * seconds:,.1f}" if seconds < 0.01 else f"{1000 * seconds:,.0f}"
+
+
+def _truth(truth: Truth, seen: Seen) -> dict[str, Any]:
+    """The label as a card."""
+    at = [(number, result.spot, truth.at(result.spot)) for number, result in enumerate(seen.at)]
+    names, palette = seen.network.class_names, seen.network.palette
     return {
+        "label": drawing.classes_uri(truth.classes, palette),
+        "spots": [_percent(spot, truth.classes.shape) for _, spot, _ in at],
+        "answers": [
+            (number, "not labelled", (128, 128, 128)) if index is None else (number, names[index], palette[index])
+            for number, _, index in at
+        ],
+    }
+
+
+def _card(seen: Seen, norm: Normalize, truth: Truth | None) -> dict[str, Any]:
+    first = seen.at[0]
+    known = {} if truth is None else {
+        "right": f"{100 * truth.share_right(first.prediction):.1f}",
+        "errors": drawing.errors_uri(truth.wrong(first.prediction)),
+    }  # fmt: skip
+    return {
+        **known,
+        "milliseconds": milliseconds(seen.seconds),
         "name": seen.network.name,
         "names": list(first.maps),
         "main": first.main,
-        "views": [_view(number, result, norm) for number, result in enumerate(seen.at)],
+        "views": [_view(number, result, norm, truth) for number, result in enumerate(seen.at)],
         "prediction": drawing.prediction_uri(first),
         "cost": cost_rows(seen.cost),
     }
 
 
-def _view(number: int, result: AttentionMaps, norm: Normalize) -> dict[str, Any]:
+def _view(number: int, result: AttentionMaps, norm: Normalize, truth: Truth | None) -> dict[str, Any]:
+    label = None if truth is None else truth.at(result.spot)
     return {
+        "wrong": label is not None and label != result.class_index,
         "number": number,
         "spot": _percent(result.spot, result.image.shape[:2]),
         "maps": [_map(result, attention, norm) for attention in result.maps.values()],
@@ -137,5 +170,5 @@ def _map(result: AttentionMaps, attention: AttentionMap, norm: Normalize) -> dic
     return described
 
 
-def _percent(spot: Point, size: tuple[int, int]) -> tuple[float, float]:
+def _percent(spot: Point, size: Sequence[int]) -> tuple[float, float]:
     return round(100 * (spot[0] + 0.5) / size[1], 3), round(100 * (spot[1] + 0.5) / size[0], 3)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -111,7 +112,21 @@ def _palette_bytes(palette: tuple[tuple[int, int, int], ...]) -> list[int]:
 
 def prediction_uri(result: AttentionMaps) -> str:
     """The prediction as a PNG of palette colours, a fraction of the size of RGB."""
-    mask, stream = Image.fromarray(result.prediction.astype(np.uint8)), io.BytesIO()
-    mask.putpalette(_palette_bytes(tuple(result.palette)))
-    mask.save(stream, "PNG")
+    return classes_uri(result.prediction, result.palette)
+
+
+def classes_uri(classes: np.ndarray, palette: Sequence[tuple[int, int, int]]) -> str:
+    """Class indices (H, W) as a PNG of palette colours; 255, which is no class, is black."""
+    return _indexed_uri(classes, _palette_bytes(tuple(palette)))
+
+
+def errors_uri(wrong: np.ndarray) -> str:
+    """A veil over what is right, bool (H, W): white and nearly opaque, transparent where `wrong`."""
+    return _indexed_uri(wrong, [255] * 768, transparency=bytes([222, 0]))
+
+
+def _indexed_uri(indices: np.ndarray, palette: list[int], **settings: Any) -> str:
+    mask, stream = Image.fromarray(indices.astype(np.uint8)), io.BytesIO()
+    mask.putpalette(palette)
+    mask.save(stream, "PNG", **settings)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -3,6 +3,7 @@ points."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -39,6 +40,8 @@ class Seen:
     """Of one pass over the picture."""
     at: tuple[AttentionMaps, ...]
     """One for each point; without maps where the head has none."""
+    seconds: float
+    """Of the pass over the picture on this computer."""
 
 
 class Explorer:
@@ -51,6 +54,7 @@ class Explorer:
     def __init__(self, networks: Sequence[Network], *, cache_bytes: int = 2**30) -> None:
         self.networks = {network.name: network for network in networks}
         self.looks: ByteCache[Look] = ByteCache(cache_bytes, size=lambda seen: seen.num_bytes)
+        self._seconds: ByteCache[float] = ByteCache(10_000, size=lambda seconds: 1)
         self._costs: ByteCache[Cost] = ByteCache(10_000, size=lambda cost: 1)
         self._lock = Lock()
 
@@ -75,16 +79,21 @@ class Explorer:
             check_point(point, picture)
         answers = []
         for name in self._chosen(names):
-            seen, cost = self._look(picture, name)
+            seen, cost, seconds = self._look(picture, name)
             with self._lock:
-                answers.append(Seen(self.networks[name], cost, tuple(seen.at(point) for point in points)))
+                at = tuple(seen.at(point) for point in points)
+                answers.append(Seen(self.networks[name], cost, at, seconds))
         return answers
 
-    def _look(self, picture: Picture, name: str) -> tuple[Look, Cost]:
-        network = self.networks[name]
+    def _look(self, picture: Picture, name: str) -> tuple[Look, Cost, float]:
+        """The network's features and prediction, its cost, and how long the pass took when it ran."""
+        network, key = self.networks[name], (picture.key, name)
         with self._lock:
-            seen = self.looks.get((picture.key, name), lambda: look(network.model, picture.image, name=name))
-            return seen, self._costs.get((name, picture.size), lambda: network.cost(picture.size))
+            began = time.perf_counter()
+            seen = self.looks.get(key, lambda: look(network.model, picture.image, name=name))
+            passed = time.perf_counter() - began
+            seconds = self._seconds.get(key, lambda: passed)
+            return seen, self._costs.get((name, picture.size), lambda: network.cost(picture.size)), seconds
 
     def _chosen(self, names: Sequence[str]) -> list[str]:
         unknown = sorted(set(names) - self.networks.keys())

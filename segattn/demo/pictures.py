@@ -23,6 +23,8 @@ MAX_PIXELS = 40_000_000
 """Of an upload, before it is decoded: 120 MB as RGB, more than any phone's usual photo."""
 MAX_FILE_BYTES = 20 * 2**20
 MIN_SIDE = 32
+IGNORED = 255
+"""Of a label."""
 EXAMPLES = {
     2: "Tram on its rails, rider in front",
     26: "Bus, and a rider before it",
@@ -41,6 +43,9 @@ class Picture:
     name: str
     image: np.ndarray
     """uint8 (H, W, bands)."""
+    label: np.ndarray | None = None
+    """uint8 (H, W), where it is known: indices of `label_names`, 255 ignored."""
+    label_names: tuple[str, ...] = ()
 
     @cached_property
     def shown(self) -> np.ndarray:
@@ -67,8 +72,9 @@ def example(index: object, max_side: int) -> Picture:
     if type(index) is not int or index not in EXAMPLES:
         raise ValueError(f"There is no example {index!r}.")
     width = max(min(384, max_side), 2 * MIN_SIDE)
-    sample = streets.load("val", height=width // 2, width=width)[index]
-    return Picture(EXAMPLES[index], sample.image)
+    scenes = streets.load("val", height=width // 2, width=width)
+    sample = scenes[index]
+    return Picture(EXAMPLES[index], sample.image, sample.label, tuple(scenes.class_names))
 
 
 def samples(model: SegmentationModel, max_side: int) -> list[Picture]:
@@ -80,7 +86,10 @@ def samples(model: SegmentationModel, max_side: int) -> list[Picture]:
         for index in np.unique(np.linspace(0, len(dataset) - 1, len(EXAMPLES)).round().astype(int)).tolist():
             sample = dataset[index]
             if sample.image.shape[2] == model.in_channels and min(sample.size) >= MIN_SIDE:
-                pictures.append(Picture(sample.name, _scaled(sample.image, max_side)))
+                image = _scaled(sample.image, max_side)
+                whole = sample.label is not None and sample.label.shape == image.shape[:2]
+                label = sample.label if whole else None  # a label is not scaled
+                pictures.append(Picture(sample.name, image, label, tuple(dataset.class_names)))
     except (ValueError, OSError):
         return []
     return pictures

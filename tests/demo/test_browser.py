@@ -81,8 +81,8 @@ def test_an_example_and_two_pixels_give_a_map_an_answer_and_a_cost_of_every_netw
     assert [card.get_attribute("data-network") for card in page.locator(".card").all()] == HEADS
     assert page.locator(".frame.map").count() == len(HEADS)
     assert page.locator(".frame.map .layer:visible").count() == len(HEADS) - 1  # nothing attends in fcn
-    for text in page.locator(".answers li").all_inner_texts():
-        number, name, confidence = text.split("\n") if "\n" in text else text.split(maxsplit=2)
+    for text in page.locator(".card .answers li").all_inner_texts():
+        number, name, confidence, *_ = text.split("\n") if "\n" in text else text.split(maxsplit=2)
         assert number == "1"
         assert name
         assert 100 / 19 - 1 <= float(confidence.split()[0]) <= 100
@@ -90,7 +90,7 @@ def test_an_example_and_two_pixels_give_a_map_an_answer_and_a_cost_of_every_netw
     page.locator("[data-place='2']").click()
     click(page, 0.75, 0.9)
     assert page.locator(".frame.map").count() == 2 * len(HEADS)
-    assert page.locator(".answers li").count() == 2 * len(HEADS)
+    assert page.locator(".card .answers li").count() == 2 * len(HEADS)
     before = page.locator(".results").inner_html()
     page.locator(".remove").click()
     changed(page, before)
@@ -128,7 +128,7 @@ def test_opacity_changes_the_pictures_and_runs_nothing(page, loaded, monkeypatch
         seen[opacity] = pixels(frame)
     assert np.abs(seen[100] - seen[0]).mean() > 5
     inside = np.abs(seen[70] - (0.3 * seen[0] + 0.7 * seen[100]))  # as `blend` does it
-    assert inside.max() <= 2  # rounded on the way
+    assert inside.max() <= 3  # rounded on the way, thrice
 
 
 def test_another_map_is_chosen_and_stays_chosen(page):
@@ -203,3 +203,44 @@ def test_page_fits_and_is_readable(browser, address, width, scheme):
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, background.removeprefix("rgb(").rstrip(")").split(", "))) < 200) == (scheme == "dark")
     context.close()
+
+
+def test_a_map_is_enlarged_by_click_and_by_key(page):
+    page.locator(".card[data-network='danet'] .frame.prediction").click()
+    dialog = page.locator("dialog.large")
+    assert dialog.locator("h3").inner_text() == "danet"
+    small = page.locator(".card[data-network='danet'] .frame.prediction").bounding_box()
+    assert dialog.locator(".frame").bounding_box()["width"] > 2 * small["width"]
+    page.keyboard.press("Escape")
+    page.wait_for_function("document.querySelector('dialog') === null")
+    page.locator(".card[data-network='ccnet'] .frame.map").focus()
+    page.keyboard.press("Enter")
+    assert dialog.locator("h3").inner_text() == "ccnet"
+    dialog.locator("button").click()
+    page.wait_for_function("document.querySelector('dialog') === null")
+
+
+def test_all_maps_of_a_network_side_by_side(page):
+    names = page.locator(".card[data-network='ccnet'] option").all_inner_texts()
+    page.locator(".card[data-network='ccnet'] .all").click()
+    dialog = page.locator("dialog.large")
+    assert dialog.locator("figcaption b").all_inner_texts() == names
+    assert dialog.locator(".layer:visible").count() == len(names)
+    page.keyboard.press("Escape")
+
+
+def test_what_is_wrong_alone(page):
+    frame = page.locator(".card[data-network='fcn'] .frame.prediction")
+    before = pixels(frame)
+    page.locator(".errors").click()
+    assert page.locator(".errors").get_attribute("aria-pressed") == "true"
+    assert pixels(frame).mean() > before.mean() + 20  # the veil over what is right is white
+    click(page, 0.3, 0.3)  # it stays for the next pixel
+    assert page.locator(".errors").get_attribute("aria-pressed") == "true"
+
+
+def test_second_pixel_does_not_make_the_page_longer(page):
+    tall = page.locator(".cards").bounding_box()["height"]
+    page.locator("[data-place='2']").click()
+    click(page, 0.3, 0.3)
+    assert page.locator(".cards").bounding_box()["height"] < 1.15 * tall

@@ -68,7 +68,7 @@ def test_there_is_a_card_a_network_with_its_maps_class_confidence_and_cost(explo
     seen = explorer.see(PICTURE, Points((60, 30), (7, 5)), ALL)
     page = cards.results(seen, PICTURE)
     assert re.findall(r'data-network="(\w+)"', page) == ALL
-    assert page.count('<div class="frame map">') == 2 * len(ALL)
+    assert page.count('<div class="frame map"') == 2 * len(ALL)
     for each in seen:
         for name in each.at[0].maps:
             assert page.count(f'alt="{each.network.name}, {name}, pixel 1"') == (name != "responsibilities")

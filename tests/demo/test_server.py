@@ -278,8 +278,9 @@ def test_command_serves_without_any_network_and_ends_by_ctrl_c(study, tmp_path):
     )
     try:
         said = process.stdout.readline()
-        address = said.split(" at ")[1].split()[0]
-        assert said.startswith("1 networks at http://127.0.0.1:")
+        address = said.rpartition(" at ")[2].split()[0]
+        assert said.startswith("1 network of ")
+        assert address.startswith("http://127.0.0.1:")
         assert httpx.get(address, trust_env=False, timeout=90).status_code == 200
         with httpx.stream("GET", f"{address}gradio_api/heartbeat/aaaa", trust_env=False, timeout=90) as beats:
             heard = beats.iter_text()
