@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from segattn import __version__
 from segattn.catalogue import hint
+from segattn.cli.allocator import own_words
 from segattn.cli.commands import COMMANDS, usage
 from segattn.cli.interrupted import INTERRUPTED, interruptible
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0 success, 1 some files failed, 2 a mistake in the command, 130 interrupted."""
     with interruptible():
         try:
-            return _main(list(sys.argv[1:] if arguments is None else arguments))
+            return _main(own_words() if arguments is None else list(arguments))
         except KeyboardInterrupt:
             print(INTERRUPTED, file=sys.stderr)
             return 130

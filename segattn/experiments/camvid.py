@@ -2,8 +2,7 @@
 
     segattn study camvid --data-root PATH/TO/camvid
 
-Less than half an hour for ten heads on two idle cores with AMX (docs/camvid.md has the table). For a figure to compare with the
-literature use a pretrained ResNet-101, 512x512 crops and 80,000 iterations on a GPU.
+docs/camvid.md has the table. For a figure to compare with others use a pretrained ResNet-101, 512x512 crops, 80,000 iterations.
 """
 
 from segattn.config import Augmentation, Data, Evaluation, Experiment, Model, Optimization
