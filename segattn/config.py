@@ -118,7 +118,7 @@ class Optimization:
     """Of AdamW: decay of the averages of the gradient and of its square."""
     weight_decay: float = 5e-4
     decay_norm_and_bias: bool = True
-    """False: no weight decay on norms, biases, and what a timm network exempts (positions, tokens)."""
+    """Off: no weight decay on norms, biases, and what a timm network exempts (positions, tokens)."""
     layer_decay: float = 1.0
     """Below 1: learning rate of a backbone layer as a multiple of the next layer's; the head has the full rate."""
     schedule: Literal["poly", "cosine"] = "poly"
@@ -221,7 +221,7 @@ class Evaluation:
     def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Size and step of the sliding window, (height, width) each; raises ValueError without crop_size."""
         if self.crop_size is None:
-            raise ValueError("evaluation.mode='slide' needs evaluation.crop_size (height width), such as 769 769")
+            raise ValueError("evaluation.mode='slide' needs evaluation.crop_size, such as 769x769")
         height, width = self.crop_size
         return self.crop_size, self.stride or (math.ceil(height * 2 / 3), math.ceil(width * 2 / 3))
 

@@ -41,7 +41,9 @@ def _dataclass(info: StructTypeInfo, details: Details, brief: bool) -> StructCon
     for field, plain, notes in fields_of(info.type, details):
         if tyro.conf.UseAppendAction in notes:
             notes = [tyro.conf.arg(help_behavior_hint="(repeatable)"), *notes]
-        elif not dataclasses.is_dataclass(plain) and plain is not bool:
+        elif plain is bool:
+            notes = [tyro.conf.arg(help_behavior_hint=_switch_hint), *notes]
+        elif not dataclasses.is_dataclass(plain):
             # The text of an option says what leaving it out means; None is a value of experiments alone.
             unsaid = () if info.type.__module__ == "segattn.config" and not brief else ("None",)
             notes = [values.constructor(plain), tyro.conf.arg(help_behavior_hint=partial(_hint, unsaid=unsaid)), *notes]
@@ -72,6 +74,11 @@ def fields_of(owner: type, details: Details) -> Iterator[tuple[dataclasses.Field
 def _hint(default: str, *, unsaid: tuple[str, ...]) -> str:
     """The default after an option's text; none where nothing is chosen by default."""
     return "" if default in ("", "'{}'", *unsaid) else f"(default: {default})"
+
+
+def _switch_hint(default: str) -> str:
+    """What a switch is without being named; nothing where it is off, as one expects."""
+    return "(default: on)" if default == "True" else ""
 
 
 def _default(field: dataclasses.Field[Any], instance: Any) -> Any:

@@ -62,5 +62,5 @@ def test_help_fits_and_shows_no_python(command, capsys):
         main([*command.split(), "--help"])
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
-    for sign in ("{None}", "(default: )", "PosixPath", "', '", "STR"):
+    for sign in ("{None}", "(default: )", "(default: False)", "(default: True)", "PosixPath", "', '", "STR"):
         assert sign not in shown
