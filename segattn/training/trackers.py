@@ -11,6 +11,7 @@ the checkpoint are purged), Weights & Biases, Trackio, MLflow and Comet. ClearML
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -73,7 +74,8 @@ def _installed(name: str) -> bool:
 def _check_wandb() -> None:
     import wandb
 
-    if wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
+    asks = "prompt" not in inspect.signature(wandb.login).parameters  # an older version, which cannot but ask
+    if not asks and wandb.setup().settings.mode == "online" and not wandb.login(prompt=False):
         raise ValueError("tracker wandb: not logged in; run `wandb login`, or set WANDB_MODE=offline to sync later")
 
 

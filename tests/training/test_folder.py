@@ -8,8 +8,8 @@ import torch
 from segattn.model import build_model
 from segattn.training import folder, resume, snapshots
 from segattn.training.log import Log
-from segattn.training.trackers import Trackers
 from segattn.training.optimization import optimizer_of
+from segattn.training.trackers import Trackers
 from tests import tiny
 
 
