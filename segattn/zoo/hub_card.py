@@ -68,9 +68,7 @@ def page(facts: Shared) -> str:
         lines += ["No scores are recorded for these weights."]
     else:
         lines += [*bullets(scores), "", "IoU of each class in %:", "", "| class | IoU % |", "| --- | ---: |"]
-        lines += [
-            f"| {_plain(name)} | {percent(iou)} |" for name, iou in zip(facts.class_names, _iou(facts), strict=True)
-        ]
+        lines += [f"| {_plain(name)} | {percent(iou)} |" for name, iou in _iou(facts)]
     sections = {
         "Network and cost": _network(facts),
         "Training": _training(facts),
@@ -172,9 +170,11 @@ def _scores(facts: Shared) -> list[tuple[str, str]] | None:
     return [(label, _plain(text)) for label, text in lines]
 
 
-def _iou(facts: Shared) -> Sequence[float | None]:
-    iou: Sequence[float | None] = facts.entry.iou if facts.entry is not None else facts.record.scores.iou
-    return iou
+def _iou(facts: Shared) -> list[tuple[str, float | None]]:
+    """The IoU of each class by its name, as recorded."""
+    if facts.entry is not None:
+        return list(zip(facts.entry.class_names, facts.entry.iou, strict=True))
+    return list(zip(facts.record.class_names, facts.record.scores.iou, strict=True))
 
 
 def _network(facts: Shared) -> list[tuple[str, str]]:
