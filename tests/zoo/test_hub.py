@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 import yaml
 from huggingface_hub import constants
+from PIL import Image
 
 from segattn import checkpoint, cli, create_model, load_model, push_to_hub, zoo
+from segattn.convert.source import read as read_source
 from segattn.zoo import hub
 from tests import tiny
 from tests.places import ROOT
@@ -183,6 +186,26 @@ def test_offline_the_cache_is_enough_and_what_it_lacks_is_one_line(downloads):
     (error,) = offline["hf://mylab/new"]
     assert error.startswith("hf://mylab/new: HF_HUB_OFFLINE is set, and the network is not in the local cache")
     assert "\n" not in error
+
+
+def test_hub_is_a_start_for_training_and_a_network_for_every_command(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "download", lambda where: run if hub.repository(where).name == "mylab/ccnet" else None)
+    where = "hf://mylab/ccnet"
+    weights = load_model(run).backbone.state_dict()
+    assert checkpoint.find_models(where) == checkpoint.find_models(Path(where)) == [run]
+    assert zoo.source(Path(where)) == run
+    small = {"backbone": "resnet18", "head_options": {"channels": 8}, "backbone_options": {"width": 8}}
+    model = create_model("fcn", num_classes=3, pretrained=where, **small)
+    assert model.started_from.startswith("backbone from hf://mylab/ccnet; head at random")
+    assert all(torch.equal(value, weights[name]) for name, value in model.backbone.state_dict().items())
+    source = read_source(where, head="ccnet", mode="faithful")
+    assert {"head", "backbone"} <= {name.partition(".")[0] for name in source.state}
+    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save(tmp_path / "photo.png")
+    assert (
+        cli.main(["predict", where, str(tmp_path / "photo.png"), "-o", str(tmp_path / "labels"), "--device", "cpu"])
+        == 0
+    )
+    assert (tmp_path / "labels").is_dir()
 
 
 # Folders that are shared --------------------------------------------------------------------------------------------------
