@@ -16,7 +16,7 @@ from segattn.cli.arguments import parse
 class PushArguments:
     """Share a trained network on the Hugging Face Hub, with a model card that is written from its record.
 
-        segattn push runs/quick/ccnet-controlled-s0 hf://mylab/ccnet-roads --license cc-by-nc-4.0
+        segattn push runs/quick/ccnet-controlled-s0 hf://mylab/ccnet-roads
         segattn push runs/quick/ccnet-controlled-s0 -o shared
 
     Others load it as segattn.load_model("hf://mylab/ccnet-roads"). With --out nothing is uploaded: the files and the card are
