@@ -73,7 +73,7 @@ def test_tracker_without_login_writes_nothing(tmp_path, monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no netrc"))
-    monkeypatch.setattr("wandb.login", lambda **settings: False)
+    monkeypatch.setattr("wandb.login", lambda prompt=True: False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="tracker wandb: not logged in; run `wandb login`, or set WANDB_MODE=offline"):
         train(CONFIG, tmp_path / "run", device="cpu", track=["wandb"])
@@ -175,11 +175,13 @@ def items(pairs):
 
 
 def test_wandb_offline_has_settings_points_and_one_name_for_a_resumed_run(tracked, tmp_path):
-    pytest.importorskip("wandb", reason="needs the extra `track`")
+    wandb = pytest.importorskip("wandb", reason="needs the extra `track`")
     known = tracked(["wandb"])
+    (tmp_path / "wandb").rename(tmp_path / "first")  # its folders are named by the second
     assert tracked(["wandb"], start=2) == known
-    files = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"))
-    assert [file.name for file in files] == [f"run-{known['id']}.wandb"] * len(files)
+    wandb.teardown()  # its process writes the file after the run has ended
+    files = [path for place in ("first", "wandb") for path in (tmp_path / place).glob("offline-run-*/*.wandb")]
+    assert [file.name for file in files] == [f"run-{known['id']}.wandb"] * 2
     content = [record for file in files for record in wandb_records(file)]
     run = next(record.run for record in content if record.HasField("run"))
     assert (run.project, run.display_name) == ("segattn-tiny", "ccnet s0")
