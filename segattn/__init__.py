@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model", "optimize", "predict"]
+__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model", "optimize", "predict",
+           "push_to_hub"]  # fmt: skip
 
 if TYPE_CHECKING:
     from segattn import data as datasets
     from segattn import heads
-    from segattn.checkpoint import load_model
+    from segattn.checkpoint import load_model, push_to_hub
     from segattn.inference.optimized import optimize
     from segattn.inference.prediction import ImageLike, Network, Prediction
     from segattn.maps.look import attention_maps
@@ -27,6 +28,7 @@ _LAZY = {
     "attention_maps": ("segattn.maps.look", "attention_maps"),
     "create_model": ("segattn.model", "create_model"),
     "load_model": ("segattn.checkpoint", "load_model"),
+    "push_to_hub": ("segattn.checkpoint", "push_to_hub"),
     "optimize": ("segattn.inference.optimized", "optimize"),
     "heads": ("segattn.heads", None),
     "datasets": ("segattn.data", None),
@@ -46,8 +48,10 @@ def predict(
 ) -> Prediction:
     """Label one image: `labels` (H, W), `picture` in the classes' colours, and `probabilities()` (K, H, W) on demand.
 
-    `model` is a network in eval mode, or what `load_model` takes: the folder of a run, or a name of `segattn zoo`; several images
-    are labelled faster with a network that was loaded once. `image` is a path, a PIL image, or RGB values from 0 to 255 as uint8:
+    `model` is a network in eval mode, or what `load_model` takes: the folder of a run, a name of `segattn zoo`, or `hf://user/name`;
+    several images are labelled faster with a network that was loaded once.
+
+    `image` is a path, a PIL image, or RGB values from 0 to 255 as uint8:
     an array (H, W, 3) or a tensor. The options are those of `segattn.config.Evaluation`; `device` is for a network that is loaded
     here, and by default the GPU if there is one.
 
@@ -81,3 +85,8 @@ def __getattr__(name: str) -> Any:
     module, attribute = _LAZY[name]
     loaded = importlib.import_module(module)
     return loaded if attribute is None else getattr(loaded, attribute)
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion in a notebook; nothing is imported for them."""
+    return sorted(__all__)

@@ -8,20 +8,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from segattn import config as configuration
 from segattn import records, zoo
 from segattn.model import SegmentationModel, build_model
 from segattn.records import integrity
+from segattn.zoo import classes, hub, hub_card
+from segattn.zoo.runs import find_runs
+from segattn.zoo.tensors import contiguous, load_state, not_finite, num_parameters, read_tensors, same, save_file, some
 
 PathLike = str | os.PathLike[str]
 Source = zoo.Source
@@ -44,30 +46,121 @@ def save_model(
     Raises:
         ValueError: a weight or statistic is not finite, or two classes have one name.
     """
-    folder, state = Path(folder), model.state_dict()
+    described = {"class_names": class_names, "palette": palette, "experiment": configuration.to_dict(experiment)}
+    return _write(Path(folder), model.state_dict(), {**described, "data": data})
+
+
+def _write(folder: Path, state: Mapping[str, Tensor], described: Mapping[str, Any]) -> Path:
     if diverged := not_finite(state):
         raise ValueError(f"{folder}: the network is not written, because {some(diverged)} is not finite")
-    _check_classes(class_names, str(folder))
+    classes.check_names(described["class_names"], str(folder))
     with records.writing(folder / "model.safetensors") as temporary:
         written = write_tensors(state, temporary)
     raw = {
         "format": FORMAT,
-        "class_names": class_names,
-        "palette": palette,
-        "experiment": configuration.to_dict(experiment),
+        **{name: described[name] for name in ("class_names", "palette", "experiment")},
         "weights": written,
-        **({} if data is None else {"data": data}),
+        **({} if described.get("data") is None else {"data": described["data"]}),
     }
     records.write_bytes(json.dumps(raw, indent=1).encode() + b"\n", folder / "config.json")
     return folder
 
 
+def save_pretrained(
+    network: nn.Module | PathLike | zoo.Entry,
+    folder: PathLike,
+    *,
+    record: PathLike | None = None,
+    licence: str | None = None,
+    where: str | None = None,
+) -> Path:
+    """Write a network into `folder` as it is shared: weights, `config.json` and a model card, `README.md`. `load_model` reads it.
+
+    The card has the scores of the run or network of the zoo that `network` names; of a network in memory, those of the run whose
+    folder `record` names. Of paths that begin at this machine's root only the last part is written. `licence` is that of the
+    weights, as the hub names licences, such as cc-by-nc-4.0; `where` is what the card tells others to load.
+
+    Raises:
+        ValueError: as `load_model`; not a network of segattn; `record` has other weights; the folder is a file or holds a run.
+    """
+    folder, source = hub.free(Path(folder)), None
+    if isinstance(network, nn.Module):
+        described, state = _described(network), network.state_dict()
+    else:
+        source = zoo.source(network)
+        described = read_config(source)
+        state = weights_of(source, described)[1]
+    complete = configuration.from_dict(described["experiment"], allow_modules=None)
+    experiment = hub.without_places(configuration.to_dict(complete))
+    if not any(name.startswith("auxiliary.") for name in state):
+        experiment["model"]["auxiliary_weight"] = 0.0
+    facts = {"where": where or str(folder), "experiment": experiment, "class_names": described["class_names"]}
+    facts |= {"licence": licence, "parameters": num_parameters(state), **_recorded(source, record, state)}
+    page = hub_card.page(hub_card.Shared(**facts)).encode()
+    _write(folder, state, {**described, "experiment": experiment, "data": None})
+    records.write_bytes(page, folder / "README.md")
+    return folder
+
+
+def push_to_hub(
+    network: nn.Module | PathLike | zoo.Entry,
+    where: str,
+    *,
+    record: PathLike | None = None,
+    licence: str | None = None,
+    private: bool | None = None,
+) -> str:
+    """Upload a network to the Hugging Face Hub as `hf://user/name`, with what `save_pretrained` writes; returns its address.
+
+    Raises:
+        ValueError: as `save_pretrained` and `hub.upload`; nothing is left on this machine.
+    """
+    named = str(hub.repository(where))
+    with tempfile.TemporaryDirectory() as folder:
+        written = save_pretrained(network, folder, record=record, licence=licence, where=named)
+        return hub.upload(written, named, private=private)
+
+
+def _described(model: nn.Module) -> dict[str, Any]:
+    """What `config.json` says of a network in memory."""
+    if not isinstance(model, SegmentationModel):
+        raise ValueError(
+            f"{type(model).__name__} is no network of segattn; give one of load_model or create_model, or its name"
+        )
+    own: dict[str, Any] = {"name": "own", "model": model.described, "data": configuration.Data(name="folder")}
+    experiment = model.experiment or (model.described and configuration.Experiment(**own))
+    if experiment is None:
+        raise ValueError("the network was put together by hand; set model.experiment, which says how it is built")
+    names = model.class_names or tuple(f"class {index}" for index in range(model.num_classes))
+    palette = model.palette or classes.colours(len(names))
+    return {
+        "class_names": names,
+        "palette": palette,
+        "experiment": configuration.to_dict(experiment),
+    }
+
+
+def _recorded(source: Source | None, record: PathLike | None, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a card says of scores: those of `source`, or of the run `record`, whose weights must be `state`."""
+    run = source if record is None else Path(record)
+    if not isinstance(run, Path):
+        return {"entry": run}
+    if record is not None and not same(state, weights_of(run, read_config(run))[1]):
+        raise ValueError(f"{run} holds other weights than the network; its scores are not those of the network")
+    if record is None and not (run / "record.json").is_file():
+        return {}
+    arrays = records.read_arrays(run / "per_image.npz") if (run / "per_image.npz").is_file() else {}
+    between = hub_card.interval(arrays["confusion"]) if "confusion" in arrays else None
+    return {"record": records.read(run / "record.json"), "interval": between}
+
+
 def load_model(
     where: PathLike | zoo.Entry, *, device: str | torch.device = "cpu", allow_modules: Iterable[str] = ()
 ) -> SegmentationModel:
-    """Load a trained network in eval mode: the folder of a run, or a network of `segattn zoo`, such as "streets/ccnet".
+    """Load a trained network in eval mode: the folder of a run, a network of `segattn zoo`, such as "streets/ccnet", or of the
+    Hugging Face Hub, `hf://user/name` or `hf://user/name@revision`.
 
-    The result has `class_names`, `palette` and `experiment`; weights are float32. A folder of that name comes before the zoo.
+    The result has `class_names`, `palette` and `experiment`; weights are float32. A folder of that name comes before all others.
     A network of the zoo has no auxiliary head on stage 3, and the data of its experiment are the generated scenes.
 
     Its files run no code: a module of your own is imported only if `allow_modules` names it or its package, as in
@@ -83,33 +176,22 @@ def load_model(
         experiment = configuration.from_dict(raw["experiment"], allow_modules=allow_modules)
     except ValueError as error:
         raise ValueError(f"{_facts_of(source)}: {error}") from None
-    _check_classes(raw["class_names"], str(_facts_of(source)))
+    classes.check_names(raw["class_names"], str(_facts_of(source)))
     # The weights below replace pretrained ones, whose file may be gone.
     described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")
     if isinstance(source, zoo.Entry):
         described = dataclasses.replace(described, auxiliary_weight=0.0)
     path, state = weights_of(source, raw)
     model = _built(described, len(raw["class_names"]), state, _facts_of(source))
-    expected = model.state_dict()
-    shapes = [name for name in expected if name in state and expected[name].shape != state[name].shape]
-    kinds = [n for n in expected if n in state and expected[n].is_floating_point() != state[n].is_floating_point()]
-    loaded = model.load_state_dict({name: state[name] for name in state if name not in shapes}, strict=False)
-    differences = {
-        "missing": sorted(set(loaded.missing_keys) - set(shapes)),
-        "unexpected": sorted(loaded.unexpected_keys),
-        "other shape": shapes,
-        "other type": kinds,
-    }
-    if any(differences.values()):
-        listing = "; ".join(f"{what} {', '.join(names[:5]) or 'none'}" for what, names in differences.items())
+    if differences := load_state(model, state):
         raise ValueError(
             f"{path} does not fit the network that {_facts_of(source).name} beside it describes "
-            f"({len(raw['class_names'])} classes): {listing}{' and more' if max(map(len, differences.values())) > 5 else ''}"
+            f"({len(raw['class_names'])} classes): {differences}"
         )
     if diverged := not_finite(state):
         raise ValueError(f"{path}: {some(diverged)} is not finite; the file is damaged, or its training diverged")
     model.class_names, model.experiment = tuple(raw["class_names"]), experiment
-    model.palette = _palette(raw["palette"], len(model.class_names), _facts_of(source))
+    model.palette = classes.palette_of(raw["palette"], len(model.class_names), _facts_of(source))
     return model.to(device).eval()
 
 
@@ -158,25 +240,9 @@ def find_models(where: PathLike | zoo.Entry) -> list[Source]:
     """
     if isinstance(where, zoo.Entry):
         return [where]
+    if hub.is_on_hub(where):
+        return [hub.download(where)]
     return [*(zoo.networks(Path(where).as_posix()) if zoo.is_named(where) else find_runs(where))]
-
-
-def find_runs(folder: PathLike) -> list[Path]:
-    """Folders of trained models: `folder` itself, or the folders in it, such as the finished runs of a study.
-
-    Raises:
-        ValueError: there is no trained model in any of them.
-    """
-    folder = Path(folder)
-    candidates = [folder, *sorted(folder.glob("[!.]*"))]
-    models = [
-        path for path in candidates if (path / "config.json").is_file() and (path / "model.safetensors").is_file()
-    ]
-    if not models:
-        what = "has no trained network" if folder.is_dir() else "is not a folder"
-        advice = "give the folder of a finished run, or of a study such as runs/quick"
-        raise ValueError(f"{folder} {what}; {advice}{zoo.offer(folder)}")
-    return models[:1] if models[0] == folder else models
 
 
 def read_config(where: PathLike | zoo.Entry) -> dict[str, Any]:
@@ -206,24 +272,6 @@ def _facts_of(source: Source) -> Path:
     return source.facts_file if isinstance(source, zoo.Entry) else source / "config.json"
 
 
-def _check_classes(names: Any, where: str) -> None:
-    listed = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
-    if not listed or not 1 <= len(names) <= 255:
-        raise ValueError(f"{where}: class_names should be a list of 1 to 255 names")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"{where}: class name {twice[0]!r} is given twice; classes need distinct names")
-
-
-def _palette(colours: Any, count: int, facts: Path) -> tuple[tuple[int, int, int], ...]:
-    try:
-        palette = tuple((red, green, blue) for red, green, blue in colours)
-    except (TypeError, ValueError):
-        palette = ()
-    if len(palette) != count or not all(type(value) is int and 0 <= value <= 255 for each in palette for value in each):
-        raise ValueError(f"{facts}: palette should have a colour [red, green, blue] from 0 to 255 for each class")
-    return palette
-
-
 def weights_of(source: Source, raw: Mapping[str, Any]) -> tuple[Path, dict[str, Tensor]]:
     """The tensors of a network, and the file with them or its head; `raw` is its config.json. Errors as in `load_model`."""
     if isinstance(source, zoo.Entry):
@@ -238,22 +286,6 @@ def weights_of(source: Source, raw: Mapping[str, Any]) -> tuple[Path, dict[str, 
     return path, state
 
 
-def read_tensors(path: PathLike) -> dict[str, Tensor]:
-    """Tensors of a safetensors file.
-
-    Raises:
-        ValueError: no such file, or not a complete safetensors file.
-    """
-    try:
-        records.regular_size(path)
-        return load_file(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except Exception as error:  # on a damaged header safetensors raises several types, Python's own among them
-        fault = f"not a readable safetensors file ({integrity.one_line(error)})"
-        raise ValueError(f"{path}: {fault}; it may be truncated") from None
-
-
 def write_tensors(state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
     """Write and sync a safetensors file; returns its `size_bytes` and `sha256`, as `records.integrity` takes them.
 
@@ -261,40 +293,8 @@ def write_tensors(state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
         OSError: the file cannot be written; safetensors' own error is converted.
     """
     try:
-        save_file(_contiguous(state), path)
+        save_file(contiguous(state), path)
     except SafetensorError as error:
         raise OSError(str(error)) from error
     integrity.sync(path)
     return integrity.digest(path)
-
-
-def save_file(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file; safetensors' own function writes another file beside it, which a kill leaves."""
-    path.write_bytes(tensor_bytes(tensors))
-
-
-@torch.no_grad()
-def not_finite(state: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors that hold nan or infinity: one fused pass, and a second one only if there are any."""
-    floating = {name: value.detach() for name, value in state.items() if value.is_floating_point() and value.numel()}
-    if not floating:
-        return []
-    # The largest magnitude of each tensor is finite exactly if all its values are.
-    largest = torch._foreach_norm(list(floating.values()), torch.inf)
-    if bool(torch.stack([norm.isfinite() for norm in largest]).all()):
-        return []
-    return [name for name, value in floating.items() if not bool(value.isfinite().all())]
-
-
-def some(names: list[str]) -> str:
-    """The first of the names, and how many more there are.
-
-    >>> some(["a.weight"]), some(["a.weight", "a.bias"])
-    ('a.weight', 'a.weight (and 1 more)')
-    """
-    return names[0] + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
-
-
-def _contiguous(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Dense tensors on the CPU that share no storage, as safetensors requires."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from html import escape
+from importlib import import_module
 from typing import Any, Literal
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn import backbones, config, heads
-from segattn.backbones import pretrained as pretrained_weights
+from segattn.backbones import start
 from segattn.backbones.pretrained import WHOLE_HEAD as WHOLE_HEAD
 from segattn.heads.parts.layers import AuxiliaryHead
 from segattn.heads.parts.layers import ConvBnRelu as ConvBnRelu
@@ -32,7 +34,7 @@ class SegmentationModel(nn.Module):
     and `create_model` these:
 
         in_channels, mean, std, channel_order    how an image enters it, as in `config.Model`
-        started_from                             what a new network with pretrained weights started from, in words
+        described, started_from                  its arguments; what one with pretrained weights started from, in words
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class SegmentationModel(nn.Module):
         self.experiment: config.Experiment | None = None
         self.in_channels: int = getattr(backbone, "in_channels", 3)
         self.mean, self.std, self.channel_order = config.Model.mean, config.Model.std, config.Model.channel_order
+        self.described: config.Model | None = None
         self.started_from = ""
         self.loss_weights: dict[str, float] = dict(head.loss_weights)  # type: ignore[arg-type]
         if auxiliary is not None:
@@ -75,8 +78,7 @@ class SegmentationModel(nn.Module):
 
     def logits(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K h w"]:
         """The head's logits before upsampling; in eval mode only."""
-        logits: Tensor = self(images, full_size=False)
-        return logits
+        return self(images, full_size=False)
 
     def declared(self, name: str) -> Any:
         """What the head declares under `name`, or the default: see `segattn/heads/parts/contract.py`."""
@@ -102,6 +104,21 @@ class SegmentationModel(nn.Module):
         for module in self.modules():
             if module is not self and hasattr(module, "after_step"):
                 module.after_step(reduce)  # type: ignore[operator]
+
+    def save_pretrained(self, folder: str | os.PathLike[str], **settings: Any) -> Any:
+        """Write the network into `folder`, as `segattn.checkpoint.save_pretrained`; returns the folder."""
+        return import_module("segattn.checkpoint").save_pretrained(
+            self, folder, **settings
+        )  # it stands above this module
+
+    def push_to_hub(self, where: str, **settings: Any) -> str:
+        """Upload the network as `hf://user/name`, as `segattn.push_to_hub`; returns its address."""
+        return str(import_module("segattn.checkpoint").push_to_hub(self, where, **settings))
+
+    def _repr_html_(self) -> str:
+        size, built = sum(value.numel() for value in self.parameters()) / 1e6, self.described
+        name = f"{built.head} ({built.mode}) on {built.backbone}" if built else type(self.head).__module__
+        return f"<pre>{escape(name)}: {self.num_classes} classes, {size:.2f} M parameters</pre>"
 
     def upsample(self, logits: Float[Tensor, "B K h w"], size: Sequence[int]) -> Float[Tensor, "B K H W"]:
         """Logits resized bilinearly to `size`."""
@@ -147,6 +164,8 @@ def create_model(
     >>> model(torch.zeros(1, 3, 65, 97)).shape
     torch.Size([1, 19, 65, 97])
     """
+    known = config.Model.__dataclass_fields__
+    described = config.Model(**{name: value for name, value in locals().items() if name in known and value is not None})
     if num_classes < 1:
         raise ValueError(f"num_classes={num_classes} should be at least 1")
     heads.module(head)  # a wrong name is an error before a large backbone is built
@@ -157,19 +176,11 @@ def create_model(
     top = build(num_classes)
     wants_auxiliary = auxiliary_weight > 0 and not heads.declared(top, "own_auxiliary")
     auxiliary = AuxiliaryHead(channels[2], num_classes) if wants_auxiliary else None
-    started_from = ""
-    if pretrained is not None:
-        weights = pretrained_weights.read(pretrained, head=head, mode=mode, seed=seed)
-        weights.check_backbone(backbone, output_stride, backbone_options or {})
-        weights.check_input(mean, std, channel_order, in_channels)
-        started_from = f"backbone from {weights.where}{weights.load_backbone(body, first_layer)}; "
-        started_from += (
-            "head at random" if init_head == "random" else weights.load_head(top, build, num_classes, class_names)
-        )
     settings: Any = {"align_corners": align_corners, "auxiliary_weight": auxiliary_weight}
     model = SegmentationModel(body, top, auxiliary, num_classes=num_classes, **settings)
-    model.started_from = started_from
-    model.mean, model.std, model.channel_order = mean, std, channel_order
+    model.described, model.mean, model.std, model.channel_order = described, mean, std, channel_order
+    if pretrained is not None:
+        model.started_from = start.load(described, body, top, build, num_classes, class_names, seed)
     return model
 
 

@@ -144,7 +144,8 @@ class Pretrained:
 
 
 def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed: int = 0) -> Pretrained:
-    """Weights of a run or study of ours, of a trunk of the zoo, a file, a URL, timm:NAME, or a name of `PUBLISHED`; runs no code.
+    """Weights of a run or study of ours, of a trunk of the zoo, a network of the hub, a file, a URL, timm:NAME, or a name of
+    `PUBLISHED`; runs no code.
 
     Of a study's folder, the run of this head, mode and seed is read.
 
@@ -157,11 +158,11 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
         entry = zoo.networks(where)[0]
         path, network = str(zoo.trunk(entry.trunk)), {"backbone_options": {}, **entry.experiment["model"]}
         where, classes = f"{entry.trunk} of segattn zoo", entry.class_names
-    elif os.path.isdir(where):
-        folder = run_of(Path(where), head, mode, seed)
+    elif os.path.isdir(where) or zoo.hub.is_on_hub(where):
+        folder = zoo.hub.download(where) if zoo.hub.is_on_hub(where) else run_of(Path(where), head, mode, seed)
         path, network = str(folder / "model.safetensors"), _network_of(folder)
         classes = _verified(folder).get("class_names")
-        where = str(folder)
+        where = where if zoo.hub.is_on_hub(where) else str(folder)
     elif where.startswith(timm_weights.PREFIX):
         published, declared = timm_weights.downloaded(where.removeprefix(timm_weights.PREFIX))
         return Pretrained(where, published, declared_input=declared)

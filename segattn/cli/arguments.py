@@ -10,7 +10,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,9 +22,25 @@ from segattn.cli import mistakes, old_names
 from segattn.cli.essentials import essentials
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
 from segattn.cli.options import Details, arity, registry, without
+from segattn.cli.values import Device, Modules, Tracker
 
 Arguments = TypeVar("Arguments")
 _FILES = (".json", ".yaml", ".yml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """Where runs happen, which their experiments do not say: of `train` and `study`."""
+
+    device: Device = "auto"
+    """auto: the GPU if there is one."""
+    workers: int = 0
+    """Processes that prepare images; 0: the training process prepares them itself, between steps."""
+    track: tuple[Tracker, ...] | None = None
+    """Trackers that each run is written to, with its settings and scores, such as wandb or tensorboard trackio; by default
+    tensorboard, if it is installed."""
+    allow_module: Modules = ()
+    """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
 
 
 def parse(

@@ -14,6 +14,7 @@ COMMANDS = {
     "heads": "list the attention heads, or explain one",
     "backbones": "list the backbones: built in and of timm",
     "zoo": "list the trained networks that ship with segattn, or describe one",
+    "push": "share a trained network on the Hugging Face Hub",
     "flops": "count the cost of networks without running them",
     "bench": "measure time and memory on this machine, relative to its limits",
     "plan": "predict what fits into a GPU's memory or a budget",

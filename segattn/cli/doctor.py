@@ -24,6 +24,7 @@ from segattn.profile.environment import environment, fast_types
 GIVES = {
     "timm": "backbones of timm: ConvNeXt, Swin, DINOv2 and others",
     "log": "--track tensorboard: curves while a run trains",
+    "track": "--track wandb, trackio, mlflow and others",
     "export": "segattn export: ONNX files, and running them",
     "video": "segattn predict on videos",
     "huggingface": "--data.name huggingface: data sets of Hugging Face",

@@ -136,7 +136,12 @@ def choose(where: Sequence[Path | zoo.Entry], heads: Sequence[str], seed: int | 
     runs: list[tuple[dict[str, Any], zoo.Source, bool]] = []
     for each in where:
         for source in checkpoint.find_models(each):
-            single = isinstance(source, zoo.Entry) or source == each
+            single = (
+                isinstance(each, zoo.Entry)
+                or isinstance(source, zoo.Entry)
+                or source == each
+                or zoo.hub.is_on_hub(each)
+            )
             runs.append((checkpoint.read_config(source)["experiment"], source, single))
     named = ", ".join(dict.fromkeys(each.trunk if isinstance(each, zoo.Entry) else str(each) for each in where))
     known = sorted({config["model"]["head"] for config, *_ in runs})

@@ -139,7 +139,12 @@ def network_and_photos(paths: Sequence[Path]) -> tuple[zoo.Source, list[Path]]:
 
     networks: dict[Path, list[zoo.Source]] = {}
     for path in paths:
-        if zoo.is_named(path) or (path / "model.safetensors").is_file() or (path / "study.json").is_file():
+        if (
+            zoo.is_named(path)
+            or zoo.hub.is_on_hub(path)
+            or (path / "model.safetensors").is_file()
+            or (path / "study.json").is_file()
+        ):
             networks[path] = checkpoint.find_models(path)
     example = "segattn predict runs/quick/danet-controlled-s0 PHOTO ... -o OUT"
     if not networks and zoo.FULL in zoo.trunks() and not any((path / "experiment.json").exists() for path in paths):

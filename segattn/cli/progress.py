@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
+from segattn import records
 from segattn.cli import terminal
 from segattn.study.run import Position
 from segattn.training import run
@@ -34,6 +35,15 @@ def study_progress(console: Console) -> Iterator[Reporter]:
     )
     with bar:
         yield Reporter(console, bar)
+
+
+def scored(record: records.RunRecord) -> str:
+    """The scores of a finished run as a line."""
+    scores = record.scores
+    return (
+        f"{record.head} on {record.dataset} {record.split}: mIoU {100 * scores.mean_iou:.2f} %, "
+        f"pixel accuracy {100 * scores.pixel_accuracy:.2f} %, {scores.num_images} images"
+    )
 
 
 class _Left(ProgressColumn):

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from segattn.cli import terminal
-from segattn.cli.arguments import check_modules, experiment_and_rest, parse, with_experiment
-from segattn.cli.values import Device, Modules
+from segattn.cli.arguments import RunArguments, check_modules, experiment_and_rest, parse, with_experiment
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainArguments:
+class TrainArguments(RunArguments):
     """Train one network, evaluate it, and write its record. The same command continues an interrupted run.
 
     segattn train scratch --head ccnet
@@ -24,14 +23,8 @@ class TrainArguments:
 
     out: Path | None = None
     """Folder of the run; by default runs/EXPERIMENT/HEAD-MODE-sSEED."""
-    device: Device = "auto"
-    """auto: the GPU if there is one."""
-    workers: int = 0
-    """Processes that prepare images; 0: the training process prepares them itself, between steps."""
     features: Path | None = None
     """Folder of a frozen backbone's maps, for head-only training; what is missing there is computed and stored."""
-    allow_module: Modules = ()
-    """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
     resume_from_good: bool = False
     """Let a run that diverged go on from its last good checkpoint with another learning rate, warm-up, decay or precision."""
     extend_to: int | None = None
@@ -43,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     options = with_experiment(TrainArguments, name)
     chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__)
     from segattn import heads
-    from segattn.cli.progress import study_progress
+    from segattn.cli.progress import scored, study_progress
     from segattn.data.splits import open_data
     from segattn.study.run import Position, run_name, study_name
     from segattn.training.features import compute, plan_features
@@ -53,7 +46,8 @@ def run(arguments: Sequence[str]) -> int:
     config = check_modules(chosen.config, name, chosen.allow_module, rest)
     heads.module(config.model.head)
     out = chosen.out or Path("runs") / study_name(config) / run_name(config)
-    settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers, "extend_to": chosen.extend_to}
+    settings: dict[str, Any] = {"device": chosen.device, "num_workers": chosen.workers, "track": chosen.track}
+    settings |= {"resume_from_good": chosen.resume_from_good, "extend_to": chosen.extend_to}
     console = terminal.console(highlight=False, quiet=os.environ.get("RANK", "0") != "0")  # only rank 0 prints
     try:
         with study_progress(console) as reporter:
@@ -65,14 +59,9 @@ def run(arguments: Sequence[str]) -> int:
                 settings["opened"] = opened = open_data(config.data)
                 plan = plan_features([config], opened, chosen.features, device=chosen.device)
                 settings["stored"] = compute(plan, on_sample=lambda *done: report(Progress("features", *done)))
-            settings |= {"on_notice": console.print, "on_progress": report}
-            record = train(config, out, **settings, resume_from_good=chosen.resume_from_good)
+            record = train(config, out, **settings, on_notice=console.print, on_progress=report)
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
-    console.print(
-        f"{config.model.head} on {record.dataset} {record.split}: mIoU {100 * record.scores.mean_iou:.2f} %, "
-        f"pixel accuracy {100 * record.scores.pixel_accuracy:.2f} %, {record.scores.num_images} images\n{out}",
-        soft_wrap=True,
-    )
+    console.print(f"{scored(record)}\n{out}", soft_wrap=True)
     return 0

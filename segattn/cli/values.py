@@ -19,6 +19,9 @@ from segattn.catalogue import hint, usable
 Device = Literal["auto", "cpu", "cuda"]
 """auto: the GPU if there is one."""
 
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio", "clearml", "aim", "comet_ml", "swanlab", "none"]
+"""none: no tracker at all, also not TensorBoard. The names are those of `segattn.training.trackers`, which needs torch."""
+
 Size = tuple[int, int]
 """Height and width in pixels, one word: HEIGHTxWIDTH."""
 

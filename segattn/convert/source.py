@@ -38,8 +38,8 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
     """The network that `where` names.
 
     It is the folder of a run; of a study, for its run of this head, mode and seed; a network of the zoo, or a trunk, for its
-    network of this head and mode or else the trunk itself; a checkpoint of mmsegmentation, or a folder with one; or what
-    `model.pretrained` takes: a file, a URL or a published name.
+    network of this head and mode or else the trunk itself; a network of the hub; a checkpoint of mmsegmentation, or a folder
+    with one; or what `model.pretrained` takes: a file, a URL or a published name.
 
     Raises:
         ValueError: nothing of that name, it cannot be read or was changed since it was written, or several are possible.
@@ -54,7 +54,7 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
         return _of_file(*_checkpoint_in(path))
     if path.is_file():
         return _of_file(path, path.with_suffix(".py"))
-    if ":" in where:
+    if ":" in where and not where.startswith("hf:/"):
         weights = pretrained.read(where)
         return Source(where, {f"backbone.{name}": value for name, value in weights.backbone.items()})
     networks = checkpoint.find_models(where)

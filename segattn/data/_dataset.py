@@ -6,11 +6,14 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
+
+from segattn.data.files.display import png
 
 IGNORE = 255
 SPLITS = ("train", "val", "test")
@@ -34,6 +37,13 @@ class Sample:
     def top_left(self, rows: int, columns: int) -> np.ndarray:
         """At least the first rows and columns of the image, uint8 (h, w, bands)."""
         return self.image
+
+    def __repr__(self) -> str:
+        classes = "no label" if self.label is None else f"{len(set(np.unique(self.label).tolist()) - {IGNORE})} classes"
+        return f"<{self.name}: {self.size[0]}x{self.size[1]}, {classes}>"
+
+    def _repr_png_(self) -> bytes:
+        return png(self.image, self.label)
 
 
 @dataclass(frozen=True)
@@ -208,6 +218,10 @@ class Dataset:
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.split}: {len(self)} images, {self.num_classes} classes>"
+
+    def _repr_html_(self) -> str:
+        names = ", ".join(self.class_names[:40]) + (", ..." if self.num_classes > 40 else "")
+        return f"<pre>{escape(repr(self))}</pre><p>{escape(names)}</p>"
 
 
 def checked_split(split: str, allowed: Sequence[str] = SPLITS) -> str:

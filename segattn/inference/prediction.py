@@ -15,6 +15,7 @@ from torch import Tensor
 from segattn import config
 from segattn.config import Evaluation
 from segattn.data.files.decode import read_image
+from segattn.data.files.display import png
 from segattn.data.files.palette import voc_palette
 from segattn.data.files.pixels import AS_SHOWN, Reading, reading_of
 from segattn.inference.files import Network, label_images
@@ -51,6 +52,9 @@ class Prediction:
         picture = Image.fromarray(self.labels)
         picture.putpalette(flat + [0] * (768 - len(flat)))
         return picture
+
+    def _repr_png_(self) -> bytes:
+        return png(self.image, self.labels, self.palette)
 
     def probabilities(self) -> np.ndarray:
         """Class probabilities, float32 (K, H, W), which sum to 1 over the classes; the network runs again for them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,13 @@ class AttentionMap:
     kind: Kind
     values: np.ndarray
     """float32: (h, w) for `positions` and `half_grid`, (C, C) for `channels`, (K,) for `bases`."""
+
+    def __repr__(self) -> str:
+        between = f"{self.values.min():.3g} to {self.values.max():.3g}" if self.values.size else "empty"
+        return f"<map {self.name} of {self.kind}: {'x'.join(map(str, self.values.shape))}, {between}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
 
 
 @dataclass(frozen=True, eq=False)

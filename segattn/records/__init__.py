@@ -8,6 +8,7 @@ cost.py        multiply-adds, parameters and bytes of a network, three ways
 head_facts.py  what a head declares about its mechanism
 schema.py      the version of the schema, and where figures were measured
 files.py       reading and writing
+display.py     what a notebook shows of a record
 writing.py     any file, whole or not at all
 pictures.py    opening picture files, of named formats only
 lease.py       one writer of a folder at a time

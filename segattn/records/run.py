@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segattn.records.cost import Cost
+from segattn.records.display import table
 from segattn.records.head_facts import HeadFacts
 from segattn.records.schema import SCHEMA, Environment
 
@@ -181,3 +182,21 @@ class RunRecord:
     """Of a run that went on with other settings after it diverged, or with a longer schedule; in order."""
     kind: str = "run"
     schema: int = SCHEMA
+
+    def _repr_html_(self) -> str:
+        scores = self.scores
+        rows = [
+            ("data", f"{self.dataset} {self.split}, {scores.num_images} images, {len(self.class_names)} classes"),
+            ("mIoU", f"{100 * scores.mean_iou:.2f} %"),
+            ("pixel accuracy", f"{100 * scores.pixel_accuracy:.2f} %"),
+            (
+                "training",
+                f"{self.iterations:,} iterations, {self.train_seconds / 60:.1f} min on {self.environment.device}",
+            ),
+        ]
+        if self.without_attention is not None:
+            rows.insert(2, ("mIoU without attention", f"{100 * self.without_attention.mean_iou:.2f} %"))
+        if self.cost is not None:
+            height, width = self.cost.input_size
+            rows.append(("cost", f"{self.cost.network.macs / 1e9:.2f} GMACs at {height}x{width}"))
+        return table(f"{self.head} ({self.mode}), seed {self.seed}", rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from segattn.records.cost import Cost
+from segattn.records.display import table
 from segattn.records.head_facts import HeadFacts
 from segattn.records.schema import SCHEMA, Environment
 
@@ -79,3 +80,8 @@ class StudyRecord:
     """Paths of the settings that the study sweeps over, such as `optimization.lr`; empty in older records."""
     kind: str = "study"
     schema: int = SCHEMA
+
+    def _repr_html_(self) -> str:
+        heads = ", ".join(dict.fromkeys(cost.head for cost in self.costs))
+        rows = [("runs", str(len(self.runs))), ("heads", heads), ("command", self.command), ("date", self.created)]
+        return table(f"study {self.experiment}", [(label, text) for label, text in rows if text])

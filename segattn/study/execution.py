@@ -55,6 +55,7 @@ class Runs:
     """Of the frozen backbone's maps."""
     features_limit: int
     say_once: OnNotice
+    track: Sequence[str] | None = None
     planned: bool = False
     """Whether the plan is written."""
 
@@ -81,6 +82,7 @@ class Runs:
                     num_workers=self.num_workers,
                     opened=self.opened_for(run),
                     stored=maps,
+                    track=self.track,
                     on_progress=unless_cancelled(self.out, self._reporter(number, name, together, on_position)),
                     on_notice=self.say_once,
                 )
@@ -178,6 +180,7 @@ class Runs:
                 num_workers=self.num_workers,
                 features=self.root,
                 splits=splits,
+                track=self.track,
             )
         return sorted(jobs, key=lambda job: list(self.runs).index(job.runs[0][0]))
 

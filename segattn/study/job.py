@@ -59,6 +59,8 @@ class Job:
     out: str
     device: str = "auto"
     num_workers: int = 0
+    track: list[str] | None = None
+    """Trackers, as in `segattn.training.trackers.check`."""
     features: Features | None = None
     folder: str = field(default_factory=os.getcwd)
     """The working directory, from which paths start and modules of the user are imported."""
@@ -165,6 +167,7 @@ def execute(
         num_workers=job.num_workers,
         opened=opened,
         stored=warm.maps(job, opened, report),
+        track=job.track,
         on_progress=report,
         on_notice=on_notice,
     )
@@ -177,6 +180,7 @@ def train_job(
     num_workers: int,
     opened: tuple[Dataset, Dataset] | None,
     stored: StoredFeatures | None,
+    track: Sequence[str] | None = None,
     on_progress: OnProgress,
     on_notice: OnNotice,
 ) -> None:
@@ -186,6 +190,7 @@ def train_job(
         "num_workers": num_workers,
         "opened": opened,
         "stored": stored,
+        "track": track,
         "on_notice": on_notice,
     }
     count = len(runs)

@@ -55,6 +55,7 @@ def jobs_of(
     num_workers: int,
     features: Path,
     splits: Splits | None,
+    track: Sequence[str] | None = None,
 ) -> list[Job]:
     """The jobs that execute the runs which are waiting, of all runs of a study; both by folder.
 
@@ -64,6 +65,7 @@ def jobs_of(
     """
     plain = {folder: configuration.to_dict(run) for folder, run in runs.items()}
     settings: dict[str, Any] = {"out": str(out), "device": device, "num_workers": num_workers}
+    settings["track"] = None if track is None else list(track)
     if splits is None:
         return [Job(runs=[(folder, plain[folder])], **settings) for folder in waiting]
     distinct = {json.dumps(plain[folder]["model"]): plain[folder] for folder in runs}

@@ -22,7 +22,7 @@ from segattn.study.features import FEATURES_LIMIT
 from segattn.study.jobs import looked_at
 from segattn.study.plan import is_finished, plan, run_name, study_name
 from segattn.study.sweep import Settings, paths
-from segattn.training import fingerprint, looks
+from segattn.training import fingerprint, looks, trackers
 from segattn.training.train import OnNotice
 
 __all__ = ["OnPosition", "Position", "plan", "reference_costs", "run_name", "run_study", "study_name"]
@@ -42,6 +42,7 @@ def run_study(
     fully_trained: Sequence[records.FullyTrained] = (),
     sweep: Sequence[Settings] = (),
     engine: Engine | None = None,
+    track: Sequence[str] | None = None,
     on_position: OnPosition = lambda position: None,
     on_event: OnEvent = lambda event: None,
     on_notice: OnNotice = print,
@@ -59,6 +60,7 @@ def run_study(
         fully_trained: networks of the zoo to show beside the study's; goes into its record.
         sweep: settings of which each is studied with all heads and seeds, in place of the experiment's; see `sweep.grid`.
         engine: what executes the runs; None for this process, one run after the other.
+        track: trackers that each run is written to, as in `segattn.training.trackers.check`.
         on_position: called with the progress of this process, and with each run that is finished.
         on_event: called with what an engine tells of its jobs.
 
@@ -68,6 +70,7 @@ def run_study(
         segattn.training.train.Interrupted: a signal was received; the same call resumes the study.
         RunsFailed: jobs of the engine failed; everything else is done.
     """
+    trackers.check(track)
     out = Path(out)
     swept = paths(sweep)
     runs = {run_name(run, swept): run for run in plan(config, head_names, seeds, sweep)}
@@ -99,7 +102,7 @@ def run_study(
         swept=swept,
     )
     root, path = out / "features" if features is None else Path(features), out / "study.json"
-    study = Runs(runs, swept, out, opened, device, num_workers, root, features_limit, say_once)
+    study = Runs(runs, swept, out, opened, device, num_workers, root, features_limit, say_once, track)
     pictures = looks.recorded(path) if first else None
 
     def save(finished: Sequence[str], last: str = "") -> None:

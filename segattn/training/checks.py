@@ -112,3 +112,13 @@ _NOT_NEGATIVE = (
     *("optimization.poly_power", "optimization.clip_norm"),
     *("model.auxiliary_weight", "validate_every", "seed", "features.seed"),
 )
+
+
+def check_parts(optimization: Optimization, num_processes: int) -> None:
+    """Raise ValueError unless each process can split its share of the batch into `accumulation` parts of one size."""
+    share = optimization.batch_size // num_processes
+    if share % optimization.accumulation:
+        raise ValueError(
+            f"each of {num_processes} processes has {share} images per batch, which cannot be split into "
+            f"{optimization.accumulation} parts; change optimization.accumulation"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from segattn.training import begun, extension, fits, resume, snapshots
 from segattn.training.fingerprint import DataChanged, of_splits
 from segattn.training.log import Log
 from segattn.training.processes import agreed
+from segattn.training.trackers import Trackers
 
 
 def refuse_another(out: Path, config: Experiment, *, adjust: Collection[str] = ()) -> None:
@@ -128,18 +129,21 @@ def open_log(
     on_notice: Callable[[str], object],
     *,
     adjust: Collection[str] = (),
+    track: Sequence[str] | None = None,
 ) -> Log:
     """Claim the folder, restore `state` from its newest checkpoint, open its log; rank 0 takes the lease of the folder.
 
-    The log has the facts that checkpoints of the run carry; its `close` releases the lease. `adjust` as in `refuse_another`.
+    The log has the facts that checkpoints of the run carry; its `close` releases the lease and ends the trackers. `adjust` is as
+    in `refuse_another`, `track` as in `trackers.check`.
 
     Raises:
-        ValueError: as `claim` and `resume.restored`, another process writes the folder or finished the run since `ended` was
-            called, or the processes see different checkpoints.
+        ValueError: as `claim`, `resume.restored` and `Trackers.begin`; another process writes the folder or finished the run
+            since `ended` was called, or the processes see different checkpoints.
     """
     rank, first = accelerator.process_index, accelerator.is_main_process
     identity = resume.Identity(config, of_splits(*opened), adjust)
     lease = records.Lease(out, on_notice=on_notice) if first else None
+    trackers = Trackers(accelerator, config, out, on_notice) if first else Trackers()
     with ExitStack() as until_opened:
         with agreed(accelerator):
             if lease is not None:
@@ -150,6 +154,8 @@ def open_log(
                     raise ValueError(
                         f"{out}: another process has just finished this run; its record is {out / 'record.json'}"
                     )
+                until_opened.callback(trackers.close)
+                trackers.begin(track, resumed=snapshots.latest_iteration(out) is not None)
                 claim(out, config, identity.data, adjust=adjust)
         with agreed(accelerator):
             before = begun.read(out)
@@ -168,7 +174,9 @@ def open_log(
             if state.dropout is not None:
                 state.dropout.follow(gather_object([resume.random_state()])[0])
         with agreed(accelerator):
-            log = Log(out / "log.jsonl", start, active=first, lease=lease)
+            log = Log(out / "log.jsonl", start, active=first, lease=lease, trackers=trackers)
+            if first:
+                trackers.write(track, start=start)
             log.facts = _facts(snapshot, identity)
         until_opened.pop_all()
     return log

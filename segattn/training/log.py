@@ -1,4 +1,4 @@
-"""The log of one run: `log.jsonl`, and TensorBoard's files where it is installed."""
+"""The log of one run: `log.jsonl`, and what its trackers get of it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 
 from segattn import records
 from segattn.records import integrity
+from segattn.training.trackers import Trackers
 
 MOST_BYTES = 2**28
 """Of a log that is read: 1.5 million lines."""
@@ -96,12 +97,21 @@ class Log:
         start: the iteration of that checkpoint.
         active: whether this process writes.
         lease: of the run's folder, held by the process that writes; checked before each write, released by `close`.
+        trackers: of the run, ended by `close`; none on other ranks.
 
     Raises:
         ValueError: as `read`, or the file cannot be written.
     """
 
-    def __init__(self, path: Path, start: int, *, active: bool, lease: records.Lease | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        start: int,
+        *,
+        active: bool,
+        lease: records.Lease | None = None,
+        trackers: Trackers | None = None,
+    ) -> None:
         self.path, self.start, self.active, self.lease = path, start, active, lease
         self.lines = read(path, start)
         self.facts: dict[str, Any] = {}
@@ -109,7 +119,7 @@ class Log:
         self.seconds = self.lines[-1].seconds if self.lines else 0.0
         if active and path.exists():
             self._rewrite()
-        self.board = _tensorboard(path.parent, start) if active else None
+        self.trackers = Trackers() if trackers is None else trackers
 
     @property
     def points(self) -> list[records.CurvePoint]:
@@ -117,7 +127,7 @@ class Log:
         return [line.point for line in self.lines]
 
     def add(self, point: records.CurvePoint, seconds: float) -> None:
-        """Append a point, reached after `seconds` of training, to the log and to TensorBoard."""
+        """Append a point, reached after `seconds` of training, to the log and to the trackers."""
         self.check()
         self.seconds = seconds
         self.lines.append(Line(**vars(point), seconds=round(seconds, 3)))
@@ -127,7 +137,8 @@ class Log:
                     file.write(self.lines[-1].encoded())
             except OSError as error:
                 raise self._unwritable(error) from error
-        self._show(point)
+        parts = {f"losses/{name}": loss for name, loss in point.losses.items()}
+        self.trackers.log({"loss": point.loss, "lr": point.lr, **parts}, point.iteration)
 
     def replace_last(self, point: records.CurvePoint) -> None:
         """Replace the last point by one that includes the mean IoU."""
@@ -135,7 +146,8 @@ class Log:
         self.lines[-1] = Line(**vars(point), seconds=self.lines[-1].seconds)
         if self.active:
             self._rewrite()
-        self._show(point)
+        if point.mean_iou is not None:
+            self.trackers.log({"val/mean_iou": point.mean_iou}, point.iteration)
 
     def sync(self) -> None:
         """Flush the log to disk, before a checkpoint counts on it; raises OSError."""
@@ -148,10 +160,9 @@ class Log:
             self.lease.check()
 
     def close(self) -> None:
-        """Close TensorBoard's writer, which has a thread and a file of its own, and release the lease."""
+        """End the trackers, which may have threads and files of their own, and release the lease."""
         try:
-            if self.board is not None:
-                self.board.close()
+            self.trackers.close()
         finally:
             if self.lease is not None:
                 self.lease.release()
@@ -167,23 +178,3 @@ class Log:
             f"{self.path} cannot be written: {error.strerror or error}; the checkpoints are kept. Free some disk space and run "
             "the same command again"
         )
-
-    def _show(self, point: records.CurvePoint) -> None:
-        if self.board is None:
-            return
-        self.board.add_scalar("loss", point.loss, point.iteration)
-        self.board.add_scalar("lr", point.lr, point.iteration)
-        for name, loss in point.losses.items():
-            self.board.add_scalar(f"losses/{name}", loss, point.iteration)
-        if point.mean_iou is not None:
-            self.board.add_scalar("val/mean_iou", point.mean_iou, point.iteration)
-        self.board.flush()
-
-
-def _tensorboard(folder: Path, start: int) -> Any:
-    """A TensorBoard writer for the run's folder; None if TensorBoard (extra `log`) is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)

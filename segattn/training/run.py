@@ -221,6 +221,7 @@ class Run:
                     autocast=self.accelerator.autocast,
                     check=self.log.check,
                 )
+                self.log.trackers.scores(record)
         return record
 
     def _evaluate_last(self) -> tuple[Evaluated, Evaluated | None]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from segattn.config import Optimization
 from segattn.data.loader import Batch
 from segattn.model import SegmentationModel
+from segattn.training.checks import check_parts
 from segattn.training.losses import Criterion, num_counted
 
 
@@ -44,12 +45,7 @@ class Step:
         model: SegmentationModel,
         class_weights: Tensor | None = None,
     ) -> None:
-        share = optimization.batch_size // accelerator.num_processes
-        if share % optimization.accumulation:
-            raise ValueError(
-                f"each of {accelerator.num_processes} processes has {share} images per batch, which cannot be split into "
-                f"{optimization.accumulation} parts; change optimization.accumulation"
-            )
+        check_parts(optimization, accelerator.num_processes)
         self.accelerator, self.network, self.optimizer, self.model = accelerator, network, optimizer, model
         self.parts, self.clip_norm = optimization.accumulation, optimization.clip_norm
         self.memory_format = torch.channels_last if optimization.channels_last else torch.contiguous_format

@@ -14,7 +14,7 @@ from pathlib import Path
 from segattn import data
 from segattn.config import Experiment, with_head
 from segattn.data.features import StoredFeatures
-from segattn.training import folder, resume, snapshots
+from segattn.training import folder, resume, snapshots, trackers
 from segattn.training.checks import check
 from segattn.training.frozen import Frozen, stages_read
 from segattn.training.interruption import Interrupted, signals
@@ -34,6 +34,7 @@ def train_side_by_side(
     device: str = "auto",
     num_workers: int = 0,
     stored: StoredFeatures | None = None,
+    track: Sequence[str] | None = None,
     on_progress: OnProgress = lambda index, progress: None,
     on_notice: OnNotice = lambda notice: None,
 ) -> None:
@@ -41,6 +42,7 @@ def train_side_by_side(
 
     Args:
         stored: the backbone's maps of the validation split, if they are stored; those of training are computed on the fly.
+        track: as in `trackers.check`; each run has a tracker run of its own.
 
     Raises:
         ValueError: as `train`; the other runs keep a checkpoint of the iteration they have reached.
@@ -48,6 +50,7 @@ def train_side_by_side(
     """
     if stored is not None:
         stored = replace(stored, train=None)
+    trackers.check(track, runs=len(runs))
     for config, out in runs:
         check(config)
         folder.refuse_another(out, config)
@@ -65,7 +68,9 @@ def train_side_by_side(
                 def report(progress: Progress, index: int = index) -> None:
                     on_progress(index, progress)
 
-                training = Training(config, out, received, device, num_workers, opened, stored, report, on_notice)
+                training = Training(
+                    config, out, received, device, num_workers, opened, stored, report, on_notice, track=track
+                )
                 stack.enter_context(closing(training))
                 members.append(_Member(training, members[0].training if members else None))
         if not members:

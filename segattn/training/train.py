@@ -12,7 +12,7 @@ seed and iteration. Only rank 0 writes files. A run's folder:
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from segattn.data.features import StoredFeatures
 from segattn.data.loader import Batch, TrainingStream
 from segattn.data.splits import open_data
 from segattn.evaluation import without_attention
-from segattn.training import execution, extension, folder, frozen, rates, resume
+from segattn.training import execution, extension, folder, frozen, rates, resume, trackers
 from segattn.training.averaging import WeightAverage
 from segattn.training.checks import check
 from segattn.training.class_weights import class_weights
@@ -50,12 +50,12 @@ def train(
     stored: StoredFeatures | None = None,
     resume_from_good: bool = False,
     extend_to: int | None = None,
+    track: Sequence[str] | None = None,
     on_progress: OnProgress = lambda progress: None,
     on_notice: OnNotice = print,
 ) -> records.RunRecord:
-    """Train and evaluate one network and write its record; resumes from the newest checkpoint in `out`, if there is one.
-
-    A finished run is not trained again; its record is returned.
+    """Train and evaluate one network and write its record; resumes from the newest checkpoint in `out`. A finished run is not
+    trained again; its record is returned.
 
     Args:
         num_workers: processes that prepare images.
@@ -63,6 +63,7 @@ def train(
         stored: the frozen backbone's maps of these splits, for head-only training; computed on the fly without.
         resume_from_good: let a diverged run go on from its last good checkpoint with other settings of `fits.ADJUSTABLE`.
         extend_to: iterations of a longer schedule, with which a finished or interrupted run goes on.
+        track: trackers that the run is written to, as in `trackers.check`.
         on_notice: called on rank 0 with each notice: labels, what the network starts from, waiting for the folder's lease.
 
     Raises:
@@ -72,15 +73,16 @@ def train(
     """
     config, adjust = extension.may_differ(out := Path(out), config, resume_from_good, extend_to)
     check(config)
+    trackers.check(track)
     folder.refuse_another(out, config, adjust=adjust)
     if (ended := folder.ended(out)) is not None and ended.iterations >= config.optimization.iterations:
         return ended
     received: list[int] = []
-    training = Training(config, out, received, device, num_workers, opened, stored, on_progress, on_notice, adjust)
-    with closing(training), signals(received):
-        for iteration, batch in training.batches():
-            training.advance(iteration, batch)
-        return training.finish()
+    job = Training(config, out, received, device, num_workers, opened, stored, on_progress, on_notice, adjust, track)
+    with closing(job), signals(received):
+        for iteration, batch in job.batches():
+            job.advance(iteration, batch)
+        return job.finish()
 
 
 class Training:
@@ -98,10 +100,11 @@ class Training:
         on_progress: OnProgress,
         on_notice: OnNotice,
         adjust: tuple[str, ...] = (),
+        track: Sequence[str] | None = None,
     ) -> None:
         # Open: the data, the devices.
         optimization, self.config = config.optimization, config
-        train_set, val_set = open_data(config.data) if opened is None else opened
+        train_set, val_set = splits = open_data(config.data) if opened is None else opened
         self.cost = cost.experiment_cost(config, train_set.num_classes)  # fails now if an operator has no formula
         without_attention.check(config, train_set.num_classes)  # and now if its mechanism cannot be cut out at the end
         accelerator = execution.accelerator(optimization.precision, device)
@@ -109,10 +112,10 @@ class Training:
 
         # Build: the network, the optimiser, the stream of batches.
         torch.manual_seed(config.seed)
-        model, start = build(config, (train_set, val_set), on_notice if accelerator.is_main_process else None)
+        model, start = build(config, splits, on_notice if accelerator.is_main_process else None)
         synchronize = accelerator.device.type == "cuda" and accelerator.num_processes > 1
         model = execution.arrange(model, optimization, synchronize=synchronize)
-        trained, self.source = frozen.split(model, config, accelerator, (train_set, val_set), stored)
+        trained, self.source = frozen.split(model, config, accelerator, splits, stored)
         self.network, self.optimizer = accelerator.prepare(trained, optimizer_of(model, optimization))
         if accelerator.is_main_process and (table := rates.table(model, self.optimizer, optimization)):
             on_notice(table)
@@ -128,7 +131,7 @@ class Training:
         # Restore: from here on files are written, under the folder's lease.
         dropout = shared(model, optimization, accelerator)
         state = resume.State(model, self.optimizer, accelerator.scaler, self.average, dropout)
-        log = folder.open_log(out, config, (train_set, val_set), state, accelerator, on_notice, adjust=adjust)
+        log = folder.open_log(out, config, splits, state, accelerator, on_notice, adjust=adjust, track=track)
         self.start = log.start
         stop, val_items = Stop(accelerator, received), self.source.val
         self.run = Run(config, out, accelerator, state, log, val_set, stop, on_progress, val_items, start)

@@ -15,10 +15,11 @@ import os
 from pathlib import Path
 
 from segattn.catalogue import hint, unknown
+from segattn.zoo import hub
 from segattn.zoo.entry import FACTS, Entry, File, read
 
-__all__ = ["FULL", "LOCAL", "MAX_BYTES", "ROOT", "Entry", "File", "Source", "find", "is_named", "names", "networks", "offer",
-           "read", "source", "trunk", "trunks"]  # fmt: skip
+__all__ = ["FULL", "LOCAL", "MAX_BYTES", "ROOT", "Entry", "File", "Source", "find", "hub", "is_named", "names", "networks",
+           "offer", "read", "source", "trunk", "trunks"]  # fmt: skip
 
 ROOT = Path(__file__).parent
 """The folder of the trunks."""
@@ -51,13 +52,15 @@ def is_named(where: str | os.PathLike[str]) -> bool:
 
 
 def source(where: str | os.PathLike[str] | Entry) -> Source:
-    """The network of the zoo that `where` names, otherwise the path.
+    """The network of the zoo that `where` names, the downloaded folder of one of the hub (`hf://user/name`), otherwise the path.
 
     Raises:
-        ValueError: as `find`.
+        ValueError: as `find` and `hub.download`.
     """
     if isinstance(where, Entry):
         return where
+    if hub.is_on_hub(where):
+        return hub.download(where)
     return find(Path(where).as_posix()) if is_named(where) else Path(where)
 
 

@@ -16,7 +16,7 @@ _CODE = ("trained with", "trunk trained with", "Python", "command line")
 def text(entry: Entry, *, width: int = 80) -> str:
     """The card of one network for a terminal of `width` columns."""
     lines = [f"{entry.name}: {percent(entry.mean_iou)} % mIoU", ""]
-    for label, value in [*_of_network(entry), *_of_trunk(entry)]:
+    for label, value in [*of_network(entry), *of_trunk(entry)]:
         filled = textwrap.wrap(value, width - _LABEL, break_on_hyphens=False)
         lines += [f"{name:{_LABEL}}{line}" for name, line in zip([label] + [""] * len(filled), filled, strict=False)]
     cells = [f"{name:15}{percent(iou):>5}" for name, iou in zip(entry.class_names, entry.iou, strict=True)]
@@ -33,7 +33,7 @@ def page(entries: Sequence[Entry], table: Callable[[Sequence[str], Sequence[Sequ
         "",
         "Written by `python -m docs.make.zoo`; `segattn zoo` prints the same.",
         "",
-        *_bullets(_of_trunk(first)),
+        *bullets(of_trunk(first)),
         "",
         table(
             ("network", "mIoU %", "seed", "M parameters", "MB beside the trunk"),
@@ -55,13 +55,14 @@ def page(entries: Sequence[Entry], table: Callable[[Sequence[str], Sequence[Sequ
             "",
             f"## {entry.name}",
             "",
-            *_bullets(_of_network(entry)),
-            *_bullets([("IoU of each class in %", ", ".join(f"{name} {percent(iou)}" for name, iou in scores))]),
+            *bullets(of_network(entry)),
+            *bullets([("IoU of each class in %", ", ".join(f"{name} {percent(iou)}" for name, iou in scores))]),
         ]
     return "\n".join(lines) + "\n"
 
 
-def _bullets(facts: Sequence[tuple[str, str]]) -> list[str]:
+def bullets(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """Labels and texts as a list in Markdown."""
     lines = [f"* **{label}**: {f'`{value}`' if label in _CODE else value}" for label, value in facts]
     return [part for line in lines for part in textwrap.wrap(line, 120, subsequent_indent="  ", break_on_hyphens=False)]
 
@@ -93,7 +94,8 @@ def megabytes(count: int) -> str:
     return f"{count / 1e6:.2f}"
 
 
-def _of_network(entry: Entry) -> list[tuple[str, str]]:
+def of_network(entry: Entry) -> list[tuple[str, str]]:
+    """What is known of the network itself, as labels and texts."""
     form = {
         "controlled": "the same convolutions around every mechanism",
         "faithful": "the paper's own head",
@@ -124,7 +126,8 @@ def _of_network(entry: Entry) -> list[tuple[str, str]]:
     ]
 
 
-def _of_trunk(entry: Entry) -> list[tuple[str, str]]:
+def of_trunk(entry: Entry) -> list[tuple[str, str]]:
+    """What is known of its backbone and data, as labels and texts."""
     described = entry.experiment["model"]
     height, width = entry.scenes["size"]
     return [

@@ -115,3 +115,11 @@ def test_maps_are_shared_unless_a_setting_changes_them():
         tiny.experiment(optimization={"train": "all"}),
     ]
     assert [len(group) for group in groups(runs_of(*same, *other), features_key).values()] == [5, 1, 1]
+
+
+def test_trackers_are_those_of_the_study_in_every_job(tmp_path):
+    settings = {"device": "cpu", "num_workers": 0, "features": tmp_path, "splits": None}
+    (job,) = jobs_of({"a": tiny.TINY}, {"a": tiny.TINY}, tmp_path, **settings, track=("wandb", "trackio"))
+    assert decoded(job.encoded()).track == ["wandb", "trackio"]
+    (job,) = jobs_of({"a": tiny.TINY}, {"a": tiny.TINY}, tmp_path, **settings)
+    assert decoded(job.encoded()).track is None

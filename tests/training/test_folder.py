@@ -9,6 +9,7 @@ from segattn.model import build_model
 from segattn.training import folder, resume, snapshots
 from segattn.training.log import Log
 from segattn.training.optimization import optimizer_of
+from segattn.training.trackers import Trackers
 from tests import tiny
 
 
@@ -37,11 +38,13 @@ def test_checkpoints_of_nobody_are_not_gone_on_from(tmp_path):
 
 def test_a_closed_log_has_ended_its_tensorboard_writer(tmp_path):
     pytest.importorskip("tensorboard")
-    log = Log(tmp_path / "log.jsonl", 0, active=True)
-    assert log.board is not None
-    log.board.add_scalar("loss", 1.0, 1)
+    trackers = Trackers(out=tmp_path)
+    log = Log(tmp_path / "log.jsonl", 0, active=True, trackers=trackers)
+    trackers.write(None, start=0)
+    (board,) = trackers.running
+    board.tracker.add_scalar("loss", 1.0, 1)
     log.close()
-    assert log.board.file_writer is None
+    assert board.tracker.file_writer is None
 
 
 def test_momentum_of_a_parameter_that_is_not_there_is_named(tmp_path):

@@ -18,6 +18,7 @@ from rich.console import Console
 from segattn import experiments, records, zoo
 from segattn.cli import terminal
 from segattn.cli.arguments import (
+    RunArguments,
     check_modules,
     default_seeds,
     experiment_and_rest,
@@ -28,7 +29,6 @@ from segattn.cli.arguments import (
     with_experiment,
 )
 from segattn.cli.experiment_options import WITHOUT_HEAD
-from segattn.cli.values import Device, Modules
 from segattn.config import Data, Experiment, with_head
 
 
@@ -52,7 +52,7 @@ class SlurmOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyArguments:
+class StudyArguments(RunArguments):
     """Train and evaluate every head under one protocol, and write tables, figures and report.html.
 
     segattn study quick
@@ -67,10 +67,6 @@ class StudyArguments:
     """Number of runs of each head; their seeds are --seed, --seed + 1, ... By default 3 for quick and 1 for the others."""
     out: Path | None = None
     """Folder of the study; by default runs/EXPERIMENT."""
-    device: Device = "auto"
-    """auto: the GPU if there is one."""
-    workers: int = 0
-    """Processes that prepare images; 0: the training process prepares them itself, between steps."""
     features: Path | None = None
     """Folder for the frozen backbone's maps in head-only studies; by default `features` in the study's folder."""
     features_limit: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "16GiB"
@@ -90,8 +86,6 @@ class StudyArguments:
     combination. Or a file: a list of settings in JSON or YAML."""
     dry_run: bool = False
     """Print the table of runs, with the hours and memory that they are expected to take, and end."""
-    allow_module: Modules = ()
-    """Import this module, or the modules of this package, where EXPERIMENT is a file that names one of yours."""
 
 
 _OTHERS = """\
@@ -167,6 +161,7 @@ def _run(chosen: Any, seeds: int, command: str) -> int:
                 command=command,
                 device=chosen.device,
                 num_workers=chosen.workers,
+                track=chosen.track,
                 features=chosen.features,
                 features_limit=limit,
                 fully_trained=_fully_trained(config, names),
