@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from segattn import backbones, config, heads
 from segattn.backbones import pretrained as pretrained_weights
 from segattn.backbones.pretrained import WHOLE_HEAD as WHOLE_HEAD
+from segattn.backbones.shapes import map_shapes as map_shapes
 from segattn.heads.parts.layers import AuxiliaryHead
 from segattn.heads.parts.layers import ConvBnRelu as ConvBnRelu
 
@@ -162,10 +163,9 @@ def create_model(
         weights = pretrained_weights.read(pretrained, head=head, mode=mode, seed=seed)
         weights.check_backbone(backbone, output_stride, backbone_options or {})
         weights.check_input(mean, std, channel_order, in_channels)
-        started_from = f"backbone from {weights.where}{weights.load_backbone(body, first_layer)}; "
-        started_from += (
-            "head at random" if init_head == "random" else weights.load_head(top, build, num_classes, class_names)
-        )
+        trunk = f"{weights.where}{weights.load_backbone(body, first_layer)}"
+        rest = "head at random" if init_head == "random" else weights.load_head(top, build, num_classes, class_names)
+        started_from = f"backbone from {trunk}; {rest}"
     settings: Any = {"align_corners": align_corners, "auxiliary_weight": auxiliary_weight}
     model = SegmentationModel(body, top, auxiliary, num_classes=num_classes, **settings)
     model.started_from = started_from

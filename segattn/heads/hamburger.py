@@ -97,10 +97,10 @@ class MatrixDecomposition(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         D, Z = self.factors(x)
         if self.implementation != "reference":
-            return (x + self.bn(_project_atoms(self, D, Z, x.dtype).view_as(x))).relu_()
+            return (x + self.bn(_project_atoms(self, D, Z, x.dtype).view(x.shape))).relu_()
         with full_precision(x):
             rebuilt = (D @ Z.transpose(-2, -1)).to(x.dtype)  # (B, C, N)
-        return (x + self.bn(self.project(rebuilt.view_as(x)))).relu_()
+        return (x + self.bn(self.project(rebuilt.view(x.shape)))).relu_()
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`affinity`: share of each position in the atoms of `pixel`; `atom_1`..: its strongest columns of Z; `coefficients`."""
