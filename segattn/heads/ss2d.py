@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
-from segattn.heads.parts.layers import Sandwich
+from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes
 from segattn.heads.parts.scan import selective_scan
 
 LATEX = r"""
@@ -84,6 +84,8 @@ class SelectiveScan2d(nn.Module):
 
     def scan(self, delta: Tensor, x: Tensor, A: Tensor, into: Tensor, out: Tensor) -> Float[Tensor, "B 4 E N"]:
         """h_t C_t, step by step."""
+        named, instead = 'ss2d with implementation="reference"', 'implementation="fast" with torch.export'
+        refuse_frozen_sizes(named, by_export=True, instead=instead)
         h, steps = torch.zeros_like(x[..., 0, None]), []
         for t in range(x.shape[3]):
             decay = (delta[..., t, None] * A).exp()  # (B, 4, E, S)
