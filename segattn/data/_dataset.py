@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from segattn.catalogue import regular_size
+
 IGNORE = 255
 SPLITS = ("train", "val", "test")
 
@@ -166,6 +168,7 @@ class Dataset:
         paths = self._files(index)
         for path in paths:
             try:
+                regular_size(path)
                 digest.update(path.read_bytes())
             except OSError as error:
                 raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
