@@ -30,8 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
-from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes, start_small
-from segattn.heads.parts.recording import recording
+from segattn.heads.parts.layers import Sandwich, recording, refuse_frozen_sizes, start_small
 from segattn.heads.parts.tiles import TILE, tiles
 
 LATEX = r"""
