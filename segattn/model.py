@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from segattn import backbones, config, heads
 from segattn.backbones import start
 from segattn.backbones.pretrained import WHOLE_HEAD as WHOLE_HEAD
+from segattn.backbones.shapes import map_shapes as map_shapes
 from segattn.heads.parts.layers import AuxiliaryHead
 from segattn.heads.parts.layers import ConvBnRelu as ConvBnRelu
 

@@ -33,6 +33,13 @@ class _Console(Console):
         """The string as text, whatever it holds."""
         return super().render_str(printable(text), **{**settings, "markup": False, "emoji": False})
 
+    def on_broken_pipe(self) -> None:
+        """End the command with the shell's code of a closed pipe (`head`, `less`); rich's 1 would mean that files failed."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(141) from None
+
 
 def console(**settings: Any) -> Console:
     """A console for which `[name]` and `:name:` are text; `settings` are those of rich's `Console`.

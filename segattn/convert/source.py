@@ -54,6 +54,8 @@ def read(where: str | os.PathLike[str], *, head: str = "", mode: str = "", seed:
         return _of_file(*_checkpoint_in(path))
     if path.is_file():
         return _of_file(path, path.with_suffix(".py"))
+    if path.exists():
+        raise ValueError(f"{where}: neither a file nor a folder")
     if ":" in where and not where.startswith("hf:/"):
         weights = pretrained.read(where)
         return Source(where, {f"backbone.{name}": value for name, value in weights.backbone.items()})

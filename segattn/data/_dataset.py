@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from segattn.catalogue import regular_size
 from segattn.data.files.display import png
 
 IGNORE = 255
@@ -176,6 +177,7 @@ class Dataset:
         paths = self._files(index)
         for path in paths:
             try:
+                regular_size(path)
                 digest.update(path.read_bytes())
             except OSError as error:
                 raise ValueError(f"{path}: cannot be read ({error.strerror})") from None

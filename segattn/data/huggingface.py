@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from segattn.catalogue import first_line
+from segattn.catalogue import first_line, read_bytes
 from segattn.data._dataset import SPLITS, Dataset, checked_split
 from segattn.data.files.class_lists import ClassList, class_list
+from segattn.data.files.decode import MOST_BYTES
 from segattn.data.files.encoded import Encoded, EncodedReader, encoded_dataset, split_rows
 from segattn.data.files.mask_options import mask_reading
 from segattn.data.files.pixels import reading
@@ -119,7 +120,7 @@ class _Contents:
         stored = row[self.columns[1]]
         if isinstance(stored, dict):
             mask_path, mask = _file(stored, place / self.columns[1])
-            return Encoded(image_path, image, mask_path, mask if mask is not None else mask_path.read_bytes())
+            return Encoded(image_path, image, mask_path, _content(mask_path) if mask is None else mask)
         return Encoded(image_path, image, place / self.columns[1], _array(stored, place / self.columns[1]))
 
 
@@ -132,6 +133,13 @@ def _file(stored: Any, place: Path) -> tuple[Path, bytes | None]:
     if stored.get("path"):
         return Path(stored["path"]), None
     raise ValueError(f"{place}: neither content nor path of an image")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_bytes(path, most=MOST_BYTES)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _array(stored: Any, place: Path) -> np.ndarray:

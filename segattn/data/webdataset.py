@@ -22,6 +22,7 @@ from typing import Any
 
 from segattn.data._dataset import SPLITS, Dataset, checked_root, checked_split
 from segattn.data.files.class_lists import class_list
+from segattn.data.files.decode import MOST_BYTES
 from segattn.data.files.encoded import Encoded, EncodedReader, encoded_dataset, split_rows
 from segattn.data.files.mask_options import mask_reading
 from segattn.data.files.pairs import IMAGE_SUFFIXES, MASK_SUFFIXES
@@ -112,6 +113,8 @@ class _Member:
         return self.shard / self.name
 
     def read(self) -> bytes:
+        if self.size > MOST_BYTES:
+            raise ValueError(f"{self.path}: {self.size:,} bytes; at most {MOST_BYTES:,} are read of an image or a mask")
         with self.shard.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.size)

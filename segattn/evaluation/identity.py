@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from segattn.evaluation.without_attention import _hooked, has_mechanism
-from segattn.model import SegmentationModel
+from segattn.model import SegmentationModel, map_shapes
 
 
 def is_identity(model: SegmentationModel, image_size: Sequence[int]) -> bool | None:
@@ -31,9 +30,8 @@ def is_identity(model: SegmentationModel, image_size: Sequence[int]) -> bool | N
 
     device = next(model.head.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    image = torch.empty(1, model.in_channels, *image_size, device="meta")
-    shapes = [x.shape for x in copy.deepcopy(model.backbone).to("meta").eval()(image)]
-    features = [torch.randn(shape, generator=generator).relu().to(device) for shape in shapes]
+    shapes = map_shapes(model.backbone, image_size, in_channels=model.in_channels)
+    features = [torch.randn(1, *shape, generator=generator).relu().to(device) for shape in shapes]
     modes = {module: module.training for module in model.head.modules()}
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad(), _hooked(model, compare):

@@ -79,7 +79,7 @@ class MatrixDecomposition(nn.Module):
     def decompose(self, X: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "B C R"], Float[Tensor, "B N R"]]:
         """D and Z, both non-negative, with D Z^T close to X."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.gradient == "full"):
-            D = self.atoms.to(X.dtype).expand(len(X), -1, -1)
+            D = self.atoms.to(X.dtype).expand(X.shape[0], -1, -1)
             if self.training and self.random_init:
                 D = F.normalize(torch.rand_like(D), dim=1)
             Z = (X.transpose(-2, -1) @ D).softmax(dim=2)
@@ -97,10 +97,10 @@ class MatrixDecomposition(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         D, Z = self.factors(x)
         if self.implementation != "reference":
-            return (x + self.bn(_project_atoms(self, D, Z, x.dtype).view_as(x))).relu_()
+            return (x + self.bn(_project_atoms(self, D, Z, x.dtype).view(x.shape))).relu_()
         with full_precision(x):
             rebuilt = (D @ Z.transpose(-2, -1)).to(x.dtype)  # (B, C, N)
-        return (x + self.bn(self.project(rebuilt.view_as(x)))).relu_()
+        return (x + self.bn(self.project(rebuilt.view(x.shape)))).relu_()
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`affinity`: share of each position in the atoms of `pixel`; `atom_1`..: its strongest columns of Z; `coefficients`."""

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
-from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes, start_small
+from segattn.heads.parts.layers import Sandwich, recording, refuse_frozen_sizes, start_small
 from segattn.heads.parts.tiles import TILE, tiles
 
 LATEX = r"""
@@ -133,12 +133,13 @@ def _affinity(
 def _tiled(block: NeighborhoodAttention, query: Tensor, key: Tensor, value: Tensor) -> Float[Tensor, "B h d H W"]:
     """Dense attention from each tile to what its windows cover, with all else masked: softmax makes it 0."""
     refuse_frozen_sizes("neighborhood", by_trace=False)
+    if recording():  # torch.export makes the strides of channels-last maps a condition on the width
+        query, key, value = (x.contiguous() for x in (query, key, value))
     B, h, d, H, W = query.shape
     rows, key_rows, inside_rows, offset_rows, back_rows = tiles(H, block.kernel_size, block.dilation, query.device)
     columns, key_columns, inside_columns, offset_columns, back_columns = tiles(
         W, block.kernel_size, block.dilation, query.device
     )
-
     M, N = rows.shape[0], columns.shape[0]
 
     def cut(x: Tensor, at_rows: Tensor, at_columns: Tensor) -> Float[Tensor, "B T Q d"]:
@@ -146,9 +147,7 @@ def _tiled(block: NeighborhoodAttention, query: Tensor, key: Tensor, value: Tens
         parts = x.permute(0, 1, 3, 4, 2).contiguous()[:, :, at_rows][:, :, :, :, at_columns]  # (B, h, M, t, M', t, d)
         return parts.transpose(3, 4).reshape(B, h * M * N, at_rows.shape[1] * at_columns.shape[1], d)
 
-    inside = (
-        inside_rows[:, None, :, None, :, None] & inside_columns[None, :, None, :, None]
-    )  # (M, M', 8, 8, 7 + K, 7 + K)
+    inside = inside_rows[:, None, :, None, :, None] & inside_columns[None, :, None, :, None]  # (M, M', 8, 8, k, k)
     mask = query.new_zeros(()) if block.table is None else widen(block.table)[
         :, offset_rows[:, None, :, None, :, None], offset_columns[None, :, None, :, None]
     ]  # fmt: skip

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
 from segattn.heads.parts.layers import Classifier, ConvBnRelu
+from segattn.heads.parts.pooling import adaptive_means, averages
 
 LATEX = r"""
 P_b = \mathrm{resize}\bigl(\mathrm{CBR}_1(\mathrm{pool}_b(X))\bigr) \qquad
@@ -60,7 +61,7 @@ class PyramidPooling(nn.Module):
         """The mean of every bin, a map for each level."""
         if self.implementation != "reference":
             return _pooled_by_products(x, self.bins)
-        return [F.adaptive_avg_pool2d(x, b) for b in self.bins]
+        return [adaptive_means(x, (b, b)) for b in self.bins]
 
     def project(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B w b b"]]:
         """CBR1 of the means, a map for each level."""
@@ -82,7 +83,7 @@ class PyramidPooling(nn.Module):
         for b in sorted(self.bins, reverse=True):
             bins = torch.eye(b, dtype=x.dtype, device=x.device).view(1, b, b, 1)
             read = [
-                self.resize(bins, (extent, 1))[0, :, at, 0] @ _averages(b, extent, x)
+                self.resize(bins, (extent, 1))[0, :, at, 0] @ averages(b, extent, x)
                 for at, extent in zip(pixel, x.shape[-2:], strict=True)
             ]  # (H,), (W,)
             shares[f"level_{b}"] = (read[0].unsqueeze(1) * read[1]).expand(len(x), -1, -1)
@@ -96,8 +97,8 @@ def _pooled_by_products(x: Float[Tensor, "B C H W"], bins: Sequence[int]) -> lis
     """Means over columns, of all levels in one product that reads x once, then over rows: a bin is a product of intervals."""
     (H, W), wide = x.shape[-2:], widen(x)
     with full_precision(x):
-        columns = wide @ torch.cat([_averages(b, W, wide) for b in bins]).transpose(-2, -1)  # (B, C, H, sum of b)
-        means = [_averages(b, H, wide) @ part for b, part in zip(bins, columns.split(list(bins), dim=3), strict=True)]
+        columns = wide @ torch.cat([averages(b, W, wide) for b in bins]).transpose(-2, -1)  # (B, C, H, sum of b)
+        means = [averages(b, H, wide) @ part for b, part in zip(bins, columns.split(list(bins), dim=3), strict=True)]
     return [level.to(x.dtype) for level in means]
 
 
@@ -109,14 +110,6 @@ def _fused_before_resizing(context: PyramidContext, x: Float[Tensor, "B C H W"])
     for weight, level in zip(of_levels.chunk(len(pyramid.bins), dim=1), pyramid.project(x), strict=True):
         y = y + pyramid.resize(F.conv2d(level, weight), x.shape[-2:])
     return fuse.relu(fuse.bn(y))
-
-
-def _averages(b: int, extent: int, like: Tensor) -> Float[Tensor, "b L"]:
-    """The weights of an axis' positions in the means of its bins; rows sum to 1."""
-    bins, at = (torch.arange(n, device=like.device) for n in (b, extent))
-    first, end = bins * extent // b, ((bins + 1) * extent + b - 1) // b
-    inside = ((at >= first.unsqueeze(1)) & (at < end.unsqueeze(1))).to(like.dtype)
-    return inside / (end - first).unsqueeze(1).to(like.dtype)
 
 
 # The head

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
-from segattn.heads.parts.layers import Sandwich
+from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes
 from segattn.heads.parts.scan import selective_scan
 
 LATEX = r"""
@@ -95,7 +95,7 @@ class SelectiveScan2d(nn.Module):
         with full_precision(x):
             wide = x.to(self.embed.weight.dtype)
             routes, delta, into, out = self.read(F.silu(self.near(self.embed(wide))))
-            scan = self.scan if self.implementation == "reference" else selective_scan
+            scan = _loop(self) if self.implementation == "reference" else selective_scan
             o = scan(delta, routes, -widen(self.A_log).exp(), into, out) + widen(self.D).unsqueeze(2) * routes
             rows, columns = (o[:, :2] + o[:, 2:].flip(3)).unbind(1)  # (B, E, N)
             Y = rows.unflatten(2, x.shape[-2:]) + columns.unflatten(2, (x.shape[3], x.shape[2])).transpose(-2, -1)
@@ -109,6 +109,13 @@ class SelectiveScan2d(nn.Module):
 
 
 # The same, faster
+
+
+def _loop(block: SelectiveScan2d) -> Callable[..., Tensor]:
+    """`scan`, unless a graph is recorded: that would hold the steps of the loop one by one, for one size of maps."""
+    named, instead = 'ss2d with implementation="reference"', 'implementation="fast" with torch.export'
+    refuse_frozen_sizes(named, by_export=True, instead=instead)
+    return block.scan
 
 
 def _maps(

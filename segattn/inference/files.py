@@ -67,7 +67,8 @@ def find_images(paths: Sequence[Path], out: Path | None = None, how: Reading = A
         elif path.is_file():
             files.append(path)
         else:
-            raise ValueError(f"{path}: no such file or folder")
+            what = "neither a file nor a folder" if path.exists() else "no such file or folder"
+            raise ValueError(f"{path}: {what}")
     return files
 
 

@@ -63,7 +63,7 @@ def write(out: Path, runs: Mapping[str, Experiment], swept: Sequence[str] = ()) 
     content = json.dumps(msgspec.to_builtins(wanted), indent=1).encode() + b"\n"
     path = out / FILE
     try:
-        if not path.exists() or path.read_bytes() != content:
+        if not path.exists() or records.read_bytes(path) != content:
             records.write_bytes(content, path)
     except OSError as error:
         raise ValueError(f"cannot write the study into {out}: {error.strerror or error}") from error
@@ -81,7 +81,9 @@ def read(out: Path) -> Written:
     try:
         written = msgspec.convert(records.read_json(path, what="the plan of a study"), Written)
         configuration.from_dict(written.experiment, allow_modules=None)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ValueError(f"{path}: not the plan of a study ({error.strerror})") from None
+    except ValueError as error:
         raise ValueError(f"{path}: not the plan of a study ({error!s:.200})") from None
     if written.kind != "plan" or written.format != FORMAT:
         raise ValueError(f"{path}: a plan of format {written.format}; this version reads {FORMAT}")

@@ -133,6 +133,7 @@ def _recorded(folder: Path) -> _Record | None:
 def _last_line(path: Path) -> _Line | None:
     """The last whole line of a log; None where there is none. The last one may be written just now."""
     try:
+        records.regular_size(path)
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
             lines = file.read().split(b"\n")

@@ -8,7 +8,6 @@ may fill one folder: each part is written by the one that holds its lease, under
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import hashlib
 import json
@@ -38,6 +37,7 @@ from segattn.data.features import (
 from segattn.data.loader import Images, Items
 from segattn.data.splits import open_data
 from segattn.device import DTYPES
+from segattn.model import map_shapes
 from segattn.records import Held, Lease, writing
 from segattn.training import execution
 from segattn.training.checks import check
@@ -168,14 +168,8 @@ class _Planner:
             val_set = opened[1]
             self.items["val"] = Images(val_set, experiment.network)
             self.sizes["val"] = [val_set.lazily(index).size for index in range(len(val_set))]
-        meta, channels = copy.deepcopy(backbone).to("meta"), experiment.model.in_channels
-        with torch.no_grad():
-            self.shapes = {
-                size: [
-                    (x.shape[1], x.shape[2], x.shape[3]) for x in meta(torch.empty(1, channels, *size, device="meta"))
-                ]
-                for size in {size for sizes in self.sizes.values() for size in sizes}
-            }
+        channels, sizes = experiment.model.in_channels, {size for sizes in self.sizes.values() for size in sizes}
+        self.shapes = {size: map_shapes(backbone, size, in_channels=channels) for size in sizes}
 
     def __call__(self, stages: tuple[int, ...], folder: Path) -> Plan:
         samples = {size: Sample({i: maps[i] for i in stages}, size) for size, maps in self.shapes.items()}

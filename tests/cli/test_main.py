@@ -143,8 +143,9 @@ def test_an_error_without_ctrl_c_is_no_interruption(monkeypatch):
 
 
 @pytest.mark.slow
-def test_reader_that_goes_away_is_no_error():
-    command = [sys.executable, "-m", "segattn", "heads", "ccnet"]
+@pytest.mark.parametrize("arguments", [["heads", "ccnet"], ["heads"], ["zoo"]])  # printed by Python, and by rich
+def test_reader_that_goes_away_is_no_error(arguments):
+    command = [sys.executable, "-m", "segattn", *arguments]
     reading, writing = os.pipe()
     os.close(reading)
     process = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120)

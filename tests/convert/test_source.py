@@ -1,5 +1,6 @@
 """Whatever a network can start from is read, and what is not one is refused in one line."""
 
+import os
 import shutil
 
 import pytest
@@ -120,3 +121,10 @@ def test_what_is_no_network_is_refused_with_advice(make, message, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
         source.read(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_network(tmp_path):
+    os.mkfifo(tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"weights\.pth: neither a file nor a folder"):
+        source.read(tmp_path / "weights.pth")

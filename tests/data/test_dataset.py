@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -40,3 +42,19 @@ def test_colours_and_classes_must_be_as_many():
 def test_labels_hold_1_to_255_classes(classes):
     with pytest.raises(ValueError, match=f"{classes} classes"):
         dataset(class_names=["c"] * classes, palette=[(0, 0, 0)] * classes)
+
+
+@pytest.mark.timeout(20)
+def test_digest_of_a_pipe_is_one_line(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+
+    class Read:
+        def __call__(self, index):
+            return Sample(np.zeros((2, 3, 3), np.uint8), None, "x")
+
+        def files(self, index):
+            return [tmp_path / "x.png"]
+
+    toy = dataset(read=Read())
+    with pytest.raises(ValueError, match=r"x\.png: cannot be read \(not a regular file but a pipe\)"):
+        toy.digest(0, toy[0])

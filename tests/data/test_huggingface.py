@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import sys
 
@@ -13,6 +14,7 @@ from segattn.data.tools import pack
 from segattn.data.tools.check import check
 
 datasets = pytest.importorskip("datasets")
+parquet = pytest.importorskip("pyarrow.parquet")
 pytestmark = pytest.mark.slow
 
 rng = np.random.default_rng(13)
@@ -136,3 +138,17 @@ def test_without_the_package_the_extra_is_named(root, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ValueError, match=r"pip install 'segattn\[huggingface\]'"):
         data.load("huggingface", "train", root=root)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("name", "reason"), [("pipe", "not a regular file but a pipe"), ("none", "No such file")])
+def test_masks_that_are_no_files_are_one_line(root, name, reason):
+    os.mkfifo(root / "pipe")
+    features = table([0]).features
+    columns = {"id": [0], "image": [png(PICTURES[0])], "label": [{"bytes": None, "path": str(root / name)}]}
+    rows = datasets.Dataset.from_dict(columns, features=features).data.table
+    parquet.write_table(
+        rows, root / "data/train-00000-of-00001.parquet"
+    )  # the library's own method stores the contents
+    with pytest.raises(ValueError, match=rf"{name}: cannot be read \({reason}"):
+        data.load("huggingface", "train", root=root)[0]

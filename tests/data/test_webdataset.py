@@ -161,3 +161,22 @@ def test_a_damaged_image_names_shard_and_member(root):
     write(root / "train-000.tar", {**sample(0), "frame0.png": b"no picture"})
     with pytest.raises(ValueError, match=r"train-000\.tar/frame0\.png: unreadable image"):
         data.load("webdataset", "train", root=root)[0]
+
+
+def test_a_member_of_gigabytes_is_refused_before_it_is_read(root):
+    files = sample(0)
+    write(root / "train-000.tar", files)
+    (root / "train-001.tar").unlink()
+    with (root / "train-002.tar").open("wb") as shard:  # zeros that take no place on the disk
+        for name in ("big.png", "big.seg.png"):
+            member = tarfile.TarInfo(name)
+            member.size = 2**30 + 512
+            shard.write(member.tobuf())
+            shard.seek(member.size, 1)
+        shard.truncate()
+    dataset = data.load("webdataset", "train", root=root)
+    assert dataset.image_name(0) == "big"
+    with pytest.raises(
+        ValueError, match=r"train-002\.tar/big\.\w+(\.png)?: 1,073,742,336 bytes; at most 1,073,741,824 are read"
+    ):
+        dataset[0]

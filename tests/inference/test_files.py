@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -118,6 +119,12 @@ def test_missing_file_and_empty_folder_are_named(tmp_path):
         find_images([tmp_path / "gone.png"])
     with pytest.raises(ValueError, match=r"has no images \(\.bmp, .*\.png"):
         find_images([tmp_path])
+
+
+def test_a_pipe_is_no_photo(tmp_path):
+    os.mkfifo(tmp_path / "photo.png")
+    with pytest.raises(ValueError, match=r"photo\.png: neither a file nor a folder"):
+        find_images([tmp_path / "photo.png"])
 
 
 def test_unreadable_photo_is_named(model, tmp_path):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -70,3 +71,14 @@ def test_damaged_plan_is_refused(written, changes, message):
 def test_folder_without_a_plan_is_no_study(tmp_path):
     with pytest.raises(ValueError, match=r"has no plan\.json: no study was started there"):
         folder.read(tmp_path / "nowhere")
+
+
+@pytest.mark.timeout(20)
+def test_pipe_in_place_of_a_plan_is_one_line(written):
+    out, runs = written
+    (out / folder.FILE).unlink()
+    os.mkfifo(out / folder.FILE)
+    with pytest.raises(ValueError, match=r"plan\.json: not the plan of a study \(not a regular file but a pipe\)"):
+        folder.read(out)
+    with pytest.raises(ValueError, match=r"cannot write the study into .*: not a regular file but a pipe"):
+        folder.write(out, runs)

@@ -110,3 +110,12 @@ def test_cancel_of_no_study_is_refused_and_writes_nothing(tmp_path):
     with pytest.raises(ValueError, match="no study was started there"):
         cancel(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(20)
+def test_pipes_in_place_of_files_are_no_state(study):
+    run = study / "fcn-faithful-s0"
+    run.mkdir()
+    for name in ("log.jsonl", "record.json", "failure.json"):
+        os.mkfifo(run / name)
+    assert status(study)[0].state == "waiting"

@@ -17,6 +17,7 @@ import torch
 
 from segattn import checkpoint, records, report
 from segattn.inference import files
+from segattn.study import collect
 from segattn.study import run as study
 from segattn.training import results, run
 from segattn.training.train import train
@@ -45,7 +46,9 @@ class Noon(datetime):
         return cls(2026, 1, 1, 12, tzinfo=tz)
 
 
-results.datetime = study.datetime = Noon
+for module in (results, collect):
+    assert module.datetime is datetime, module
+    module.datetime = Noon
 results.environment_of = lambda device, precision: ENVIRONMENT  # the processor's clock varies
 run.time = SimpleNamespace(perf_counter=lambda: 0.0)
 run.Run.seconds = property(lambda self: 0.0)

@@ -6,9 +6,12 @@ based on a sample.
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable
 
 import numpy as np
+import yaml
 
 from segattn.data._dataset import Dataset, Labels
 from segattn.data.tools.threads import file_threads
@@ -144,5 +147,15 @@ def _one_class(dataset: Dataset, labels: Labels) -> str:
         return f"every labelled pixel of all labels ({len(dataset)}) is {name}"
     text = f"all labels ({len(dataset)}) hold 0 ({name}) and {dataset.ignore_index} only, and {dataset.ignore_index} is ignored"
     second = dataset.class_names[1]
-    option = f", or add --data-options 'values={{255: {second}}}'" if dataset.name == "folder" else ""
+    word = shlex.quote(f"values={{255: {_as_yaml(second)}}}")
+    option = f", or add --data-options {word}" if dataset.name == "folder" else ""
     return f"{text}; if it means {second}, write 1 instead of 255{option}"
+
+
+def _as_yaml(name: str) -> str:
+    """A name as it is written in a mapping: in quotes where it would be a list, a number or the like without."""
+    try:
+        is_plain = yaml.safe_load(f"[{name}]") == [name]
+    except yaml.YAMLError:
+        is_plain = False
+    return name if is_plain else json.dumps(name, ensure_ascii=False)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation
-from segattn.heads.parts.recording import recording, unflatten
+from segattn.heads.parts.recording import recording as recording
 from segattn.heads.parts.recording import refuse_frozen_sizes as refuse_frozen_sizes
+from segattn.heads.parts.recording import unflatten
 
 
 class ConvBnRelu(nn.Sequential):

@@ -29,13 +29,17 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
 
 
-def refuse_frozen_sizes(head: str, *, by_trace: bool = True) -> None:
+def refuse_frozen_sizes(head: str, *, by_trace: bool = True, by_export: bool = False, instead: str = "") -> None:
     """Raise ValueError while a recorder records that would keep the map's size as a constant of this head.
 
-    That is the TorchScript-based ONNX exporter and, with `by_trace`, also `torch.jit.trace`.
+    That is the TorchScript-based ONNX exporter, with `by_trace` also `torch.jit.trace`, and with `by_export` also `torch.export`
+    and the other ONNX exporter. `instead` is the advice, if it is not `torch.export`.
     """
-    if torch.jit.is_tracing() and (by_trace or torch.onnx.is_in_onnx_export()):
+    traced = torch.jit.is_tracing() and (by_trace or torch.onnx.is_in_onnx_export())
+    if traced or (by_export and torch.compiler.is_exporting()):
+        recorders = ["torch.jit.trace"] * by_trace + ["torch.export"] * by_export
+        recorders.append("torch.onnx.export" if by_export else "torch.onnx.export(dynamo=False)")
         raise ValueError(
-            f"{head} cannot be recorded by {'torch.jit.trace or ' if by_trace else ''}torch.onnx.export(dynamo=False), which "
-            "would keep the size of its maps as a constant; use torch.export, or torch.onnx.export(dynamo=True)"
+            f"{head} cannot be recorded by {' or '.join(recorders)}, which would keep the size of its maps as a constant; use "
+            + (instead or "torch.export, or torch.onnx.export(dynamo=True)")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -11,15 +12,20 @@ from segattn import records
 
 FOLDER = "slurm"
 """In the study's folder: output of the tasks, and `jobs.json`."""
+_TASK = re.compile(r"[0-9]+(_[0-9]+)?")
 
 
 def submitted(out: Path) -> dict[str, str]:
-    """Slurm's name of each task that was submitted for the study in this folder, by the job's name; {} where none was."""
+    """Slurm's name of each task that was submitted for the study in this folder, by the job's name; {} where none was.
+
+    Another text in place of a name, such as an option of scancel, is left out.
+    """
     try:
         raw = records.read_json(out / FOLDER / "jobs.json")
     except (OSError, ValueError):
         return {}
-    return {str(name): str(task) for name, task in raw.items()} if isinstance(raw, dict) else {}
+    tasks = raw.items() if isinstance(raw, dict) else ()
+    return {str(name): str(task) for name, task in tasks if _TASK.fullmatch(str(task))}
 
 
 def in_queue(tasks: Sequence[str]) -> set[str]:

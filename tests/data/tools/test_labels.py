@@ -1,10 +1,13 @@
 """Labels with nothing to learn or to score: refused or told before the first step, and only after all labels were read."""
 
+import shlex
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from segattn import data
+from segattn.cli.values import name_values
 from segattn.config import Data
 from segattn.data import Dataset, Sample
 from segattn.data.files.pairs import Pair, paired_dataset
@@ -55,6 +58,16 @@ def test_masks_of_0_and_255_are_refused_and_the_option_reads_them(tmp_path):
     train_set, val_set = open_data(Data(name="folder", root=str(tmp_path), options={"values": {"255": "thing"}}))
     assert train_set[1].label.tolist() == [[1, 0]]
     refuse_unscorable(val_set)
+
+
+@pytest.mark.parametrize("name", ["thing", "[/red]", "no", "traffic light", "it's: #1", "a, b", "12", "{x}"])
+def test_the_option_that_is_advised_is_read_whatever_the_class_is_called(name, tmp_path):
+    section = write(tmp_path, train=[[[0, 255]], [[255, 0]]], val=[[[0, 255]]], names=f"background\n{name}")
+    with pytest.raises(ValueError, match="add --data-options") as error:
+        open_data(section)
+    word = shlex.split(str(error.value).partition("--data-options ")[2])[0]
+    train_set, _ = open_data(Data(name="folder", root=str(tmp_path), options=name_values(word)))
+    assert train_set[1].label.tolist() == [[1, 0]]
 
 
 def test_training_labels_that_are_all_ignored_are_refused(tmp_path):

@@ -4,6 +4,7 @@ To have one, as root on Debian: apt-get install slurmd slurmctld slurm-client mu
 """
 
 import dataclasses
+import json
 import shutil
 import signal
 import subprocess
@@ -126,3 +127,10 @@ def test_submit_hook_gives_the_same_job_again():
     pytest.importorskip("submitit")
     again = Task(2, 8).checkpoint("a job")
     assert (type(again.function), again.args) == (Task, ("a job",))
+
+
+def test_only_names_of_tasks_are_taken_from_the_file(tmp_path):
+    (tmp_path / "slurm").mkdir()
+    tasks = {"a": "12_3", "b": "--user=me", "c": "12; ls", "d": 7, "e": "12_3\n", "f": None, "g": "", "h": ["12"]}
+    (tmp_path / "slurm/jobs.json").write_text(json.dumps(tasks))
+    assert submitted(tmp_path) == {"a": "12_3", "d": "7"}
