@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from segattn import config as configuration
 from segattn import records, zoo
 from segattn.model import SegmentationModel, build_model
-from segattn.records import integrity
+from segattn.records import image_range, integrity
 
 PathLike = str | os.PathLike[str]
 Source = zoo.Source
@@ -36,10 +36,11 @@ def save_model(
     class_names: list[str],
     palette: list[tuple[int, int, int]],
     data: Mapping[str, Any] | None = None,
+    images: image_range.ImageRange | None = None,
 ) -> Path:
     """Write `model.safetensors` and `config.json` into `folder`.
 
-    `data` is the fingerprint of the data that the network was trained on (`segattn.training.fingerprint`).
+    `data` is the fingerprint of the data that the network was trained on, `images` the range of its training images.
 
     Raises:
         ValueError: a weight or statistic is not finite, or two classes have one name.
@@ -57,6 +58,7 @@ def save_model(
         "experiment": configuration.to_dict(experiment),
         "weights": written,
         **({} if data is None else {"data": data}),
+        **({} if images is None else {"images": images.to_dict()}),
     }
     records.write_bytes(json.dumps(raw, indent=1).encode() + b"\n", folder / "config.json")
     return folder
@@ -67,11 +69,10 @@ def load_model(
 ) -> SegmentationModel:
     """Load a trained network in eval mode: the folder of a run, or a network of `segattn zoo`, such as "streets/ccnet".
 
-    The result has `class_names`, `palette` and `experiment`; weights are float32. A folder of that name comes before the zoo.
-    A network of the zoo has no auxiliary head on stage 3, and the data of its experiment are the generated scenes.
+    The result has `class_names`, `palette`, `experiment` and `image_range` (None in the zoo); weights are float32. A folder of
+    that name comes before the zoo. A network of the zoo has no auxiliary head on stage 3; its data are the generated scenes.
 
-    Its files run no code: a module of your own is imported only if `allow_modules` names it or its package, as in
-    `load_model("runs/tenth", allow_modules=("mylab",))`.
+    Its files run no code: a module of your own is imported only if `allow_modules` names it or its package, such as "mylab".
 
     Raises:
         ValueError: there is no such model, it names another module, a file is damaged or changed, the weights do not fit the
@@ -84,8 +85,7 @@ def load_model(
     except ValueError as error:
         raise ValueError(f"{_facts_of(source)}: {error}") from None
     _check_classes(raw["class_names"], str(_facts_of(source)))
-    # The weights below replace pretrained ones, whose file may be gone.
-    described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")
+    described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")  # that file may be gone
     if isinstance(source, zoo.Entry):
         described = dataclasses.replace(described, auxiliary_weight=0.0)
     path, state = weights_of(source, raw)
@@ -109,6 +109,7 @@ def load_model(
     if diverged := not_finite(state):
         raise ValueError(f"{path}: {some(diverged)} is not finite; the file is damaged, or its training diverged")
     model.class_names, model.experiment = tuple(raw["class_names"]), experiment
+    model.image_range = image_range.read_range(raw.get("images"), _facts_of(source))
     model.palette = _palette(raw["palette"], len(model.class_names), _facts_of(source))
     return model.to(device).eval()
 
@@ -167,11 +168,9 @@ def find_runs(folder: PathLike) -> list[Path]:
     Raises:
         ValueError: there is no trained model in any of them.
     """
-    folder = Path(folder)
+    folder, files = Path(folder), ("config.json", "model.safetensors")
     candidates = [folder, *sorted(folder.glob("[!.]*"))]
-    models = [
-        path for path in candidates if (path / "config.json").is_file() and (path / "model.safetensors").is_file()
-    ]
+    models = [path for path in candidates if all((path / file).is_file() for file in files)]
     if not models:
         what = "has no trained network" if folder.is_dir() else "is not a folder"
         advice = "give the folder of a finished run, or of a study such as runs/quick"

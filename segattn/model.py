@@ -25,9 +25,9 @@ class SegmentationModel(nn.Module):
     In eval mode the result is one tensor (B, K, H, W). In training mode it is a dict of named logits, all of that size, whose
     weights in the loss are `loss_weights`. `load_model` sets these attributes, which are None in a new network:
 
-        class_names    K names
-        palette        K colours, red, green and blue from 0 to 255
-        experiment     the experiment that trained it
+        class_names, palette    K names, and K colours, red, green and blue from 0 to 255
+        experiment              the experiment that trained it
+        image_range             of its training images (`records.image_range`); None where its files do not say
 
     and `create_model` these:
 
@@ -51,6 +51,7 @@ class SegmentationModel(nn.Module):
         self.class_names: tuple[str, ...] | None = None
         self.palette: tuple[tuple[int, int, int], ...] | None = None
         self.experiment: config.Experiment | None = None
+        self.image_range: Any = None
         self.in_channels: int = getattr(backbone, "in_channels", 3)
         self.mean, self.std, self.channel_order = config.Model.mean, config.Model.std, config.Model.channel_order
         self.started_from = ""
@@ -168,8 +169,7 @@ def create_model(
         )
     settings: Any = {"align_corners": align_corners, "auxiliary_weight": auxiliary_weight}
     model = SegmentationModel(body, top, auxiliary, num_classes=num_classes, **settings)
-    model.started_from = started_from
-    model.mean, model.std, model.channel_order = mean, std, channel_order
+    model.started_from, model.mean, model.std, model.channel_order = started_from, mean, std, channel_order
     return model
 
 

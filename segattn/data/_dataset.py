@@ -108,6 +108,8 @@ class Dataset:
         """What `verify` read: `digest` of each sample, by name; None before."""
         self.labels: Labels | None = None
         """What `verify` found in the labels; None before."""
+        self.moments: Mapping[str, np.ndarray] | None = None
+        """Mean and standard deviation of each image that `verify` read (`records.image_range`), by name; None before."""
         self._image_names = image_names
         self._read = read
 

@@ -13,6 +13,7 @@ from segattn.demo.cache import ByteCache
 from segattn.demo.networks import Network
 from segattn.demo.pictures import Picture
 from segattn.maps.look import AttentionMaps, Look, look
+from segattn.records.image_range import Outside
 
 Point = tuple[int, int]
 
@@ -79,6 +80,15 @@ class Explorer:
             with self._lock:
                 answers.append(Seen(self.networks[name], cost, tuple(seen.at(point) for point in points)))
         return answers
+
+    def unusual(self, picture: Picture, names: Sequence[str]) -> str:
+        """The first of the named networks whose training images differ from the picture, and in what; empty if none does."""
+        for name in self._chosen(names):
+            compared = Outside(self.networks[name].model.image_range)
+            compared.note(picture.name, picture.image)
+            if compared.num_outside:
+                return f"{name}: {compared.sentence()}"
+        return ""
 
     def _look(self, picture: Picture, name: str) -> tuple[Look, Cost]:
         network = self.networks[name]
