@@ -182,8 +182,9 @@ def _show(
     console.print(table)
     console.print(
         f"\nmIoU {_percent(scores.mean_iou)} %   pixel accuracy {_percent(scores.pixel_accuracy)} %   "
-        f"mean accuracy {_percent(scores.mean_accuracy)} %   on {scores.num_images} images of {dataset.name} {dataset.split}",
+        f"mean accuracy {_percent(scores.mean_accuracy)} %   on {scores.num_images} images of {dataset.title} {dataset.split}",
         highlight=False,
+        markup=False,
     )
     if cut is not None:
         console.print(_what_was_cut(model, scores.mean_iou, cut.mean_iou), highlight=False, markup=False)

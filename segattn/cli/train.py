@@ -68,10 +68,9 @@ def run(arguments: Sequence[str]) -> int:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
     scores = record.scores
-    console.print(
+    console.out(
         f"{config.model.head} on {record.dataset} {record.split}: mIoU {100 * scores.mean_iou:.2f} %, "
         f"pixel accuracy {100 * scores.pixel_accuracy:.2f} %, {scores.num_images} images\n{out}",
         highlight=False,
-        soft_wrap=True,
     )
     return 0

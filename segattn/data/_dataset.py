@@ -66,7 +66,10 @@ class Scene(Protocol):
 
 
 class Dataset:
-    """One split of a data set: a sequence of samples, and the classes of their labels."""
+    """One split of a data set: a sequence of samples, and the classes of their labels.
+
+    `name` is that of its reader, such as folder; `title` is what results call it, such as the name of the user's folder.
+    """
 
     ignore_index = IGNORE
 
@@ -98,7 +101,7 @@ class Dataset:
             raise ValueError(f"data set {name}: {len(class_names)} classes; 8-bit labels allow 1 to {IGNORE}")
         if twice := sorted({each for each in class_names if list(class_names).count(each) > 1}):
             raise ValueError(f"data set {name}: class name {twice[0]!r} is given twice; classes need distinct names")
-        self.name = name
+        self.name = self.title = name
         self.split = split
         self.class_names = tuple(class_names)
         self.palette = tuple(palette)
@@ -189,7 +192,7 @@ class Dataset:
         """The same data set with its first `count` samples only (all, if it has fewer)."""
         if count < 1:
             raise ValueError(f"{count} images of {self.name} {self.split} were asked for; at least 1 is needed")
-        return Dataset(
+        part = Dataset(
             name=self.name,
             split=self.split,
             class_names=self.class_names,
@@ -199,6 +202,8 @@ class Dataset:
             from_files=self.from_files,
             notice=self.notice,
         )
+        part.title = self.title
+        return part
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

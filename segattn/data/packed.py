@@ -46,7 +46,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         raise ValueError(f"{folder}: no packed split; `segattn data pack NAME -o {root}` writes it") from None
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'index.json'}: damaged ({error}); pack the data set again") from error
-    return Dataset(
+    dataset = Dataset(
         name="packed",
         split=split,
         class_names=names,
@@ -56,6 +56,8 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         from_files=True,
         notice=notice,
     )
+    dataset.title = str(index.get("title") or dataset.name)  # earlier versions did not write it
+    return dataset
 
 
 def _how(folder: Path, index: dict[str, Any]) -> Reading:

@@ -181,3 +181,13 @@ class RunRecord:
     """Of a run that went on with other settings after it diverged, or with a longer schedule; in order."""
     kind: str = "run"
     schema: int = SCHEMA
+
+
+def same_data(one: RunRecord, other: RunRecord) -> bool:
+    """Whether two runs have one data set, also where an earlier version recorded the reader's name, such as folder."""
+    if one.dataset == other.dataset:
+        return True
+    sections = [record.config.get("data") or {} for record in (one, other)]
+    readers = [section.get("name") for section in sections]
+    earlier = one.dataset == readers[0] or other.dataset == readers[1]
+    return earlier and readers[0] == readers[1] and sections[0].get("root") == sections[1].get("root")

@@ -48,7 +48,7 @@ def record_of(
         head=config.model.head,
         mode=config.model.mode,
         seed=config.seed,
-        dataset=val_set.name,
+        dataset=val_set.title,
         split=val_set.split,
         class_names=list(val_set.class_names),
         palette=list(val_set.palette),

@@ -68,6 +68,7 @@ def _pack_split(
     index = {
         "format": FORMAT,
         "data set": dataset.name,
+        "title": dataset.title,
         "split": dataset.split,
         "class_names": dataset.class_names,
         "palette": dataset.palette,
