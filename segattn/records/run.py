@@ -183,11 +183,15 @@ class RunRecord:
     schema: int = SCHEMA
 
 
+_NAMED_AFTER_THE_FOLDER = ("folder", "huggingface", "webdataset", "packed")
+
+
 def same_data(one: RunRecord, other: RunRecord) -> bool:
     """Whether two runs have one data set, also where an earlier version recorded the reader's name, such as folder."""
     if one.dataset == other.dataset:
         return True
     sections = [record.config.get("data") or {} for record in (one, other)]
     readers = [section.get("name") for section in sections]
-    earlier = one.dataset == readers[0] or other.dataset == readers[1]
-    return earlier and readers[0] == readers[1] and sections[0].get("root") == sections[1].get("root")
+    if readers[0] != readers[1] or readers[0] not in _NAMED_AFTER_THE_FOLDER:
+        return False
+    return readers[0] in (one.dataset, other.dataset) and sections[0].get("root") == sections[1].get("root")
