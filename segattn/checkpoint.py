@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from segattn import config as configuration
 from segattn import records, zoo
 from segattn.model import SegmentationModel, build_model
-from segattn.records import integrity
+from segattn.records import image_range, integrity
 from segattn.zoo import classes, hub, hub_card
 from segattn.zoo.runs import find_runs
 from segattn.zoo.tensors import contiguous, load_state, not_finite, num_parameters, read_tensors, same, save_file, some
@@ -38,16 +38,18 @@ def save_model(
     class_names: list[str],
     palette: list[tuple[int, int, int]],
     data: Mapping[str, Any] | None = None,
+    images: image_range.ImageRange | None = None,
 ) -> Path:
     """Write `model.safetensors` and `config.json` into `folder`.
 
-    `data` is the fingerprint of the data that the network was trained on (`segattn.training.fingerprint`).
+    `data` is the fingerprint of the data that the network was trained on, `images` the range of its training images.
 
     Raises:
         ValueError: a weight or statistic is not finite, or two classes have one name.
     """
     described = {"class_names": class_names, "palette": palette, "experiment": configuration.to_dict(experiment)}
-    return _write(Path(folder), model.state_dict(), {**described, "data": data})
+    ranges = None if images is None else images.to_dict()
+    return _write(Path(folder), model.state_dict(), {**described, "data": data, "images": ranges})
 
 
 def _write(folder: Path, state: Mapping[str, Tensor], described: Mapping[str, Any]) -> Path:
@@ -60,7 +62,7 @@ def _write(folder: Path, state: Mapping[str, Tensor], described: Mapping[str, An
         "format": FORMAT,
         **{name: described[name] for name in ("class_names", "palette", "experiment")},
         "weights": written,
-        **({} if described.get("data") is None else {"data": described["data"]}),
+        **{name: described[name] for name in ("data", "images") if described.get(name) is not None},
     }
     records.write_bytes(json.dumps(raw, indent=1).encode() + b"\n", folder / "config.json")
     return folder
@@ -132,12 +134,9 @@ def _described(model: nn.Module) -> dict[str, Any]:
     if experiment is None:
         raise ValueError("the network was put together by hand; set model.experiment, which says how it is built")
     names = model.class_names or tuple(f"class {index}" for index in range(model.num_classes))
-    palette = model.palette or classes.colours(len(names))
-    return {
-        "class_names": names,
-        "palette": palette,
-        "experiment": configuration.to_dict(experiment),
-    }
+    described = {"class_names": names, "palette": model.palette or classes.colours(len(names))}
+    ranges = None if model.image_range is None else model.image_range.to_dict()
+    return {**described, "experiment": configuration.to_dict(experiment), "images": ranges}
 
 
 def _recorded(source: Source | None, record: PathLike | None, state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -160,11 +159,10 @@ def load_model(
     """Load a trained network in eval mode: the folder of a run, a network of `segattn zoo`, such as "streets/ccnet", or of the
     Hugging Face Hub, `hf://user/name` or `hf://user/name@revision`.
 
-    The result has `class_names`, `palette` and `experiment`; weights are float32. A folder of that name comes before all others.
-    A network of the zoo has no auxiliary head on stage 3, and the data of its experiment are the generated scenes.
+    The result has `class_names`, `palette`, `experiment` and `image_range` (None in the zoo); weights are float32. A folder of
+    that name comes before all others. A network of the zoo has no auxiliary head on stage 3; its data are the generated scenes.
 
-    Its files run no code: a module of your own is imported only if `allow_modules` names it or its package, as in
-    `load_model("runs/tenth", allow_modules=("mylab",))`.
+    Its files run no code: a module of your own is imported only if `allow_modules` names it or its package, such as "mylab".
 
     Raises:
         ValueError: there is no such model, it names another module, a file is damaged or changed, the weights do not fit the
@@ -177,8 +175,7 @@ def load_model(
     except ValueError as error:
         raise ValueError(f"{_facts_of(source)}: {error}") from None
     classes.check_names(raw["class_names"], str(_facts_of(source)))
-    # The weights below replace pretrained ones, whose file may be gone.
-    described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")
+    described = dataclasses.replace(experiment.network, pretrained=None, init_head="random")  # that file may be gone
     if isinstance(source, zoo.Entry):
         described = dataclasses.replace(described, auxiliary_weight=0.0)
     path, state = weights_of(source, raw)
@@ -191,6 +188,7 @@ def load_model(
     if diverged := not_finite(state):
         raise ValueError(f"{path}: {some(diverged)} is not finite; the file is damaged, or its training diverged")
     model.class_names, model.experiment = tuple(raw["class_names"]), experiment
+    model.image_range = image_range.read_range(raw.get("images"), _facts_of(source))
     model.palette = classes.palette_of(raw["palette"], len(model.class_names), _facts_of(source))
     return model.to(device).eval()
 

@@ -28,9 +28,9 @@ class SegmentationModel(nn.Module):
     In eval mode the result is one tensor (B, K, H, W). In training mode it is a dict of named logits, all of that size, whose
     weights in the loss are `loss_weights`. `load_model` sets these attributes, which are None in a new network:
 
-        class_names    K names
-        palette        K colours, red, green and blue from 0 to 255
-        experiment     the experiment that trained it
+        class_names, palette    K names, and K colours, red, green and blue from 0 to 255
+        experiment              the experiment that trained it
+        image_range             of its training images (`records.image_range`); None where its files do not say
 
     and `create_model` these:
 
@@ -54,6 +54,7 @@ class SegmentationModel(nn.Module):
         self.class_names: tuple[str, ...] | None = None
         self.palette: tuple[tuple[int, int, int], ...] | None = None
         self.experiment: config.Experiment | None = None
+        self.image_range: Any = None
         self.in_channels: int = getattr(backbone, "in_channels", 3)
         self.mean, self.std, self.channel_order = config.Model.mean, config.Model.std, config.Model.channel_order
         self.described: config.Model | None = None

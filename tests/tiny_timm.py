@@ -17,8 +17,7 @@ CUTS = {
     **dict.fromkeys(("swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr"), _SWIN),
     "hiera": {"stages": (1, 1, 1, 1), "embed_dim": 24},
     "maxxvit": {"depths": (1, 1, 1, 1), "embed_dim": (32, 32, 32, 64), "stem_width": (16, 16)},
-    "davit": {"depths": (1, 1, 1, 1), "embed_dims": (24, 48, 96, 192), "num_heads": (1, 2, 4, 8),
-              "num_groups": (1, 2, 4, 8)},
+    "davit": {"depths": (1, 1, 1, 1), "embed_dims": (24, 48, 96, 192), "num_heads": (1, 2, 4, 8)},
     **{module: {"depths": (1, 1, 1, 1)} for module in ("pvt_v2", "twins", "tiny_vit")},
     "convnext": {"depths": (1, 1, 1, 1), "dims": (16, 24, 32, 40)},
 }  # fmt: skip

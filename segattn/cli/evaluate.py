@@ -84,6 +84,7 @@ def _evaluate(chosen: EvaluateArguments) -> None:
 
     from segattn import checkpoint
     from segattn.data.splits import notices, open_split
+    from segattn.data.tools.images import outside
     from segattn.data.tools.labels import refuse_unscorable, unscorable
     from segattn.device import autocast, resolve_device, resolve_precision
     from segattn.evaluation.evaluate import class_order, evaluate
@@ -130,7 +131,7 @@ def _evaluate(chosen: EvaluateArguments) -> None:
         refuse_unscorable(dataset)
     console = terminal.console(quiet=rank > 0)
     changed = noted(model.class_names or (), checkpoint.read_config(chosen.run).get("data"), dataset)
-    for notice in [*notices(dataset), *([changed] if changed else [])]:
+    for notice in filter(None, [*notices(dataset), changed, outside(model.image_range, dataset)]):
         console.print(notice, highlight=False, markup=False)
     precision = resolve_precision(chosen.precision or experiment.optimization.precision, device)
     in_precision = partial(autocast, precision, device)
@@ -181,8 +182,9 @@ def _show(
     console.print(table)
     console.print(
         f"\nmIoU {_percent(scores.mean_iou)} %   pixel accuracy {_percent(scores.pixel_accuracy)} %   "
-        f"mean accuracy {_percent(scores.mean_accuracy)} %   on {scores.num_images} images of {dataset.name} {dataset.split}",
+        f"mean accuracy {_percent(scores.mean_accuracy)} %   on {scores.num_images} images of {dataset.title} {dataset.split}",
         highlight=False,
+        markup=False,
     )
     if cut is not None:
         console.print(_what_was_cut(model, scores.mean_iou, cut.mean_iou), highlight=False, markup=False)

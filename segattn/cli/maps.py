@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> None:
     from segattn.maps.look import NoMapsError, attention_maps
 
     device, console = resolve_device(chosen.device), terminal.console()
-    hows = {source: _how(checkpoint.read_config(source)["experiment"]) for _, source in networks}
+    hows = {source: _how(checkpoint.read_config(source), source) for _, source in networks}
     images = {how: read_image(chosen.image, how) for how in set(hows.values())}
     if not chosen.runs:
         what = (
@@ -106,11 +106,13 @@ def run(arguments: Sequence[str]) -> None:
     console.print(f"\n{out}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _how(experiment: dict[str, Any]) -> Reading:
-    """How the network of this experiment reads a photo."""
+def _how(raw: dict[str, Any], source: zoo.Source) -> Reading:
+    """How a network reads a photo; `raw` is its config.json."""
     from segattn.data.files.pixels import reading_of
+    from segattn.records.image_range import read_range
 
-    return reading_of(experiment.get("data", {}), experiment["model"].get("in_channels", 3))
+    experiment, images = raw["experiment"], read_range(raw.get("images"), f"{source}/config.json")
+    return reading_of(experiment.get("data", {}), experiment["model"].get("in_channels", 3), images)
 
 
 def pixel(text: str) -> tuple[int, int]:

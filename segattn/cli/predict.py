@@ -80,16 +80,19 @@ def _predict(chosen: PredictArguments) -> int:
     from segattn.device import DTYPES, resolve_device, resolve_precision
     from segattn.inference.files import Settings, find_images, predict_files
     from segattn.inference.optimized import optimize
+    from segattn.records.image_range import Outside, read_range
 
     console = terminal.console()
     raw = checkpoint.read_config(network)
     described = raw["experiment"]
-    how = reading_of(described.get("data", {}), described["model"].get("in_channels", 3))
+    trained_on = read_range(raw.get("images"), f"{network}/config.json")
+    how = reading_of(described.get("data", {}), described["model"].get("in_channels", 3), trained_on)
     files = find_images(photos, chosen.out, how)
     if isinstance(network, zoo.Entry) and len(photos) == len(chosen.paths):
         what = f"No network given: {network} of segattn zoo, {100 * network.mean_iou:.1f} % mIoU on generated street scenes."
         console.print(what, highlight=False, markup=False, soft_wrap=True)
     evaluation = config.Evaluation(mode=chosen.mode, crop_size=chosen.crop_size, flip=chosen.flip, scales=chosen.scales)
+    compared = Outside(trained_on)
     settings = Settings(
         class_names=raw["class_names"],
         palette=[(red, green, blue) for red, green, blue in raw["palette"]],
@@ -99,6 +102,7 @@ def _predict(chosen: PredictArguments) -> int:
         probabilities=chosen.probabilities,
         opacity=chosen.opacity,
         how=how,
+        on_image=lambda path, image: compared.note(path.name, image),
     )
     device = resolve_device(chosen.device)
     loaded = checkpoint.load_model(network, device=device, allow_modules=chosen.allow_module)
@@ -124,6 +128,8 @@ def _predict(chosen: PredictArguments) -> int:
             bar.update(images, advance=1)
             bar.update(frames, visible=False)
     console.print(f"{_count(files, failures)} labelled in {chosen.out}", highlight=False, markup=False, soft_wrap=True)
+    if unusual := compared.sentence():
+        print(f"segattn: warning: {unusual}", file=sys.stderr)
     if failures:
         print(f"segattn: {len(failures)} of {len(files)} files could not be labelled", file=sys.stderr)
     return 1 if failures else 0

@@ -63,5 +63,5 @@ def run(arguments: Sequence[str]) -> int:
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
-    console.print(f"{scored(record)}\n{out}", soft_wrap=True)
+    console.out(f"{scored(record)}\n{out}")
     return 0

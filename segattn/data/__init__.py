@@ -7,6 +7,7 @@ import inspect
 import os
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -16,6 +17,8 @@ from segattn.data.tools.verify import verify
 
 __all__ = ["Dataset", "Sample", "load", "module", "names", "verify"]
 
+OWN = ("folder", "huggingface", "webdataset")
+"""Data sets that read a user's own data; results name them after their folder."""
 _NOT_DATA_SETS = {"classes", "features", "files", "loader", "splits", "tools", "transforms"}  # shared by all data sets
 
 
@@ -50,7 +53,19 @@ def load(name: str, split: str, *, root: str | os.PathLike[str] | None = None, *
     for option, value in options.items():
         _check_kind(name, option, value, kinds.get(option, (object,)))
     dataset: Dataset = source.load(split, root=root, **options)
+    if name in OWN:
+        dataset.title = own_title(name, root or options.get("dataset"))
     return dataset
+
+
+def own_title(name: str, where: object) -> str:
+    """What results call a user's own data: the name of their folder; with the reader's name if another data set has that name.
+
+    >>> own_title("folder", "data/my pets/"), own_title("folder", "data/cityscapes")
+    ('my pets', 'cityscapes (folder)')
+    """
+    title = Path(str(where)).expanduser().resolve().name or name
+    return f"{title} ({name})" if title.lower() in names() and title != name else title
 
 
 def module(name: str) -> ModuleType:

@@ -77,7 +77,10 @@ class Scene(Protocol):
 
 
 class Dataset:
-    """One split of a data set: a sequence of samples, and the classes of their labels."""
+    """One split of a data set: a sequence of samples, and the classes of their labels.
+
+    `name` is that of its reader, such as folder; `title` is what results call it, such as the name of the user's folder.
+    """
 
     ignore_index = IGNORE
 
@@ -109,7 +112,7 @@ class Dataset:
             raise ValueError(f"data set {name}: {len(class_names)} classes; 8-bit labels allow 1 to {IGNORE}")
         if twice := sorted({each for each in class_names if list(class_names).count(each) > 1}):
             raise ValueError(f"data set {name}: class name {twice[0]!r} is given twice; classes need distinct names")
-        self.name = name
+        self.name = self.title = name
         self.split = split
         self.class_names = tuple(class_names)
         self.palette = tuple(palette)
@@ -119,6 +122,8 @@ class Dataset:
         """What `verify` read: `digest` of each sample, by name; None before."""
         self.labels: Labels | None = None
         """What `verify` found in the labels; None before."""
+        self.moments: Mapping[str, np.ndarray] | None = None
+        """Mean and standard deviation of each image that `verify` read (`records.image_range`), by name; None before."""
         self._image_names = image_names
         self._read = read
 
@@ -199,7 +204,7 @@ class Dataset:
         """The same data set with its first `count` samples only (all, if it has fewer)."""
         if count < 1:
             raise ValueError(f"{count} images of {self.name} {self.split} were asked for; at least 1 is needed")
-        return Dataset(
+        part = Dataset(
             name=self.name,
             split=self.split,
             class_names=self.class_names,
@@ -209,6 +214,8 @@ class Dataset:
             from_files=self.from_files,
             notice=self.notice,
         )
+        part.title = self.title
+        return part
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

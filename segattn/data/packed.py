@@ -1,6 +1,6 @@
 """Reads the output of `segattn data pack`: any data set, decoded once and mapped into memory.
 
-    ROOT/{train,val,test}/index.json    names, sizes and positions; classes and colours
+    ROOT/{train,val,test}/index.json    names, sizes and positions; classes and colours; how the pixels were read
     ROOT/{train,val,test}/0000.npy      uint8: each sample's image, then its label
 
 Use it where training waits for decoding: a crop of 769x769 then reads only its own rows. An image of 2048x1024 with its label
@@ -19,6 +19,7 @@ import numpy as np
 
 from segattn.catalogue import read_json, regular_size
 from segattn.data._dataset import Dataset, Sample, checked_root, checked_split
+from segattn.data.files.pixels import AS_SHOWN, Reading, reading
 from segattn.data.tools.pack import FORMAT
 
 
@@ -40,20 +41,31 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
         places = [_Place(**entry) for entry in index["samples"]]
         palette = [(red, green, blue) for red, green, blue in index["palette"]]
         names, notice = index["class_names"], index["notice"]
+        how = _how(folder, index)
     except FileNotFoundError:
         raise ValueError(f"{folder}: no packed split; `segattn data pack NAME -o {root}` writes it") from None
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / 'index.json'}: damaged ({error}); pack the data set again") from error
-    return Dataset(
+    dataset = Dataset(
         name="packed",
         split=split,
         class_names=names,
         palette=palette,
         image_names=[place.name for place in places],
-        read=_Reader(folder, places),
+        read=_Reader(folder, places, how),
         from_files=True,
         notice=notice,
     )
+    dataset.title = str(index.get("title") or dataset.name)  # earlier versions did not write it
+    return dataset
+
+
+def _how(folder: Path, index: dict[str, Any]) -> Reading:
+    """How the pixels were read when they were packed; earlier versions did not write it."""
+    try:
+        return reading("turn", index.get("value_range"), index.get("bands"))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'index.json'}: damaged ({error}); pack the data set again") from None
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,8 @@ class _Place:
 class _Reader:
     folder: Path
     places: list[_Place]
+    how: Reading = AS_SHOWN
+    """How the images were read before they were packed."""
 
     def __call__(self, index: int) -> Sample:
         lazy = self.lazily(index)

@@ -14,6 +14,7 @@ from segattn.demo.cache import ByteCache
 from segattn.demo.networks import Network
 from segattn.demo.pictures import Picture
 from segattn.maps.look import AttentionMaps, Look, look
+from segattn.records.image_range import Outside
 
 Point = tuple[int, int]
 
@@ -84,6 +85,15 @@ class Explorer:
                 at = tuple(seen.at(point) for point in points)
                 answers.append(Seen(self.networks[name], cost, at, seconds))
         return answers
+
+    def unusual(self, picture: Picture, names: Sequence[str]) -> str:
+        """The first of the named networks whose training images differ from the picture, and in what; empty if none does."""
+        for name in self._chosen(names):
+            compared = Outside(self.networks[name].model.image_range)
+            compared.note(picture.name, picture.image)
+            if compared.num_outside:
+                return f"{name}: {compared.sentence()}"
+        return ""
 
     def _look(self, picture: Picture, name: str) -> tuple[Look, Cost, float]:
         """The network's features and prediction, its cost, and how long the pass took when it ran."""

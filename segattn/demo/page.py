@@ -125,7 +125,12 @@ class Page:
         except ValueError as error:
             yield [gr.skip(), gr.skip(), message(str(error), bad=True), view]
             return
-        yield [gr.skip(), cards.results(seen, view.picture), message(""), view]
+        yield [
+            gr.skip(),
+            cards.results(seen, view.picture),
+            message(self.explorer.unusual(view.picture, names), bad=True),
+            view,
+        ]
 
 
 def _bands(how: Reading) -> str:

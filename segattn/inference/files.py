@@ -101,11 +101,8 @@ def label_images(
     Raises:
         ValueError: the photos have other bands than the network takes, or do not fit into memory.
     """
-    device, normalization, inference = (
-        next(model.parameters()).device,
-        Normalization.of(model),
-        inference or Evaluation(),
-    )
+    device, normalization = next(model.parameters()).device, Normalization.of(model)
+    inference = inference or Evaluation()
     height, width = images[0].shape[:2]
     what = f"{len(images)} x {width}x{height} pixels do not fit into memory"
     with in_words(what, len(images), inference, option="--batch-size"):
@@ -143,6 +140,8 @@ class Settings:
     """Opacity of the colours over the photo."""
     how: Reading = AS_SHOWN
     """How the pixels of photos are understood."""
+    on_image: Callable[[Path, np.ndarray], object] = lambda path, image: None
+    """Called with each photo and each frame that is read."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -223,6 +222,7 @@ def label_video(
             except ValueError as error:
                 raise ValueError(f"{path}: {error}") from None
             for frame, result in zip(batch, labelled, strict=True):
+                settings.on_image(path, frame.image)
                 if column is None:
                     column = legend(frame.image.shape[0], settings.class_names, settings.palette)
                 picture = beside(overlay(result, settings.palette, settings.opacity), column)
@@ -250,6 +250,8 @@ def _groups(
     for path, name in zip(files, output_names(files), strict=True):
         try:
             file = _File(path, name, None if video.is_video(path) else read_image(path, settings.how))
+            if file.image is not None:
+                settings.on_image(path, file.image)
         except ValueError as error:
             failed(path, error)
             continue
@@ -289,8 +291,7 @@ def _write(labelled: Labelled, out: Path, name: str, settings: Settings) -> Path
     _save(mask, out / f"{name}-label.png", optimize=True)
     if labelled.confidence is not None:
         _save(Image.fromarray(labelled.confidence), out / f"{name}-confidence.png", optimize=True)
-    mixed = overlay(labelled, settings.palette, settings.opacity)
-    written = out / f"{name}-overlay.png"
+    mixed, written = overlay(labelled, settings.palette, settings.opacity), out / f"{name}-overlay.png"
     _save(with_legend(mixed, labelled.label, settings.class_names, settings.palette), written)
     return written
 

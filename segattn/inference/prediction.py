@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +13,15 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from segattn import config
 from segattn.config import Evaluation
 from segattn.data.files.decode import read_image
 from segattn.data.files.display import png
 from segattn.data.files.palette import voc_palette
-from segattn.data.files.pixels import AS_SHOWN, Reading, reading_of
+from segattn.data.files.pixels import AS_SHOWN, Reading, reading_for
 from segattn.inference.files import Network, label_images
 from segattn.inference.legend import Palette
 from segattn.inference.probabilities import class_probabilities
+from segattn.records.image_range import Outside
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 _EIGHT_BIT = ("1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB")
@@ -74,6 +75,8 @@ def predict_image(model: Network, image: ImageLike, inference: Evaluation | None
         image: a path; a PIL image; RGB values uint8 (H, W, 3), or a tensor of them, (H, W, 3) or (3, H, W).
         inference: whole image or windows, flip and scales; the whole image once by default.
 
+    Warns if the image lies outside the range of the network's training images (`records.image_range`).
+
     Raises:
         ValueError: the image is of another type or shape, unreadable or does not fit into memory; the network is none of ours, or
             in training mode.
@@ -83,8 +86,12 @@ def predict_image(model: Network, image: ImageLike, inference: Evaluation | None
         raise ValueError(
             f"{type(model).__name__} is no network of segattn; give one of load_model or create_model, or its name"
         )
-    pixels, inference = as_rgb(image, _reading(network.experiment)), inference or Evaluation()
+    pixels, inference = as_rgb(image, reading_for(network)), inference or Evaluation()
     labels = label_images(model, [pixels], inference)[0].label
+    compared = Outside(network.image_range)
+    compared.note("the image", pixels)
+    if compared.num_outside:
+        warnings.warn(compared.sentence(), stacklevel=3)
     names = network.class_names or tuple(f"class {index}" for index in range(network.num_classes))
     return Prediction(pixels, labels, names, network.palette or voc_palette(network.num_classes), model, inference)
 
@@ -131,8 +138,3 @@ def evaluation_of(
     """The settings of `config.Evaluation` that a prediction has; ValueError as there."""
     window, step = (None if size is None else (int(size[0]), int(size[1])) for size in (crop_size, stride))
     return Evaluation(mode=mode, crop_size=window, stride=step, flip=flip, scales=tuple(scales))  # type: ignore[arg-type]
-
-
-def _reading(experiment: config.Experiment | None) -> Reading:
-    """How files are read for a network: in the range of values that it was trained with."""
-    return AS_SHOWN if experiment is None else reading_of(vars(experiment.data))

@@ -21,8 +21,8 @@ decompose it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -95,7 +95,7 @@ class Liveness:
         multithreading = torch.autograd.set_multithreading_enabled(
             False
         )  # so that the modes also apply to the backward pass
-        for context in (multithreading, self.fake, _Recorder(self), _Kernels(self.device)):
+        for context in (multithreading, self.fake, _Recorder(self), _Kernels(self.device), _attention_on(self.device)):
             self._stack.enter_context(context)
         return self
 
@@ -215,6 +215,25 @@ class _Recorder(TorchDispatchMode):
         return out
 
 
+_ATTENTION = nn.functional.scaled_dot_product_attention
+
+
+@contextmanager
+def _attention_on(device: Device) -> Iterator[None]:
+    """Attention as on `device` also where blocks are recomputed in the backward pass, in which no function mode is active."""
+
+    def attention(*args: Any, **kwargs: Any) -> Tensor:
+        if torch._C._len_torch_function_stack():  # a mode is active, `_Kernels`
+            return _ATTENTION(*args, **kwargs)
+        return attend(device, *args, **kwargs)
+
+    nn.functional.scaled_dot_product_attention = attention
+    try:
+        yield
+    finally:
+        nn.functional.scaled_dot_product_attention = _ATTENTION
+
+
 class _Kernels(TorchFunctionMode):
     """Makes fake CPU tensors look like those of `device`, and replaces operators that torch runs differently there."""
 
@@ -224,7 +243,7 @@ class _Kernels(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is nn.functional.scaled_dot_product_attention:
+        if func is _ATTENTION:
             return attend(self.device, *args, **kwargs)
         if func is torch.Tensor.__getitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
             return args[0].flatten()[

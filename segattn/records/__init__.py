@@ -11,6 +11,7 @@ files.py       reading and writing
 display.py     what a notebook shows of a record
 writing.py     any file, whole or not at all
 pictures.py    opening picture files, of named formats only
+image_range.py  the range of a network's training images, and what lies outside of it
 lease.py       one writer of a folder at a time
 published.py   what others report for the same heads, from published.csv
 """

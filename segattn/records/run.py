@@ -200,3 +200,17 @@ class RunRecord:
             height, width = self.cost.input_size
             rows.append(("cost", f"{self.cost.network.macs / 1e9:.2f} GMACs at {height}x{width}"))
         return table(f"{self.head} ({self.mode}), seed {self.seed}", rows)
+
+
+_NAMED_AFTER_THE_FOLDER = ("folder", "huggingface", "webdataset", "packed")
+
+
+def same_data(one: RunRecord, other: RunRecord) -> bool:
+    """Whether two runs have one data set, also where an earlier version recorded the reader's name, such as folder."""
+    if one.dataset == other.dataset:
+        return True
+    sections = [record.config.get("data") or {} for record in (one, other)]
+    readers = [section.get("name") for section in sections]
+    if readers[0] != readers[1] or readers[0] not in _NAMED_AFTER_THE_FOLDER:
+        return False
+    return readers[0] in (one.dataset, other.dataset) and sections[0].get("root") == sections[1].get("root")

@@ -12,6 +12,7 @@ from typing import Any
 from segattn import config as configuration
 from segattn import cost, records
 from segattn.records import integrity
+from segattn.records.run import same_data
 from segattn.training import fingerprint, fits, looks
 
 OnNotice = Callable[[str], object]
@@ -154,7 +155,7 @@ def _check(runs: dict[Path, records.RunRecord], on_notice: OnNotice) -> None:
             ("data set", record.dataset, other.dataset),
             ("split", record.split, other.split),
         ):
-            if a != b:
+            if a != b and not (what == "data set" and same_data(record, other)):
                 raise ValueError(
                     f"{first} is of the {what} {a}, {folder} of {b}; collect them into studies of their own"
                 )

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from segattn import config as configuration
-from segattn import cost, records
+from segattn import cost, data, records
 from segattn.config import Experiment
 from segattn.study.sweep import Settings, part_of_name, paths, with_settings
 from segattn.training.checks import check
-
-_OWN = ("folder", "huggingface", "webdataset")
-"""Data sets that read a user's own data, and experiments of these names."""
 
 
 def run_name(config: Experiment, swept: Sequence[str] = ()) -> str:
@@ -33,10 +30,10 @@ def study_name(config: Experiment) -> str:
     'camvid-pets'
     """
     where = config.data.root or config.data.options.get("dataset")
-    if config.data.name not in _OWN or not where:
+    if config.data.name not in data.OWN or not where:
         return config.name
     folder = re.sub(r"[^\w.-]+", "-", Path(str(where)).expanduser().resolve().name).strip("-.") or "data"
-    return folder if config.name in _OWN else f"{config.name}-{folder}"
+    return folder if config.name in data.OWN else f"{config.name}-{folder}"
 
 
 def plan(

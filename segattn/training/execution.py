@@ -81,19 +81,34 @@ def freeze_norms(model: nn.Module) -> None:
 def checkpoint_activations(backbone: nn.Module) -> None:
     """Store only the inputs of the residual blocks; the backward pass recomputes the rest.
 
-    The running statistics of batch norms are updated in the forward pass only.
+    The running statistics of batch norms are updated in the forward pass only. Networks of timm recompute what timm chooses,
+    blocks or stages.
 
     Raises:
-        ValueError: the backbone is not one of segattn's ResNets.
+        ValueError: neither one of segattn's ResNets nor a network of timm that can recompute and has no batch norm to train.
     """
     blocks = [module for module in backbone.modules() if getattr(module, "recomputable", False)]
-    if not blocks:
-        raise ValueError(
-            f"activation checkpointing is for segattn's ResNets, not for {type(backbone).__name__}; "
-            "set optimization.activation_checkpointing to False"
-        )
+    if not blocks and (fault := _checkpointed_by_timm(backbone)):
+        raise ValueError(f"activation checkpointing is {fault}; set optimization.activation_checkpointing to False")
     for block in blocks:
         block.forward = functools.partial(_recomputed, block, block.forward)
+
+
+def _checkpointed_by_timm(backbone: nn.Module) -> str:
+    """Let a network of timm recompute its activations; why it cannot, or nothing."""
+    name, network = getattr(backbone, "name", type(backbone).__name__), getattr(backbone, "network", None)
+    inner = getattr(network, "model", network)  # timm wraps some networks to get at their maps
+    switch = getattr(network, "set_grad_checkpointing", None) or getattr(inner, "set_grad_checkpointing", None)
+    if switch is None:
+        return f"for segattn's ResNets and networks of timm, not for {name}"
+    if any(isinstance(module, _BatchNorm) and module.training for module in backbone.modules()):
+        # timm recomputes them in training mode, which would count each batch twice in the running statistics
+        return f"not for timm:{name}, which has batch norms, unless optimization.freeze_norm keeps them as they are"
+    try:
+        switch(True)
+    except AssertionError as error:  # of networks whose authors did not write it
+        return f"not for timm:{name} ({error})"
+    return ""
 
 
 def _recomputed(block: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from segattn.evaluation import counts
 from segattn.evaluation.evaluate import Evaluated, write_examples
 from segattn.model import SegmentationModel
 from segattn.profile.environment import environment
+from segattn.records.image_range import ImageRange
 from segattn.training.snapshots import remove_snapshots
 
 
@@ -47,7 +48,7 @@ def record_of(
         head=config.model.head,
         mode=config.model.mode,
         seed=config.seed,
-        dataset=val_set.name,
+        dataset=val_set.title,
         split=val_set.split,
         class_names=list(val_set.class_names),
         palette=list(val_set.palette),
@@ -79,16 +80,19 @@ def write_network(
     *,
     check: Callable[[], object],
     data: Mapping[str, Any] | None = None,
+    images: ImageRange | None = None,
 ) -> None:
     """Write the trained network, before anything is computed with it that may fail; `check` and errors as in `write`.
 
     Args:
         data: the fingerprint of the data, for evaluations to come.
+        images: the range of the training images, with which other images are compared.
     """
     check()
     names, palette = list(val_set.class_names), list(val_set.palette)
     with _written_into(out):
-        checkpoint.save_model(model, out, experiment=config, class_names=names, palette=palette, data=data)
+        facts: dict[str, Any] = {"data": data, "images": images}
+        checkpoint.save_model(model, out, experiment=config, class_names=names, palette=palette, **facts)
 
 
 def write(

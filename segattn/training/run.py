@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -19,6 +20,7 @@ from segattn import checkpoint, records
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.data.loader import Items
+from segattn.data.tools.images import range_of
 from segattn.data.tools.labels import unscorable
 from segattn.evaluation import without_attention
 from segattn.evaluation.evaluate import Evaluated, evaluate
@@ -174,16 +176,18 @@ class Run:
         """The averaged weights inside the context, where the run has any."""
         return nullcontext() if self.state.average is None else self.state.average.applied()
 
-    def finish(self, trained_cost: records.Cost) -> records.RunRecord:
-        """Write the network; evaluate it, with its mechanism and without; write example pictures and record."""
+    def finish(self, trained_cost: records.Cost, train_set: Dataset) -> records.RunRecord:
+        """Write the network; evaluate it, with its mechanism and without; write example pictures and record.
+
+        `train_set` is read only as far as the range of its images is not known yet.
+        """
         self.check_weights(self.config.optimization.iterations)
         train_seconds = self.seconds
         model = self.state.model.eval()
         with agreed(self.accelerator), self._averaged():
             if self.accelerator.is_main_process:
-                results.write_network(
-                    self.out, model, self.config, self.val_set, check=self.log.check, data=self.log.facts["data"]
-                )
+                facts: dict[str, Any] = {"data": self.log.facts["data"], "images": range_of(train_set)}
+                results.write_network(self.out, model, self.config, self.val_set, check=self.log.check, **facts)
         began = time.perf_counter()
         try:
             result, without = self._evaluate_last()

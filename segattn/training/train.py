@@ -156,7 +156,7 @@ class Training:
 
     def finish(self) -> records.RunRecord:
         """The last evaluation, the trained network, the record."""
-        record = self.run.finish(self.cost)
+        record = self.run.finish(self.cost, self.stream.dataset)
         if self.run.stop.asked_for():
             name = signal.Signals(self.run.stop.received[0]).name
             raise Interrupted(f"stopped by {name} just after {self.run.out} was finished")

@@ -6,6 +6,7 @@ import segattn
 from segattn.demo.explorer import Explorer, Points, default_points, read_points
 from segattn.demo.pictures import Picture
 from segattn.heads.ccnet import Head
+from segattn.records.image_range import image_range, moments
 
 PICTURE = Picture("street", segattn.datasets.load("streets", "val", height=48, width=80)[2].image)
 ALL = ["ccnet", "danet", "denoised_nl", "emanet", "fcn", "flanet"]
@@ -43,6 +44,19 @@ def test_networks_run_once_a_picture_however_often_is_clicked(explorer, monkeypa
     assert sorted(passes) == ALL
     explorer.see(Picture("another", PICTURE.image[::-1].copy()), Points((0, 0)), ["fcn"])
     assert sorted(passes) == sorted([*ALL, "fcn"])
+
+
+def test_a_picture_unlike_the_training_images_is_said_to_be_so(explorer, monkeypatch):
+    assert explorer.unusual(PICTURE, ALL) == ""  # networks that do not say what they were trained on
+    trained = image_range(
+        [moments(sample.image) for sample in segattn.datasets.load("streets", "val", height=48, width=80)]
+    )
+    monkeypatch.setattr(explorer.networks["emanet"].model, "image_range", trained)
+    dark = Picture("night.png", PICTURE.image // 16)
+    assert explorer.unusual(dark, ALL).startswith("emanet: the image lies outside the range of the training images")
+    assert "night.png" in explorer.unusual(dark, ALL)
+    assert explorer.unusual(dark, ["fcn"]) == ""
+    assert explorer.unusual(PICTURE, ALL) == ""
 
 
 def test_memory_is_bounded(loaded):

@@ -183,7 +183,7 @@ def run_show(arguments: Sequence[str]) -> int:
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     beside(drawn.picture, legend(drawn.picture.shape[0], texts, colours)).save(chosen.out)
     console = terminal.console()
-    for line in (*notices(dataset), f"{chosen.samples} samples of {dataset.name} {dataset.split}: {chosen.out}"):
+    for line in (*notices(dataset), f"{chosen.samples} samples of {dataset.title} {dataset.split}: {chosen.out}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
 

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from segattn.catalogue import is_dotted
+from segattn.records.image_range import ImageRange
 from segattn.records.pictures import open_picture
 
 ORIENTATION = 0x112
@@ -93,20 +94,27 @@ def _bands(bands: object) -> int | tuple[int, ...]:
     return tuple(several) if isinstance(bands, list | tuple) else several[0]
 
 
-def reading_of(data: Mapping[str, Any], in_channels: int = 3) -> Reading:
-    """How photos are read for a network, from the `data` section of its experiment: in the range and with the bands that it was
-    trained with. Where that names no bands and the network takes other images than RGB, each photo has `in_channels` bands."""
+def reading_of(data: Mapping[str, Any], in_channels: int = 3, images: ImageRange | None = None) -> Reading:
+    """How photos are read for a network: in the range and with the bands that it was trained with.
+
+    That is what the `data` section of its experiment says, and otherwise what its training images say, as of packed ones. Where
+    neither names bands and the network takes other images than RGB, each photo has `in_channels` bands.
+    """
     options = data.get("options") if not is_dotted(str(data.get("name", ""))) else None
-    options = options if isinstance(options, Mapping) else {}
-    bands = options.get("bands", None if in_channels == 3 else in_channels)
-    return reading("turn", options.get("value_range"), bands)
+    named = dict(options) if isinstance(options, Mapping) else {}
+    if images is not None:
+        named = {"value_range": images.value_range, "bands": images.bands} | named
+    bands = named.get("bands")
+    if bands is None and in_channels != 3:
+        bands = in_channels
+    return reading("turn", named.get("value_range"), list(bands) if isinstance(bands, tuple) else bands)
 
 
 def reading_for(model: object) -> Reading:
     """How photos are read for a loaded network, as `reading_of`; a network without an experiment names its bands only."""
     data = getattr(getattr(model, "experiment", None), "data", None)
     described = {"name": data.name, "options": data.options} if data is not None else {}
-    return reading_of(described, getattr(model, "in_channels", 3))
+    return reading_of(described, getattr(model, "in_channels", 3), getattr(model, "image_range", None))
 
 
 def deep_values(content: bytes, image: Image.Image) -> np.ndarray | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from segattn import data, records
 from segattn.data._dataset import Dataset, Sample
+from segattn.data.files.pixels import AS_SHOWN
 from segattn.data.tools.threads import file_threads
 
 SHARD_BYTES = 1 << 28
@@ -63,13 +64,17 @@ def _pack_split(
             )
             on_progress(dataset.split, done + 1, len(dataset))
     writer.close()
+    how = getattr(dataset.reader, "how", AS_SHOWN)
     index = {
         "format": FORMAT,
         "data set": dataset.name,
+        "title": dataset.title,
         "split": dataset.split,
         "class_names": dataset.class_names,
         "palette": dataset.palette,
         "notice": dataset.notice,
+        "value_range": how.value_range,
+        "bands": how.bands,
         "samples": entries,
     }
     records.write_bytes(json.dumps(index).encode(), folder / "index.json")

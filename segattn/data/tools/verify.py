@@ -8,6 +8,7 @@ from segattn.data._dataset import Dataset
 from segattn.data.files.pairs import PairReader
 from segattn.data.tools.labels import Tally
 from segattn.data.tools.threads import file_threads
+from segattn.records.image_range import moments
 
 
 def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -> int:
@@ -17,7 +18,7 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
     size and within the classes. Of a split with more than `limit` samples it reads `limit` evenly spaced ones, of a
     generated split the first. What was read is kept in `dataset.contents`: the digest of each sample, by which a run knows later
     whether its data are still the same. What their labels hold is kept in `dataset.labels`; if that is fewer than two classes,
-    all labels of the split are read until two are met.
+    all labels of the split are read until two are met. Mean and standard deviation of each image are kept in `dataset.moments`.
 
     Args:
         threads: number of readers; as many as processors if None.
@@ -36,13 +37,15 @@ def verify(dataset: Dataset, *, limit: int = 2000, threads: int | None = None) -
 
     tally = Tally(dataset)
 
-    def read(index: int) -> tuple[str, str]:
+    def read(index: int) -> tuple[str, str, np.ndarray]:
         sample = dataset[index]
         tally.add(sample.label)
-        return dataset.image_name(index), dataset.digest(index, sample)
+        return dataset.image_name(index), dataset.digest(index, sample), moments(sample.image)
 
     with file_threads(threads) as readers:
-        dataset.contents = dict(readers.map(read, indices))
+        samples = list(readers.map(read, indices))
+    dataset.contents = {name: digest for name, digest, _ in samples}
+    dataset.moments = {name: numbers for name, _, numbers in samples}
     if isinstance(dataset.reader, PairReader) and (fault := dataset.reader.remarks.different_bands()):
         raise ValueError(fault)
     dataset.labels = tally.finished(indices, threads)

@@ -13,6 +13,7 @@ from typing import Any
 
 from segattn import records
 from segattn.records import BenchRecord, Cost, HeadFacts, RunRecord, StudyRecord
+from segattn.records.run import same_data
 from segattn.records.swept import short_names, value_of
 from segattn.report.shared import student
 from segattn.report.shared.sources import inside, record_files
@@ -179,7 +180,7 @@ def check(run: Run, first: Run) -> None:
     """One comparison has one data set, one split and one list of classes, and scores of that many classes."""
     mine, other = run.record, first.record
     for name, a, b in [("data set", mine.dataset, other.dataset), ("split", mine.split, other.split)]:
-        if a != b:
+        if a != b and not (name == "data set" and same_data(mine, other)):
             raise ValueError(
                 f"runs of different {name}s in one comparison: {first.name} in {first.folder} has {b!r},"
                 f" {run.name} in {run.folder} has {a!r}; report on them separately"
