@@ -63,12 +63,12 @@ def disagreements(study: Study) -> dict[str, float]:
         return {}
     try:
         for row in study.rows[1:]:
-            images.check_same(study.rows[0].images[0], row.images[0], study.rows[0].label, row.label)
-        values = np.array([np.mean([run.mean_iou() for run in row.images], axis=0) for row in study.rows])
+            images.check_same(study.rows[0].pixels[0], row.pixels[0], study.rows[0].label, row.label)
+        values = np.array([np.mean([run.mean_iou() for run in row.pixels], axis=0) for row in study.rows])
     except ValueError:  # only the order of the pictures depends on it
         return {}
     spread = values.std(axis=0, ddof=1)
-    names = study.rows[0].images[0].names
+    names = study.rows[0].pixels[0].names
     return {name: float(value) for name, value in zip(names, spread, strict=True) if not np.isnan(value)}
 
 
