@@ -30,8 +30,8 @@ FEWEST_IMAGES = 10
 """With fewer images there is no interval: they are too few to represent the data set."""
 _BLOCK = 2_000_000
 """Image draws in memory at once."""
-_KEPT = 50_000_000
-"""Image draws that are kept for the next network: 100 MB."""
+_KEPT = 100_000_000
+"""Image draws that are kept for the next network: 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ def one_seed_scores(network: Counts, *, resamples: int = RESAMPLES, seed: int = 
 
     The draws are those of `resampled`: with one seed they are of images only, and so the same for all networks.
     """
-    counts = Counts(network.top.astype(np.float64), network.bottom.astype(np.float64))
+    both = np.concatenate([network.top[0], network.bottom[0]], axis=1).astype(np.float64)
     if network.num_images * resamples <= _KEPT:
         blocks: Iterable[np.ndarray] = _kept_weights(network.num_images, resamples, seed)
     else:
         blocks = _image_weights(network.num_images, resamples, np.random.default_rng(seed))
-    return np.concatenate([_mean_scores(counts, weights.astype(np.float64)) for weights in blocks])
+    return np.concatenate([_mean_scores(weights.astype(np.float64) @ both) for weights in blocks])
 
 
 @functools.lru_cache(maxsize=1)
@@ -99,12 +99,12 @@ def _kept_weights(num_images: int, resamples: int, seed: int) -> list[np.ndarray
     return [block.astype(np.uint16) for block in weights]
 
 
-def _mean_scores(counts: Counts, weights: np.ndarray) -> np.ndarray:
-    """`_scores` of a network of one seed, the mean over classes alone, (resamples,)."""
-    top, bottom = weights @ counts.top[0], weights @ counts.bottom[0]
-    if (bottom > 0).all():
-        return (top / bottom).sum(-1) / top.shape[-1]  # type: ignore[no-any-return]
-    return with_mean(top, bottom)[:, 0]
+def _mean_scores(sums: np.ndarray) -> np.ndarray:
+    """Mean IoU over classes, (resamples,), of the sums of intersections and then those of unions, (resamples, 2 classes)."""
+    tops, bottoms = np.split(sums, 2, axis=1)
+    if (bottoms > 0).all():
+        return np.asarray((tops / bottoms).sum(-1) / tops.shape[-1])
+    return with_mean(tops, bottoms)[:, 0]
 
 
 def p_value(value: float, differences: np.ndarray) -> float:

@@ -75,7 +75,7 @@ def disagreements(study: Study) -> dict[str, float]:
 def strips(study: Study) -> tuple[list[Strip], int]:
     """Of the images that the records show, the six on which the networks disagree most, and how many images there are."""
     chosen: dict[str, list[tuple[str, Run]]] = {}
-    for row in study.rows:
+    for row in study.shown:
         seen = set()
         for run in row.runs:  # of each row, the lowest seed that shows the image
             for example in run.record.examples:

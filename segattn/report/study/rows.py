@@ -73,6 +73,8 @@ class Row:
     """What the head declares; None in records of version 0.1.0."""
     swept: dict[str, Any] = field(default_factory=dict)
     """Values of the settings that the study sweeps over, by short name."""
+    name: str = ""
+    """The label without these settings, for tables that have a column for each; empty where there are none."""
 
     @property
     def n(self) -> int:
