@@ -1,12 +1,14 @@
 """What executing a study by an engine costs, what it survives, and how long a large study takes to list.
 
     python -m benchmarks.studies overhead --engine local          seconds per job above `train` in a loop (goal: below 0.5)
-    python -m benchmarks.studies chaos --engine ray --times 20    random workers are killed, one after every second checkpoint
+    python -m benchmarks.studies chaos --engine ray --kills 20    a random worker is killed after every second new checkpoint
     python -m benchmarks.studies many --runs 1000                 planning, status and report of recorded runs (goals: 5, 5, 60 s)
+    python -m benchmarks.studies many --runs 1000 --sweep         the same for 100 settings of each head instead of 100 seeds
 
 Each writes its figures into the file of `-o`, beside those of the other parts. Overhead is the median time between the end
 of one job and the end of the next one, minus the same in a loop of `train` in one process; the first job of each, which loads
-libraries, does not count. Chaos compares all records with those of an undisturbed study, bit for bit, on one thread.
+libraries, does not count. Chaos compares all records, counts of images and networks with those of an undisturbed study, bit for
+bit, on one thread.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import itertools
 import json
 import os
 import random
-import shutil
+import re
+import resource
 import signal
 import statistics
 import tempfile
@@ -27,10 +30,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
-from segattn import config as configuration
+from benchmarks.recorded import record_runs
 from segattn import records, report
 from segattn.config import Augmentation, Data, Evaluation, Experiment, Model, Optimization
 from segattn.data.splits import open_data
@@ -77,18 +81,21 @@ def engine_of(name: str, jobs: int) -> Any:
 
 def run(out: Path, iterations: int, seeds: int, engine: Any, on_event: Callable[[Any], object]) -> None:
     """The study of both heads; without costs at the paper's sizes, and without pictures."""
-    study.reference_costs = lambda names, mode: []  # type: ignore[assignment]
-    study.looks.update = lambda previous, *rest, **options: previous  # type: ignore[assignment]
-    study.run_study(
-        experiment(iterations),
-        out,
-        head_names=HEADS,
-        seeds=range(seeds),
-        device="cpu",
-        engine=engine,
-        on_event=on_event,
-        on_notice=lambda line: None,
-    )
+    with (
+        mock.patch.object(study, "reference_costs", return_value=[]),
+        mock.patch.object(study.looks, "update", lambda previous, *rest, **options: previous),
+        mock.patch.object(watching, "EVERY", 0.2),
+    ):
+        study.run_study(
+            experiment(iterations),
+            out,
+            head_names=HEADS,
+            seeds=range(seeds),
+            device="cpu",
+            engine=engine,
+            on_event=on_event,
+            on_notice=lambda line: None,
+        )
 
 
 # Overhead -----------------------------------------------------------------------------------------------------------------
@@ -122,51 +129,68 @@ def _between(ends: Sequence[float]) -> list[float]:
 
 # Chaos --------------------------------------------------------------------------------------------------------------------
 def chaos(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Kill workers at random while the study runs, again and again; compare with an undisturbed one."""
-    run(folder / "undisturbed", chosen.iterations, chosen.runs // 2, None, lambda event: None)
-    wanted = results(folder / "undisturbed")
-    outcomes = []
-    for number in range(chosen.times):
-        out, dice = folder / f"chaos-{number}", random.Random(number)
-        with killing(out, chosen.engine, dice) as killed:
-            run(out, chosen.iterations, chosen.runs // 2, engine_of(chosen.engine, 2), lambda event: None)
-        equal = sum(results(out)[name] == record for name, record in wanted.items())
-        outcomes.append({"kills": len(killed), "equal": equal, "runs": len(wanted)})
-        print(f"chaos {number + 1} of {chosen.times}: {outcomes[-1]}", flush=True)
-        shutil.rmtree(out)
-    return {"times": outcomes, "all_equal": all(each["equal"] == each["runs"] for each in outcomes)}
+    """Kill workers at random while the study runs; compare its records with those of an undisturbed one."""
+    each, begun = chosen.runs // len(HEADS), time.perf_counter()
+    run(folder / "undisturbed", chosen.iterations, each, None, lambda event: None)
+    undisturbed, out, retried = time.perf_counter(), folder / "chaos", []
+
+    def note(event: Any) -> None:
+        if event.state == "retried":
+            retried.append(event.job.name)
+
+    with killing(out, chosen.kills, random.Random(chosen.seed)) as killed:
+        run(out, chosen.iterations, each, engine_of(chosen.engine, 2), note)
+    wanted, records_of_chaos = results(folder / "undisturbed"), results(out)
+    return {
+        "runs": len(wanted),
+        "seed": chosen.seed,
+        "kills": len(killed),
+        "killed": killed,
+        "retried": len(retried),
+        "equal": sum(records_of_chaos.get(name) == record for name, record in wanted.items()),
+        "undisturbed_seconds": undisturbed - begun,
+        "chaos_seconds": time.perf_counter() - undisturbed,
+    }
 
 
 def results(out: Path) -> dict[str, Any]:
-    """The records of a study without times and places, and the SHA-256 of each network's file."""
-    found = {}
+    """By run, its record without times and places, its counts of images, and its network's file."""
+    of_runs = {}
     for path in records.read(out / "study.json").runs:
         raw = dataclasses.asdict(records.read(out / path))
-        weights = (out / path).with_name("model.safetensors").read_bytes()
-        found[path] = ({name: value for name, value in raw.items() if name not in TIMED}, weights)
-    return found
+        files = [(out / path).with_name(name).read_bytes() for name in ("model.safetensors", "per_image.npz")]
+        of_runs[path] = ({name: value for name, value in raw.items() if name not in TIMED}, files)
+    return of_runs
 
 
 @contextlib.contextmanager
-def killing(out: Path, engine: str, dice: random.Random) -> Iterator[list[int]]:
-    """Kill one of the workers whenever two more checkpoints have appeared; yields the processes that were killed."""
-    killed: list[int] = []
+def killing(out: Path, kills: int, dice: random.Random) -> Iterator[list[str]]:
+    """Kill a worker at every second new checkpoint, `kills` times; yields the names of the runs that were hit.
+
+    The worker is drawn from those whose run has a new checkpoint since it was last hit, so no run fails for want of progress.
+    """
+    killed: list[str] = []
     done = threading.Event()
 
     def watch() -> None:
-        seen: set[tuple[str, int]] = set()
+        latest: dict[Path, int] = {}
+        fresh: set[Path] = set()
         new = 0
-        while not done.wait(0.02):
+        while len(killed) < kills and not done.wait(0.01):
             for folder in out.glob("*-s*"):
-                if (latest := latest_iteration(folder)) is not None and (folder.name, latest) not in seen:
-                    seen.add((folder.name, latest))
+                iteration = latest_iteration(folder)
+                if iteration is not None and iteration > latest.get(folder, -1):
+                    latest[folder] = iteration
+                    fresh.add(folder)
                     new += 1
-            workers = workers_of(os.getpid(), engine)
-            if new >= 2 and workers:
-                new = 0
-                killed.append(dice.choice(workers))
+            holders = {folder: pid for folder in sorted(fresh) if (pid := _holder(folder)) is not None}
+            if new >= 2 and holders:
+                folder = dice.choice(list(holders))
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(killed[-1], signal.SIGKILL)
+                    os.kill(holders[folder], signal.SIGKILL)
+                    killed.append(folder.name)
+                    fresh.discard(folder)
+                    new = 0
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -177,59 +201,46 @@ def killing(out: Path, engine: str, dice: random.Random) -> Iterator[list[int]]:
         thread.join()
 
 
-def workers_of(pid: int, engine: str) -> list[int]:
-    """Processes below this one that execute jobs."""
-    word = {"local": b"engines.worker", "ray": b"ray::_task"}[engine]
-    parents, workers = {}, []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if word in (entry / "cmdline").read_bytes():
-                workers.append(int(entry.name))
-    return [worker for worker in workers if _is_below(worker, pid, parents)]
-
-
-def _is_below(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
-    while pid in parents and pid != ancestor:
-        pid = parents[pid]
-    return pid == ancestor
+def _holder(folder: Path) -> int | None:
+    """The process that trains the run in this folder; None where no process holds its lease, or this one does."""
+    try:
+        pid = re.search(r"^pid=(\d+)$", (folder / ".lease").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return None if pid is None or int(pid[1]) == os.getpid() else int(pid[1])
 
 
 # Many runs ----------------------------------------------------------------------------------------------------------------
+MANY_HEADS = ("fcn", "ccnet", "danet", "dnlnet", "emanet", "flanet", "isanet", "non_local", "denoised_nl", "reconet")
+
+
 def many(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Times of planning, status and report where all runs are recorded: copies of one, with other seeds and scores."""
-    heads = ("fcn", "ccnet", "danet", "dnlnet", "emanet", "flanet", "isanet", "non_local", "denoised_nl", "reconet")
-    seeds, out = range(max(1, chosen.runs // len(heads))), folder / "many"
-    train(plan(experiment(20), ("fcn",), (0,))[0], folder / "one", device="cpu", on_notice=lambda line: None)
-    record: records.RunRecord = records.read(folder / "one/record.json")
-    dice = random.Random(0)
-    for each in plan(experiment(20), heads, seeds):
-        scores = dataclasses.replace(record.scores, mean_iou=record.scores.mean_iou + 0.01 * dice.random())
-        copy = dataclasses.replace(
-            record,
-            head=each.model.head,
-            seed=each.seed,
-            config=configuration.to_dict(each),
-            scores=scores,
-            per_image=None,
-            head_facts=None,
-        )
-        records.write(copy, out / run_name(each) / "record.json")
-        shutil.copy(folder / "one/log.jsonl", out / run_name(each))
+    """Times of planning, status and report where all runs are recorded, each with the counts of its images."""
+    repeats = max(1, chosen.runs // len(MANY_HEADS))
+    rates = [{"optimization.lr": 0.01 * (1 + number)} for number in range(repeats)] if chosen.sweep else []
+    seeds = [0] if chosen.sweep else range(repeats)
+    out, swept = folder / "many", ["optimization.lr"] if chosen.sweep else []
+    runs = {run_name(each, swept): each for each in plan(experiment(20), MANY_HEADS, seeds, rates)}
+    record_runs(runs, swept, folder, out, num_images=chosen.images)
     begun = time.perf_counter()
-    runs = {run_name(each): each for each in plan(experiment(20), heads, seeds)}
-    write_plan(out, runs)
+    plan(experiment(20), MANY_HEADS, seeds, rates)
+    write_plan(out, runs, swept)
     planned = time.perf_counter()
     states = counts(status(out))
     looked = time.perf_counter()
+    computed = time.process_time()
     report.build(out, folder / "report")
     reported = time.perf_counter()
     return {
         "runs": len(runs),
+        "images": chosen.images,
         "states": states,
         "plan_seconds": planned - begun,
         "status_seconds": looked - planned,
         "report_seconds": reported - looked,
+        "report_cpu_seconds": time.process_time() - computed,
+        "report_bytes": sum(file.stat().st_size for file in (folder / "report").rglob("*") if file.is_file()),
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
 
 
@@ -242,15 +253,18 @@ def main() -> None:
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=6, help="of each run of the chaos study")
-    parser.add_argument("--times", type=int, default=20, help="chaos studies")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of workers to kill")
+    parser.add_argument("--images", type=int, default=500, help="of each recorded run")
+    parser.add_argument("--sweep", action="store_true", help="recorded runs differ in a setting instead of the seed")
     parser.add_argument("-o", "--out", type=Path)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    watching.EVERY = 0.2
     with tempfile.TemporaryDirectory() as folder:
         figures = PARTS[chosen.part](chosen, Path(folder))
     environment = dataclasses.asdict(environment_of(torch.device("cpu"), "fp32"))
-    name = chosen.part if chosen.part == "many" else f"{chosen.part}-{chosen.engine}"
+    kind = ("sweep" if chosen.sweep else "seeds") if chosen.part == "many" else chosen.engine
+    name = f"{chosen.part}-{kind}"
     written = {name: {"environment": environment, "figures": figures}}
     print(json.dumps({key: value for key, value in figures.items() if not key.endswith("_all")}, indent=1))
     if chosen.out is not None:

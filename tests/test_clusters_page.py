@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from segattn import experiments, records
 from segattn.cli import main
 from segattn.study.status import STATES
+from tests import tiny
 from tests.places import ROOT
 
 PAGE = (ROOT / "docs/clusters.md").read_text(encoding="utf-8")
@@ -34,3 +36,24 @@ def test_every_option_of_the_page_exists(options):
 
 def test_page_explains_every_state():
     assert {state for state in STATES if f"\n| {state} | " in PAGE} == set(STATES)
+
+
+@pytest.mark.slow
+def test_optuna_example_searches(tmp_path, monkeypatch):
+    optuna = pytest.importorskip("optuna", reason="Optuna is not installed: pip install optuna")
+    (example,) = re.findall(r"```python\n(import dataclasses.*?)```", PAGE, re.DOTALL)
+    assert example.count("n_trials=20") == 1
+    small = tiny.experiment(optimization={"iterations": 1}, validate_every=0, evaluation={"examples": 0})
+    monkeypatch.setattr(experiments, "load", lambda name: small)
+    monkeypatch.chdir(tmp_path)
+    searches = []
+    create = optuna.create_study
+    monkeypatch.setattr(optuna, "create_study", lambda **options: searches.append(create(**options)) or searches[-1])
+    exec(compile(example.replace("n_trials=20", "n_trials=2"), "example", "exec"), {"__name__": "example"})
+    (search,) = searches
+    for trial in search.trials:
+        record = records.read(tmp_path / f"runs/search/{trial.number}/record.json")
+        assert record.config["optimization"]["lr"] == trial.params["lr"]
+        assert record.scores.mean_iou == trial.value
+    assert search.best_value == max(trial.value for trial in search.trials)
+    assert len(search.trials) == 2

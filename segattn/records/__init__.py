@@ -19,7 +19,7 @@ published.py   what others report for the same heads, from published.csv
 from segattn.catalogue import read_bytes, read_json, regular_size
 from segattn.records.bench import BenchRecord
 from segattn.records.cost import Cost, PartCost
-from segattn.records.files import kind_of, read, read_arrays, write, write_bytes
+from segattn.records.files import kind_of, open_arrays, read, read_arrays, write, write_bytes
 from segattn.records.head_facts import HeadFacts
 from segattn.records.lease import Held, Lease, LeaseLost
 from segattn.records.run import (
@@ -61,6 +61,7 @@ __all__ = [
     "StudyRecord",
     "WithoutAttention",
     "kind_of",
+    "open_arrays",
     "read",
     "read_arrays",
     "read_bytes",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ _KINDS: dict[str, type] = {"run": RunRecord, "study": StudyRecord, "bench": Benc
 
 ARRAY_BYTES = 4 * 2**30
 """The most that arrays of one file may take."""
+_BLOCK_BYTES = 2**24
 
 
 def write(record: Any, path: str | os.PathLike[str]) -> Path:
@@ -95,36 +98,82 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         OSError: no regular file, or none that the system gives access to.
         ValueError: not an .npz file, a damaged or an encrypted one, or arrays of more than `ARRAY_BYTES`.
     """
+    with open_arrays(path) as arrays:
+        return {name: array.read() for name, array in arrays.items()}
+
+
+@contextmanager
+def open_arrays(path: str | os.PathLike[str]) -> Iterator[dict[str, StoredArray]]:
+    """The arrays of an .npz file by name, each read when it is asked for; errors as `read_arrays`."""
     regular_size(path)
-    try:
-        with zipfile.ZipFile(path) as file:
+    with ExitStack() as opened:
+        with _named(path):
+            file = opened.enter_context(zipfile.ZipFile(path))
             members = file.infolist()
             if (total := sum(member.file_size for member in members)) > ARRAY_BYTES:
                 raise ValueError(f"arrays of {total:,} bytes; at most {ARRAY_BYTES:,} are read")
-            return {member.filename.removesuffix(".npy"): _array(file, member) for member in members}
-    except Exception as error:  # zipfile raises errors of many types on a damaged file
-        raise ValueError(f"{path}: not readable as arrays ({error})") from None
+            arrays = {member.filename.removesuffix(".npy"): StoredArray(path, file, member) for member in members}
+        yield arrays
 
 
-def _array(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """One array, whose header has to agree with its size before memory is taken for it.
+class StoredArray:
+    """An array in an open .npz file, whose header has to agree with its size before memory is taken for it.
 
     Raises:
-        ValueError: it does not, or the array holds objects.
+        ValueError: it does not, or the array holds objects; in all methods, where the file is damaged.
     """
-    import numpy as np
-    from numpy.lib import format as npy
 
-    with file.open(member) as stream:
-        version = npy.read_magic(stream)
-        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read_header is None:
-            raise ValueError(f"{member.filename} is of version {version}")
-        try:
-            shape, in_fortran_order, dtype = read_header(stream)
-        except Exception:  # NumPy parses it as Python's syntax, with errors of many types
-            raise ValueError(f"the header of {member.filename} is damaged") from None
-        if dtype.hasobject or math.prod(shape) * dtype.itemsize != member.file_size - stream.tell():
-            raise ValueError(f"{member.filename} should be {dtype} {shape}, but its size is another one")
-        values = np.frombuffer(stream.read(), dtype)
-    return values.reshape(shape, order="F" if in_fortran_order else "C")
+    def __init__(self, path: str | os.PathLike[str], file: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+        from numpy.lib import format as npy
+
+        self._path, self._file, self._member = path, file, member
+        with file.open(member) as stream:
+            version = npy.read_magic(stream)
+            read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+            if read_header is None:
+                raise ValueError(f"{member.filename} is of version {version}")
+            try:
+                self.shape, self._in_fortran_order, self.dtype = read_header(stream)
+            except Exception:  # NumPy parses it as Python's syntax, with errors of many types
+                raise ValueError(f"the header of {member.filename} is damaged") from None
+            self._start = stream.tell()
+        if self.dtype.hasobject or math.prod(self.shape) * self.dtype.itemsize != member.file_size - self._start:
+            raise ValueError(f"{member.filename} should be {self.dtype} {self.shape}, but its size is another one")
+
+    def read(self) -> np.ndarray:
+        """The whole array."""
+        with _named(self._path), self._file.open(self._member) as stream:
+            stream.read(self._start)
+            return self._array(stream.read(), self.shape)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The array in parts of about 16 MB along its first axis; one that is empty, or in Fortran's order, is one part."""
+        if self._in_fortran_order or not self.shape or not math.prod(self.shape):
+            yield self.read()
+            return
+        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        step = max(1, _BLOCK_BYTES // row_bytes)
+        with _named(self._path):
+            stream = self._file.open(self._member)
+        with stream:
+            with _named(self._path):
+                stream.read(self._start)
+            for first in range(0, self.shape[0], step):
+                rows = min(step, self.shape[0] - first)
+                with _named(self._path):
+                    part = self._array(stream.read(rows * row_bytes), (rows, *self.shape[1:]))
+                yield part
+
+    def _array(self, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        import numpy as np
+
+        return np.frombuffer(data, self.dtype).reshape(shape, order="F" if self._in_fortran_order else "C")
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in the error of a damaged one."""
+    try:
+        yield
+    except Exception as error:  # zipfile raises errors of many types
+        raise ValueError(f"{path}: not readable as arrays ({error})") from None

@@ -77,7 +77,7 @@ def read(out: Path) -> Written:
     """
     path = out / FILE
     if not path.exists():
-        raise ValueError(f"{out} has no {FILE}: no study was started there; give the folder of a study (its --out)")
+        raise ValueError(f"{out} has no {FILE}; give the folder of a study (its --out)")
     try:
         written = msgspec.convert(records.read_json(path, what="the plan of a study"), Written)
         configuration.from_dict(written.experiment, allow_modules=None)

@@ -128,7 +128,7 @@ def plan_features(
     train_set, val_set = opened
     accelerator = execution.accelerator(first.optimization.precision, device)
     model, _ = build(first, opened)
-    refuse_other_trunks(experiments, opened, model)
+    refuse_other_trunks(experiments)
     backbone = execution.arrange(model, first.optimization, synchronize=False).backbone.to(accelerator.device)
     stages = stages_read(experiments, backbone.channels, train_set.num_classes)  # type: ignore[arg-type]
     common = facts(first, backbone, opened, precision=accelerator.mixed_precision)

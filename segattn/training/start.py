@@ -41,25 +41,30 @@ def build(
     return model, start
 
 
-def refuse_other_trunks(
-    experiments: Sequence[Experiment], opened: tuple[Dataset, Dataset], first: SegmentationModel
-) -> None:
+def refuse_other_trunks(experiments: Sequence[Experiment]) -> None:
     """Raise ValueError if runs that share the maps of one backbone start from backbones with different weights.
 
-    That can only be where each starts from its own run of a study. `first` is the network of the first experiment.
+    That can only be where each starts from its own run of a study. No network is built: the weights in the files are compared.
     """
     where = experiments[0].init_from or experiments[0].model.pretrained
     if where is None or not os.path.isdir(where) or os.path.exists(os.path.join(where, "model.safetensors")):
         return
-    weights = first.backbone.state_dict()
+    first = _trunk(where, experiments[0])
     for experiment in experiments[1:]:
-        other, _ = build(experiment, opened)
-        if any(not torch.equal(value, weights[name]) for name, value in other.backbone.state_dict().items()):
+        other = _trunk(where, experiment)
+        if other.keys() != first.keys() or any(not torch.equal(value, first[name]) for name, value in other.items()):
             raise ValueError(
                 f"the runs of {where} have different backbones ({experiments[0].model.head} of seed {experiments[0].seed} and "
                 f"{experiment.model.head} of seed {experiment.seed}); head-only training shares one: name one of its runs, such "
                 f"as {where}/{experiments[0].model.head}-{experiments[0].model.mode}-s{experiments[0].seed}"
             )
+
+
+def _trunk(where: str, experiment: Experiment) -> dict[str, torch.Tensor]:
+    """The backbone that an experiment starts from, by name."""
+    model = experiment.model
+    state = source.read(where, head=model.head, mode=model.mode, seed=experiment.seed).state
+    return {name: value for name, value in state.items() if name.startswith("backbone.")}
 
 
 def _moved(

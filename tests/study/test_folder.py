@@ -69,7 +69,7 @@ def test_damaged_plan_is_refused(written, changes, message):
 
 
 def test_folder_without_a_plan_is_no_study(tmp_path):
-    with pytest.raises(ValueError, match=r"has no plan\.json: no study was started there"):
+    with pytest.raises(ValueError, match=r"has no plan\.json; give the folder of a study"):
         folder.read(tmp_path / "nowhere")
 
 

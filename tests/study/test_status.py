@@ -107,7 +107,7 @@ def test_cancel_leaves_its_mark_and_waits_until_nobody_runs(study):
 
 
 def test_cancel_of_no_study_is_refused_and_writes_nothing(tmp_path):
-    with pytest.raises(ValueError, match="no study was started there"):
+    with pytest.raises(ValueError, match=r"has no plan\.json; give the folder of a study"):
         cancel(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -342,6 +342,35 @@ def test_arrays_are_read_as_numpy_reads_them(tmp_path: Path) -> None:
             assert np.array_equal(read[name], array)
 
 
+def test_arrays_are_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segattn.records.files._BLOCK_BYTES", 100)
+    counts = np.arange(77).reshape(7, 11)  # 88 bytes a row
+    turned = np.asfortranarray(counts)
+    np.savez_compressed(
+        tmp_path / "arrays.npz", counts=counts, turned=turned, none=np.zeros((0, 4)), scalar=np.array(7)
+    )
+    with records.open_arrays(tmp_path / "arrays.npz") as arrays:
+        assert arrays["counts"].shape == (7, 11)
+        for name, parts in (("counts", 7), ("turned", 1), ("none", 1), ("scalar", 1)):
+            blocks = list(arrays[name].blocks())
+            assert len(blocks) == parts
+            whole = blocks[0] if parts == 1 else np.concatenate(blocks)
+            assert np.array_equal(whole, arrays[name].read())
+
+
+def test_array_cut_short_is_named_when_it_is_read_in_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "arrays.npz"
+    np.savez_compressed(path, counts=np.random.default_rng(0).integers(0, 9, (50, 50)))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with (
+        records.open_arrays(path) as arrays,
+        pytest.raises(ValueError, match=r"arrays\.npz: not readable as arrays \("),
+    ):
+        list(arrays["counts"].blocks())
+
+
 def numbers(cases: int) -> list[int]:
     return list(range(cases))
 

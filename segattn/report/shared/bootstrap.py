@@ -16,7 +16,8 @@ networks are drawn apart: this is the comparison for networks whose seeds differ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ FEWEST_IMAGES = 10
 """With fewer images there is no interval: they are too few to represent the data set."""
 _BLOCK = 2_000_000
 """Image draws in memory at once."""
+_KEPT = 100_000_000
+"""Image draws that are kept for the next network: 200 MB."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,40 @@ def resampled(a: Counts, b: Counts, *, resamples: int = RESAMPLES, seed: int = S
         first, second = (_over_seeds(_scores(c, weights), w) for c, w in zip((a, b), seeds, strict=True))
         drawn.append(first - second)
     return np.concatenate(drawn)
+
+
+def one_seed_scores(network: Counts, *, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
+    """The mean IoU over classes of a network of one seed in each resample, float64 (resamples,).
+
+    The draws are those of `resampled`: with one seed they are of images only, and so the same for all networks.
+    """
+    both = np.concatenate([network.top[0], network.bottom[0]], axis=1).astype(np.float64)
+    if network.num_images * resamples <= _KEPT:
+        blocks: Iterable[np.ndarray] = _kept_weights(network.num_images, resamples, seed)
+    else:
+        blocks = _image_weights(network.num_images, resamples, np.random.default_rng(seed))
+    return np.concatenate([_mean_scores(weights.astype(np.float64) @ both) for weights in blocks])
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_weights(num_images: int, resamples: int, seed: int) -> list[np.ndarray]:
+    weights = _image_weights(num_images, resamples, np.random.default_rng(seed))
+    return [block.astype(np.uint16) for block in weights]
+
+
+def _mean_scores(sums: np.ndarray) -> np.ndarray:
+    """Mean IoU over classes, (resamples,), of the sums of intersections and then those of unions, (resamples, 2 classes)."""
+    tops, bottoms = np.split(sums, 2, axis=1)
+    if (bottoms > 0).all():
+        return np.asarray((tops / bottoms).sum(-1) / tops.shape[-1])
+    return with_mean(tops, bottoms)[:, 0]
+
+
+def p_value(value: float, differences: np.ndarray) -> float:
+    """The p value of a difference, of its values in each resample, as in `difference`."""
+    p = _summary(value, differences).p
+    assert p is not None
+    return p
 
 
 def _summary(value: float, differences: np.ndarray) -> Difference:

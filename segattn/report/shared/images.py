@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from segattn import records
 from segattn.evaluation import strata
+from segattn.records.files import StoredArray
 from segattn.report.shared.bootstrap import Counts
 from segattn.report.shared.sources import inside
 
@@ -40,8 +42,8 @@ class Images:
         return np.divide(iou.sum(1), count, out=np.full(len(iou), np.nan), where=count > 0)
 
 
-def read(folder: Path, file: str, num_classes: int) -> Images:
-    """The counts in `file`, a path relative to the run's folder.
+def read(folder: Path, file: str, num_classes: int, *, details: bool = True) -> Images:
+    """The counts in `file`, a path relative to the run's folder; without `details`, labelled, predicted and right pixels only.
 
     Raises:
         ValueError: the file is missing, outside the run's folder, unreadable, or of another number of classes or images.
@@ -50,27 +52,53 @@ def read(folder: Path, file: str, num_classes: int) -> Images:
     if path is None:
         raise ValueError(f"{folder / file}: counts of images are read from inside the run's folder {folder} only")
     try:
-        arrays = records.read_arrays(path)
-        confusion, names = arrays["confusion"], tuple(map(str, arrays["names"].ravel()))
-        boundary, by_stratum, cut = (arrays.get(key) for key in ("boundary", "strata", "confusion_without"))
+        with records.open_arrays(path) as arrays:
+            return _of_arrays(path, arrays, num_classes, details=details)
     except FileNotFoundError:
         raise ValueError(
             f"{path}: no such file, which the run wrote beside its record; restore it or run it again"
         ) from None
     except (OSError, KeyError) as error:
         raise ValueError(f"{path}: not readable as counts of images ({error})") from None
+
+
+def _of_arrays(path: Path, arrays: Mapping[str, StoredArray], num_classes: int, *, details: bool) -> Images:
+    names = tuple(map(str, arrays["names"].read().ravel()))
     n, K = len(names), num_classes
-    expected = {"confusion": (confusion, (n, K, K)), "confusion_without": (cut, (n, K, K)), "boundary": (boundary, (n, 2, K)),
-                "strata": (by_stratum, (n, 2, K, len(strata.SIZES), len(strata.WIDTHS)))}  # fmt: skip
-    for key, (array, shape) in expected.items():
-        if array is not None and (array.shape != shape or array.dtype.kind not in "iu" or (array < 0).any()):
-            raise ValueError(f"{path}: {key} should be counts of shape {shape}, not {array.dtype} {array.shape}")
-    right = confusion.diagonal(axis1=1, axis2=2).copy()
+    shapes = {"confusion": (n, K, K), "confusion_without": (n, K, K), "boundary": (n, 2, K),
+              "strata": (n, 2, K, len(strata.SIZES), len(strata.WIDTHS))}  # fmt: skip
+
+    def checked(key: str) -> Iterator[np.ndarray]:
+        array = arrays[key]
+        fits = array.shape == shapes[key] and array.dtype.kind in "iu"
+        for block in array.blocks() if fits else ():
+            if (block < 0).any():
+                fits = False
+                break
+            yield block
+        if not fits:
+            raise ValueError(f"{path}: {key} should be counts of shape {shapes[key]}, not {array.dtype} {array.shape}")
+
+    def whole(key: str) -> np.ndarray | None:
+        return np.concatenate(list(checked(key))) if key in arrays else None
+
+    labelled, predicted, right = _sums(checked("confusion"))
+    if not details:
+        return Images(names, labelled, predicted, right, None, None)
     without = None
-    if cut is not None:
-        top = cut.diagonal(axis1=1, axis2=2)
-        without = Counts(top[None].copy(), (cut.sum(2) + cut.sum(1) - top)[None])
-    return Images(names, confusion.sum(2), confusion.sum(1), right, boundary, by_stratum, without)
+    if "confusion_without" in arrays:
+        pixels, chosen, top = _sums(checked("confusion_without"))
+        without = Counts(top[None], (pixels + chosen - top)[None])
+    return Images(names, labelled, predicted, right, whole("boundary"), whole("strata"), without)
+
+
+def _sums(confusions: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of matrices (n, K, K) in blocks: labelled, predicted and right pixels, (n, K) each, in 32 bits where they fit."""
+    parts = [(block.sum(2), block.sum(1), block.diagonal(axis1=1, axis2=2)) for block in confusions]
+    sums = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    most = max(int(array.max(initial=0)) for array in sums)
+    labelled, predicted, right = (array.astype(np.int32 if 2 * most < 2**31 else np.int64) for array in sums)
+    return labelled, predicted, right
 
 
 def check_same(a: Images, b: Images, name_a: str, name_b: str) -> None:

@@ -13,6 +13,8 @@ from segattn.profile.markdown import markdown_table
 MISSING = "–"
 UNCLEAR = "≈"
 """Mark of what is not distinguishable."""
+MOST_NAMED = 30
+"""Names that a sentence lists; of more it gives the number."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",

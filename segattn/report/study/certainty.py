@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segattn.report.shared.power import MOST_SEEDS
-from segattn.report.shared.text import UNCLEAR, listing, percent, times
+from segattn.report.shared.text import MOST_NAMED, UNCLEAR, listing, percent, times
 from segattn.report.study.sensitivity import DIFFERENCE, sensitivity
 from segattn.report.study.study import Study
 from segattn.report.study.verdict import Verdict
@@ -39,6 +39,11 @@ def distinguishable(verdict: Verdict, *, brief: bool = False) -> list[str]:
         ]
     elif len(verdict.unclear) == len(verdict.p):
         sentences = [f"There are too few {' or '.join(over)} to distinguish it from any other network{test}."]
+    elif len(verdict.unclear) > MOST_NAMED:
+        names = f"{len(verdict.unclear):,} of the {len(verdict.p):,} others, marked {UNCLEAR}"
+        sentences = [
+            f"There are too few {' or '.join(over)} to distinguish it from {names}; it is above the rest{test}."
+        ]
     else:
         names = listing(verdict.unclear)
         sentences = [
@@ -81,7 +86,8 @@ def mark_notes(study: Study, baseline: str) -> list[str]:
 def _pairing_notes(study: Study) -> list[str]:
     contrasts = [*study.contrasts.values(), *(study.verdict.contrasts.values() if study.verdict else [])]
     reasons = list(dict.fromkeys(contrast.unpaired for contrast in contrasts if contrast.unpaired))
-    notes = [f"Not paired by seed: {'; '.join(reasons)}."] if reasons else []
+    more = f"; and {len(reasons) - MOST_NAMED:,} more" if len(reasons) > MOST_NAMED else ""
+    notes = [f"Not paired by seed: {'; '.join(reasons[:MOST_NAMED])}{more}."] if reasons else []
     if any(contrast.test == "two-way" and contrast.spread.num_seeds == 2 for contrast in contrasts if contrast.spread):
         notes.append(f"{TWO_SEEDS} Run a third seed.")
     return notes

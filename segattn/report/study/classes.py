@@ -24,6 +24,7 @@ class ClassLine:
     share: float
     """Of the labelled pixels."""
     iou: list[float | None]
+    """Of the rows that the table shows."""
     delta: list[float | None]
     """To the row's baseline; None for the baseline itself and where either is undefined."""
 
@@ -60,8 +61,8 @@ def class_lines(study: Study) -> list[ClassLine]:
             colour=record.palette[index],
             hard=is_hard(name),
             share=totals[index] / everything,
-            iou=[row.iou[index] for row in study.rows],
-            delta=[_delta(study, row, index) for row in study.rows],
+            iou=[row.iou[index] for row in study.shown],
+            delta=[_delta(study, row, index) for row in study.shown],
         )
         for index, name in enumerate(record.class_names)
     ]
@@ -79,13 +80,14 @@ def hard_classes(lines: list[ClassLine]) -> list[ClassLine]:
 def best(study: Study, line: ClassLine) -> Row | None:
     """The row with the highest IoU of a class; None where no row recognises any of it."""
     known = [(value, -index) for index, value in enumerate(line.iou) if value]
-    return study.rows[-max(known)[1]] if known else None
+    return study.shown[-max(known)[1]] if known else None
 
 
 def confusions(study: Study) -> list[Confusion]:
-    """The most frequent pairs over all rows, and the most frequent of each hard class, most frequent first."""
+    """The most frequent pairs over the rows of the table, and the most frequent of each hard class, most frequent first."""
     names = study.first.class_names
-    shares = [_shares(row) for row in study.rows]
+    rows = study.shown
+    shares = [_shares(row) for row in rows]
     averages = {
         (label, prediction): mean([share[label][prediction] for share in shares])
         for label in range(len(names))
@@ -100,8 +102,8 @@ def confusions(study: Study) -> list[Confusion]:
     baseline = study.baseline(study.rows[0])
     pairs = []
     for label, prediction in sorted(set(chosen), key=lambda pair: (-averages[pair], pair)):
-        values = [(share[label][prediction], row.label) for share, row in zip(shares, study.rows, strict=True)]
-        of_baseline = next((v for (v, _), row in zip(values, study.rows, strict=True) if row is baseline), None)
+        values = [(share[label][prediction], row.label) for share, row in zip(shares, rows, strict=True)]
+        of_baseline = next((v for (v, _), row in zip(values, rows, strict=True) if row is baseline), None)
         average, hard = averages[label, prediction], is_hard(names[label])
         pairs.append(Confusion(names[label], names[prediction], hard, average, of_baseline, min(values), max(values)))
     return pairs

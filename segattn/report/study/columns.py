@@ -11,9 +11,27 @@ from segattn.report.study.settings import text
 from segattn.report.study.study import Study
 from segattn.report.study.words import PARTS
 
+Fields = Iterator[tuple[str, str | int | float | None]]
+"""Name and value of columns; None is an empty field."""
 
-def fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | None]]:
-    """Name and value of each column of a row; a column that no row has is left out, None is an empty field."""
+
+def lines(study: Study) -> list[dict[str, str | int | float | None]]:
+    """Name and value of each column of every row; a column that no row has is left out."""
+    present = _Present(study)
+    return [dict(_fields(study, row, present)) for row in study.rows]
+
+
+class _Present:
+    """Which groups of columns there are: those that any row has."""
+
+    def __init__(self, study: Study) -> None:
+        self.without_attention = contribution.any_scores(study)
+        self.identity = any(start.identity(row) is not None for row in study.rows)
+        self.fully_trained = start.any_fully_trained(study)
+        self.details = details.columns(study)
+
+
+def _fields(study: Study, row: Row, present: _Present) -> Fields:
     record, delta = row.runs[0].record, study.delta(row)
     yield from [("experiment", row.experiment), ("head", row.head), ("mode", row.mode)]
     yield from (
@@ -30,8 +48,8 @@ def fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | No
     values = (delta.value, delta.low, delta.high) if delta else (None, None, None)
     name = f"delta_{study.baseline_name}"
     yield from zip((name, f"{name}_low95", f"{name}_high95"), values, strict=True)
-    yield from _contribution(study, row)
-    yield from _start(study, row)
+    yield from _contribution(row, present)
+    yield from _start(study, row, present)
     yield from [("pixel_accuracy", row.pixel_accuracy), ("mean_accuracy", row.mean_accuracy)]
     if study.verdict is not None:
         yield "p_to_first", study.verdict.p.get(row.label)
@@ -43,7 +61,7 @@ def fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | No
         yield "latency_ms", columns.latency_ms((row.head, row.mode))
         yield "extra_memory_bytes", columns.extra_bytes((row.head, row.mode))
         yield "measured", f"{columns.title}, {columns.machine}"
-    yield from _details(study, row)
+    yield from _details(row, present)
     for name, value in zip(record.class_names, row.iou, strict=True):
         yield f"iou_{name}", value
     if row.trained_cost:
@@ -53,7 +71,7 @@ def fields(study: Study, row: Row) -> Iterator[tuple[str, str | int | float | No
             yield from _cost(f"{size[0]}x{size[1]}", row.costs[size])
 
 
-def _contrast(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]]:
+def _contrast(study: Study, row: Row) -> Fields:
     """How the difference to the baseline was tested, and what makes it uncertain."""
     contrast = study.contrasts.get(row.label)
     if contrast is None or not contrast.test:
@@ -65,31 +83,31 @@ def _contrast(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]
     yield f"{name}_error_of_images", spread.between_images**0.5 if spread and spread.num_images else None
 
 
-def _contribution(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
+def _contribution(row: Row, present: _Present) -> Fields:
     for name, value in contribution.gates(row).items():
         yield f"gate_{name}", value
-    if contribution.any_scores(study):
+    if present.without_attention:
         pair = contribution.mean_iou(row)
         yield from [("mean_iou_without_attention", pair.without), ("delta_without_attention", pair.difference)]
 
 
-def _start(study: Study, row: Row) -> Iterator[tuple[str, str | float | None]]:
-    if any(start.identity(other) is not None for other in study.rows):
+def _start(study: Study, row: Row, present: _Present) -> Fields:
+    if present.identity:
         yield "starts_as_identity", {True: "yes", False: "no"}.get(start.identity(row))  # type: ignore[arg-type]
-    if start.any_fully_trained(study):
+    if present.fully_trained:
         network = start.fully_trained(study, row)
         yield "fully_trained_mean_iou", network.mean_iou if network else None
         yield "fully_trained", network.name if network else None
 
 
-def _details(study: Study, row: Row) -> Iterator[tuple[str, float | None]]:
-    names = [f"mean_iou_{column.group.split()[0]}_{column.name}" for column in details.columns(study)]
-    for line in details.lines(study):
-        if line.row is row:
-            yield from zip(["boundary_mean_iou", *names], [line.boundary, *line.strata], strict=True)
+def _details(row: Row, present: _Present) -> Fields:
+    if present.details:
+        names = [f"mean_iou_{column.group.split()[0]}_{column.name}" for column in present.details]
+        line = details.line(row, present.details)
+        yield from zip(["boundary_mean_iou", *names], [line.boundary, *line.strata], strict=True)
 
 
-def _cost(prefix: str, cost: Cost) -> Iterator[tuple[str, str | int]]:
+def _cost(prefix: str, cost: Cost) -> Fields:
     yield f"{prefix}_backbone", cost.backbone
     yield f"{prefix}_input", f"{cost.input_size[0]}x{cost.input_size[1]}"
     for name, part in parts(cost).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from segattn.report.shared import bootstrap, images, student, twoway
@@ -80,7 +81,7 @@ def unpaired(a: Row, b: Row) -> str | None:
 
 def _paired(a: Row, b: Row, value: float) -> Contrast:
     try:
-        of_a, of_b = a.images, b.images
+        of_a, of_b = a.pixels, b.pixels
         images.check_same(of_a[0], of_b[0], a.label, b.label)
     except ValueError:  # then over seeds alone; `segattn compare` reports the error
         return _paired_over_seeds(a, b)
@@ -102,11 +103,22 @@ def _paired_over_seeds(a: Row, b: Row) -> Contrast:
 
 def _over_images(a: Row, b: Row) -> float | None:
     try:
-        of_a, of_b = a.images, b.images
+        of_a, of_b = a.pixels, b.pixels
         images.check_same(of_a[0], of_b[0], a.label, b.label)
     except ValueError:  # the table then has no mark; `segattn compare` reports the error
         return None
+    if a.n == b.n == 1:
+        return _over_images_of_one_seed(a, b)
     return bootstrap.difference(images.counts(of_a), images.counts(of_b), of_a[0].labelled > 0)[0].p
+
+
+def _over_images_of_one_seed(a: Row, b: Row) -> float | None:
+    """The same p value, from what each row keeps for its other contrasts."""
+    counts_a, counts_b = images.counts(a.pixels), images.counts(b.pixels)
+    value = float((bootstrap.iou(counts_a) - bootstrap.iou(counts_b))[0])
+    if counts_a.num_images < bootstrap.FEWEST_IMAGES or math.isnan(value):
+        return None
+    return bootstrap.p_value(value, a.resampled - b.resampled)
 
 
 def _differing(a: Run, b: Run) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from segattn.records import RunRecord, WithoutAttention
 from segattn.report.shared.student import mean
+from segattn.report.shared.text import MOST_NAMED
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
@@ -94,7 +95,8 @@ def replaced(rows: Iterable[Row]) -> str:
     mean_text = "by the mean of each of its channels over these images"
     if len(by_mean) == len(chosen):
         return f"The mechanism's output is replaced {mean_text}."
-    exceptions = f"; in {', '.join(by_mean)} {mean_text}" if by_mean else ""
+    names = ", ".join(by_mean) if len(by_mean) <= MOST_NAMED else f"{len(by_mean):,} networks"
+    exceptions = f"; in {names} {mean_text}" if by_mean else ""
     return f"The mechanism's output is replaced by its input{exceptions}."
 
 

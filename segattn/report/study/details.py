@@ -48,12 +48,14 @@ def definition(study: Study) -> str:
 
 
 def lines(study: Study) -> list[DetailLine]:
-    """Every network in the order of the table."""
-    names = [(column.group, column.name) for column in columns(study)]
-    return [_line(row, names) for row in study.rows] if names else []
+    """The networks of the table, in its order."""
+    shown = columns(study)
+    return [line(row, shown) for row in study.shown] if shown else []
 
 
-def _line(row: Row, names: list[tuple[str, str]]) -> DetailLine:
+def line(row: Row, columns: list[Column]) -> DetailLine:
+    """One network."""
+    names = [(column.group, column.name) for column in columns]
     recorded = [run.record.strata for run in row.runs if run.record.strata is not None]
     K = len(row.runs[0].record.class_names)
     return DetailLine(

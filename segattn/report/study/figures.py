@@ -21,10 +21,14 @@ from segattn.report.study import swept
 from segattn.report.study.bench_columns import BenchColumns
 from segattn.report.study.columns import parts
 from segattn.report.study.rows import Row, is_hard
-from segattn.report.study.study import Study
+from segattn.report.study.study import MOST_PANELS, MOST_SHOWN, Study
 from segattn.report.study.words import size_text
 
 _CURVE_POINTS = 150
+_MOST_SEEDS = 20
+"""Curves of one network."""
+_MOST_NAMES, _MOST_LINES = 12, 12
+"""Names at points, and lines of networks without cost, where there are too many for all."""
 _LEAST_RANGE = 0.5
 """Percentage points that the accuracy axis spans at least, so that a tie looks like one."""
 
@@ -45,7 +49,8 @@ def draw(study: Study) -> list[Drawn]:
         ("validation", "mIoU % while training", lambda point: point.mean_iou and 100 * point.mean_iou),
     ]
     for name, title, value in curves:
-        if any(len(_series(row, value)[0]) > 1 for row in study.rows if _series(row, value)):
+        series = (_series(row, value) for row in study.shown)
+        if any(len(curves[0]) > 1 for curves in series if curves):
             drawn.append(_curves(study, name, title, value))
     return [*drawn, *swept.draw(study), _classes(study)]
 
@@ -127,14 +132,26 @@ def _scatter(
         ys = [y for *_, y in spots] + [y for _, y in free]
         if max(ys) - min(ys) < _LEAST_RANGE:
             axes.set_ylim(min(ys) - _LEAST_RANGE / 2, max(ys) + _LEAST_RANGE / 2)
-        for row, y in free:
+        free.sort(key=lambda line: -line[1])
+        for row, y in free[:_MOST_LINES]:
             colour = SECOND if row.is_baseline else QUIET
             axes.axhline(y, color=colour, linewidth=1, linestyle=(0, (4, 3)))
             axes.text(1, y, f"{_short(row.label)} (no {part})", color=colour, fontsize=8, ha="right", va="bottom",
                       transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
         _spots(axes, spots)
-        _name_spots(figure, axes, spots, [y for _, y in free])
+        named = spots
+        if len(spots) > MOST_SHOWN:
+            named = _telling(spots)
+            caption += " Names: the best points of the Pareto front, and the best baseline."
+        _name_spots(figure, axes, named, [y for _, y in free[:_MOST_LINES]])
         return finish(figure, name, title, caption)
+
+
+def _telling(spots: list[tuple[Row, float, float]]) -> list[tuple[Row, float, float]]:
+    """The points to name among many."""
+    front = [spots[index] for index in pareto([(x, y) for _, x, y in spots])][-_MOST_NAMES:]
+    baselines = sorted((spot for spot in spots if spot[0].is_baseline), key=lambda spot: -spot[2])
+    return [*front, *(spot for spot in baselines[:1] if spot not in front)]
 
 
 def _spots(axes: Any, spots: list[tuple[Row, float, float]]) -> None:
@@ -201,21 +218,22 @@ def _series(row: Row, value: Callable[[CurvePoint], float | None]) -> list[list[
 
 def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], float | None]) -> Drawn:
     """Small multiples: one panel per head, its seeds in blue, every other head behind it in grey."""
-    series = {row.label: _series(row, value) for row in study.rows}
-    columns = min(5, len(study.rows))
-    lines = math.ceil(len(study.rows) / columns)
+    rows = study.shown[:MOST_PANELS] if study.folded else study.rows
+    series = {row.label: _series(row, value) for row in rows}
+    columns = min(5, len(rows))
+    lines = math.ceil(len(rows) / columns)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.1 * columns + 0.3, 1.55 * lines + 0.4), layout="constrained")
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        for axes in grid.flat[len(study.rows) :]:
+        for axes in grid.flat[len(rows) :]:
             axes.set_axis_off()
-        for row, axes in zip(study.rows, grid.flat, strict=False):
+        for row, axes in zip(rows, grid.flat, strict=False):
             axes.set_title(_short(row.label, 22), parse_math=False)
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
             for label, curves in series.items():
                 own = label == row.label
-                for curve in curves if own else curves[:1]:
+                for curve in curves[:_MOST_SEEDS] if own else curves[:1]:
                     style = (
                         {"color": ACCENT, "linewidth": 1.1, "zorder": 3} if own else {"color": SHADE, "linewidth": 0.7}
                     )
@@ -225,13 +243,14 @@ def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], f
             figure,
             name,
             title,
-            "One line per seed: this network in blue, the first seed of every other network in grey.",
+            "One line per seed: this network in blue, the first seed of every other network in grey."
+            + (f" The {MOST_PANELS} networks of highest mIoU." if study.folded else ""),
         )
 
 
 def _classes(study: Study) -> Drawn:
     """IoU of each class (rows) and head (columns) as a heat map with its numbers."""
-    names, rows = study.first.class_names, study.rows
+    names, rows = study.first.class_names, study.shown
     blues = LinearSegmentedColormap.from_list("blues", [PAPER, "#bfdcf1", "#6fb0de"])
     with mpl.rc_context({**STYLE, "axes.grid": False, "axes.spines.left": False, "axes.spines.bottom": False}):
         figure = Figure(figsize=(1.6 + 0.52 * len(rows), 1.2 + 0.24 * len(names)), layout="constrained")

@@ -23,6 +23,7 @@ from segattn.report.study import (
     protocol,
     published,
     start,
+    swept,
     tables,
     words,
 )
@@ -76,7 +77,9 @@ def context(study: Study, drawn: list[Drawn]) -> dict[str, Any]:
         "any_without": contribution.any_scores(study),
         "any_fully_trained": start.any_fully_trained(study),
         "price": start.PRICE,
-        "rows": [_row(study, row) for row in study.rows],
+        "rows": [_row(study, row) for row in study.shown],
+        "settings_swept": [(name, name in swept.numeric(study)) for name in swept.names(study)],
+        "folded": [_folded(study, row) for row in study.folded],
         "any_interval": any(row.interval for row in study.rows),
         "any_delta": any(study.delta(row) for row in study.rows),
         "any_cost": any(map(study.cost, study.rows)),
@@ -105,7 +108,7 @@ def context(study: Study, drawn: list[Drawn]) -> dict[str, Any]:
 
 def _row(study: Study, row: Row) -> dict[str, Any]:
     """A line of the main table, with the marks of its small interval plot in pixels."""
-    ends = [end for other in study.rows for end in (other.interval or (other.mean_iou, other.mean_iou))]
+    ends = [end for other in study.shown for end in (other.interval or (other.mean_iou, other.mean_iou))]
     low, high = min(ends), max(ends)
     spare = max(0.0, 0.005 - (high - low)) / 2  # half a point at least, so that a tie looks like one
     low, high = low - spare, high + spare
@@ -116,6 +119,8 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
 
     return {
         "row": row,
+        "name": row.name if row.swept else row.label,
+        "swept": tables.swept_cells(study, row),
         "delta": study.delta(row),
         "cost": study.cost(row),
         "cost_texts": tables.cost_cells(study, row),
@@ -132,6 +137,13 @@ def _row(study: Study, row: Row) -> dict[str, Any]:
         "baseline_x": across(baseline.mean_iou) if baseline else None,
         "width": _INTERVAL_WIDTH,
     }
+
+
+def _folded(study: Study, row: Row) -> list[str]:
+    """A line of the table of rows that the others do not show."""
+    name = row.name if row.swept else row.label
+    scores = tables.score_cells(study, row)[:3]
+    return [tables.marked(study, row, name), *tables.swept_cells(study, row), *scores]
 
 
 def _elsewhere(study: Study, shown: list[str]) -> list[str]:
@@ -160,10 +172,10 @@ def _details(study: Study) -> dict[str, Any]:
 def _costs(study: Study) -> list[dict[str, Any]]:
     """One cost table for each reference size, and one for the networks as trained."""
     sections: list[tuple[str, list[tuple[str, Cost]]]] = [
-        (f"At {words.size_text(size)}", [(row.label, row.costs[size]) for row in study.rows if size in row.costs])
+        (f"At {words.size_text(size)}", [(row.label, row.costs[size]) for row in study.shown if size in row.costs])
         for size in study.sizes
     ]
-    trained = [(row.label, row.trained_cost) for row in study.rows if row.trained_cost]
+    trained = [(row.label, row.trained_cost) for row in study.shown if row.trained_cost]
     sections.append(("As trained here", [(label, cost) for label, cost in trained if cost]))
     return [
         {

@@ -63,19 +63,19 @@ def disagreements(study: Study) -> dict[str, float]:
         return {}
     try:
         for row in study.rows[1:]:
-            images.check_same(study.rows[0].images[0], row.images[0], study.rows[0].label, row.label)
-        values = np.array([np.mean([run.mean_iou() for run in row.images], axis=0) for row in study.rows])
+            images.check_same(study.rows[0].pixels[0], row.pixels[0], study.rows[0].label, row.label)
+        values = np.array([np.mean([run.mean_iou() for run in row.pixels], axis=0) for row in study.rows])
     except ValueError:  # only the order of the pictures depends on it
         return {}
     spread = values.std(axis=0, ddof=1)
-    names = study.rows[0].images[0].names
+    names = study.rows[0].pixels[0].names
     return {name: float(value) for name, value in zip(names, spread, strict=True) if not np.isnan(value)}
 
 
 def strips(study: Study) -> tuple[list[Strip], int]:
     """Of the images that the records show, the six on which the networks disagree most, and how many images there are."""
     chosen: dict[str, list[tuple[str, Run]]] = {}
-    for row in study.rows:
+    for row in study.shown:
         seen = set()
         for run in row.runs:  # of each row, the lowest seed that shows the image
             for example in run.record.examples:

@@ -12,6 +12,8 @@ from segattn.report.study.study import Study
 BY_DESIGN = ("name", "seed", "model.head", "model.mode", "model.head_options")
 """Settings that are meant to differ between the runs of a comparison."""
 _NAMES = 4
+_VALUES = 30
+"""Most that are listed of one setting."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Setting:
 
     key: str
     values: list[tuple[str, str]]
-    """(value, runs that have it); the second is empty where all agree."""
+    """(value, runs that have it); the second is empty where all agree, and of the last of many values."""
     flagged: bool
     """The runs differ where a comparison wants them equal."""
 
@@ -76,7 +78,8 @@ def _merge(values: list[tuple[Run, dict[str, str]]], by_design: tuple[str, ...])
         for run, of_run in values:
             holders.setdefault(of_run.get(key, "(not set)"), []).append(run)
         differs = len(holders) > 1
-        pairs = [(value, _runs_text(runs) if differs else "") for value, runs in holders.items()]
+        pairs = [(value, _runs_text(runs) if differs else "") for value, runs in list(holders.items())[:_VALUES]]
+        pairs += [(f"and {len(holders) - _VALUES:,} more values", "")] if len(holders) > _VALUES else []
         merged.append(Setting(key, pairs, differs and not is_under(key, by_design)))
     return sorted(merged, key=lambda setting: not setting.flagged)
 

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segattn.records import Cost, HeadFacts, RunRecord
-from segattn.report.shared import images, student
+from segattn.report.shared import bootstrap, images, student
 from segattn.report.shared.images import Images
 
 HARD_CLASSES = ("pole", "fence", "wall", "train", "bus")
@@ -43,9 +45,17 @@ class Run:
         Raises:
             ValueError: the run has not recorded them, or they cannot be read.
         """
+        return self._read(details=True)
+
+    @cached_property
+    def pixels(self) -> Images:
+        """The same without boundaries, strata and what the mechanism contributes, for studies of many runs."""
+        return self._read(details=False)
+
+    def _read(self, *, details: bool) -> Images:
         if self.record.per_image is None:
             raise ValueError(f"{self.folder}: the record names no counts of single images; run it again to have them")
-        return images.read(self.folder, self.record.per_image, len(self.record.class_names))
+        return images.read(self.folder, self.record.per_image, len(self.record.class_names), details=details)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class Row:
     """What the head declares; None in records of version 0.1.0."""
     swept: dict[str, Any] = field(default_factory=dict)
     """Values of the settings that the study sweeps over, by short name."""
+    name: str = ""
+    """The label without these settings, for tables that have a column for each; empty where there are none."""
 
     @property
     def n(self) -> int:
@@ -124,9 +136,17 @@ class Row:
         Raises:
             ValueError: a run has not recorded them, or the seeds were scored on different images.
         """
-        for run in self.runs[1:]:
-            images.check_same(self.runs[0].images, run.images, self.runs[0].name, run.name)
-        return [run.images for run in self.runs]
+        return _same(self.runs, [run.images for run in self.runs])
+
+    @cached_property
+    def pixels(self) -> list[Images]:
+        """`images` without their details; errors as there."""
+        return _same(self.runs, [run.pixels for run in self.runs])
+
+    @cached_property
+    def resampled(self) -> np.ndarray:
+        """Of a row of one seed, its mean IoU in each resample of the images; errors as `images`."""
+        return bootstrap.one_seed_scores(images.counts(self.pixels))
 
     @property
     def is_baseline(self) -> bool:
@@ -140,3 +160,9 @@ class Row:
     def trained_cost(self) -> Cost | None:
         """Cost of the network that was trained, at its crop size."""
         return self.runs[0].record.cost
+
+
+def _same(runs: list[Run], of_runs: list[Images]) -> list[Images]:
+    for run, counts in zip(runs[1:], of_runs[1:], strict=True):
+        images.check_same(of_runs[0], counts, runs[0].name, run.name)
+    return of_runs

@@ -26,6 +26,12 @@ from segattn.report.study.verdict import Verdict, verdict
 Source = str | os.PathLike[str]
 
 
+MOST_SHOWN = 60
+"""Rows that tables and figures show; table.csv has all."""
+MOST_PANELS = 30
+"""Panels of a figure of curves, where there are more rows than tables show."""
+
+
 @dataclass(frozen=True)
 class Study:
     """Everything that a report is written from: rows in falling order of mean IoU, and the study records that name them."""
@@ -51,9 +57,27 @@ class Study:
         """The smallest number of seeds of any row."""
         return min(row.n for row in self.rows)
 
+    @cached_property
+    def shown(self) -> list[Row]:
+        """The rows that tables and figures show: all, or those of highest mIoU and the best baseline where there are many."""
+        best, others = self.rows[:MOST_SHOWN], self.rows[MOST_SHOWN:]
+        if others and not any(row.is_baseline for row in best):
+            best += [row for row in others if row.is_baseline][:1]
+        return best
+
+    @cached_property
+    def folded(self) -> list[Row]:
+        """The other rows."""
+        labels = {row.label for row in self.shown}
+        return [row for row in self.rows if row.label not in labels]
+
+    @cached_property
+    def _baselines(self) -> list[Row]:
+        return [row for row in self.rows if row.is_baseline]
+
     def baseline(self, row: Row) -> Row | None:
         """The row that `row` is compared with: of its experiment, and of its mode and swept settings where there is one."""
-        candidates = [other for other in self.rows if other.is_baseline and other.experiment == row.experiment]
+        candidates = [other for other in self._baselines if other.experiment == row.experiment]
         same_mode = [other for other in candidates if other.mode == row.mode] or candidates
         same_settings = [other for other in same_mode if other.swept == row.swept]
         return next(iter(same_settings or same_mode), None)
@@ -86,7 +110,12 @@ class Study:
 
     def marks(self, row: Row) -> tuple[bool, bool]:
         """Whether the row is not distinguishable from the first row, and from its baseline."""
-        first, baseline = (row.label in v.unclear if v else False for v in (self.verdict, self.baseline_verdict))
+        first, baseline = self._unclear
+        return row.label in first, row.label in baseline
+
+    @cached_property
+    def _unclear(self) -> tuple[set[str], set[str]]:
+        first, baseline = (set(v.unclear) if v else set() for v in (self.verdict, self.baseline_verdict))
         return first, baseline
 
     @cached_property
@@ -215,11 +244,11 @@ def _rows(runs: list[Run], studies: list[StudyRecord]) -> list[Row]:
                     f"{head} ({mode}) has seed {seed} more than once: {', '.join(folders)}; name one of them"
                 )
         values = _swept(members[0], swept)
-        qualifiers = [f"{name}={text(value)}" for name, value in values.items()]
-        qualifiers += [mode] * several_modes + [experiment] * several_experiments
-        label = f"{head} ({', '.join(qualifiers)})" if qualifiers else head
+        qualifiers = [mode] * several_modes + [experiment] * several_experiments
+        settings = [f"{name}={text(value)}" for name, value in values.items()]
+        label, name = (f"{head} ({', '.join(each)})" if each else head for each in (settings + qualifiers, qualifiers))
         costs, facts = _costs(experiment, head, mode, studies), _facts(head, members, studies)
-        rows.append(Row(label, head, mode, experiment, members, costs, facts, values))
+        rows.append(Row(label, head, mode, experiment, members, costs, facts, values, name))
     return sorted(rows, key=lambda row: (-row.mean_iou, row.label))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 
 import matplotlib as mpl
@@ -10,10 +11,10 @@ from matplotlib.figure import Figure
 from segattn.report.shared.drawing import ACCENT, SHADE, STYLE, Drawn, finish
 from segattn.report.shared.text import percent
 from segattn.report.study.rows import Row
-from segattn.report.study.study import Study
+from segattn.report.study.study import MOST_PANELS, Study
 
 _MOST = 10
-"""Values on the axis of a curve that are written."""
+"""Values on the axis of a curve that are written, and sentences on budgets."""
 
 
 def names(study: Study) -> list[str]:
@@ -51,6 +52,10 @@ def draw(study: Study) -> list[Drawn]:
 
 def _curve(study: Study, name: str) -> Drawn:
     series = lines(study, name)
+    left_out = len(series) - MOST_PANELS
+    if left_out > 0:
+        best = sorted(series, key=lambda label: -max(row.mean_iou for _, row in series[label]))[:MOST_PANELS]
+        series = {label: points for label, points in series.items() if label in best}
     columns = min(5, len(series))
     num_lines = -(-len(series) // columns)
     values = sorted({value for points in series.values() for value, _ in points})
@@ -81,18 +86,31 @@ def _curve(study: Study, name: str) -> Drawn:
             figure,
             f"sweep_{name.replace('.', '_')}",
             f"mIoU over {name}",
-            "Mean over seeds; bars are ± one standard deviation. The other rows are behind in grey.",
+            "Mean over seeds; bars are ± one standard deviation. The other rows are behind in grey."
+            + (
+                f" The {MOST_PANELS} curves with the highest points; {left_out:,} more are not drawn."
+                if left_out > 0
+                else ""
+            ),
         )
 
 
 def best(study: Study) -> list[str]:
-    """One sentence for each budget: the highest mIoU among the rows that train at most that long."""
+    """One sentence for each budget: the highest mIoU among the rows that train at most that long.
+
+    Of many budgets, the largest ones at which another row is the best.
+    """
     if not names(study):
         return []
     budgets = sorted({row.runs[0].record.iterations for row in study.rows})
-    sentences = []
+    tops = []
     for budget in budgets:
         within = [row for row in study.rows if row.runs[0].record.iterations <= budget]
-        top = max(within, key=lambda row: row.mean_iou)
-        sentences.append(f"Within {budget:,} iterations, {top.label} has the highest mIoU: {percent(top.mean_iou)} %.")
-    return sentences
+        tops.append((budget, max(within, key=lambda row: row.mean_iou)))
+    if len(tops) > _MOST:
+        changes = [pair for before, pair in itertools.pairwise(tops) if pair[1] is not before[1]]
+        tops = [tops[0], *changes][-_MOST:]
+    return [
+        f"Within {budget:,} iterations, {top.label} has the highest mIoU: {percent(top.mean_iou)} %."
+        for budget, top in tops
+    ]

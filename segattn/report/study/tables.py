@@ -14,8 +14,9 @@ from segattn.report.shared.text import (
     percent,
     points,
 )
-from segattn.report.study import columns, contribution, details, start
+from segattn.report.study import columns, contribution, details, start, swept
 from segattn.report.study.rows import Row
+from segattn.report.study.settings import text
 from segattn.report.study.study import Study
 from segattn.report.study.words import PARTS, counted_on, finding, footnotes
 
@@ -32,9 +33,19 @@ def mega(value: int, digits: int = 1) -> str:
 
 def cells(study: Study, row: Row) -> list[str]:
     """One line of the main table, under `headings`."""
+    name = row.name if row.swept else row.label
+    return [marked(study, row, name), *swept_cells(study, row), *score_cells(study, row)]
+
+
+def swept_cells(study: Study, row: Row) -> list[str]:
+    """The row's value of each setting that the study sweeps over."""
+    return [text(row.swept[name]) if name in row.swept else MISSING for name in swept.names(study)]
+
+
+def score_cells(study: Study, row: Row) -> list[str]:
+    """The cells after the row's label."""
     spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
     return [
-        label_text(study, row),
         percent(row.mean_iou) + spread,
         str(row.n),
         delta_text(study, row),
@@ -63,10 +74,10 @@ def reference_cells(study: Study, row: Row) -> list[str]:
     return cost_cells(study, row, reference=True) if reference_headings(study) else []
 
 
-def label_text(study: Study, row: Row) -> str:
-    """The row's label and its marks: `isanet† ≈`."""
+def marked(study: Study, row: Row, label: str) -> str:
+    """A label of the row and its marks: `isanet† ≈`."""
     cold, unclear = start.COLD * start.is_cold(row), f" {UNCLEAR}" * study.marks(row)[0]
-    return f"{row.label}{cold}{unclear}"
+    return f"{label}{cold}{unclear}"
 
 
 def delta_text(study: Study, row: Row, *, half: bool = False) -> str:
@@ -86,6 +97,7 @@ def headings(study: Study) -> list[str]:
     at = f", {where}" if where else ""
     return [
         "Head",
+        *swept.names(study),
         "mIoU %",
         "n",
         f"Δ {study.baseline_name}",
@@ -169,7 +181,7 @@ def _bench_cells(study: Study, row: Row) -> list[str]:
 def markdown(study: Study) -> str:
     """The summary, the main table and its definitions, as Markdown."""
     lines = [f"# {markdown_text(title(study))}", "", " ".join(markdown_text(text) for text in finding(study)), ""]
-    rows = [[*cells(study, row), *reference_cells(study, row)] for row in study.rows]
+    rows = [[*cells(study, row), *reference_cells(study, row)] for row in study.shown]
     lines.append(escaped_table([*headings(study), *reference_headings(study)], rows))
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
     lines += _markdown_details(study)
@@ -198,29 +210,33 @@ def title(study: Study) -> str:
 
 def csv_text(study: Study) -> str:
     """One line a network, every digit: fractions in [0, 1], raw counts, seconds; an empty field where unknown."""
-    lines = [dict(columns.fields(study, row)) for row in study.rows]
+    lines = columns.lines(study)
     names = list(dict.fromkeys(name for line in lines for name in line))
     return csv_table([names, *([line.get(name, "") for name in names] for line in lines)])
 
 
 def latex(study: Study) -> str:
     """The main table as a LaTeX table; needs the package booktabs."""
-    lines = [[*cells(study, row), *reference_cells(study, row)] for row in study.rows]
+    lines = [[*cells(study, row), *reference_cells(study, row)] for row in study.shown]
+    settings = swept.names(study)
     best = max(row.mean_iou for row in study.rows)
-    for row, line in zip(study.rows, lines, strict=True):
+    score = 1 + len(settings)
+    for row, line in zip(study.shown, lines, strict=True):
         line[:] = [latex_text(cell) for cell in line]
         if row.mean_iou == best:
-            mean, *spread = line[1].split(" ", 1)
-            line[1] = " ".join([rf"\textbf{{{mean}}}", *spread])
+            mean, *spread = line[score].split(" ", 1)
+            line[score] = " ".join([rf"\textbf{{{mean}}}", *spread])
     counted = latex_text(f", {where}" if (where := counted_on(map(study.cost, study.rows))) else "")
     group, last, parts = ("", "", ""), len(lines[0]), " & mech. & head & network & M"
     if where := counted_on(map(study.reference_cost, study.rows)):
         spanning = rf" & \multicolumn{{4}}{{c}}{{Reference network, {latex_text(where)}}}"
         group = (spanning, rf"\cmidrule(lr){{{last - 3}-{last}}}", parts)
     added = added_headings(study)
+    first = 5 + score + len(added)
     over, under = ("".join(f"{word} & " for word in words) for words in _split_headings(added))
     bench = ("Lat. & Mem. & ", "ms & MiB & ") if study.bench_columns else ("", "")
     baseline = latex_text(study.baseline_name)
+    above, names = "& " * score, " & ".join(["Head", *map(latex_text, settings)])
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
@@ -229,9 +245,9 @@ def latex(study: Study) -> str:
             rf"\caption{{{latex_text(_caption(study))}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(lines[0]) - 1)}}}",
             r"\toprule",
-            rf"& & & & {over}Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{counted}}} & Param. & {bench[0]}Train{group[0]} \\",
-            rf"\cmidrule(lr){{{6 + len(added)}-{8 + len(added)}}}{group[1]}",
-            rf"Head & mIoU \% & $n$ & $\Delta$ {baseline} & {under}acc.\ \%{parts} & {bench[1]}s{group[2]} \\",
+            rf"{above}& & & {over}Pixel & \multicolumn{{3}}{{c}}{{GFLOPs{counted}}} & Param. & {bench[0]}Train{group[0]} \\",
+            rf"\cmidrule(lr){{{first}-{first + 2}}}{group[1]}",
+            rf"{names} & mIoU \% & $n$ & $\Delta$ {baseline} & {under}acc.\ \%{parts} & {bench[1]}s{group[2]} \\",
             r"\midrule",
             *(" & ".join(line) + r" \\" for line in lines),
             r"\bottomrule",

@@ -14,8 +14,8 @@ from segattn.report.study import contribution, start
 from segattn.report.study.legend import legend
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
-from segattn.report.study.tables import added_headings, cells, delta_text
-from segattn.report.study.words import counted_on, finding
+from segattn.report.study.tables import added_headings, delta_text, marked, score_cells
+from segattn.report.study.words import counted_on, finding, shown_note
 
 _WIDE = 120
 """From this width on, the interval of the mean is shown."""
@@ -64,7 +64,7 @@ class TerminalTable:
         table = Table(**table_style(options))
         wide = options.max_width >= _WIDE
         with_interval = wide and any(row.interval for row in self.study.rows)
-        lines = [self._line(row, interval=with_interval, half=not wide) for row in self.study.rows]
+        lines = [self._line(row, interval=with_interval, half=not wide) for row in self.study.shown]
         names = headings(self.study, interval=with_interval)
         columns = dict(zip(names, map(list, zip(*lines, strict=True)), strict=True))
         shown = _fitting(columns, options.max_width, table.padding[1] + 1)
@@ -79,10 +79,12 @@ class TerminalTable:
                 vertical="bottom",
                 min_width=4 if first else None,
             )
-        for row, line in zip(self.study.rows, zip(*shown.values(), strict=True), strict=True):
+        for row, line in zip(self.study.shown, zip(*shown.values(), strict=True), strict=True):
             style = "bold" if row is self.study.rows[0] else "dim" if row.is_baseline else ""
             table.add_row(*(text(cell, style) for cell in line))
         yield table
+        if note := shown_note(self.study):
+            yield text(note, "dim")
         if hidden := [" ".join(name.split()) for name in columns if name not in shown]:
             yield text(f"not shown at this width: {', '.join(hidden)}", "dim")
         yield text("")
@@ -102,7 +104,7 @@ class TerminalTable:
 
     def _line(self, row: Row, *, interval: bool, half: bool) -> list[str]:
         """The cells of a row, under `headings`."""
-        line = cells(self.study, row)
+        line = [marked(self.study, row, row.label), *score_cells(self.study, row)]
         line[1] = line[1].replace(" ± ", " ±")
         line[3] = delta_text(self.study, row, half=half)
         if interval:

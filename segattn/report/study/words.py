@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from segattn.records import Cost
 from segattn.report.shared.student import Difference
-from segattn.report.shared.text import listing, percent, times
+from segattn.report.shared.text import MOST_NAMED, listing, percent, times
 from segattn.report.study import certainty, contribution, start, swept
 from segattn.report.study.rows import Row
-from segattn.report.study.study import Study
+from segattn.report.study.study import MOST_SHOWN, Study
 
 CONVENTIONS = {
     "macs": "GMACs: multiply-adds of convolutions, linear layers and matrix products, without bias.",
@@ -130,6 +130,11 @@ def _against_baseline(study: Study, *, brief: bool) -> list[str]:
 
 def _context_without_attention(study: Study, compared: list[tuple[Row, Difference]]) -> str:
     """How far the heads of family `pyramid` are from the baseline."""
+    if len(compared) > MOST_NAMED:
+        above = sum(round(delta.value, 4) > 0 for _, delta in compared)
+        return (
+            f"With context but without attention, {above} of {len(compared)} networks are above {baseline_text(study)}."
+        )
     places = [
         f"{row.label} is {percent(abs(delta.value))} points {'above' if round(delta.value, 4) > 0 else 'below'}"
         for row, delta in compared
@@ -144,10 +149,20 @@ def _share_of(clear: Sequence[bool]) -> str:
     return f"{'all' if all(clear) else sum(clear) or 'none'} of them distinguishably"
 
 
+def shown_note(study: Study) -> str:
+    """Which rows a long table shows; empty where it shows all."""
+    if not study.folded:
+        return ""
+    most, baseline = f"the {MOST_SHOWN} networks of highest mIoU", len(study.shown) > MOST_SHOWN
+    which = f"{most} and the best baseline" if baseline else most
+    return f"Tables and figures show {which}; table.csv has all {len(study.rows):,}. Tests compare all."
+
+
 def footnotes(study: Study) -> list[str]:
     """Definitions under the main table."""
     scores = study.first.scores
-    notes = [f"Accuracy: {_sentence(scores.definition)} Inference: {_sentence(scores.inference)}"]
+    notes = [note] if (note := shown_note(study)) else []
+    notes += [f"Accuracy: {_sentence(scores.definition)} Inference: {_sentence(scores.inference)}"]
     notes.append(
         "± is the sample standard deviation over n seeds."
         if study.seeds > 1

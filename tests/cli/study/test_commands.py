@@ -53,7 +53,7 @@ def test_cancel_says_what_stays(out, capsys):
     ("words", "message"),
     [
         (["status"], "segattn study status needs FOLDER"),
-        (["status", "/nowhere"], "/nowhere has no plan.json: no study was started there"),
+        (["status", "/nowhere"], "/nowhere has no plan.json; give the folder of a study (its --out)"),
         (["cancel", "/nowhere"], "/nowhere has no plan.json"),
         (["status", "/nowhere", "--watch", "--format", "json"], "--watch shows a table"),
         (["status", "/nowhere", "--every", "0"], "--every 0 should be above 0"),

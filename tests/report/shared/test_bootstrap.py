@@ -163,3 +163,19 @@ def test_with_seeds_the_interval_covers_the_truth_where_one_seed_does_not():
         with_one += difference.low <= 0 <= difference.high
     assert 0.90 <= with_seeds / 200 <= 1
     assert with_one / 200 < 0.7
+
+
+@pytest.mark.parametrize("kept", [0, bootstrap._KEPT])
+def test_scores_kept_for_many_pairs_give_the_same_p_value(kept, monkeypatch):
+    monkeypatch.setattr(bootstrap, "_KEPT", kept)
+    monkeypatch.setattr(bootstrap, "_BLOCK", 17 * 300)  # several blocks, the last one shorter
+    networks = simulated(np.random.default_rng(12), [0.71, 0.70, 0.69], images=17)
+    rare = np.array([1, 1, 0])  # a class of one image is missing from many resamples
+    networks.append(Counts(networks[0].top * np.where(np.arange(17)[:, None] == 3, 1, rare), networks[0].bottom * 1))
+    networks[-1].bottom[0, :, 2] *= np.arange(17) == 3
+    scores = [bootstrap.one_seed_scores(network, resamples=1000) for network in networks]
+    for a, b in ((0, 1), (1, 2), (2, 3)):
+        differences = bootstrap.resampled(networks[a], networks[b], resamples=1000)[:, 0]
+        np.testing.assert_array_equal(scores[a] - scores[b], differences)
+        whole = bootstrap.difference(networks[a], networks[b], everywhere(networks[a]), resamples=1000)[0]
+        assert bootstrap.p_value(whole.value, scores[a] - scores[b]) == whole.p

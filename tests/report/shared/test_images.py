@@ -30,6 +30,39 @@ def test_recorded_counts_add_up_to_the_recorded_scores(tmp_path):
     assert counts.predicted.sum(0).tolist() == np.sum(record.scores.confusion, 0).tolist()
 
 
+def test_counts_are_the_same_in_blocks_and_without_details(tmp_path, monkeypatch):
+    fabricate.run("ccnet", 0, tmp_path)
+    whole = images.read(tmp_path, "per_image.npz", 19)
+    monkeypatch.setattr("segattn.records.files._BLOCK_BYTES", 5 * 8 * 19**2)
+    in_blocks, brief = (images.read(tmp_path, "per_image.npz", 19, details=details) for details in (True, False))
+    for name in ("labelled", "predicted", "right", "boundary", "strata"):
+        np.testing.assert_array_equal(getattr(in_blocks, name), getattr(whole, name))
+    np.testing.assert_array_equal(brief.labelled, whole.labelled)
+    assert (brief.boundary, brief.strata, brief.without) == (None, None, None)
+    assert brief.names == whole.names
+
+
+@pytest.mark.parametrize(("most", "dtype"), [(2**30 - 1, np.int32), (2**30, np.int64)])
+def test_counts_take_32_bits_where_their_sums_fit(tmp_path, most, dtype):
+    np.savez(tmp_path / "counts.npz", names=np.array(["a"]), confusion=np.array([[[most, 0], [0, 5]]]))
+    counts = images.read(tmp_path, "counts.npz", 2)
+    assert counts.right.dtype == dtype
+    assert counts.right.tolist() == [[most, 5]]
+    assert images.counts([counts]).bottom.tolist() == [[[most, 5]]]
+
+
+@pytest.mark.parametrize("details", [True, False])
+def test_negative_counts_are_refused(tmp_path, details):
+    np.savez(tmp_path / "counts.npz", names=np.array(["a"]), confusion=np.array([[[1, 0], [0, -5]]]))
+    with pytest.raises(ValueError, match=r"confusion should be counts of shape \(1, 2, 2\)"):
+        images.read(tmp_path, "counts.npz", 2, details=details)
+
+
+def test_run_without_images_has_no_counts(tmp_path):
+    np.savez(tmp_path / "counts.npz", names=np.zeros(0, "<U1"), confusion=np.zeros((0, 2, 2), int))
+    assert images.read(tmp_path, "counts.npz", 2).labelled.shape == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [("gone.npz", "no such file"), ("../secret.npz", "inside the run's folder"), ("broken.npz", "not readable"),

@@ -5,6 +5,7 @@ To have one, as root on Debian: apt-get install slurmd slurmctld slurm-client mu
 
 import dataclasses
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -95,6 +96,32 @@ def test_interrupted_study_leaves_its_tasks_and_finds_them_again_and_cancel_ends
     assert "2 tasks of this study are in Slurm's queue already" in notices
     assert submitted(tmp_path) == before
     assert [run.state for run in status(tmp_path)] == ["interrupted", "waiting"]
+
+
+@pytest.mark.long
+def test_task_is_requeued_by_its_time_limit(cluster, study, tmp_path):
+    """Slurm's shortest limit is a minute; it sends the signal between 20 s and 80 s before the end."""
+    long = dataclasses.replace(SHORT, optimization=dataclasses.replace(SHORT.optimization, iterations=100_000))
+    limited = dataclasses.replace(CPU, minutes=1, options={"signal_delay_s": 20})
+    restarted = []
+
+    def note(event):
+        (task,) = submitted(tmp_path).values()
+        logs = "".join(path.read_text() for path in (tmp_path / "slurm").glob("*_log.out"))
+        if "restart 1" in logs and not restarted:
+            restarted.append(threading.Thread(target=cancel, args=(tmp_path,)))
+            restarted[0].start()
+        elif "stopped by SIGTERM at iteration" in logs:
+            control("scontrol", "update", f"JobId={task}", "StartTime=now")  # Slurm waits for two minutes
+
+    with pytest.raises(Interrupted, match="cancelled"):
+        study(limited, config=long, heads=("fcn",), on_event=note)
+    restarted[0].join()
+    (log,) = (tmp_path / "slurm").glob("*_log.out")
+    first, again = log.read_text().split("restart 1")
+    stopped = int(re.search(r"stopped by SIGTERM at iteration (\d+)", first)[1])
+    assert stopped > 0
+    assert int(re.search(r"at iteration (\d+)", again)[1]) >= stopped  # it went on from there
 
 
 def test_missing_extra_and_missing_slurm_say_what_to_do(monkeypatch, tmp_path):
