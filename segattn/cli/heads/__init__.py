@@ -83,7 +83,7 @@ def _list(wanted: Sequence[str]) -> None:
         table = Table(box=None, pad_edge=False, show_header=False, expand=True)
         table.add_column("head", no_wrap=True, width=width)
         table.add_column("paper", ratio=1)
-        table.add_column("venue", width=32)
+        table.add_column("venue", ratio=1)
         for name in members[family]:
             table.add_row(name, *paper(inspect.getdoc(heads.module(name)) or ""))
         about = Text(f": {FAMILIES[family]}" if family in FAMILIES else "")
