@@ -17,6 +17,7 @@ from segattn import heads
 from segattn.cost import parts
 from segattn.model import create_model
 from segattn.profile import other_counters
+from segattn.records.head_facts import by_family
 from tests.places import ROOT
 
 DOCS = ROOT / "docs"
@@ -124,6 +125,15 @@ def test_reach_agrees_with_differences():
         return change.square().sum().sqrt()
 
     assert part.depends[3, 11].item() == pytest.approx((norm(3, 11) / norm(*reach.PIXEL)).item(), rel=1e-5)
+
+
+def test_the_page_on_families_has_every_head_with_its_family_in_their_order():
+    lines = (DOCS / "nine_and_after.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| [")]
+    shown = [(re.search(r"\[(\w+)\]", row[0])[1], row[1]) for row in rows]
+    families = {name: heads.declared(heads.module(name).Head, "family") for name in heads.names()}
+    assert dict(shown) == families
+    assert list(dict.fromkeys(family for _, family in shown)) == by_family(families.values())
 
 
 def test_receptive_fields_on_the_page_are_the_committed_numbers_and_heads_have_theirs():
