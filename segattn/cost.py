@@ -149,7 +149,7 @@ def head_facts(name: str, mode: str = "faithful") -> records.HeadFacts:
     Both modes have the same mechanism and therefore the same facts.
 
     >>> head_facts("ccnet").family, head_facts("fcn").baseline
-    ('sparse', True)
+    ('criss-cross', True)
 
     Raises:
         ValueError: unknown head or mode.

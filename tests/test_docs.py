@@ -10,13 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from docs.make import docstring, flops_page, head_page, index, maps, performance, reach
+from docs.make import docstring, flops_page, head_page, index, maps, performance, reach, receptive
 from docs.make.claims import CLAIMS, LABELS
 from docs.make.counting import GRIDS, head_ledger, mechanism_path
 from segattn import heads
 from segattn.cost import parts
 from segattn.model import create_model
 from segattn.profile import other_counters
+from segattn.records.head_facts import by_family
 from tests.places import ROOT
 
 DOCS = ROOT / "docs"
@@ -124,6 +125,26 @@ def test_reach_agrees_with_differences():
         return change.square().sum().sqrt()
 
     assert part.depends[3, 11].item() == pytest.approx((norm(3, 11) / norm(*reach.PIXEL)).item(), rel=1e-5)
+
+
+def test_the_page_on_families_has_every_head_with_its_family_in_their_order():
+    lines = (DOCS / "nine_and_after.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| [")]
+    shown = [(re.search(r"\[(\w+)\]", row[0])[1], row[1]) for row in rows]
+    families = {name: heads.declared(heads.module(name).Head, "family") for name in heads.names()}
+    assert dict(shown) == families
+    assert list(dict.fromkeys(family for _, family in shown)) == by_family(families.values())
+
+
+def test_receptive_fields_on_the_page_are_the_committed_numbers_and_heads_have_theirs():
+    page = receptive.PAGE.read_text(encoding="utf-8")
+    committed = page.split(receptive.BEGIN)[1].split(receptive.END)[0].strip()
+    names = list(receptive.read()["heads"])
+    assert committed == receptive.table(names)
+    assert {"fcn", "ccnet"} <= set(names)
+    for name in heads.names():
+        lines = [line for line in head_page.page(name).splitlines() if line.startswith(f"| `{name}` |")]
+        assert (receptive.table([name]).splitlines()[-1] in lines) == (name in names)
 
 
 # What the figures rest on ----------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ import torch
 from segattn import heads, records
 from segattn.cost import baselines_first, head_facts
 from segattn.profile import flops
+from segattn.records.head_facts import FAMILIES, by_family
 
 ATTENDING = [name for name in heads.names() if not head_facts(name).baseline]
 TENTH = """
@@ -36,8 +36,19 @@ class Head(nn.Module):
 
 @pytest.mark.parametrize("name", heads.names())
 def test_every_head_declares_a_family_that_is_explained(name):
-    explained = Path(records.head_facts.__file__).read_text(encoding="utf-8")
-    assert f"`{head_facts(name).family}`" in explained
+    assert head_facts(name).family in FAMILIES
+
+
+def test_every_family_has_a_head():
+    families = {name: head_facts(name).family for name in heads.names()}
+    assert set(families.values()) == set(FAMILIES)
+    assert (families["ccnet"], families["isanet"], families["emanet"]) == ("criss-cross", "grouped", "basis")
+    assert (families["neighborhood"], families["ss2d"], families["hamburger"]) == ("window", "scan", "low-rank")
+
+
+def test_families_are_listed_in_one_order_and_unknown_ones_last():
+    assert by_family([*reversed(FAMILIES), "spectral", "other"]) == [*FAMILIES, "other", "spectral"]
+    assert by_family([]) == []
 
 
 def test_the_one_baseline_is_the_head_without_a_mechanism():

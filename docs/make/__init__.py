@@ -14,5 +14,6 @@ Tools of their own, not part of `make docs`, because they need trained networks:
 images.py                                  every picture below: `python -m docs.make.images`, from segattn zoo's networks
 shown.py                                   which networks, scene and pixel they show
 predictions.py, attention.py, explorer.py  the pictures of README.md, attention_maps.md and explorer.md
+receptive.py                               effective receptive fields: picture, numbers of the heads' pages and receptive_field.md
 zoo.py, zoo_run.py, training_command.py    finished runs packed into segattn/zoo/
 """

@@ -6,7 +6,7 @@ import csv
 import importlib.resources
 from types import ModuleType
 
-from docs.make import docstring, maps, reach
+from docs.make import docstring, maps, reach, receptive
 from docs.make.counting import GRIDS, giga, head_ledger, mechanism_path
 from segattn import heads
 from segattn.profile.markdown import markdown_table
@@ -34,6 +34,7 @@ def page(name: str) -> str:
         *_equation(module, doc),
         "## Where it acts",
         _where(name),
+        *_reach(name),
         "## Cost",
         docstring.markdown((doc.cost[0].removeprefix("Cost: "), *doc.cost[1:])),
         _figures(name),
@@ -77,6 +78,22 @@ def _where(name: str) -> str:
             markdown_table(["", f"gathers from, of {size**2}", "depends on"], counts),
         ]
     )
+
+
+def _reach(name: str) -> list[str]:
+    """How far a trained network of this head reaches, beside the baseline; nothing where the zoo has none."""
+    numbers = receptive.read()
+    if name not in numbers["heads"]:
+        return []
+    baselines = [
+        other for other in numbers["heads"] if heads.declared(heads.module(other).Head, "family") == "baseline"
+    ]
+    text = (
+        f"The gradient of the predicted class's logit on the image, mean over {numbers['num_images']} scenes, in the network "
+        f"`{numbers['source']}/{name}`: radii that hold half and 90 % of it, and its share beyond some distances. "
+        "[All heads, and how it is computed](../receptive_field.md#effective-receptive-field)."
+    )
+    return ["## How far it reaches when trained", text, receptive.table(list(dict.fromkeys([name, *baselines])))]
 
 
 def _picture(name: str) -> str:

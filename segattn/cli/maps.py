@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
+from rich.console import Console
 from rich.progress import track
 
 from segattn import zoo
@@ -30,6 +31,7 @@ class MapsArguments:
         segattn maps runs/quick --image street.jpg --pixel 300,200
         segattn maps runs/quick --image street.jpg --pixel 300,200 --every-map
         segattn maps --image street.jpg --pixel 300,200 --heads ccnet danet
+        segattn maps runs/quick --receptive-field
 
     Only trained networks are drawn: the maps of random weights show nothing of the mechanism.
     """
@@ -37,10 +39,14 @@ class MapsArguments:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
     """Folders of runs, or of a study for all networks in it, or names of `segattn zoo`; by default the controlled networks of the
     zoo's trunk streets-local."""
-    image: Annotated[Path, tyro.conf.arg(metavar="PHOTO")]
-    """Image file."""
-    pixel: Annotated[str, tyro.conf.arg(metavar="X,Y")]
-    """Pixel of the photo, counted from 0: x to the right, y down."""
+    image: Annotated[Path | None, tyro.conf.arg(metavar="PHOTO")] = None
+    """Image file, which maps need. With --receptive-field it may be a folder of photos; without it, the first 8 validation images
+    of the first network's data set are used."""
+    pixel: Annotated[str | None, tyro.conf.arg(metavar="X,Y")] = None
+    """Pixel of the photo, counted from 0: x to the right, y down. Maps need it; --receptive-field takes the middle by default."""
+    receptive_field: bool = False
+    """Instead of maps, the effective receptive field: where the gradient of the pixel's logit lies, averaged over images. Prints
+    the share beyond some distances and draws it, for heads without maps too."""
     heads: tuple[str, ...] = ("all",)
     """Heads to draw, of those in the study, or all."""
     seed: int | None = None
@@ -50,7 +56,7 @@ class MapsArguments:
     max_side: int | None = None
     """A larger photo is scaled down to this many pixels on its longer side."""
     out: Path | None = None
-    """Figure to write, .png, .pdf or .svg; by default maps-PHOTO-X-Y.png here."""
+    """Figure to write, .png, .pdf or .svg; by default maps-PHOTO-X-Y.png or receptive-field.png here."""
     device: Device = "auto"
     """auto: the GPU if there is one."""
     allow_module: Modules = ()
@@ -59,44 +65,76 @@ class MapsArguments:
 
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(MapsArguments, arguments, command="maps")
-    x, y = pixel(chosen.pixel)
+    at = None if chosen.pixel is None else pixel(chosen.pixel)
+    if chosen.receptive_field and chosen.every_map:
+        raise ValueError("--every-map is for maps, which --receptive-field does not draw; leave one of the two out")
+    if not chosen.receptive_field and (chosen.image is None or at is None):
+        what = "--image PHOTO" if chosen.image is None else "--pixel X,Y"
+        raise ValueError(f"segattn maps needs {what}, or --receptive-field, which needs neither")
     sources: list[Path | zoo.Entry] = list(chosen.runs)
     if not sources and zoo.LOCAL in zoo.trunks():
         sources += [entry for entry in zoo.networks(zoo.LOCAL) if entry.mode == "controlled"]
     if not sources:
         raise ValueError("segattn maps needs the folder of a study or of runs: segattn maps runs/quick --image ...")
-    out = chosen.out or Path(f"maps-{chosen.image.stem}-{x}-{y}.png")
+    usual = (
+        "receptive-field.png" if chosen.image is None or at is None else f"maps-{chosen.image.stem}-{at[0]}-{at[1]}.png"
+    )
+    out = chosen.out or Path("receptive-field.png" if chosen.receptive_field else usual)
     if out.suffix.lower() not in _FORMATS:
         raise ValueError(f"{out}: the figure is written as {', '.join(_FORMATS)}; give one of these endings")
-    networks = choose(sources, chosen.heads, chosen.seed)
+    networks, console = choose(sources, chosen.heads, chosen.seed), terminal.console()
+    if not chosen.runs:
+        what = (
+            f"No run given: the controlled networks of {zoo.LOCAL} of segattn zoo, trained on generated street scenes."
+        )
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
+    if chosen.receptive_field:
+        from segattn.cli.receptive_field import show
+
+        show(
+            networks,
+            console,
+            photos=chosen.image,
+            pixel=at,
+            max_side=chosen.max_side,
+            out=out,
+            device=chosen.device,
+            allow_modules=chosen.allow_module,
+        )
+    elif chosen.image is not None and at is not None:
+        _draw(chosen, networks, chosen.image, at, out, console)
+
+
+def _draw(
+    chosen: MapsArguments,
+    networks: Sequence[tuple[str, zoo.Source]],
+    image: Path,
+    at: tuple[int, int],
+    out: Path,
+    console: Console,
+) -> None:
+    """The figure of the maps of the pixel `at`, and what each network predicts there."""
     from segattn import checkpoint, records
     from segattn.data.files.decode import read_image
     from segattn.device import resolve_device
     from segattn.maps import figure
     from segattn.maps.look import NoMapsError, attention_maps
 
-    device, console = resolve_device(chosen.device), terminal.console()
+    device = resolve_device(chosen.device)
     hows = {source: _how(checkpoint.read_config(source), source) for _, source in networks}
-    images = {how: read_image(chosen.image, how) for how in set(hows.values())}
-    if not chosen.runs:
-        what = (
-            f"No run given: the controlled networks of {zoo.LOCAL} of segattn zoo, trained on generated street scenes."
-        )
-        console.print(what, highlight=False, markup=False, soft_wrap=True)
+    images = {how: read_image(image, how) for how in set(hows.values())}
     results = []
     for name, source in track(
         networks, description="looking", console=console, transient=True, disable=not console.is_terminal
     ):
         model = checkpoint.load_model(source, device=device, allow_modules=chosen.allow_module)
         try:
-            results.append(attention_maps(model, images[hows[source]], (x, y), name=name, max_side=chosen.max_side))
+            results.append(attention_maps(model, images[hows[source]], at, name=name, max_side=chosen.max_side))
         except NoMapsError as reason:
             if "all" not in chosen.heads or len(networks) == 1:
                 raise
             console.print(f"left out: {reason}", highlight=False, markup=False)
-    sheet = figure.draw(
-        results, every_map=chosen.every_map, title=f"{chosen.image.name}: attention from pixel ({x}, {y})"
-    )
+    sheet = figure.draw(results, every_map=chosen.every_map, title=f"{image.name}: attention from pixel {at}")
     with records.writing(out) as temporary:
         sheet.savefig(temporary, dpi=160)
     for result in results:

@@ -92,6 +92,8 @@ def from_mmseg(
         raise ValueError(f"the checkpoint's decode head is {stored_head}, not {head}")
     shapes = {key: value.shape for key, value in state.items()}
     network, classes = _describe(shapes, stored_head)
+    if classes == 1:
+        raise ValueError(f"{stored_head} with one logit cannot be converted: its regions would be others with two")
     if num_classes is not None and num_classes != classes:
         raise ValueError(f"the checkpoint has {classes} classes, not {num_classes}")
     network, assumed = mmseg_config.complete(config, network, align_corners=align_corners)
@@ -191,11 +193,11 @@ def _describe(shapes: Shapes, head: str) -> tuple[configuration.Model, int]:
         head=head,
         backbone=backbone,
         align_corners=False,
-        auxiliary_weight=0.4 if any(key.startswith("auxiliary_head.") for key in shapes) else 0.0,
+        auxiliary_weight=0.4 if any(key.startswith(("auxiliary_head.", "decode_head.0.")) for key in shapes) else 0.0,
         head_options=HEADS[head].options(below),
         backbone_options=options,
     )
-    return network, length(shapes, "decode_head.conv_seg.weight")
+    return network, length(shapes, f"decode_head.{HEADS[head].classifier}.weight")
 
 
 def _check_fit(expected: Shapes, state: State) -> None:

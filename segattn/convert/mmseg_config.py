@@ -14,6 +14,7 @@ from typing import Any
 from segattn import config as configuration
 from segattn import heads
 from segattn.backbones.resnet import DEPTHS, LAYOUTS
+from segattn.convert.mmseg_cascade import as_one, sections
 from segattn.data.transforms import Normalization
 
 _TYPES = {
@@ -26,6 +27,7 @@ _TYPES = {
     "isanet": "ISAHead",
     "psp": "PSPHead",
     "aspp": "ASPPHead",
+    "ocr": "OCRHead",
 }
 _OPTIONS: dict[
     str, dict[str, tuple[str, Any]]
@@ -43,8 +45,7 @@ _CUSTOMARY: dict[str, Any] = {"dilations": (1, 12, 24, 36)}  # shared by their c
 _FIXED: dict[str, dict[str, Any]] = {
     "backbone": {"style": "pytorch", "multi_grid": None, "avg_down": False},
     "decode_head": {"kernel_size": 3, "dilation": 1, "input_transform": None},
-    "non_local": {"use_scale": True},
-    "dnlnet": {"mode": "embedded_gaussian"},
+    **{"non_local": {"use_scale": True}, "dnlnet": {"mode": "embedded_gaussian"}, "ocr": {"scale": 1}},
 }
 # Options that keys and shapes carry, or that change no result.
 _CARRIED = {"channels", "dropout", "implementation", "num_bases", "concat_input"}
@@ -62,7 +63,7 @@ def read(text: str) -> dict[str, Any]:
     for name, node in assignments(text):
         if name == "model":
             model = literal(node, {name: value for name, value in names.items() if _is_flat(value)})
-            return model if isinstance(model, dict) else {}
+            return as_one(model) if isinstance(model, dict) else {}
         names[name] = literal(node, names)
     return {}
 
@@ -130,15 +131,15 @@ def complete(
         ValueError: a setting that our network cannot express.
     """
     model = read(text) if text else {}
-    sections = {name: model.get(name, {}) for name in ("backbone", "decode_head")}
-    for name, section in sections.items():
+    named = {name: model.get(name, {}) for name in ("backbone", "decode_head")}
+    for name, section in named.items():
         if not isinstance(section, dict):
             raise ValueError(f"model.{name} of the configuration has several parts; only one can be converted")
         only = _FIXED[name] | (_FIXED.get(network.head, {}) if name == "decode_head" else {})
         for setting, fixed in only.items():
             if section.get(setting, fixed) != fixed:
                 raise ValueError(f"{name}.{setting}={section[setting]!r} cannot be converted; only {fixed!r} can")
-    body, head = sections.values()
+    body, head = named.values()
     whole, assumed = "type" in body and "type" in head, {}
 
     def take(section: dict[str, Any], setting: str, default: Any, customary: Any) -> Any:
@@ -201,9 +202,8 @@ def write(network: configuration.Model, num_classes: int, evaluation: configurat
     width = network.backbone_options.get("width", 64)
     norm = {"type": "SyncBN", "requires_grad": True}
     strides, dilations = LAYOUTS[network.output_stride]
-    plain = network.backbone_options.get("stem", "deep") == "plain"
     backbone = {
-        "type": "ResNet" if plain else "ResNetV1c",
+        "type": "ResNet" if network.backbone_options.get("stem") == "plain" else "ResNetV1c",
         "in_channels": network.in_channels,
         "depth": int(network.backbone.removeprefix("resnet")),
         "base_channels": width,
@@ -238,7 +238,7 @@ def write(network: configuration.Model, num_classes: int, evaluation: configurat
         "loss_decode": {**loss, "loss_weight": network.auxiliary_weight},
     }
     model = {
-        "type": "EncoderDecoder",
+        **sections(network.head, decode, auxiliary, network.auxiliary_weight),
         "data_preprocessor": {
             "type": "SegDataPreProcessor",
             **_preprocessor(network),
@@ -246,8 +246,6 @@ def write(network: configuration.Model, num_classes: int, evaluation: configurat
             "seg_pad_val": 255,
         },
         "backbone": backbone,
-        "decode_head": decode,
-        **({"auxiliary_head": auxiliary} if network.auxiliary_weight > 0 else {}),
         "train_cfg": {},
         "test_cfg": {"mode": "whole"}
         if window is None
@@ -289,6 +287,7 @@ def _head(network: configuration.Model) -> dict[str, Any]:
         "isanet": {"isa_channels": channels // 2},
         "emanet": {"ema_channels": channels, "channels": channels // 2, **_named(chosen, "num_bases", "concat_input")},
         "non_local": _named(chosen, "reduction"),
+        "ocr": {"ocr_channels": channels // 2},
     }.get(network.head, {})
     settings = {
         setting: default if chosen[option] is None else chosen[option] for setting, (option, default) in options.items()

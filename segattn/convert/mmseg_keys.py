@@ -25,6 +25,8 @@ class HeadTable:
     """mmsegmentation's scalar factors: `NAME.scale` of shape () now, `NAME` of shape (1,) in older checkpoints."""
     others: Mapping[str, str] = field(default_factory=dict)
     """Part of a key -> the head of mmsegmentation that has it and the mark too, but is another network."""
+    classifier: str = "conv_seg"
+    """The last convolution there: its outputs are the classes."""
 
 
 def length(shapes: Shapes, name: str, dim: int = 0) -> int:
@@ -167,6 +169,22 @@ HEADS: dict[str, HeadTable] = {
         | {"context.fuse": "bottleneck", "classify.conv": "conv_seg"},
         options=lambda shapes: {"channels": length(shapes, "bottleneck.conv.weight")},
         others={"c1_bottleneck.": "DeepLabV3+", "depthwise_conv.": "DeepLabV3+"},
+    ),
+    "ocr": HeadTable(
+        mark="1.object_context_block.",
+        names={
+            "context.prior.reduce": "0.convs.0",
+            "context.prior.classify.conv": "0.conv_seg",
+            "reduce": "1.bottleneck",
+            "context.attention.query": "1.object_context_block.query_project",
+            "context.attention.key": "1.object_context_block.key_project",
+            "context.attention.value": "1.object_context_block.value_project",
+            "context.attention.project": "1.object_context_block.out_project",
+            "context.attention.fuse": "1.object_context_block.bottleneck",
+            "classify.conv": "1.conv_seg",
+        },
+        options=lambda shapes: {"channels": length(shapes, "1.bottleneck.conv.weight")},
+        classifier="1.conv_seg",
     ),
     "fcn": HeadTable(
         mark="convs.", names=_SANDWICH, options=_sandwich_options

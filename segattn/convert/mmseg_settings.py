@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from segattn.config import Evaluation
+from segattn.convert.mmseg_cascade import as_one
 from segattn.convert.mmseg_config import UNKNOWN, assignments, literal
 
 _NORMS = {"BN", "BN2d", "SyncBN", "MMSyncBN", "naiveSyncBN"}
@@ -27,6 +28,8 @@ def settings(text: str | None) -> dict[str, Any]:
     names: dict[str, Any] = {}
     for name, node in assignments(text or ""):
         names[name] = literal(node, names, keep=True)
+    if isinstance(names.get("model"), dict):
+        names["model"] = as_one(names["model"])
     return names
 
 

@@ -159,7 +159,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     Mechanism = AgentAttention
-    family = "low-rank"
+    family = "basis"
     growth = (1, 1)
     gates = ("bn.weight",)
     without_attention = "identity"

@@ -151,7 +151,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     Mechanism = CrissCross
-    family = "sparse"
+    family = "criss-cross"
     growth = (1.5, 1.5)
     gates = ("gamma",)
     without_attention = "identity"

@@ -144,7 +144,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "position": 1.0, "channel": 1.0}
     Mechanism = DualAttention
-    family = "dense"
+    family = "pairwise"
     growth = (2, 2)
     gates = ("position.gamma", "channel.beta")
     without_attention = "identity"

@@ -161,7 +161,7 @@ class Head(nn.Module):
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "aux1": 0.4, "aux2": 0.4}
     own_auxiliary = True
     Mechanism = DenoisedContext
-    family = "dense"
+    family = "pairwise"
     growth = (2, 2)
     map_kinds: ClassVar[dict[str, str]] = dict.fromkeys(("affinity", "rectified", "retained"), "half_grid")
     main_map = "retained"

@@ -113,7 +113,7 @@ class Head(nn.Module):
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     no_weight_decay: ClassVar[tuple[str, ...]] = ("attention.query", "attention.key")
     Mechanism = DisentangledNonLocal
-    family = "dense"
+    family = "pairwise"
     growth = (2, 2)
     gates = ("gamma", "bn.weight")
     without_attention = "identity"

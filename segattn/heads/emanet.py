@@ -158,7 +158,7 @@ class Head(nn.Module):
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     frozen = ("attention.embed",)
     Mechanism = EMAU
-    family = "low-rank"
+    family = "basis"
     growth = (1, 1)
     without_attention = "identity"
 

@@ -119,7 +119,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     Mechanism = ExternalAttention
-    family = "low-rank"
+    family = "basis"
     growth = (1, 1)
     without_attention = "identity"
 

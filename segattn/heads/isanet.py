@@ -169,7 +169,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     Mechanism = InterlacedAttention
-    family = "sparse"
+    family = "grouped"
     growth = (2, 2)
     main_map = "composed"
 

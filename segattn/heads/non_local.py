@@ -118,7 +118,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     Mechanism = NonLocal
-    family = "dense"
+    family = "pairwise"
     growth = (2, 2)
     gates = ("bn.weight",)
     without_attention = "identity"

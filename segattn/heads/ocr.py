@@ -132,7 +132,7 @@ class Head(nn.Module):
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "aux": 0.4}
     own_auxiliary = True
     Mechanism = ObjectContext
-    family = "low-rank"
+    family = "basis"
     growth = (1, 1)
     map_kinds: ClassVar[dict[str, str]] = {"regions": "bases"}
     without_attention = "mean"

@@ -45,7 +45,7 @@ MARGIN, GAP, BESIDE = 0.22, 0.14, 3.0
 """Inches; the scale begins at BESIDE, the legend 4.1 inches further."""
 LINES = 8
 """Of the legend, in a column."""
-_STYLE: Any = {"font.size": 8, "font.family": "sans-serif", "text.color": INK, "axes.edgecolor": RULE,
+STYLE: Any = {"font.size": 8, "font.family": "sans-serif", "text.color": INK, "axes.edgecolor": RULE,
                "axes.linewidth": 0.6, "figure.facecolor": PAPER, "svg.fonttype": "none", "pdf.fonttype": 42, "text.usetex": False,
                "xtick.color": QUIET, "ytick.color": QUIET, "xtick.labelsize": 7, "ytick.labelsize": 7}  # fmt: skip
 
@@ -69,7 +69,7 @@ def draw(results: Sequence[PixelMaps], *, every_map: bool = False, predictions: 
     line = tall + (0.56 if predictions else 0.56 + CLASS_LINE)
     figure_height = MARGIN + top + line * len(rows) - 0.1
     norm = scale(_highest(rows))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, figure_height))
         FigureCanvasAgg(figure)
         sheet = Sheet(figure, figure_height, panel, tall)

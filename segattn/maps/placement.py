@@ -42,6 +42,23 @@ def position_under(
     return _cell(y, size[0], grid[0], align_corners), _cell(x, size[1], grid[1], align_corners)
 
 
+def centre_of(
+    position: tuple[int, int], size: tuple[int, int], grid: tuple[int, int], *, align_corners: bool
+) -> tuple[float, float]:
+    """(row, column) of the pixels at the centre of a feature's cell, not rounded.
+
+    >>> centre_of((25, 37), (360, 480), (45, 60), align_corners=False)
+    (203.5, 299.5)
+    """
+    row, column = (
+        first + (at + 0.5) * (last - first) / cells
+        for at, cells, (first, last) in zip(
+            position, grid, (_edges(n, m, align_corners) for n, m in zip(size, grid, strict=True)), strict=True
+        )
+    )
+    return row, column
+
+
 def _edges(pixels: int, cells: int, aligned: bool) -> tuple[float, float]:
     """First and last edge of `cells` cells over `pixels` pixels, along one side."""
     if aligned and min(pixels, cells) > 1:

@@ -2,7 +2,7 @@
 
 run.py         one network trained and evaluated
 swept.py       settings that a study sweeps over
-study.py       which runs belong together, the cost of every head, pictures of where they look
+study.py       which runs belong together, the cost of every head, pictures of where they look, receptive fields
 bench.py       time and memory of networks on one machine
 cost.py        multiply-adds, parameters and bytes of a network, three ways
 head_facts.py  what a head declares about its mechanism
@@ -34,7 +34,7 @@ from segattn.records.run import (
     WithoutAttention,
 )
 from segattn.records.schema import SCHEMA, Environment
-from segattn.records.study import FullyTrained, Look, Looks, StudyRecord
+from segattn.records.study import Field, Fields, FullyTrained, Look, Looks, StudyRecord
 from segattn.records.writing import sweep, writing
 
 __all__ = [
@@ -45,6 +45,8 @@ __all__ = [
     "EarlierSettings",
     "Environment",
     "Example",
+    "Field",
+    "Fields",
     "FullyTrained",
     "HeadFacts",
     "Held",

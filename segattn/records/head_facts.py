@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+FAMILIES = {
+    "baseline": "no attention; the other heads are compared with it",
+    "pyramid": "no attention; context of several scales, a second baseline",
+    "pairwise": "every position attends to every position, N x N weights",
+    "criss-cross": "a position attends to its row and its column",
+    "grouped": "positions attend within groups, of far ones, then of near ones",
+    "basis": "positions attend to a few vectors: inferred, learnt or pooled",
+    "channel": "channels attend to channels, C x C weights",
+    "low-rank": "the map or its weights are products of small factors",
+    "gate": "positions or channels are multiplied by factors in (0, 1)",
+    "window": "a position attends to those around it",
+    "kernel": "factors that are a linear function of the surroundings",
+    "scan": "a recurrence along rows and along columns",
+}
+"""The families of segattn's heads and what they mean, in the order in which they are listed."""
+
+
+def by_family(families: Iterable[str]) -> list[str]:
+    """Each of the families once: those of `FAMILIES` in their order, then the others by name.
+
+    >>> by_family(["scan", "spectral", "pairwise", "scan"])
+    ['pairwise', 'scan', 'spectral']
+    """
+    order = list(FAMILIES)
+    return sorted(set(families), key=lambda family: (order.index(family) if family in order else len(order), family))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,19 +37,7 @@ class HeadFacts:
     """Class attributes of a head, under their own names; a head that declares nothing has the defaults."""
 
     family: str = "other"
-    """The kind of mechanism, as reports group heads. The heads of segattn use these terms:
-
-    - `baseline`: no attention; the other heads are compared with it.
-    - `pyramid`: no attention; context pooled or sampled at several scales, a second kind of baseline.
-    - `dense`: every position attends to every position, one map of N x N weights.
-    - `sparse`: a position attends to some positions at a time, and a second step reaches the others.
-    - `channel`: channels attend to channels, in maps of C x C weights.
-    - `low-rank`: the feature map is rebuilt from a few bases or rank-1 terms.
-    - `gate`: positions or channels are multiplied by factors in (0, 1), the same for every position or every channel.
-    - `kernel`: positions are multiplied by a linear function of their surroundings.
-    - `window`: every position attends to those around it.
-    - `scan`: a recurrence runs over the positions, along rows and along columns.
-    """
+    """The kind of mechanism, as reports group heads: a key of `FAMILIES`, or a word of one's own."""
     baseline: bool = False
     """Whether the other heads are compared with this one."""
     gates: tuple[str, ...] = ()

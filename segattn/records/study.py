@@ -44,6 +44,36 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Field:
+    """The effective receptive field of one network: how far from a position the gradient of its logit lies."""
+
+    network: str
+    """Its head."""
+    half: int
+    """Pixels within which half of the gradient lies."""
+    most: int
+    """Pixels within which 90 % of it lie."""
+    beyond: list[float]
+    """Its share beyond each of `Fields.distances`, in [0, 1]."""
+    half_positions: int | None
+    """As `half`, of the gradient on the backbone's last map; None where the head does not read that."""
+    most_positions: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """Effective receptive fields of a study's networks, on the same images."""
+
+    picture: str
+    """All of them, on one scale; relative to the record's folder."""
+    images: list[str]
+    """Their names."""
+    distances: list[int]
+    """Pixels of the images as the networks took them."""
+    networks: list[Field]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Looks:
     """The pictures of where a study's networks look."""
 
@@ -55,6 +85,8 @@ class Looks:
     """SHA-256 of what the pictures depend on: networks, data and the rule. Pictures of the same key are not drawn again."""
     pictures: list[Look]
     """Empty where no network has maps, or no pixel qualifies."""
+    fields: Fields | None = None
+    """Effective receptive fields; None where none could be drawn, and in older records."""
 
 
 @dataclass(frozen=True, kw_only=True)

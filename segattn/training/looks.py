@@ -1,4 +1,7 @@
-"""Pictures of where trained networks look: from a few telling pixels, the main attention map of every network on one scale."""
+"""Pictures of where trained networks look: from a few telling pixels, the main attention map of every network on one scale.
+
+With them the effective receptive fields of the same networks: `fields.py`.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from segattn.evaluation.telling import TellingPixel
 from segattn.maps import figure
 from segattn.maps.look import look
 from segattn.maps.types import PixelMaps
+from segattn.training import fields
 
 MAX_SIDE = 1024
 """A larger image is scaled down to this many pixels on its longer side before the networks see it."""
@@ -66,16 +70,17 @@ def update(
     key = _key(settings, [source for _, source in networks])
     if previous is not None and previous.key == key and all((out / path).is_file() for path in _files(previous)):
         return previous
+    how: Any = {"device": device, "allow_modules": allow_modules, "on_notice": on_notice}
     try:
-        pictures = draw(
-            networks, open_dataset(), out / "looks", device=device, allow_modules=allow_modules, on_notice=on_notice
-        )
+        dataset = open_dataset()
+        pictures = draw(networks, dataset, out / "looks", **how)
+        reach = fields.draw(networks, dataset, out / "looks", max_side=MAX_SIDE, dpi=DPI, **how)
     except (ValueError, OSError) as error:  # the runs have ended well; their report comes without these pictures
         on_notice(f"Where they look: no pictures. {error}")
         return None
     seed = None if shipped else _experiment(runs[0])["seed"]
     trunk = settings.network.pretrained if shipped else None
-    looks = records.Looks(trunk=trunk or "", seed=seed, key=key, pictures=pictures)
+    looks = records.Looks(trunk=trunk or "", seed=seed, key=key, pictures=pictures, fields=reach)
     for path in _files(previous) - _files(looks) if previous else ():
         (out / "looks" / Path(path).name).unlink(missing_ok=True)
     return looks
@@ -189,12 +194,13 @@ def _key(settings: config.Experiment, sources: Sequence[Source]) -> str:
         else f"{source.trunk_file.sha256} {source.head_file.sha256}"
         for source in sources
     ]
-    text = json.dumps([files, config.to_dict(settings.data), telling.__doc__, MAX_SIDE, DPI])
+    text = json.dumps([files, config.to_dict(settings.data), telling.__doc__, MAX_SIDE, DPI, fields.NUM_IMAGES])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _files(looks: records.Looks) -> set[str]:
-    return {path for each in looks.pictures for path in (each.picture, each.photo)}
+    paths = {path for each in looks.pictures for path in (each.picture, each.photo)}
+    return paths | ({looks.fields.picture} if looks.fields is not None else set())
 
 
 def _plain(name: str) -> str:

@@ -5,6 +5,7 @@ from segattn.cli import main
 from segattn.cli.heads import paper
 from segattn.cli.heads.check import mechanism_is_cut_out
 from segattn.heads.parts.checks import Fault, NotDeclared
+from segattn.records.head_facts import FAMILIES
 
 
 def test_catalogue_has_every_head_with_its_paper(capsys):
@@ -27,6 +28,32 @@ def test_explanation_has_paper_cost_differences_and_options(name, capsys):
     assert "Differences from the paper" in shown or "None known" in shown
     assert "Options of the head:\n  channels = 512" in shown
     assert "  dropout = " in shown
+
+
+def test_heads_are_listed_below_their_family(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["heads"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    headings = [line.split(":")[0] for line in lines if line.split(":")[0] in FAMILIES]
+    assert headings == list(FAMILIES)
+    first = lines.index("window: a position attends to those around it")
+    assert lines[first + 1].startswith("neighborhood")
+    assert lines[lines.index("criss-cross: a position attends to its row and its column") + 1].startswith("ccnet")
+
+
+def test_only_heads_of_the_wanted_families_are_listed(capsys):
+    assert main(["heads", "--family", "scan", "criss-cross"]) == 0
+    shown = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line}
+    assert {"ss2d", "ccnet", "criss-cross:", "scan:"} <= shown
+    assert not shown & (set(heads.names()) - {"ss2d", "ccnet"})
+
+
+def test_family_of_no_head_and_family_of_one_head_are_refused(capsys):
+    assert main(["heads", "--family", "windw"]) == 2
+    assert "no head of family 'windw'; did you mean window? There are: baseline, pyramid" in capsys.readouterr().err
+    assert main(["heads", "ccnet", "--family", "window"]) == 2
+    assert "--family lists heads and ccnet explains one; give one of the two" in capsys.readouterr().err
 
 
 def test_title_and_venue_are_taken_from_the_first_lines():

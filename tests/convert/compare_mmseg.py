@@ -35,12 +35,14 @@ BASES = {
     "ccnet": "ccnet_r50-d8",
     "psp": "pspnet_r50-d8",
     "aspp": "deeplabv3_r50-d8",
+    "ocr": "ocrnet_r50-d8",
 }
 # Name -> what differs from the configuration; 97 x 129 pixels make a map of 13 x 17, 257 x 321 one of 33 x 41.
 CASES: dict[str, dict[str, Any]] = {
     **{head: {"name": base, "size": [97, 129]} for head, base in BASES.items()},
     **{f"{head}, 257 x 321": {"name": BASES[head], "size": [257, 321]} for head in ("danet", "emanet", "isanet")},
     "non_local, align_corners": {"name": BASES["non_local"], "size": [97, 129], "heads": {"align_corners": True}},
+    "ocr, 257 x 321": {"name": BASES["ocr"], "size": [257, 321]},
     "psp, align_corners": {"name": BASES["psp"], "size": [97, 129], "heads": {"align_corners": True}},
     "aspp, dilations 1, 6, 12, 18": {"name": BASES["aspp"], "size": [97, 129], "own": {"dilations": [1, 6, 12, 18]}},
     "fcn, plain stem": {"name": BASES["fcn"], "size": [97, 129], "backbone": {"type": "ResNet"}},
@@ -66,13 +68,12 @@ def reference(case: dict[str, Any], python: str) -> dict[str, Any]:
 def ours(converted: Converted, image: torch.Tensor) -> dict[str, torch.Tensor]:
     """What our network computes: in inference every output on the map and the upsampled one, in training, and in float64."""
     model = converted.build()
-    auxiliary = model.auxiliary
-    assert auxiliary is not None
     with torch.no_grad():
         tensors = {f"logits {name}": value for name, value in outputs(model, image).items()}
         tensors["upsampled"] = model(image)
         model.train()
-        auxiliary.classify.dropout.p = 0.0  # as in the reference; the head's is an option
+        if model.auxiliary is not None:
+            model.auxiliary.classify.dropout.p = 0.0  # as in the reference; the head's is an option
         tensors |= {f"training {name}": value for name, value in outputs(model, image).items()}
         model.after_step()  # mmsegmentation's EMANet moves its bases in the forward pass
         after = to_mmseg(model.state_dict(), converted.network.head)
@@ -88,7 +89,9 @@ def outputs(model: SegmentationModel, image: torch.Tensor) -> dict[str, torch.Te
     features = model.backbone(image)
     training = model.head.training
     model.head.training = True  # this module alone, so that it gives all outputs in inference, too
-    logits = dict(model.head(features)) | {"aux": model.auxiliary(features[2])}
+    logits = dict(model.head(features))
+    if model.auxiliary is not None:
+        logits["aux"] = model.auxiliary(features[2])
     model.head.training = training
     return logits
 

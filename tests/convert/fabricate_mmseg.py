@@ -36,6 +36,8 @@ def small_shape(head: str, name: str, shape: tuple[int, ...]) -> tuple[int, ...]
     if head in ("psp", "aspp") and name == "bottleneck.conv.weight":
         inputs = 64 + 4 * CHANNELS if head == "psp" else 5 * CHANNELS
         return (CHANNELS, inputs, 3, 3)
+    if name == "1.object_context_block.bottleneck.conv.weight":
+        return (CHANNELS, 2 * CHANNELS, 1, 1)
     if shape[2:] == (3, 3) or shape[2:] == (1, 1):
         return (*(_SMALL.get(size, size) for size in shape[:2]), *shape[2:])
     return tuple(_SMALL.get(size, size) for size in shape)
@@ -94,6 +96,8 @@ def segmentor(head: str, *, seed: int = 0, plain: bool = False) -> dict[str, Ten
                 state |= norm(f"{name}.downsample.1", width)
             inputs = width
     state |= {f"decode_head.{name}": value for name, value in decode_head(head, seed=seed).items()}
+    if head == "ocr":  # its first head is in the place of the auxiliary one
+        return state
     state["auxiliary_head.convs.0.conv.weight"] = random(256, 32, 3, 3)
     state |= norm("auxiliary_head.convs.0.bn", 256)
     return state | {

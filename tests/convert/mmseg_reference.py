@@ -40,12 +40,14 @@ def configuration(case: dict) -> Config:
         config = Config.fromfile(Path(mmseg.__file__).parent / f".mim/configs/_base_/models/{case['name']}.py")
     model = config.model
     model.pretrained = None
-    for section in (model.backbone, model.decode_head, model.auxiliary_head):
+    cascade = isinstance(model.decode_head, list)
+    heads = model.decode_head if cascade else [model.auxiliary_head, model.decode_head]
+    for section in (model.backbone, *heads):
         section.norm_cfg = {"type": "BN"}  # the same arithmetic as SyncBN on one device
-    for head in (model.decode_head, model.auxiliary_head):
+    for head in heads:
         head.dropout_ratio = 0.0  # for the comparison in training mode
         head.update(case.get("heads", {}))
-    model.decode_head.update(case.get("own", {}))
+    heads[-1].update(case.get("own", {}))
     model.backbone.update(case.get("backbone", {}))
     return config
 
@@ -71,6 +73,9 @@ def randomise(model: torch.nn.Module, image: torch.Tensor) -> None:
 def both(model: torch.nn.Module, image: torch.Tensor) -> dict[str, torch.Tensor]:
     """Logits of both heads on the feature map."""
     features = model.extract_feat(image)
+    if isinstance(model.decode_head, torch.nn.ModuleList):  # a cascade: the second head reads the first one's logits
+        first = model.decode_head[0](features)
+        return {"out": model.decode_head[1](features, first), "aux": first}
     logits = model.decode_head(features)
     names = ("out", "position", "channel") if isinstance(logits, tuple) else ("out",)
     outputs = dict(zip(names, logits if isinstance(logits, tuple) else (logits,), strict=True))

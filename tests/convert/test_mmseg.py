@@ -16,7 +16,8 @@ def test_full_size_keys_and_shapes_are_those_of_mmsegmentation(head, backbone):
     if head == "fcn":
         expected = {name: shape for name, shape in expected.items() if not name.startswith("nl_block.")}
     expected = {f"decode_head.{name}": shape for name, shape in expected.items()}
-    expected |= {f"auxiliary_head.{name}": shape for name, shape in head_keys("auxiliary").items()}
+    if head != "ocr":  # whose first head is in its place
+        expected |= {f"auxiliary_head.{name}": shape for name, shape in head_keys("auxiliary").items()}
     with torch.device("meta"):
         ours = create_model(head, num_classes=19, backbone=backbone).state_dict()
     renamed = {
@@ -208,4 +209,19 @@ def test_controlled_head_of_another_form_is_refused():
 def test_heads_that_share_a_key_with_ours_are_refused_by_name(head, key, other):
     state = segmentor(head) | {f"decode_head.{key}": torch.ones(4, 4, 1, 1)}
     with pytest.raises(ValueError, match=rf"so it is {other}, not {head}, and cannot be converted; these can: aspp, "):
+        from_mmseg(state)
+
+
+def test_ocr_with_one_logit_is_refused():
+    state = segmentor("ocr")
+    for name in ("0.conv_seg", "1.conv_seg"):
+        for part in ("weight", "bias"):
+            state[f"decode_head.{name}.{part}"] = state[f"decode_head.{name}.{part}"][:1]
+    with pytest.raises(ValueError, match="ocr with one logit cannot be converted"):
+        from_mmseg(state)
+
+
+def test_ocr_without_its_first_head_does_not_fit():
+    state = {key: value for key, value in segmentor("ocr").items() if not key.startswith("decode_head.0.")}
+    with pytest.raises(ValueError, match=r"missing: decode_head\.0\.conv_seg\.bias"):
         from_mmseg(state)

@@ -101,9 +101,9 @@ def test_what_ours_cannot_express_is_refused(old, new, message):
     assert message in str(error.value)
 
 
-def test_cascades_are_refused():
+def test_cascades_of_other_heads_are_refused():
     with pytest.raises(ValueError, match="decode_head of the configuration has several parts"):
-        complete("model = dict(decode_head=[dict(type='FCNHead'), dict(type='OCRHead')])", CCNET)
+        complete("model = dict(decode_head=[dict(type='FCNHead'), dict(type='PointHead')])", CCNET)
 
 
 def test_unscaled_non_local_is_refused():

@@ -142,6 +142,20 @@ class Reference:
             parts.append(self.norm(f"{name}.bn", y).relu())
         return self.conv("conv_seg", self.cbr("bottleneck", torch.cat(parts, 1)))
 
+    def ocr(self, x: Tensor) -> Tensor:
+        def two(name: str, f: Tensor) -> Tensor:
+            return self.cbr(f"{block}.{name}.1", self.cbr(f"{block}.{name}.0", f))
+
+        block = "1.object_context_block"
+        first = self.conv("0.conv_seg", self.cbr("0.convs.0", x[:, :32]))  # of stage 3
+        f = self.cbr("1.bottleneck", x)
+        regions = torch.einsum("bkn,bcn->bck", first.flatten(2).softmax(2), f.flatten(2))[..., None]
+        q, k = two("query_project", f).flatten(2), two("key_project", regions).flatten(2)
+        v = self.cbr(f"{block}.value_project", regions).flatten(2)
+        a = (torch.einsum("bdn,bdk->bnk", q, k) / q.shape[1] ** 0.5).softmax(2)
+        y = self.cbr(f"{block}.out_project", torch.einsum("bnk,bdk->bdn", a, v).unflatten(2, SIZE))
+        return self.conv("1.conv_seg", self.cbr(f"{block}.bottleneck", torch.cat([y, f], 1)))
+
 
 def converted(name: str, state: dict[str, Tensor]) -> torch.nn.Module:
     """Our head with the weights of a decode head of theirs."""

@@ -44,6 +44,26 @@ def update(previous, runs, out, *, opened=lambda: SCENES, notices=None, **model)
     return looks.update(previous, settings(**model), runs, out, opened, device="cpu", on_notice=notices.append)
 
 
+def test_receptive_fields_of_all_networks_are_drawn_and_recorded(runs, tmp_path):
+    drawn = update(None, runs, tmp_path)
+    assert drawn.fields.images == [SCENES[index].name for index in range(3)]
+    assert [field.network for field in drawn.fields.networks] == [
+        "fcn",
+        "ccnet",
+        "emanet",
+    ]  # fcn too, which has no maps
+    for field in drawn.fields.networks:
+        assert 0 < field.half <= field.most
+        assert len(field.beyond) == len(drawn.fields.distances)
+        assert sorted(field.beyond, reverse=True) == field.beyond
+        assert all(0 <= share <= 1 for share in field.beyond)
+    with Image.open(tmp_path / drawn.fields.picture) as picture:
+        assert picture.width > 1000
+    (tmp_path / drawn.fields.picture).unlink()
+    assert update(drawn, runs, tmp_path) == drawn  # a missing file is drawn again
+    assert (tmp_path / drawn.fields.picture).is_file()
+
+
 def never():
     raise AssertionError("the data were opened")
 
@@ -140,7 +160,10 @@ def test_pictures_of_pixels_that_are_no_longer_chosen_go(runs, tmp_path):
     again = update(first, runs[:2], tmp_path, opened=lambda: SCENES.first(2))
     before, kept = ({path for each in of.pictures for path in (each.picture, each.photo)} for of in (first, again))
     assert before - kept
-    assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "looks").iterdir()} == kept
+    assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "looks").iterdir()} == {
+        *kept,
+        again.fields.picture,
+    }
 
 
 def test_data_that_are_gone_are_a_notice(runs, tmp_path):

@@ -10,15 +10,22 @@ from typing import Annotated
 
 import tyro
 from rich.table import Table
+from rich.text import Text
 
 from segattn import heads
+from segattn.catalogue import hint
 from segattn.cli import terminal
 from segattn.cli.arguments import parse
+from segattn.records.head_facts import FAMILIES, by_family
 
 
 @dataclass(frozen=True)
 class HeadsArguments:
-    """List the heads, or print the equations, cost, sources and options of one.
+    """List the heads by family, or print the equations, cost, sources and options of one.
+
+        segattn heads
+        segattn heads --family window
+        segattn heads ccnet
 
         segattn heads
         segattn heads ccnet
@@ -28,6 +35,8 @@ class HeadsArguments:
 
     name: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[HEAD]")] = None
     """Head to explain: a name, or a dotted module path."""
+    family: tuple[str, ...] = ()
+    """List only the heads of these families, such as pairwise, basis, window or scan."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +61,43 @@ def run(arguments: Sequence[str]) -> int:
         from segattn.cli.heads.check import show
 
         return show(names)
-    name = parse(HeadsArguments, arguments, command="heads").name
-    if name is None:
-        _list()
+    chosen = parse(HeadsArguments, arguments, command="heads")
+    if chosen.name is None:
+        _list(chosen.family)
+    elif chosen.family:
+        raise ValueError(f"--family lists heads and {chosen.name} explains one; give one of the two")
     else:
-        _explain(name)
+        _explain(chosen.name)
     return 0
 
 
-def _list() -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("head", no_wrap=True)
-    table.add_column("paper", ratio=3)
-    table.add_column("venue", ratio=2)
+def _list(wanted: Sequence[str]) -> None:
+    """The heads of the wanted families, or of all, below a line for each family.
+
+    Raises:
+        ValueError: no head is of such a family.
+    """
+    members: dict[str, list[str]] = {}
     for name in heads.names():
-        title, venue = paper(inspect.getdoc(heads.module(name)) or "")
-        table.add_row(name, title, venue)
-    console = terminal.console()
-    console.print(table)
+        members.setdefault(heads.declared(heads.module(name).Head, "family"), []).append(name)
+    for family in wanted:
+        if family not in members:
+            known = by_family(members)
+            raise ValueError(f"no head of family {family!r}; {hint(family, known)}There are: {', '.join(known)}")
+    console, width = terminal.console(), max(map(len, heads.names()))
+    for family in by_family(wanted or members):
+        table = Table(box=None, pad_edge=False, show_header=False, expand=True)
+        table.add_column("head", no_wrap=True, width=width)
+        table.add_column("paper", ratio=1)
+        table.add_column("venue", ratio=1)
+        for name in members[family]:
+            table.add_row(name, *paper(inspect.getdoc(heads.module(name)) or ""))
+        about = Text(f": {FAMILIES[family]}" if family in FAMILIES else "")
+        console.print(Text(family, "bold") + about)
+        console.print(table)
+        console.print()
     console.print(
-        "\nsegattn heads HEAD explains one. Wherever a name works, so does the dotted path of a module of your own."
+        "segattn heads HEAD explains one. Wherever a name works, so does the dotted path of a module of your own."
     )
 
 

@@ -99,10 +99,10 @@ class Declared(Protocol):
     """The kind of mechanism, by which reports group heads: one of these, or a word of your own. Default: "other".
 
     "baseline": no attention, what others are compared with; "pyramid": no attention, context pooled or sampled at several scales;
-    "dense": every position attends to every position; "sparse": every position attends to some; "low-rank": positions are
-    described by a few bases or factors; "channel": channels attend to channels; "gate": factors in (0, 1) for positions or
-    channels; "kernel": factors from a large convolution; "window": every position attends to its neighbours; "scan": a recurrence
-    along rows and columns.
+    "pairwise": every position attends to every position; "criss-cross": to its row and column; "grouped": within groups;
+    "basis": to a few vectors, inferred, learnt, pooled or one for each class; "low-rank": the map is factorised or rebuilt from
+    factors; "channel": channels attend to channels; "gate": factors in (0, 1) for positions or channels; "kernel": factors from a
+    large convolution; "window": every position attends to its neighbours; "scan": a recurrence along rows and columns.
     """
 
 

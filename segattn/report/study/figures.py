@@ -17,7 +17,7 @@ from segattn.records import Cost, CurvePoint
 from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, SECOND, SHADE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
 from segattn.report.shared.text import one_line
-from segattn.report.study import swept
+from segattn.report.study import families, swept
 from segattn.report.study.bench_columns import BenchColumns
 from segattn.report.study.columns import parts
 from segattn.report.study.rows import Row, is_hard
@@ -82,6 +82,7 @@ def _against_cost(study: Study, part: str, *, trained: bool) -> Drawn:
     where = f"{shown.backbone}, {size_text(shown.input_size)}" if shown else ""
     source = "trained" if trained else "reference"
     return _scatter(
+        study,
         spots,
         f"{part} GFLOPs (2 per multiply-add)\n{where}",
         part,
@@ -106,11 +107,11 @@ def _against_bench(study: Study, columns: BenchColumns, quantity: str) -> Drawn 
         return None
     words = "latency, ms" if quantity == "latency" else "memory above weights and inputs, MiB"
     name, title = f"accuracy_{quantity}", f"Accuracy against {quantity} of the {columns.part}, inference"
-    return _scatter(spots, f"{columns.part} {words}", columns.part, name, title, columns.note)
+    return _scatter(study, spots, f"{columns.part} {words}", columns.part, name, title, columns.note)
 
 
 def _scatter(
-    spots: list[tuple[Row, float, float]], label: str, part: str, name: str, title: str, caption: str
+    study: Study, spots: list[tuple[Row, float, float]], label: str, part: str, name: str, title: str, caption: str
 ) -> Drawn:
     """Mean IoU over a cost; a head without a mechanism, which costs nothing, is a horizontal line instead of a point."""
     free = [(row, y) for row, x, y in spots if x == 0]
@@ -138,7 +139,7 @@ def _scatter(
             axes.axhline(y, color=colour, linewidth=1, linestyle=(0, (4, 3)))
             axes.text(1, y, f"{_short(row.label)} (no {part})", color=colour, fontsize=8, ha="right", va="bottom",
                       transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
-        _spots(axes, spots)
+        _spots(axes, spots, families.any_groups(study))
         named = spots
         if len(spots) > MOST_SHOWN:
             named = _telling(spots)
@@ -154,7 +155,8 @@ def _telling(spots: list[tuple[Row, float, float]]) -> list[tuple[Row, float, fl
     return [*front, *(spot for spot in baselines[:1] if spot not in front)]
 
 
-def _spots(axes: Any, spots: list[tuple[Row, float, float]]) -> None:
+def _spots(axes: Any, spots: list[tuple[Row, float, float]], by_family: bool) -> None:
+    """The Pareto front and the points, in the colours of their families or of the front."""
     front = pareto([(x, y) for _, x, y in spots])
     steps = [spots[index] for index in front]
     axes.plot(
@@ -162,6 +164,8 @@ def _spots(axes: Any, spots: list[tuple[Row, float, float]]) -> None:
     )
     for index, (row, x, y) in enumerate(spots):
         colour = SECOND if row.is_baseline else ACCENT if index in front else QUIET
+        if by_family:
+            colour = families.colour(row)
         if row.deviation is not None:
             axes.plot(
                 [x, x], [y - 100 * row.deviation, y + 100 * row.deviation], color=colour, linewidth=0.9, alpha=0.6

@@ -1,4 +1,4 @@
-"""Where the networks look: the pictures that the study wrote, and how to draw more."""
+"""Where the networks look, and how far the gradient of a logit reaches: what the study drew, and how to draw more."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from segattn.records import Look, Looks
-from segattn.report.shared.text import listing
+from segattn.records import Fields, Look, Looks
+from segattn.report.shared.text import MISSING, listing, percent
 from segattn.report.study.pictures import data_uri, read_picture
 from segattn.report.study.study import Study
 
@@ -31,21 +31,42 @@ class LookTile:
 
 
 @dataclass(frozen=True)
+class ReachTable:
+    """Effective receptive fields of the networks: a table and the picture."""
+
+    headings: list[str]
+    """Of the columns after the network's."""
+    lines: list[tuple[str, list[str]]]
+    """Network and cells."""
+    num_images: int
+    uri: str | None
+    alt: str
+    problem: str
+    command: str
+    """Draws it anew."""
+
+
+@dataclass(frozen=True)
 class LooksSection:
     """The pictures of one study."""
 
     networks: str
     """Which networks are drawn, in a sentence."""
     tiles: list[LookTile]
+    reach: ReachTable | None
 
 
 def sections(study: Study) -> list[LooksSection]:
     """One section for each study that has pictures; none for older records."""
     pairs = zip(study.studies, study.folders, strict=False)  # a study put together in memory has no folders
     return [
-        LooksSection(_networks(record.looks), [_tile(look, record.looks, folder) for look in record.looks.pictures])
+        LooksSection(
+            _networks(record.looks),
+            [_tile(look, record.looks, folder) for look in record.looks.pictures],
+            _reach(record.looks, record.looks.fields, folder) if record.looks.fields is not None else None,
+        )
         for record, folder in pairs
-        if record.looks is not None and record.looks.pictures
+        if record.looks is not None and (record.looks.pictures or record.looks.fields)
     ]
 
 
@@ -74,6 +95,24 @@ def _tile(look: Look, looks: Looks, folder: Path) -> LookTile:
         uri=uri,
         problem=problem,
     )
+
+
+def _reach(looks: Looks, fields: Fields, folder: Path) -> ReachTable:
+    headings = [
+        "half, px",
+        "90 %, px",
+        *(f"% beyond {distance} px" for distance in fields.distances),
+        "90 %, positions",
+    ]
+    lines = []
+    for field in fields.networks:
+        shares = [percent(share, 1) for share in field.beyond]
+        positions = MISSING if field.most_positions is None else str(field.most_positions)
+        lines.append((field.network, [str(field.half), str(field.most), *shares, positions]))
+    uri, problem = _embedded(folder, fields.picture)
+    alt = f"The share of the gradient by the offset from the pixel, of {listing([name for name, _ in lines])}"
+    command = shlex.join(["segattn", "maps", looks.trunk or str(folder), "--receptive-field"])
+    return ReachTable(headings, lines, len(fields.images), uri, alt, problem, command)
 
 
 def _embedded(folder: Path, path: str) -> tuple[str | None, str]:

@@ -1,5 +1,6 @@
 """Each kind of faulty head file is refused in one line that names the file and says what to write."""
 
+import inspect
 import sys
 from textwrap import indent
 
@@ -10,6 +11,7 @@ from torch import nn
 from segattn import heads
 from segattn.heads.parts import contract
 from segattn.heads.parts.contract import DEFAULTS, Declared, build_mechanism, declared, mechanism_of, options_of
+from segattn.records.head_facts import FAMILIES
 
 IN_CHANNELS = (3, 5, 7, 11)
 IMPORTS = "from torch import nn\n"
@@ -244,8 +246,8 @@ def test_every_declaration_of_the_contract_has_a_docstring_and_a_default_or_is_r
 def test_declarations_are_of_the_contract(name, mode):
     """A family, gates that are scalars or vectors at 0 or not there, and maps and frozen parameters that exist."""
     head = heads.create(name, IN_CHANNELS, 2, mode=mode, channels=16)
-    families = {"baseline", "pyramid", "dense", "sparse", "low-rank", "channel", "gate", "kernel", "window", "scan"}
-    assert declared(head, "family") in families
+    assert declared(head, "family") in FAMILIES
+    assert f'"{declared(head, "family")}":' in inspect.getsource(contract.Declared)  # explained where authors look
     assert (declared(head, "family") == "baseline") == (name == "fcn")
     assert declared(head, "without_attention") in ("identity", "mean")
     mechanism = mechanism_of(head)

@@ -111,6 +111,49 @@ def test_picture_that_cannot_be_shown_is_named(picture, problem, folder):
     assert page.count('<details class="look"') == 2
 
 
+def add_fields(folder, **changes):
+    """Receptive fields of two networks, of which one does not read the last map."""
+    record = records.read(folder / "study.json")
+    shares = {"network": "ccnet", "half": 20, "most": 127, "beyond": [0.325, 0.0004], "half_positions": 3}
+    fields = records.Fields(
+        picture="looks/0.png",
+        images=["street_000", "street_001"],
+        distances=[32, 128],
+        networks=[
+            records.Field(**shares, most_positions=20),
+            records.Field(**{**shares, "network": "<b>fcn</b>", "half_positions": None}, most_positions=None),
+        ],
+    )
+    looks = dataclasses.replace(record.looks, fields=dataclasses.replace(fields, **changes))
+    records.write(dataclasses.replace(record, looks=looks), folder / "study.json")
+
+
+def test_receptive_fields_are_a_table_and_a_picture(folder):
+    fabricate.add_looks(folder, trunk="streets-local")
+    add_fields(folder)
+    (section,) = sections(report.load(folder))
+    assert section.reach.headings == ["half, px", "90 %, px", "% beyond 32 px", "% beyond 128 px", "90 %, positions"]
+    assert section.reach.lines[0] == ("ccnet", ["20", "127", "32.5", "0.0", "20"])
+    assert section.reach.lines[1][1][-1] == "–"
+    assert section.reach.command == "segattn maps streets-local --receptive-field"
+    page = page_of(folder)
+    assert "mean over 2 validation images" in page
+    assert "<b>fcn</b>" not in page
+    assert "&lt;b&gt;fcn" in page
+
+
+def test_receptive_fields_are_shown_without_maps_and_a_missing_picture_is_named(folder):
+    fabricate.add_looks(folder)
+    record = records.read(folder / "study.json")
+    looks = dataclasses.replace(record.looks, pictures=[])
+    records.write(dataclasses.replace(record, looks=looks), folder / "study.json")
+    add_fields(folder, picture="looks/gone.png")
+    page = page_of(folder)
+    assert 'id="reach"' in page
+    assert "gone.png is missing" in page
+    assert '<details class="look"' not in page
+
+
 def test_strings_of_the_record_are_text(folder):
     evil = "<script>alert(1)</script>"
     fabricate.add_looks(folder, class_name=evil, image=evil, reason=evil, networks=[evil], photo=f"{evil}.png")
