@@ -32,6 +32,7 @@ from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
 from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes, start_small
+from segattn.heads.parts.recording import adaptive_avg_pool2d
 
 LATEX = r"""
 \begin{aligned} a &= \mathrm{pool}(q) \quad A^1_{mj} = \mathrm{softmax}_j\Bigl(\frac{a_m^\top k_j}{\sqrt d} + B^1_{mj}\Bigr) \quad
@@ -92,7 +93,7 @@ class AgentAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         query, value = self.query(x), self.value(x)
-        q, a, k, v = map(self.heads, (query, F.adaptive_avg_pool2d(query, self.agents), self.key(x), value))
+        q, a, k, v = map(self.heads, (query, adaptive_avg_pool2d(query, self.agents), self.key(x), value))
         with full_precision(x):
             if self.implementation != "reference":
                 y = _fused(self, q, a, k, v, x.shape[-2:])
@@ -122,7 +123,7 @@ def _fused(
 def _maps(block: AgentAttention, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
     """A2 of one pixel alone, before the product with A1: all rows would be N x N."""
     query, size = block.query(x), x.shape[-2:]
-    q, a, k = map(block.heads, (query, F.adaptive_avg_pool2d(query, block.agents), block.key(x)))
+    q, a, k = map(block.heads, (query, adaptive_avg_pool2d(query, block.agents), block.key(x)))
     A1, A2 = block.weights(q, a, k, size)
     own = A2[:, :, pixel[0] * size[1] + pixel[1]]  # (B, h, n)
     maps = {"affinity": torch.einsum("bhm,bhmn->bhn", own, A1).mean(dim=1).unflatten(1, size)}

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def recording() -> bool:
@@ -27,6 +29,23 @@ def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     torch.Size([2, 3, 2, 5])
     """
     return x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
+
+
+def adaptive_avg_pool2d(x: Float[Tensor, "B C H W"], sizes: tuple[int, int]) -> Float[Tensor, "B C h w"]:
+    """`F.adaptive_avg_pool2d`. A recorded graph has two products instead: ONNX has no such operator, and its exporter keeps the
+    bins' extents of the map that it records."""
+    if not recording():
+        return F.adaptive_avg_pool2d(x, sizes)
+    rows, columns = (_means(bins, extent, x) for bins, extent in zip(sizes, x.shape[-2:], strict=True))
+    return rows @ (x @ columns.mT)
+
+
+def _means(bins: int, extent: int, like: Tensor) -> Float[Tensor, "b L"]:
+    """The weight of each position of an axis in the mean of each bin; rows sum to 1."""
+    index, at = (torch.arange(n, device=like.device) for n in (bins, extent))
+    first, end = index * extent // bins, ((index + 1) * extent + bins - 1) // bins
+    inside = (at >= first.unsqueeze(1)) & (at < end.unsqueeze(1))
+    return inside.to(like.dtype) / (end - first).unsqueeze(1).to(like.dtype)
 
 
 def refuse_frozen_sizes(head: str, *, by_trace: bool = True) -> None:
