@@ -12,12 +12,25 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model", "optimize", "predict"]
+__all__ = [
+    "__version__",
+    "attention_maps",
+    "create_model",
+    "datasets",
+    "export",
+    "heads",
+    "load_exported",
+    "load_model",
+    "optimize",
+    "predict",
+]
 
 if TYPE_CHECKING:
     from segattn import data as datasets
     from segattn import heads
     from segattn.checkpoint import load_model
+    from segattn.inference.export import load_exported
+    from segattn.inference.export.write import export
     from segattn.inference.optimized import optimize
     from segattn.inference.prediction import ImageLike, Network, Prediction
     from segattn.maps.look import attention_maps
@@ -26,6 +39,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "attention_maps": ("segattn.maps.look", "attention_maps"),
     "create_model": ("segattn.model", "create_model"),
+    "export": ("segattn.inference.export.write", "export"),
+    "load_exported": ("segattn.inference.export", "load_exported"),
     "load_model": ("segattn.checkpoint", "load_model"),
     "optimize": ("segattn.inference.optimized", "optimize"),
     "heads": ("segattn.heads", None),
@@ -46,10 +61,10 @@ def predict(
 ) -> Prediction:
     """Label one image: `labels` (H, W), `picture` in the classes' colours, and `probabilities()` (K, H, W) on demand.
 
-    `model` is a network in eval mode, or what `load_model` takes: the folder of a run, or a name of `segattn zoo`; several images
-    are labelled faster with a network that was loaded once. `image` is a path, a PIL image, or RGB values from 0 to 255 as uint8:
-    an array (H, W, 3) or a tensor. The options are those of `segattn.config.Evaluation`; `device` is for a network that is loaded
-    here, and by default the GPU if there is one.
+    `model` is a network in eval mode, what `load_model` takes (the folder of a run, or a name of `segattn zoo`), or a file of
+    `segattn export`; several images are labelled faster with a network that was loaded once. `image` is a path, a PIL image, or
+    RGB values from 0 to 255 as uint8: an array (H, W, 3) or a tensor. The options are those of `segattn.config.Evaluation`;
+    `device` is for a network that is loaded here, and by default the GPU if there is one.
 
     Raises:
         ValueError: no such network or image, an image of another type or shape, a setting out of range, or too little memory.
@@ -65,8 +80,12 @@ def predict(
     if isinstance(model, str | os.PathLike):
         from segattn.checkpoint import load_model
         from segattn.device import resolve_device
+        from segattn.inference import export
 
-        model = load_model(model, device=resolve_device(device or "auto"))
+        if export.is_exported(model):
+            model = export.load_exported(model, device=device or "auto", allow_modules=None)
+        else:
+            model = load_model(model, device=resolve_device(device or "auto"))
     elif device is not None:
         raise ValueError(
             f"device={device!r} is for a network that is loaded by name; move yours with model.to({device!r})"
