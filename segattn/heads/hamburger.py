@@ -79,7 +79,7 @@ class MatrixDecomposition(nn.Module):
     def decompose(self, X: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "B C R"], Float[Tensor, "B N R"]]:
         """D and Z, both non-negative, with D Z^T close to X."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.gradient == "full"):
-            D = self.atoms.to(X.dtype).expand(len(X), -1, -1)
+            D = self.atoms.to(X.dtype).expand(X.shape[0], -1, -1)  # len() would be a constant of a graph
             if self.training and self.random_init:
                 D = F.normalize(torch.rand_like(D), dim=1)
             Z = (X.transpose(-2, -1) @ D).softmax(dim=2)
