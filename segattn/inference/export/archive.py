@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from segattn.records import integrity
+
 EXTRA = "segattn.json"
 """The extra file with the facts."""
 _CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
@@ -46,15 +48,14 @@ def read(content: bytes) -> tuple[torch.export.ExportedProgram, dict[str, Any]]:
         raise ValueError("not a readable .pt2 file; it may be truncated") from None
     if f"extra/{EXTRA}" not in members:
         raise ValueError("no metadata of segattn: it was written by another tool")
+    refuse_code(archive, members)
     try:
-        refuse_code(archive, members)
         facts = json.loads(archive.get_record(f"extra/{EXTRA}"))
         return torch.export.load(io.BytesIO(content)), facts
-    except ValueError:
-        raise
     except Exception as error:  # of torch, whatever a damaged file makes it do
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"not a program that this torch ({torch.__version__}) reads ({line:.200})") from None
+        raise ValueError(
+            f"not a program that this torch ({torch.__version__}) reads ({integrity.one_line(error)})"
+        ) from None
 
 
 def refuse_code(archive: Any, members: list[str]) -> None:
@@ -64,13 +65,16 @@ def refuse_code(archive: Any, members: list[str]) -> None:
             raise ValueError(f"not a file that segattn wrote: it has the member {name:.80}")
     if len(members) != len(set(members)) or not {*_CONFIGS, _PROGRAM, _SAMPLE} <= set(members):
         raise ValueError("not a file that segattn wrote: members are missing or twice in it")
-    for name in _CONFIGS:
-        if any(
-            tensor.get("use_pickle") is not False for tensor in json.loads(archive.get_record(name))["config"].values()
-        ):
-            raise ValueError("a tensor in it is pickled, which could run code; export the network again")
-    torch.load(io.BytesIO(archive.get_record(_SAMPLE)), weights_only=True)
-    for key, value in _entries(json.loads(archive.get_record(_PROGRAM))):
+    try:
+        tables = [json.loads(archive.get_record(name))["config"].values() for name in _CONFIGS]
+        pickled = any(tensor.get("use_pickle") is not False for table in tables for tensor in table)
+        program = json.loads(archive.get_record(_PROGRAM))
+        torch.load(io.BytesIO(archive.get_record(_SAMPLE)), weights_only=True)
+    except Exception as error:  # of JSON and torch
+        raise ValueError(f"not a file that segattn wrote ({integrity.one_line(error)})") from None
+    if pickled:
+        raise ValueError("a tensor in it is pickled, which could run code; export the network again")
+    for key, value in _entries(program):
         if key == "expr_str" and not is_size(value):
             raise ValueError(f"an expression in it is no size: {value!r:.80}")
         if key == "target" and not is_operator(value):

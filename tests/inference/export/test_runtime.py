@@ -70,7 +70,7 @@ def test_files_of_other_tools_and_damaged_ones_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"net\.onnx: no such file; segattn export RUN -o"):
         load_exported(path)
     handmade(path, metadata=False)
-    with pytest.raises(ValueError, match="no metadata of segattn .* written by another tool"):
+    with pytest.raises(ValueError, match=r"no metadata of segattn .* written by another tool"):
         load_exported(path)
     handmade(path)
     whole = path.read_bytes()
