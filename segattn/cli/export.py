@@ -204,7 +204,8 @@ def _judge(chosen: ExportArguments, console: Console, loss: Loss) -> None:
     console.print(loss.text, soft_wrap=True)
     limit = LIMITS[loss.what] if chosen.max_loss is None else chosen.max_loss
     if not loss.points <= limit:
+        accepted = f", or accept it with --max-loss {math.ceil(loss.points)}" if math.isfinite(loss.points) else ""
         raise ValueError(
             f"{chosen.out} is not written: int8 changes {loss.points:.2f} {loss.what}, and at most {limit:g} are allowed; "
-            f"try more --calibration-images, use --precision fp16, or accept it with --max-loss {math.ceil(loss.points)}"
+            f"try more --calibration-images, use --precision fp16{accepted}"
         )

@@ -31,10 +31,10 @@ def test_an_exported_file_takes_the_place_of_its_run(trained, tmp_path, capsys):
     assert max(map(len, printed.replace(str(tmp_path), "").replace(str(trained), "").splitlines())) <= 80
     options = ["--mode", "slide", "--crop-size", "32x24", "--flip"]
     for network in (trained, file):
-        assert segattn("predict", network, photos, "-o", tmp_path / network.name, *options, "--device", "cpu") == 0
+        assert segattn("predict", network, photos, "-o", tmp_path / network.stem, *options, "--device", "cpu") == 0
         assert segattn("evaluate", network, "--out", tmp_path / f"{network.stem}.json", "--device", "cpu") == 0
     for name in ("a", "b"):
-        labels = [np.asarray(Image.open(tmp_path / each / f"{name}-label.png")) for each in (trained.name, file.name)]
+        labels = [np.asarray(Image.open(tmp_path / each / f"{name}-label.png")) for each in (trained.stem, file.stem)]
         assert (labels[0] == labels[1]).mean() > 0.999
     scores = [json.loads((tmp_path / f"{each}.json").read_text()) for each in (trained.stem, file.stem)]
     assert scores[0]["mean_iou"] == pytest.approx(scores[1]["mean_iou"], abs=1e-4)
