@@ -12,13 +12,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "attention_maps", "create_model", "datasets", "heads", "load_model", "optimize", "predict",
-           "push_to_hub"]  # fmt: skip
+__all__ = [
+    "__version__",
+    "attention_maps",
+    "create_model",
+    "datasets",
+    "export",
+    "heads",
+    "load_exported",
+    "load_model",
+    "optimize",
+    "predict",
+    "push_to_hub",
+]
 
 if TYPE_CHECKING:
     from segattn import data as datasets
     from segattn import heads
     from segattn.checkpoint import load_model, push_to_hub
+    from segattn.inference.export import load_exported
+    from segattn.inference.export.write import export
     from segattn.inference.optimized import optimize
     from segattn.inference.prediction import ImageLike, Network, Prediction
     from segattn.maps.look import attention_maps
@@ -27,6 +40,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "attention_maps": ("segattn.maps.look", "attention_maps"),
     "create_model": ("segattn.model", "create_model"),
+    "export": ("segattn.inference.export.write", "export"),
+    "load_exported": ("segattn.inference.export", "load_exported"),
     "load_model": ("segattn.checkpoint", "load_model"),
     "push_to_hub": ("segattn.checkpoint", "push_to_hub"),
     "optimize": ("segattn.inference.optimized", "optimize"),
@@ -48,12 +63,10 @@ def predict(
 ) -> Prediction:
     """Label one image: `labels` (H, W), `picture` in the classes' colours, and `probabilities()` (K, H, W) on demand.
 
-    `model` is a network in eval mode, or what `load_model` takes: the folder of a run, a name of `segattn zoo`, or `hf://user/name`;
-    several images are labelled faster with a network that was loaded once.
-
-    `image` is a path, a PIL image, or RGB values from 0 to 255 as uint8:
-    an array (H, W, 3) or a tensor. The options are those of `segattn.config.Evaluation`; `device` is for a network that is loaded
-    here, and by default the GPU if there is one.
+    `model` is a network in eval mode, what `load_model` takes (a run's folder, a name of `segattn zoo`, or `hf://user/name`), or
+    a file of `segattn export`; several images are labelled faster with a network that was loaded once. `image` is a path, a PIL
+    image, or RGB values from 0 to 255 as uint8: an array (H, W, 3) or a tensor. The options are those of
+    `segattn.config.Evaluation`; `device` is for a network that is loaded here, and by default the GPU if there is one.
 
     Raises:
         ValueError: no such network or image, an image of another type or shape, a setting out of range, or too little memory.
@@ -69,8 +82,12 @@ def predict(
     if isinstance(model, str | os.PathLike):
         from segattn.checkpoint import load_model
         from segattn.device import resolve_device
+        from segattn.inference import export
 
-        model = load_model(model, device=resolve_device(device or "auto"))
+        if export.is_exported(model):
+            model = export.load_exported(model, device=device or "auto", allow_modules=None)
+        else:
+            model = load_model(model, device=resolve_device(device or "auto"))
     elif device is not None:
         raise ValueError(
             f"device={device!r} is for a network that is loaded by name; move yours with model.to({device!r})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.make import flops_page, head_page, index, performance, pictures, reach
+from docs.make import export, flops_page, head_page, index, performance, pictures, reach
 from segattn import heads
 
 DOCS = Path(__file__).parents[1]
@@ -16,6 +16,7 @@ def pages() -> dict[str, str]:
         "README.md": index.page(),
         "flops.md": flops_page.page(),
         "performance.md": performance.page(),
+        "export.md": export.page(),
         **{f"heads/{name}.md": head_page.page(name) for name in heads.names()},
     }
 

@@ -9,6 +9,7 @@ COMMANDS = {
     "train": "train and evaluate one network",
     "evaluate": "score a trained network on a split",
     "predict": "label photos and videos with a trained network",
+    "export": "write a trained network as ONNX or .pt2, and compare it",
     "maps": "draw the attention maps of one pixel for trained networks",
     "demo": "open a page to click pixels and compare attention maps",
     "heads": "list the attention heads, or explain one",

@@ -22,6 +22,7 @@ from segattn.records import Strata
 if TYPE_CHECKING:
     from segattn.data import Dataset
     from segattn.evaluation.evaluate import Evaluated
+    from segattn.inference.export import ExportedModel
     from segattn.model import SegmentationModel
 
 
@@ -31,10 +32,11 @@ class EvaluateArguments:
 
     segattn evaluate runs/quick/ccnet-controlled-s0 --split test
     segattn evaluate streets/ccnet
+    segattn evaluate net.onnx
     """
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """Folder of the run, or a name of `segattn zoo`."""
+    """Folder of the run, a name of `segattn zoo`, or a file of `segattn export`."""
     split: str | None = None
     """Split to score; by default the validation split of the experiment."""
     data_root: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
@@ -90,6 +92,7 @@ def _evaluate(chosen: EvaluateArguments) -> None:
     from segattn.evaluation.evaluate import class_order, evaluate
     from segattn.evaluation.official import PredictionFiles, predict_split
     from segattn.evaluation.without_attention import collected, evaluate_without, replacement
+    from segattn.inference.export import is_exported, words
     from segattn.training.fingerprint import noted
     from segattn.training.processes import PATIENCE
 
@@ -97,9 +100,10 @@ def _evaluate(chosen: EvaluateArguments) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun: each process takes its share of the images
         state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE)
         device, rank, world_size = state.device, state.process_index, state.num_processes
-    model = checkpoint.load_model(chosen.run, device=device, allow_modules=chosen.allow_module)
+    exported = _exported(chosen, "cpu" if world_size > 1 else chosen.device) if is_exported(chosen.run) else None
+    model: Any = exported or checkpoint.load_model(chosen.run, device=device, allow_modules=chosen.allow_module)
+    trained_on = exported.facts.data if exported else checkpoint.read_config(chosen.run).get("data")
     experiment = model.experiment
-    assert experiment is not None  # as of every network that was loaded
     if chosen.without_attention:
         replacement(model)  # a head that has no mechanism is an error before anything is evaluated
     trained = experiment.evaluation
@@ -130,11 +134,14 @@ def _evaluate(chosen: EvaluateArguments) -> None:
     if chosen.write_predictions is None:
         refuse_unscorable(dataset)
     console = terminal.console(quiet=rank > 0)
-    changed = noted(model.class_names or (), checkpoint.read_config(chosen.run).get("data"), dataset)
+    changed = noted(model.class_names or (), trained_on, dataset)
     for notice in filter(None, [*notices(dataset), changed, outside(model.image_range, dataset)]):
         console.print(notice, highlight=False, markup=False)
     precision = resolve_precision(chosen.precision or experiment.optimization.precision, device)
-    in_precision = partial(autocast, precision, device)
+    in_precision = partial(autocast, "fp32" if exported else precision, device)
+    if exported:
+        precision = f"{exported.facts.precision} in {words.runtime_name(chosen.run.suffix)}"
+        exported.check(evaluation)
     score = plain = partial(evaluate, model, dataset, evaluation, strata=chosen.strata, autocast=in_precision)
     if chosen.write_predictions is not None:
         files = PredictionFiles(dataset, chosen.write_predictions)
@@ -163,6 +170,23 @@ def _evaluate(chosen: EvaluateArguments) -> None:
     _show(console, model, result, without, dataset, precision)
     if chosen.out is not None and rank == 0:
         _write(chosen.out, model, result, without)
+
+
+def _exported(chosen: EvaluateArguments, device: str) -> ExportedModel:
+    """A file of `segattn export`, after the options were checked that it does not take."""
+    from segattn.inference.export import load_exported
+
+    if chosen.without_attention or chosen.precision is not None:
+        option = "--without-attention" if chosen.without_attention else "--precision"
+        raise ValueError(
+            f"{option} needs the network itself, and {chosen.run} is an exported file; leave it out, or give the run"
+        )
+    model = load_exported(chosen.run, device=device, allow_modules=chosen.allow_module)
+    if model.experiment is None:
+        raise ValueError(
+            f"{chosen.run} does not say what data its network was trained on; it was exported without a run"
+        )
+    return model
 
 
 def _show(

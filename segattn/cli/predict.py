@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -16,6 +16,10 @@ from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules, Size
 
+if TYPE_CHECKING:
+    from segattn.config import Evaluation
+    from segattn.inference.export import ExportedModel
+
 
 @dataclass(frozen=True)
 class PredictArguments:
@@ -23,6 +27,7 @@ class PredictArguments:
 
         segattn predict runs/quick/danet-controlled-s0 photos/ clip.mp4 -o labels
         segattn predict streets/ccnet photos/ -o labels
+        segattn predict net.onnx photos/ -o labels
 
     For each photo it writes NAME-label.png with class indices and NAME-overlay.png with the photo in colours and a legend; for
     each video NAME-overlay.mp4, without sound (needs pip install 'segattn[video]'). If a file cannot be read, its name is
@@ -30,8 +35,8 @@ class PredictArguments:
     """
 
     paths: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN] PHOTO ...")]
-    """RUN: folder of a trained network, or of a study with one network, or a name of `segattn zoo`; by default the best network
-    of the zoo's trunk streets. PHOTO: image and video files, or folders of them."""
+    """RUN: folder of a trained network, or of a study with one network, or a name of `segattn zoo`, or a file of `segattn
+    export`; by default the best network of the zoo's trunk streets. PHOTO: image and video files, or folders of them."""
     out: Path
     """Folder for the results."""
     confidence: bool = False
@@ -76,26 +81,34 @@ def _predict(chosen: PredictArguments) -> int:
     import torch
 
     from segattn import checkpoint, config
-    from segattn.data.files.pixels import reading_of
+    from segattn.data.files.pixels import reading_for, reading_of
     from segattn.device import DTYPES, resolve_device, resolve_precision
-    from segattn.inference.files import Settings, find_images, predict_files
+    from segattn.inference.export import is_exported
+    from segattn.inference.files import Network, Settings, find_images, predict_files
     from segattn.inference.optimized import optimize
     from segattn.records.image_range import Outside, read_range
 
     console = terminal.console()
-    raw = checkpoint.read_config(network)
-    described = raw["experiment"]
-    trained_on = read_range(raw.get("images"), f"{network}/config.json")
-    how = reading_of(described.get("data", {}), described["model"].get("in_channels", 3), trained_on)
+    evaluation = config.Evaluation(mode=chosen.mode, crop_size=chosen.crop_size, flip=chosen.flip, scales=chosen.scales)
+    model: Network
+    trained_on = None
+    if is_exported(network):
+        model = exported = _exported(Path(str(network)), chosen, evaluation)
+        names, colours, how = exported.class_names, exported.palette, reading_for(exported)
+    else:
+        raw = checkpoint.read_config(network)
+        described = raw["experiment"]
+        names, colours = raw["class_names"], raw["palette"]
+        trained_on = read_range(raw.get("images"), f"{network}/config.json")
+        how = reading_of(described.get("data", {}), described["model"].get("in_channels", 3), trained_on)
     files = find_images(photos, chosen.out, how)
     if isinstance(network, zoo.Entry) and len(photos) == len(chosen.paths):
         what = f"No network given: {network} of segattn zoo, {100 * network.mean_iou:.1f} % mIoU on generated street scenes."
         console.print(what, highlight=False, markup=False, soft_wrap=True)
-    evaluation = config.Evaluation(mode=chosen.mode, crop_size=chosen.crop_size, flip=chosen.flip, scales=chosen.scales)
     compared = Outside(trained_on)
     settings = Settings(
-        class_names=raw["class_names"],
-        palette=[(red, green, blue) for red, green, blue in raw["palette"]],
+        class_names=names,
+        palette=[(red, green, blue) for red, green, blue in colours],
         inference=evaluation,
         batch=chosen.batch_size,
         confidence=chosen.confidence,
@@ -104,13 +117,14 @@ def _predict(chosen: PredictArguments) -> int:
         how=how,
         on_image=lambda path, image: compared.note(path.name, image),
     )
-    device = resolve_device(chosen.device)
-    loaded = checkpoint.load_model(network, device=device, allow_modules=chosen.allow_module)
-    model = optimize(
-        loaded,
-        dtype=DTYPES[resolve_precision(chosen.precision, device)],
-        example=torch.randn(1, loaded.in_channels, *chosen.crop_size) if chosen.crop_size else None,
-    )
+    if not is_exported(network):
+        device = resolve_device(chosen.device)
+        loaded = checkpoint.load_model(network, device=device, allow_modules=chosen.allow_module)
+        model = optimize(
+            loaded,
+            dtype=DTYPES[resolve_precision(chosen.precision, device)],
+            example=torch.randn(1, loaded.in_channels, *chosen.crop_size) if chosen.crop_size else None,
+        )
     failures: list[Path] = []
     columns = (terminal.Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -135,6 +149,20 @@ def _predict(chosen: PredictArguments) -> int:
     return 1 if failures else 0
 
 
+def _exported(path: Path, chosen: PredictArguments, evaluation: Evaluation) -> ExportedModel:
+    """A file of `segattn export`, after the options were checked that it does not take."""
+    from segattn.inference.export import load_exported
+
+    if chosen.precision not in ("fp32", "auto"):
+        raise ValueError(
+            f"{path}: its precision is that of its export; leave --precision out, or export with --precision fp16"
+        )
+    model = load_exported(path, device=chosen.device, allow_modules=None)
+    scores = [f"--{name}" for name in ("confidence", "probabilities") if getattr(chosen, name)]
+    model.check(evaluation, needs_scores=" and ".join(scores))
+    return model
+
+
 def network_and_photos(paths: Sequence[Path]) -> tuple[zoo.Source, list[Path]]:
     """The network among the words of the command, and all other words; without one the best network of the zoo's `streets`.
 
@@ -142,6 +170,7 @@ def network_and_photos(paths: Sequence[Path]) -> tuple[zoo.Source, list[Path]]:
         ValueError: no network, several of them, or nothing to label.
     """
     from segattn import checkpoint
+    from segattn.inference.export import is_exported
 
     networks: dict[Path, list[zoo.Source]] = {}
     for path in paths:
@@ -152,6 +181,8 @@ def network_and_photos(paths: Sequence[Path]) -> tuple[zoo.Source, list[Path]]:
             or (path / "study.json").is_file()
         ):
             networks[path] = checkpoint.find_models(path)
+        elif is_exported(path):
+            networks[path] = [path]
     example = "segattn predict runs/quick/danet-controlled-s0 PHOTO ... -o OUT"
     if not networks and zoo.FULL in zoo.trunks() and not any((path / "experiment.json").exists() for path in paths):
         best = max(zoo.networks(zoo.FULL), key=lambda entry: entry.mean_iou)

@@ -23,6 +23,7 @@ B batch, C channels, R atoms, H W feature map, N = H*W, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import ClassVar, Literal
 
 import torch
@@ -78,8 +79,8 @@ class MatrixDecomposition(nn.Module):
 
     def decompose(self, X: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "B C R"], Float[Tensor, "B N R"]]:
         """D and Z, both non-negative, with D Z^T close to X."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.gradient == "full"):
-            D = self.atoms.to(X.dtype).expand(X.shape[0], -1, -1)
+        with torch.no_grad() if torch.is_grad_enabled() and self.gradient != "full" else nullcontext():
+            D = self.atoms.to(X.dtype).expand(X.shape[0], -1, -1)  # len() would be a constant of a graph
             if self.training and self.random_init:
                 D = F.normalize(torch.rand_like(D), dim=1)
             Z = (X.transpose(-2, -1) @ D).softmax(dim=2)

@@ -19,6 +19,7 @@ from segattn.data.files.pixels import AS_SHOWN, Reading, reading_for
 from segattn.data.files.shown import shown
 from segattn.data.transforms import Normalization, to_tensor
 from segattn.inference import video
+from segattn.inference.export import ExportedModel
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
 from segattn.inference.memory import in_words
 from segattn.inference.optimized import OptimizedModel
@@ -27,7 +28,7 @@ from segattn.inference.windows import predict_confidence, predict_labels
 from segattn.model import SegmentationModel
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-Network = SegmentationModel | OptimizedModel
+Network = SegmentationModel | OptimizedModel | ExportedModel
 _WRITTEN = ("-label.png", "-overlay.png", "-confidence.png", "-overlay.mp4")
 
 
@@ -55,9 +56,7 @@ def find_images(paths: Sequence[Path], out: Path | None = None, how: Reading = A
     suffixes = SUFFIXES | (video.SUFFIXES if how.bands is None else set(BAND_SUFFIXES))
     for path in paths:
         if path.is_dir():
-            inside = sorted(
-                child for child in path.iterdir() if child.suffix.lower() in suffixes and not child.name.startswith(".")
-            )
+            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in suffixes and each.name[0] != ".")
             if out is not None and out.exists() and path.samefile(out):
                 inside = [child for child in inside if not child.name.endswith(_WRITTEN)]
             if not inside:

@@ -84,7 +84,7 @@ def predict_image(model: Network, image: ImageLike, inference: Evaluation | None
     network: Any = getattr(model, "network", model)  # of an OptimizedModel
     if not hasattr(network, "class_names"):
         raise ValueError(
-            f"{type(model).__name__} is no network of segattn; give one of load_model or create_model, or its name"
+            f"{type(model).__name__} is no network of segattn; give one of load_model, load_exported or create_model, or its name"
         )
     pixels, inference = as_rgb(image, reading_for(network)), inference or Evaluation()
     labels = label_images(model, [pixels], inference)[0].label

@@ -13,6 +13,7 @@ from torch import Tensor
 from segattn import records
 from segattn.config import Evaluation
 from segattn.data.transforms import Normalization, to_tensor
+from segattn.inference.export import ExportedModel
 from segattn.inference.memory import in_words
 from segattn.inference.optimized import OptimizedModel
 from segattn.inference.windows import predict
@@ -21,7 +22,7 @@ from segattn.model import SegmentationModel
 
 @torch.no_grad()
 def class_probabilities(
-    model: SegmentationModel | OptimizedModel, image: np.ndarray, inference: Evaluation
+    model: SegmentationModel | OptimizedModel | ExportedModel, image: np.ndarray, inference: Evaluation
 ) -> Float[Tensor, "K H W"]:
     """Class probabilities of an RGB image, uint8 (H, W, 3), in float32: averaged over flips and scales if there are any.
 
@@ -42,7 +43,7 @@ def class_probabilities(
 
 def write_probabilities(
     path: Path,
-    model: SegmentationModel | OptimizedModel,
+    model: SegmentationModel | OptimizedModel | ExportedModel,
     image: np.ndarray,
     inference: Evaluation | None,
     class_names: Sequence[str],

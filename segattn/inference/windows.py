@@ -18,6 +18,7 @@ Settings that cannot fit into memory are refused before the network runs (`memor
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from jaxtyping import Float, Integer
@@ -102,15 +103,21 @@ def predict_labels(
 
     For a single pass over the whole image, a model with a method `logits` (`SegmentationModel.logits`) needs no float map at full
     resolution: its logits are upsampled a strip of rows at a time, with the same result up to rounding. Sliding windows need none
-    either. The logits of a single pass of windows are not divided by counts, because that does not change the maximum.
+    either. The logits of a single pass of windows are not divided by counts, because that does not change the maximum. For such a
+    pass, a model with a method `labels` (an exported graph of labels) is asked for them.
 
     Raises:
         ValueError: as `predict`.
     """
     inference, output_size = inference or Evaluation(), output_size or _size(images)
+    network: Any = model
+    if inference.one_plain_pass and output_size == _size(images) and hasattr(model, "labels"):
+        _check(model, images, inference, output_size, window_batch, maps=0)
+        return network.labels(images)
     if inference.one_plain_pass and output_size == _size(images) and hasattr(model, "logits"):
         _check(model, images, inference, output_size, window_batch, maps=0)
-        return labels_in_strips(model.logits(images).float(), output_size, bool(getattr(model, "align_corners", False)))
+        align_corners = bool(getattr(model, "align_corners", False))
+        return labels_in_strips(network.logits(images).float(), output_size, align_corners)
     _check(model, images, inference, output_size, window_batch, maps=0 if inference.mode == "slide" else 1)
     labels: Tensor | None = None
     for tile, scores in _parts(model, images, inference, output_size, window_batch, keep_scale=False):
