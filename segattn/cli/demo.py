@@ -34,7 +34,7 @@ class DemoArguments:
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
-    """Folders of studies or runs, or names of `segattn zoo`; by default the networks of the zoo's trunk streets."""
+    """Folders of studies or runs, or names of `segattn zoo`; by default the study's heads on the zoo's trunk streets."""
     heads: tuple[str, ...] = ("all",)
     """Heads to show, of those in the study, or all."""
     seed: int | None = None
@@ -57,16 +57,17 @@ class DemoArguments:
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(DemoArguments, arguments, command="demo")
     _check(chosen)
+    from segattn.cli.maps import of_study
     from segattn.demo import networks
     from segattn.demo.explorer import Explorer
     from segattn.demo.server import bind, is_loopback, serve
 
     console = terminal.console(soft_wrap=True, highlight=False)
     with bind(chosen.host, chosen.port) as listening:
-        loaded = _load(chosen.runs or zoo.networks(zoo.FULL), chosen, console)
+        loaded = _load(chosen.runs or of_study(zoo.FULL), chosen, console)
         shown = [str(each) if zoo.is_named(each) else "/".join(each.resolve().parts[-2:]) for each in chosen.runs]
         if not chosen.runs:
-            what = f"No run given: the networks of {zoo.FULL} of segattn zoo. To show your own: segattn demo runs/quick"
+            what = f"No run given: the study's heads on {zoo.FULL} of segattn zoo. To show your own: segattn demo runs/quick"
             console.print(what, markup=False)
         if not is_loopback(chosen.host):
             console.print(

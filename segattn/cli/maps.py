@@ -17,6 +17,7 @@ from segattn.catalogue import hint
 from segattn.cli import terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules
+from segattn.experiments import STUDY_HEADS
 
 if TYPE_CHECKING:
     from segattn.data.files.pixels import Reading
@@ -37,8 +38,8 @@ class MapsArguments:
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = ()
-    """Folders of runs, or of a study for all networks in it, or names of `segattn zoo`; by default the controlled networks of the
-    zoo's trunk streets-local."""
+    """Folders of runs, or of a study for all networks in it, or names of `segattn zoo`; by default the study's heads, controlled,
+    on the zoo's trunk streets-local; with --heads any head on it."""
     image: Annotated[Path | None, tyro.conf.arg(metavar="PHOTO")] = None
     """Image file, which maps need. With --receptive-field it may be a folder of photos; without it, the first 8 validation images
     of the first network's data set are used."""
@@ -73,7 +74,7 @@ def run(arguments: Sequence[str]) -> None:
         raise ValueError(f"segattn maps needs {what}, or --receptive-field, which needs neither")
     sources: list[Path | zoo.Entry] = list(chosen.runs)
     if not sources and zoo.LOCAL in zoo.trunks():
-        sources += [entry for entry in zoo.networks(zoo.LOCAL) if entry.mode == "controlled"]
+        sources += of_study(zoo.LOCAL) if "all" in chosen.heads else _controlled(zoo.LOCAL)
     if not sources:
         raise ValueError("segattn maps needs the folder of a study or of runs: segattn maps runs/quick --image ...")
     usual = (
@@ -84,9 +85,7 @@ def run(arguments: Sequence[str]) -> None:
         raise ValueError(f"{out}: the figure is written as {', '.join(_FORMATS)}; give one of these endings")
     networks, console = choose(sources, chosen.heads, chosen.seed), terminal.console()
     if not chosen.runs:
-        what = (
-            f"No run given: the controlled networks of {zoo.LOCAL} of segattn zoo, trained on generated street scenes."
-        )
+        what = f"No run given: the study's heads on {zoo.LOCAL} of segattn zoo, trained on generated street scenes."
         console.print(what, highlight=False, markup=False, soft_wrap=True)
     if chosen.receptive_field:
         from segattn.cli.receptive_field import show
@@ -103,6 +102,15 @@ def run(arguments: Sequence[str]) -> None:
         )
     elif chosen.image is not None and at is not None:
         _draw(chosen, networks, chosen.image, at, out, console)
+
+
+def of_study(trunk: str) -> list[zoo.Entry]:
+    """The controlled networks of a trunk that a command shows where none is named: of the study's heads; of all without them."""
+    return [entry for entry in _controlled(trunk) if entry.head in STUDY_HEADS] or _controlled(trunk)
+
+
+def _controlled(trunk: str) -> list[zoo.Entry]:
+    return [entry for entry in zoo.networks(trunk) if entry.mode == "controlled"]
 
 
 def _draw(

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent
 """The folder of the trunks."""
 FULL, LOCAL = "streets", "streets-local"
 """The trunk with the full receptive field, and the one that leaves context to the head."""
-MAX_BYTES = 30_000_000
+MAX_BYTES = 50_000_000
 """The most that the weights of all trunks may take in the package."""
 
 Source = Path | Entry

@@ -70,7 +70,7 @@ def test_networks_of_the_zoo_are_the_default_even_beside_a_study(trained, served
         (tmp_path / folder).symlink_to(trained)
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--port", "0"]) == 0
-    shown = "No run given: the networks of streets of segattn zoo. To show your own: segattn demo runs/quick\n"
+    shown = "No run given: the study's heads on streets of segattn zoo. To show your own: segattn demo runs/quick\n"
     assert shown in capsys.readouterr().out
     ((explorer, _, options),) = served
     assert list(explorer.networks) == ["ccnet", "emanet", "fcn"]

@@ -121,9 +121,7 @@ def test_checkpoint_of_another_class_count_is_refused(trained, photo, tmp_path, 
 def test_controlled_networks_of_the_local_trunk_are_the_default_and_it_says_so(photo, tmp_path, capsys):
     assert maps(photo, "--out", tmp_path / "figure.png") == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(
-        "No run given: the controlled networks of streets-local of segattn zoo, trained on generated"
-    )
+    assert shown.startswith("No run given: the study's heads on streets-local of segattn zoo, trained on generated")
     assert "left out: head fcn has no attention maps" in shown
     assert re.findall(r"^(\S+): ", shown.partition("maps: ")[2], re.MULTILINE) == ["ccnet", "emanet"]
 

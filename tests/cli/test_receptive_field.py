@@ -59,7 +59,7 @@ def test_one_photo(trained, photos, tmp_path, capsys):
 def test_networks_of_the_zoo_are_the_default_and_heads_without_maps_are_there_too(photos, tmp_path, capsys):
     assert reach("--image", photos, "--out", tmp_path / "reach.png") == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("No run given: the controlled networks of streets-local")
+    assert shown.startswith("No run given: the study's heads on streets-local")
     assert re.findall(r"^(\S+) +\d+ +\d+ ", shown, re.MULTILINE) == ["ccnet", "emanet", "fcn"]
 
 
