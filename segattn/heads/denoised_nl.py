@@ -43,7 +43,7 @@ s_{jd} &= \sigma(q_j^\top k_{j+d}) & A''_{ij} &= \sum_d A'_{i,j+d}\, s_{jd} & z_
 
 GrMode = Literal["sigmoid", "affinity", "hard", "off"]
 Window = Literal[0, 3, 5, 7]
-BLOCK = 512  # queries at a time, without gradient
+BLOCK, MAPS = 512, ("affinity", "rectified", "retained")  # queries at a time, without gradient; names of the maps
 
 
 class DenoisedNonLocal(nn.Module):
@@ -70,14 +70,14 @@ class DenoisedNonLocal(nn.Module):
         agreement = rows.transpose(1, 2) @ p  # (B, Q, n), in [0, 1]
         return agreement.sigmoid() if self.gr_mode == "sigmoid" else agreement
 
-    def retention(self, query: Float[Tensor, "B D h w"], key: Float[Tensor, "B D h w"]) -> Float[Tensor, "B 9 n"]:
+    def retention(self, query: Float[Tensor, "B D h w"], key: Float[Tensor, "B D h w"]) -> Float[Tensor, "B S n"]:
         """s: how far each position keeps each of its neighbours; 1 for itself alone if `window` is 0."""
         if self.window == 0:
             return query.new_ones(query.shape[0], 1, query.shape[2] * query.shape[3])
         with full_precision(query):  # unscaled logits
             return torch.einsum("bdn,bnsd->bsn", widen(query).flatten(2), neighbours(widen(key), self.window)).sigmoid()
 
-    def retain(self, rectified: Float[Tensor, "B Q h w"], s: Float[Tensor, "B 9 n"]) -> Float[Tensor, "B Q n"]:
+    def retain(self, rectified: Float[Tensor, "B Q h w"], s: Float[Tensor, "B S n"]) -> Float[Tensor, "B Q n"]:
         """A'' from A'."""
         return torch.einsum("bnsq,bsn->bqn", neighbours(rectified, self.window or 1), s.to(rectified.dtype))
 
@@ -99,9 +99,8 @@ class DenoisedNonLocal(nn.Module):
         of_query, of_p = (values[:, :, row, column, None] for values in (query, p))  # (B, D, 1), (B, K, 1)
         A = affinity(of_query.transpose(-2, -1), key.flatten(2).transpose(-2, -1))  # (B, 1, n)
         rectified = A * self.rectifying(of_p, p.flatten(2))
-        retained = self.retain(rectified.unflatten(2, size), self.retention(query, key))
-        return {"affinity": A.unflatten(2, size)[:, 0], "rectified": rectified.unflatten(2, size)[:, 0],
-                "retained": retained.unflatten(2, size)[:, 0]}  # fmt: skip
+        rows = [A, rectified, self.retain(rectified.unflatten(2, size), self.retention(query, key))]
+        return {name: weights.unflatten(2, size)[:, 0] for name, weights in zip(MAPS, rows, strict=True)}
 
 
 # The same, faster
@@ -165,7 +164,7 @@ class Head(nn.Module):
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "aux1": 0.4, "aux2": 0.4}
     own_auxiliary, Mechanism = True, DenoisedContext
     family, growth = "dense", (2, 2)
-    map_kinds: ClassVar[dict[str, str]] = dict.fromkeys(("affinity", "rectified", "retained"), "half_grid")
+    map_kinds: ClassVar[dict[str, str]] = dict.fromkeys(MAPS, "half_grid")
     gates, without_attention, main_map = ("gamma",), "identity", "retained"
 
     def __init__(
