@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, STYLE, Draw
 
 _ROW, _COLUMN = 0.27, 0.62
 """Height and width of a cell in inches."""
+_LETTERS = 15
+"""Of the note, to an inch."""
 _COLOURS = LinearSegmentedColormap.from_list("score", [PAPER, ACCENT])
 
 
@@ -24,13 +27,14 @@ def draw(record: ProbeRecord) -> Drawn:
     names, settings = table.variants(record), table.series(record)
     widths = [len(conditions) for conditions in settings.values()]
     with mpl.rc_context({**STYLE, "axes.grid": False}):
-        size = (2.1 + _COLUMN * sum(widths) + 0.25 * len(widths), 1.15 + _ROW * len(names))
+        size = (2.1 + _COLUMN * sum(widths) + 0.25 * len(widths), 1.3 + _ROW * len(names))
         figure = Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
         for panel, setting in zip(panels, settings, strict=True):
             _matrix(panel, record, names, setting)
             panel.set_yticks(range(len(names)), names if panel is panels[0] else [""] * len(names))
-        figure.supxlabel(_note(record), fontsize=7.5, color=QUIET, x=0.01, ha="left")
+        lines = [line for part in _note(record).split("\n") for line in textwrap.wrap(part, int(_LETTERS * size[0]))]
+        figure.supxlabel("\n".join(lines), fontsize=7.5, color=QUIET, x=0.01, ha="left")
         title = f"{record.task}: {record.measure} by condition"
         return finish(figure, f"probes_{record.task}", title, _note(record).replace("\n", " "))
 
