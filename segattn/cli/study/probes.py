@@ -47,7 +47,7 @@ class ProbesArguments:
     jobs: int | None = None
     """How many runs at a time, each in a worker process with an equal share of the cores."""
     device: Device = "cpu"
-    """Device; the networks are so small that a CPU is as fast as a GPU."""
+    """cpu, auto (the GPU if there is one) or cuda."""
 
 
 def run(arguments: Sequence[str]) -> int:
