@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from docs.make import docstring, export, flops_page, head_page, index, maps, performance, reach, receptive
+from docs.make import docstring, export, flops_page, head_page, index, maps, performance, probes, reach, receptive
 from docs.make.claims import CLAIMS, LABELS
 from docs.make.counting import GRIDS, head_ledger, mechanism_path
 from segattn import heads
@@ -31,7 +31,13 @@ def test_page_of_a_head_is_up_to_date(name):
 
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("README.md", index), ("flops.md", flops_page), ("performance.md", performance), ("export.md", export)],
+    [
+        ("README.md", index),
+        ("flops.md", flops_page),
+        ("performance.md", performance),
+        ("probes.md", probes),
+        ("export.md", export),
+    ],
 )
 def test_other_generated_pages_are_up_to_date(name, module):
     assert (DOCS / name).read_text(encoding="utf-8") == module.page(), f"{name} {STALE}"

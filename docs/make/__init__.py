@@ -7,6 +7,7 @@ maps.py         what attention maps hold, in closed form
 head_page.py    docs/heads/NAME.md
 claims.py       figures that others state, each with its source and how ours comes to it
 flops_page.py   docs/flops.md; its cross-check comes from cross_check.json, which `segattn flops --cross-check` writes
+probes.py       docs/probes.md, from docs/records/probes and probes.txt
 index.py        docs/README.md
 
 Tools of their own, not part of `make docs`, because they need trained networks:

@@ -11,7 +11,7 @@ from segattn.profile.markdown import markdown_table
 
 DOCS = Path(__file__).parents[1]
 # The other pages, written by hand or by other commands; the first line of each is its title.
-_GENERATED = ("README.md", "flops.md", "index.md", "performance.md")
+_GENERATED = ("README.md", "flops.md", "index.md", "performance.md", "probes.md")
 
 
 def page() -> str:
@@ -44,11 +44,16 @@ code, options.
 * [What a network costs, and why published figures differ](flops.md)
 * [Time and memory, measured](performance.md)
 
+## What the mechanisms do
+
+* [Probes: what a mechanism can do that another cannot](probes.md)
+
 ## Everything else
 
 {others}
 
-`make docs` writes this page, the pages of the heads with their pictures, and those on cost; a test fails if they are out of date.
+`make docs` writes this page, the pages of the heads with their pictures, those on cost and that on probes; a test fails if they
+are out of date.
 """
 
 

@@ -1,6 +1,7 @@
 """Backbones: each is an `nn.Module` that maps images (B, C, H, W) to a list of four feature maps, with their `channels`.
 
-`resnet18`, `resnet34`, `resnet50`, `resnet101` are built in; `timm:NAME` is a network of the `timm` extra: see docs/backbones.md.
+`resnet18`, `resnet34`, `resnet50`, `resnet101` and `patches` are built in; `timm:NAME` is a network of the `timm` extra: see
+docs/backbones.md.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from segattn.backbones import resnet
+from segattn.backbones import patches, resnet
 from segattn.catalogue import check_options, keyword_only, unknown
 
 
 def names() -> list[str]:
     """Names of the built-in backbones."""
-    return list(resnet.DEPTHS)
+    return [*resnet.DEPTHS, "patches"]
 
 
 def create(name: str, /, *, output_stride: int = 8, in_channels: int = 3, **options: Any) -> nn.Module:
@@ -33,5 +34,5 @@ def create(name: str, /, *, output_stride: int = 8, in_channels: int = 3, **opti
         return timm.create(name.removeprefix("timm:"), **settings, **options)
     if name not in names():
         raise unknown("backbone", name, names(), also=", and timm:NAME with the timm extra")
-    check_options(f"backbone {name!r}", options, keyword_only(resnet.ResNet))
-    return resnet.ResNet(name, **settings, **options)
+    check_options(f"backbone {name!r}", options, keyword_only(patches.Patches if name == "patches" else resnet.ResNet))
+    return patches.Patches(**settings, **options) if name == "patches" else resnet.ResNet(name, **settings, **options)

@@ -28,7 +28,7 @@ COMMANDS = {
 }
 
 SUBCOMMANDS = {
-    "study": ("status", "cancel", "collect"),
+    "study": ("status", "cancel", "collect", "probes"),
     "heads": ("check",),
     "data": ("prepare", "make", "init", "check", "statistics", "show", "pack", "features"),
     "convert": ("mmseg", "to-mmseg"),

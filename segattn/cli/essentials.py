@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from segattn.cli.commands import SUBCOMMANDS
+
 ESSENTIALS: Mapping[str, tuple[str, ...]] = {
     "study": (
         *("--heads", "--seeds", "--out", "--device", "--jobs", "--engine", "--sweep", "--dry-run"),
@@ -73,7 +75,7 @@ def essentials(command: str) -> tuple[str, ...]:
     (True, (), ())
     """
     verb, _, rest = command.partition(" ")
-    if verb == "study" and rest in ("status", "cancel", "collect"):
+    if verb == "study" and rest in SUBCOMMANDS["study"]:
         return ()
     return ESSENTIALS.get(verb) or ESSENTIALS.get(" ".join(command.split()[:2]), ())
 

@@ -26,7 +26,7 @@ def names() -> list[str]:
     """Names of the data sets that come with segattn.
 
     >>> names()
-    ['ade20k', 'camvid', 'cityscapes', 'coco_stuff', 'folder', 'huggingface', 'packed', 'streets', 'voc', 'webdataset']
+    ['ade20k', 'camvid', 'cityscapes', 'coco_stuff', 'folder', 'huggingface', 'packed', 'probes', 'streets', 'voc', 'webdataset']
     """
     modules = {module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")}
     return sorted(modules - _NOT_DATA_SETS)

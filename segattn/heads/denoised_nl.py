@@ -15,9 +15,8 @@ Cost: MACs n C (2D + C) + n^2 (D + C + K + 9) + 9 n D with n = ceil(H/2) ceil(W/
 `fast` 9 n C instead of 9 n^2 MACs, memory 2 n^2, with no gradient 1024 n. (`gr_mode="hard"` has no product with K.)
 
 Differences from the paper and from the authors' code: the paper calls the rectifying map binary, the code's sigmoid of a
-value in [0, 1] only ranges over [0.5, 0.73]; `gr_mode` has both readings and P^T P itself, and defaults to the code, whose
-results are published. The code doubles the half grid and fails on odd maps; here z is resized to the map it joins. The figure's
-pooled third branch is in no code and left out. The weights of the auxiliary losses are unpublished; 0.4 is usual.
+value in [0, 1] only ranges over [0.5, 0.73]; `gr_mode` has both readings and P^T P, and defaults to the code. The code doubles
+the half grid and fails on odd maps; here z is resized. The figure's pooled branch is in no code. Auxiliary weights: 0.4, usual.
 
 B batch, C channels, D = C/8 projected, H W feature map, h w half grid, n = h*w, Q query positions, K classes.
 """
@@ -42,45 +41,52 @@ s_{jd} &= \sigma(q_j^\top k_{j+d}) & A''_{ij} &= \sum_d A'_{i,j+d}\, s_{jd} & z_
 \end{aligned}
 """
 
-GrMode = Literal["sigmoid", "affinity", "hard"]
+GrMode = Literal["sigmoid", "affinity", "hard", "off"]
+Window = Literal[0, 3, 5, 7]
+BLOCK, MAPS = 512, ("affinity", "rectified", "retained")  # queries at a time, without gradient; names of the maps
 
 
 class DenoisedNonLocal(nn.Module):
     """Non-local block on the half grid with rectifying and retention: x + gamma A'' v. `auto` is `fast` where n > C."""
 
-    def __init__(self, channels: int, *, gr_mode: GrMode = "sigmoid", implementation: Implementation = "auto") -> None:
+    def __init__(
+        self, channels: int, *, gr_mode: GrMode = "sigmoid", window: Window = 3, implementation: Implementation = "auto"
+    ) -> None:
         super().__init__()
         check_option("gr_mode", gr_mode, GrMode)
         check_option("implementation", implementation, Implementation)
-        self.gr_mode, self.implementation = gr_mode, implementation
-        projected = max(channels // 8, 1)
-        self.query = nn.Conv2d(channels, projected, 1, bias=False)
-        self.key = nn.Conv2d(channels, projected, 1, bias=False)
+        check_option("window", window, Window)
+        self.gr_mode, self.window, self.implementation = gr_mode, window, implementation
+        self.query, self.key = (nn.Conv2d(channels, max(channels // 8, 1), 1, bias=False) for _ in range(2))
         self.value = nn.Conv2d(channels, channels, 1, bias=False)
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def rectifying(self, rows: Float[Tensor, "B K Q"], p: Float[Tensor, "B K n"]) -> Float[Tensor, "B Q n"]:
-        """G: how far the classes of two positions agree, from their class probabilities."""
+        """G: how far the classes of two positions agree, from their class probabilities; 1 if `gr_mode` is off."""
+        if self.gr_mode == "off":
+            return p.new_ones(len(p), rows.shape[2], p.shape[2])
         if self.gr_mode == "hard":
             return (rows.argmax(1).unsqueeze(2) == p.argmax(1).unsqueeze(1)).to(p.dtype)
         agreement = rows.transpose(1, 2) @ p  # (B, Q, n), in [0, 1]
         return agreement.sigmoid() if self.gr_mode == "sigmoid" else agreement
 
-    def retention(self, query: Float[Tensor, "B D h w"], key: Float[Tensor, "B D h w"]) -> Float[Tensor, "B 9 n"]:
-        """s: how far each position keeps each of its 3x3 neighbours."""
+    def retention(self, query: Float[Tensor, "B D h w"], key: Float[Tensor, "B D h w"]) -> Float[Tensor, "B S n"]:
+        """s: how far each position keeps each of its neighbours; 1 for itself alone if `window` is 0."""
+        if self.window == 0:
+            return query.new_ones(query.shape[0], 1, query.shape[2] * query.shape[3])
         with full_precision(query):  # unscaled logits
-            return torch.einsum("bdn,bnsd->bsn", widen(query).flatten(2), neighbours(widen(key))).sigmoid()
+            return torch.einsum("bdn,bnsd->bsn", widen(query).flatten(2), neighbours(widen(key), self.window)).sigmoid()
 
-    def retain(self, rectified: Float[Tensor, "B Q h w"], s: Float[Tensor, "B 9 n"]) -> Float[Tensor, "B Q n"]:
+    def retain(self, rectified: Float[Tensor, "B Q h w"], s: Float[Tensor, "B S n"]) -> Float[Tensor, "B Q n"]:
         """A'' from A'."""
-        return torch.einsum("bnsq,bsn->bqn", neighbours(rectified), s.to(rectified.dtype))
+        return torch.einsum("bnsq,bsn->bqn", neighbours(rectified, self.window or 1), s.to(rectified.dtype))
 
     def forward(self, x: Float[Tensor, "B C h w"], logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C h w"]:
         query, key, value = self.query(x), self.key(x), self.value(x)
         p = widen(resize(logits, x.shape[-2:])).softmax(dim=1).flatten(2)  # (B, K, n), columns sum to 1
         q, k, v = (y.flatten(2).transpose(1, 2) for y in (query, key, value))  # (B, n, D), (B, n, D), (B, n, C)
         if _retains_values(self, x):
-            y = _gather(self, q, k, p, spread(value, self.retention(query, key)).transpose(1, 2))
+            y = _gather(self, q, k, p, spread(value, self.retention(query, key), self.window or 1).transpose(1, 2))
         else:
             rectified = affinity(q, k, cut=self.implementation != "reference") * self.rectifying(p, p)  # (B, n, n)
             y = self.retain(unflatten(rectified, 2, x.shape[-2:]), self.retention(query, key)).to(v.dtype) @ v
@@ -93,14 +99,11 @@ class DenoisedNonLocal(nn.Module):
         of_query, of_p = (values[:, :, row, column, None] for values in (query, p))  # (B, D, 1), (B, K, 1)
         A = affinity(of_query.transpose(-2, -1), key.flatten(2).transpose(-2, -1))  # (B, 1, n)
         rectified = A * self.rectifying(of_p, p.flatten(2))
-        retained = self.retain(rectified.unflatten(2, size), self.retention(query, key))
-        rows = {"affinity": A, "rectified": rectified, "retained": retained}
-        return {name: weights.unflatten(2, size).squeeze(1) for name, weights in rows.items()}
+        rows = [A, rectified, self.retain(rectified.unflatten(2, size), self.retention(query, key))]
+        return {name: weights.unflatten(2, size)[:, 0] for name, weights in zip(MAPS, rows, strict=True)}
 
 
 # The same, faster
-
-BLOCK = 512  # queries at a time
 
 
 def _retains_values(block: DenoisedNonLocal, x: Float[Tensor, "B C h w"]) -> bool:
@@ -132,6 +135,7 @@ class DenoisedContext(nn.Module):
         prior: nn.Module | None = None,
         *,
         gr_mode: GrMode = "sigmoid",
+        window: Window = 3,
         implementation: Implementation = "auto",
     ) -> None:
         super().__init__()
@@ -139,12 +143,11 @@ class DenoisedContext(nn.Module):
         self.first = ConvBnRelu(channels, channels, stride=2)
         self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
         self.shortcut = ConvBnRelu(channels, channels, stride=2)
-        self.attention = DenoisedNonLocal(channels, gr_mode=gr_mode, implementation=implementation)
+        self.attention = DenoisedNonLocal(channels, gr_mode=gr_mode, window=window, implementation=implementation)
 
     def inputs(self, x: Tensor, features: Tensor | None) -> tuple[Tensor, Tensor]:
         """x on the half grid, and class logits from `features` (from x where there are none)."""
-        half = (self.second(self.first(x)) + self.shortcut(x)).relu()
-        return half, self.prior(x if features is None else features)
+        return (self.second(self.first(x)) + self.shortcut(x)).relu(), self.prior(x if features is None else features)
 
     def forward(self, x: Float[Tensor, "B C H W"], features: Tensor | None = None) -> dict[str, Tensor]:
         half, logits = self.inputs(x, features)
@@ -159,13 +162,10 @@ class Head(nn.Module):
     """`DenoisedContext` with class logits from stage 3, between the convolutions of `Sandwich`; auxiliary on stage 2."""
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0, "aux1": 0.4, "aux2": 0.4}
-    own_auxiliary = True
-    Mechanism = DenoisedContext
-    family = "pairwise"
-    growth = (2, 2)
-    map_kinds: ClassVar[dict[str, str]] = dict.fromkeys(("affinity", "rectified", "retained"), "half_grid")
-    main_map = "retained"
-    gates, without_attention = ("gamma",), "identity"
+    own_auxiliary, Mechanism = True, DenoisedContext
+    family, growth = "pairwise", (2, 2)
+    map_kinds: ClassVar[dict[str, str]] = dict.fromkeys(MAPS, "half_grid")
+    gates, without_attention, main_map = ("gamma",), "identity", "retained"
 
     def __init__(
         self,

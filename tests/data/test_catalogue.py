@@ -8,13 +8,15 @@ from segattn import data
 
 def test_every_public_module_that_is_no_stage_is_a_data_set():
     own = ["folder", "huggingface", "webdataset"]
-    assert data.names() == sorted(["ade20k", "camvid", "cityscapes", "coco_stuff", "packed", "streets", "voc", *own])
+    assert data.names() == sorted(
+        ["ade20k", "camvid", "cityscapes", "coco_stuff", "packed", "probes", "streets", "voc", *own]
+    )
 
 
 def test_unknown_name_is_answered_with_the_nearest_one():
     with pytest.raises(
         ValueError,
-        match=r"unknown data set 'street'; did you mean streets\? .*folder, huggingface, packed, streets, voc",
+        match=r"unknown data set 'street'; did you mean streets\? .*folder, huggingface, packed, probes, streets, voc",
     ):
         data.load("street", "train")
 
@@ -33,7 +35,7 @@ def test_unknown_option_is_answered_with_the_nearest_one():
 @pytest.mark.parametrize("name", data.names())
 def test_unknown_split_is_named(name, tmp_path):
     with pytest.raises(ValueError, match=r"unknown split 'valid'; splits: train, val, test"):
-        data.load(name, "valid", root=None if name == "streets" else tmp_path)
+        data.load(name, "valid", root=None if name in ("probes", "streets") else tmp_path)
 
 
 def test_a_dotted_path_loads_a_module_of_ones_own(tmp_path, monkeypatch):

@@ -43,12 +43,13 @@ def oracle_maps(block: DenoisedNonLocal, x: Tensor, logits: Tensor) -> tuple[Ten
             for j in range(n):
                 pi, pj = p[b, :, points[i][0], points[i][1]], p[b, :, points[j][0], points[j][1]]
                 g = {"sigmoid": pi.dot(pj).sigmoid(), "affinity": pi.dot(pj), "hard": float(pi.argmax() == pj.argmax())}
-                rectified[b, i, j] = A[b, i, j] * g[block.gr_mode]
+                rectified[b, i, j] = A[b, i, j] * {**g, "off": 1.0}[block.gr_mode]
         for i in range(n):
             for j, (r, c) in enumerate(points):
                 for m, (r2, c2) in enumerate(points):
-                    if abs(r - r2) <= 1 and abs(c - c2) <= 1:
-                        retained[b, i, j] += rectified[b, i, m] * q[j].dot(k[m]).sigmoid()
+                    if max(abs(r - r2), abs(c - c2)) <= block.window // 2:
+                        kept = q[j].dot(k[m]).sigmoid() if block.window else 1.0
+                        retained[b, i, j] += rectified[b, i, m] * kept
     return A, rectified, retained
 
 
@@ -87,6 +88,24 @@ def test_block_equals_the_equation(gr_mode, implementation):
     torch.testing.assert_close(block(x, logits), expected, rtol=1e-9, atol=1e-9)
     single = block.float()(x.float(), logits.float()).double()
     torch.testing.assert_close(single, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("implementation", FORMS)
+@pytest.mark.parametrize("options", [{"gr_mode": "off"}, {"window": 0}, {"window": 5}, {"gr_mode": "off", "window": 0}])
+def test_ablations_equal_the_equation_without_a_step_or_with_another_window(options, implementation):
+    block = random_block(5, implementation=implementation, **options)
+    x, logits = inputs(5, 2)
+    torch.testing.assert_close(block(x, logits), oracle(block, x, logits), rtol=1e-9, atol=1e-9)
+    affinity, rectified, retained = (
+        block.maps(x, logits, (2, 4))[name] for name in ("affinity", "rectified", "retained")
+    )
+    assert torch.equal(affinity, rectified) == (options.get("gr_mode") == "off")
+    assert torch.equal(rectified, retained) == (options.get("window") == 0)
+
+
+def test_an_even_window_is_refused():
+    with pytest.raises(ValueError, match=r"window=2 is not known; use one of 0, 3, 5, 7"):
+        DenoisedNonLocal(8, window=2)
 
 
 @pytest.mark.parametrize("implementation", FORMS)

@@ -90,8 +90,9 @@ class StudyArguments(RunArguments):
 
 _OTHERS = """\
 Beside EXPERIMENT, segattn study takes: status FOLDER (a table of all runs, from any machine), cancel FOLDER (stop them at their
-next checkpoint), collect FOLDER ... (write the record of runs that were done elsewhere)."""
-_COMMANDS = ("collect", "status", "cancel")
+next checkpoint), collect FOLDER ... (write the record of runs that were done elsewhere), probes (generated tasks that isolate one
+claim each)."""
+_COMMANDS = ("collect", "status", "cancel", "probes")
 """Words in place of an experiment, each with a module of its own."""
 
 

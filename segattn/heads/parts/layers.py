@@ -132,21 +132,22 @@ def feature_map(x: Float[Tensor, "B N C"], size: tuple[int, int]) -> Float[Tenso
     return unflatten(x.transpose(1, 2), 2, size)
 
 
-def neighbours(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N 9 C"]:
-    """The 3x3 window around every position, zeros outside the map; channels last, for products at each position."""
-    h, w = x.shape[-2:]
-    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-    return torch.stack([x[:, d // 3 : d // 3 + h, d % 3 : d % 3 + w] for d in range(9)], dim=3).flatten(1, 2)
+def neighbours(x: Float[Tensor, "B C H W"], size: int = 3) -> Float[Tensor, "B N S C"]:
+    """The window of odd `size` (S = size^2) around every position, zeros outside the map; channels last, for products there."""
+    (h, w), r = x.shape[-2:], size // 2
+    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, r, r, r, r))
+    places = [x[:, d // size : d // size + h, d % size : d % size + w] for d in range(size * size)]
+    return torch.stack(places, dim=3).flatten(1, 2)
 
 
-def spread(x: Float[Tensor, "B C H W"], weights: Float[Tensor, "B 9 N"]) -> Float[Tensor, "B C N"]:
-    """Add every position's vector to its 3x3 neighbours with 9 weights: the transpose of a weighted sum over `neighbours`."""
-    h, w = x.shape[-2:]
-    v = F.pad(x, (1, 1, 1, 1))
-    s = F.pad(weights.to(x.dtype).unflatten(2, (h, w)), (1, 1, 1, 1))
+def spread(x: Float[Tensor, "B C H W"], weights: Float[Tensor, "B S N"], size: int = 3) -> Float[Tensor, "B C N"]:
+    """Add every position's vector to its neighbours with S weights: the transpose of a weighted sum over `neighbours`."""
+    (h, w), r = x.shape[-2:], size // 2
+    v = F.pad(x, (r, r, r, r))
+    s = F.pad(weights.to(x.dtype).unflatten(2, (h, w)), (r, r, r, r))
     u = torch.zeros_like(x)
-    for d in range(9):
-        top, left = 2 - d // 3, 2 - d % 3  # position m - d in the padded maps
+    for d in range(size * size):
+        top, left = size - 1 - d // size, size - 1 - d % size  # position m - d in the padded maps
         here = (..., slice(top, top + h), slice(left, left + w))
         u = torch.addcmul(u, s[:, d : d + 1][here], v[here])
     return u.flatten(2)
