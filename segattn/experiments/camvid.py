@@ -15,7 +15,6 @@ def experiment() -> Experiment:
         augmentation=Augmentation(crop_size=(192, 256), scale_range=(0.5, 1.5)),
         model=Model(
             backbone="resnet18",
-            output_stride=8,
             align_corners=False,
             head_options={"channels": 128},
             backbone_options={"width": 32},

@@ -30,6 +30,7 @@ class ProbesArguments:
     The backbone sees squares of 8 x 8 pixels. Before the first run, a gradient proves that a network without a mechanism does not
     see what decides; a probe whose proof fails refuses to run. An interrupted command goes on where it stopped.
 
+    segattn study probes
     segattn study probes reach --jobs 2
     """
 
