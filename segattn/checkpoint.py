@@ -22,7 +22,7 @@ from segattn import records, zoo
 from segattn.model import SegmentationModel, build_model
 from segattn.records import image_range, integrity
 from segattn.zoo import classes, hub, hub_card
-from segattn.zoo.runs import find_runs
+from segattn.zoo.runs import find_runs, runs_inside
 from segattn.zoo.tensors import contiguous, load_state, not_finite, num_parameters, read_tensors, same, save_file, some
 
 PathLike = str | os.PathLike[str]
@@ -256,7 +256,7 @@ def read_config(where: PathLike | zoo.Entry) -> dict[str, Any]:
     try:
         raw = records.read_json(path, what="readable as JSON")
     except (FileNotFoundError, NotADirectoryError):
-        advice = f"give the folder of a finished run{zoo.offer(source)}"
+        advice = f"give the folder of a finished run{runs_inside(source) or zoo.offer(source)}"
         raise ValueError(f"{source}: no model here (no config.json); {advice}") from None
     except OSError as error:
         raise ValueError(f"{path}: not readable as JSON ({error.strerror})") from None
