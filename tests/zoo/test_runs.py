@@ -32,5 +32,5 @@ def test_many_are_counted(tmp_path):
         (tmp_path / f"run-{number:02}").mkdir()
         for file in ("config.json", "model.safetensors"):
             (tmp_path / f"run-{number:02}" / file).write_text("{}")
-    assert runs_inside(tmp_path).endswith("run-08, run-09 and 3 more)")
+    assert runs_inside(tmp_path).endswith("run-08, run-09 and 3 more")
     assert runs_inside(tmp_path / "run-00") == ""
