@@ -101,10 +101,10 @@ def reading(exif: str, value_range: object, bands: object = None) -> Reading:
 
 
 def _bands(bands: object) -> int | tuple[int | str, ...]:
-    if isinstance(bands, Mapping):  # names, for whoever reads them
-        bands = list(bands.values())
     several: Any = bands if isinstance(bands, list | tuple) else [bands]
-    if several and all(isinstance(band, str) for band in several):
+    if isinstance(bands, Mapping):  # with names for whoever reads them
+        several = [file if isinstance(file, str) else None for file in bands.values()]
+    if several and all(isinstance(band, str) and not band.isdigit() for band in several):
         return band_files.checked(several)
     if not several or not all(type(band) is int and band >= 1 for band in several):
         raise ValueError(
