@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -47,8 +48,27 @@ def fields(tmp_path):
     return base
 
 
+@pytest.fixture
+def scenes(tmp_path, fields):
+    """data/scenes: the fourth and the eighth band of these images as files of their own."""
+    base = tmp_path / "data/scenes"
+    shutil.copytree(fields, base)
+    for number, split in enumerate(("train", "val")):
+        for index in range(2):
+            path = base / f"images/{split}/{index}.tif"
+            values = tifffile.imread(path)
+            name = 2 * number + index
+            for band in (4, 8):
+                tifffile.imwrite(path.with_name(f"{name}_B{band:02}.tif"), values[:, :, band - 1])
+            path.unlink()
+            (base / f"masks/{split}/{index}.png").rename(base / f"masks/{split}/{name + 10}.png")
+        for mask in (base / f"masks/{split}").iterdir():
+            mask.rename(mask.with_stem(str(int(mask.stem) - 10)))
+    return base
+
+
 @pytest.mark.slow
-def test_commands_of_the_page_run(fields, tmp_path, monkeypatch, capsys):
+def test_commands_of_the_page_run(fields, scenes, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     printed = {}
     for words in commands():
@@ -60,4 +80,10 @@ def test_commands_of_the_page_run(fields, tmp_path, monkeypatch, capsys):
     assert re.search(r"--model\.in-channels 4 --model\.mean [\d. ]+ --model\.std", printed["data statistics"])
     images = json.loads((tmp_path / "runs/fields/config.json").read_text())["images"]
     assert (images["bands"], images["value_range"], len(images["means"])) == ([4, 3, 2, 8], [0, 10000], 4)
-    assert sorted(path.name for path in (tmp_path / "labels").glob("*-label.png")) == ["0-label.png", "1-label.png"]
+    assert sorted(path.name for path in (tmp_path / "labels").glob("*-label.png")) == [
+        *("0-label.png", "1-label.png"),  # of fields
+        *("2-label.png", "3-label.png"),  # of scenes
+    ]
+    assert (tmp_path / "samples.png").stat().st_size > 1000
+    images = json.loads((tmp_path / "runs/scenes/config.json").read_text())["images"]
+    assert (images["bands"], len(images["means"])) == (["_B04.tif", "_B08.tif"], 2)

@@ -92,8 +92,8 @@ class _Timm(nn.Module):
         if (size := options["img_size"]) is not None:
             self.arguments["img_size"] = _size(size)
         if drop_path := options["drop_path"]:
-            if not 0 <= drop_path < 1:
-                raise ValueError(f"drop_path={drop_path} is a probability; give 0 or more and less than 1")
+            if type(drop_path) not in (int, float) or not 0 <= drop_path < 1:
+                raise ValueError(f"drop_path={drop_path!r} is a probability; give 0 or more and less than 1")
             self.arguments["drop_path_rate"] = drop_path
 
     def build(self, **arguments: Any) -> Any:
@@ -114,6 +114,15 @@ class _Timm(nn.Module):
             if "tag" not in str(error):
                 raise
             raise ValueError(f"timm:{self.name}: {error} Leave out what stands behind the dot") from error
+
+    def builds(self) -> bool:
+        """Whether timm builds the network at its own output stride, so that another one is the reason why it does not."""
+        try:
+            with torch.device("meta"):
+                self.build(features_only=True)
+        except (NotImplementedError, TypeError, AssertionError):
+            return False
+        return True
 
     def whole(self) -> nn.Module:
         """The network as timm builds it for classification, on the meta device: its names are those of weight files."""
@@ -161,6 +170,8 @@ class TimmPyramid(_Timm):
         try:
             self.network = self.build(features_only=True, **dilated)
         except (NotImplementedError, TypeError, AssertionError) as error:
+            if not dilated or not self.builds():
+                raise ValueError(_unbuilt(name, error)) from error
             raise ValueError(_undilated(name, output_stride, str(error) or "it cannot be dilated")) from error
         info: Any = self.network.feature_info
         if len(info.channels()) < 4:
@@ -208,7 +219,10 @@ class TimmPlain(_Timm):
     ) -> None:
         module = module_of(library(name), name)
         super().__init__(name, in_channels, {"img_size": img_size, "drop_path": drop_path}, families.PLAIN[module])
-        network = self.build()
+        try:
+            network = self.build()
+        except (NotImplementedError, TypeError, AssertionError) as error:
+            raise ValueError(_unbuilt(name, error)) from error
         info = network.feature_info[-1]
         self.stride, width = int(info["reduction"]), int(info["num_chs"])
         network.prune_intermediate_layers(1, prune_norm=False, prune_head=True)
@@ -270,6 +284,11 @@ def _windows(network: nn.Module) -> tuple[int, int]:
 
 def _undilated(name: str, output_stride: int, reason: str) -> str:
     return f"timm:{name} cannot have output stride {output_stride} ({reason}); {_advice(32)}"
+
+
+def _unbuilt(name: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    return f"timm {library(name).__version__} cannot build timm:{name}: {type(error).__name__}{f': {reason}' if reason else ''}"
 
 
 def _advice(output_stride: int) -> str:

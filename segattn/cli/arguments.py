@@ -9,7 +9,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from inspect import cleandoc
 from pathlib import Path
@@ -21,7 +21,7 @@ from segattn import config, experiments
 from segattn.cli import mistakes, old_names
 from segattn.cli.essentials import essentials
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
-from segattn.cli.options import Details, arity, registry, without
+from segattn.cli.options import Details, arity, mappings, registry, without
 from segattn.cli.values import Device, Modules, Tracker
 
 Arguments = TypeVar("Arguments")
@@ -65,6 +65,7 @@ def parse(
         sys.exit(0)
     counts = arity(arguments_type, details)
     words = old_names.current(words, command=command, arity=counts)
+    words = _merged(words, counts, mappings(arguments_type, details))
     settings = {"args": words, "prog": f"segattn {command}", "description": "@", "registry": registry(details)}
     if not {"-h", "--help", "--help-all"}.isdisjoint(words):
         shown = () if "--help-all" in words else essentials(command)
@@ -84,6 +85,31 @@ def parse(
     if left:
         raise ValueError(mistakes.unknown(left, counts, command=command))
     return chosen
+
+
+def _merged(words: Sequence[str], counts: Mapping[str, int | None], aliases: Mapping[str, str]) -> list[str]:
+    """The words with one option NAME=VALUE,... where several were given, since the last would replace the others.
+
+    Raises:
+        ValueError: several that cannot be put together, as one is a mapping in braces.
+    """
+    merged, places = list[list[str]](), dict[str, int]()
+    for name, following in old_names.groups(words, counts):
+        plain, equals, value = name.partition("=")
+        option = aliases.get(plain)
+        if option is None or not (equals or following):
+            merged.append([name, *following] if name else following)
+            continue
+        text = value if equals else following[0]
+        if option not in places:
+            places[option] = len(merged)
+            merged.append([plain, text])
+            continue
+        first = merged[places[option]]
+        if "{" in (first[1].lstrip()[:1], text.lstrip()[:1]):
+            raise ValueError(f"{option} is given twice; give it once: {plain} NAME=VALUE,NAME=VALUE")
+        first[1] = f"{first[1]},{text}"
+    return [word for group in merged for word in group]
 
 
 _collected: list[tuple[type, Details]] | None = None

@@ -130,6 +130,16 @@ def arity(owner: type, details: Details) -> dict[str, int | None]:
     return options
 
 
+def mappings(owner: type, details: Details) -> dict[str, str]:
+    """Every name of the options whose value is NAME=VALUE,..., with the first of its names."""
+    return {
+        name: names[0]
+        for names, _, _, plain, _ in options_of(owner, details)
+        if values.without_none(plain) == dict[str, Any]
+        for name in names
+    }
+
+
 def without(owner: type, details: Details, shown: Collection[str]) -> Details:
     """The details with which --help shows these options only, by one name each, and those that must be given."""
     changed: dict[tuple[type, str], Any] = {}

@@ -18,7 +18,7 @@ or
 Other layouts are read with patterns or suffixes (`images`, `masks`). Masks of one channel hold class indices (palette masks too),
 or the values that the class list or the option `values` names: {255: thing} for masks of 0 and 255. Masks of red, green and blue
 hold the colours of the class list, or indices if they are grey. 255 is ignored unless it is a class's value. `test` needs none.
-Images of other bands than RGB, such as TIFF files of four bands, are read with the option `bands`.
+Images of other bands than RGB, such as TIFF files of four bands or a file for each band, are read with the option `bands`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def load(
         exif: turn: images are upright, as their EXIF orientation says; ignore: as stored.
         value_range: values of black and white in images of more than 8 bits, such as (0, 4095) for 12 bits, or white alone.
         bands: images are not RGB: how many bands each file has, such as 4, or the numbers of those to use, from 1, such as
-            [4, 3, 2, 8]; TIFF and .npy files are then read as they are (docs/bands.md).
+            [4, 3, 2, 8]; TIFF and .npy files are then read as they are. Bands in files of their own: the ending of the files of
+            each band, or a pattern, such as [_B04.tif, _B08.tif] or {red: _B04.tif, nir: _B08.tif} (docs/bands.md).
 
     Raises:
         ValueError: no root, no such bands or split, no class list, files that are missing or unpaired, or an option that means
@@ -96,7 +97,7 @@ def load(
     listed = class_list(base, classes, what="folder")
     how = reading(exif, value_range, bands)
     endings = IMAGE_SUFFIXES if bands is None else IMAGE_SUFFIXES + BAND_SUFFIXES
-    source = Source(base, images, masks, lists, _checked_splits(splits), val_fraction, split_seed, endings)
+    source = Source(base, images, masks, lists, _checked_splits(splits), val_fraction, split_seed, endings, how.files)
     pairs, notice = source.pairs(split)
     return paired_dataset(
         "folder",

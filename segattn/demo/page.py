@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from segattn.data.files.pixels import Reading, reading_for
+from segattn.data.files.pixels import Reading
 from segattn.demo import cards, figure, pictures, uploads
 from segattn.demo.explorer import Explorer, Points, default_points, read_points
 from segattn.demo.pictures import Picture
@@ -41,7 +41,7 @@ class Page:
     def __init__(self, explorer: Explorer, *, max_side: int, folder: Path) -> None:
         self.explorer, self.max_side, self.folder = explorer, max_side, folder.resolve()
         model = next(iter(explorer.networks.values())).model
-        self.how = reading_for(model)
+        self.how = pictures.reading_of_uploads(model)
         self.samples = pictures.samples(model, max_side) if model.in_channels != 3 else None
 
     def open(self, names: list[str]) -> Iterator[list[Any]]:
@@ -135,7 +135,7 @@ class Page:
 
 def _bands(how: Reading) -> str:
     if isinstance(how.bands, tuple):
-        return f"{max(how.bands)} bands or more"
+        return f"{max(band for band in how.bands if isinstance(band, int))} bands or more"
     return f"{how.bands} band{'' if how.bands == 1 else 's'}"
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from segattn import data
 from segattn.data import streets
 from segattn.data.files.decode import picture_size, read_image
-from segattn.data.files.pixels import AS_SHOWN, Reading
+from segattn.data.files.pixels import AS_SHOWN, Reading, reading_for
 from segattn.data.files.shown import shown
 from segattn.data.transforms import resized
 from segattn.model import SegmentationModel
@@ -93,6 +93,12 @@ def samples(model: SegmentationModel, max_side: int) -> list[Picture]:
     except (ValueError, OSError):
         return []
     return pictures
+
+
+def reading_of_uploads(model: SegmentationModel) -> Reading:
+    """How uploads are read for a network: as its training images; one file has all bands, also where those had several files."""
+    how = reading_for(model)
+    return replace(how, bands=model.in_channels) if how.files else how
 
 
 def upload(path: Path, max_side: int, *, name: str = "", how: Reading = AS_SHOWN) -> Picture:

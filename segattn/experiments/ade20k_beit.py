@@ -4,13 +4,14 @@
 
 Hours: not measured here; a crop has 1.5 times the pixels of one of `ade20k`, and there are four times as many.
 
-Source: Bao et al., arXiv 2106.08254, section 3.2 and appendix; configs/beit/beit-base_upernet_8xb2-160k_ade20k-640x640.py in
-https://github.com/open-mmlab/mmsegmentation: AdamW with rate 3e-5 and decay 0.05, a rate that falls by 0.9 a block from the head
-to the image, warm-up over 1,500 iterations from 1e-6 of the rate, polynomial with power 1 to 0, windows of 640 with stride 426.
-With UPerNet it reaches 53.08 % mIoU at a single scale.
+Source: upernet_beit_base_12_640_slide_160k_ade20k_pt2ft.py of BEiT's authors (Bao et al., arXiv 2106.08254) in
+https://github.com/microsoft/unilm, and configs/beit/beit-base_upernet_8xb2-160k_ade20k-640x640.py in
+https://github.com/open-mmlab/mmsegmentation: AdamW with rate 3e-5 and decay 0.05, none on norms and biases; a rate that falls by
+0.9 a block from the head to the image; warm-up over 1,500 iterations from 1e-6 of the rate; polynomial with power 1 to 0;
+stochastic depth 0.1; windows of 640 with stride 426. With UPerNet it reaches 53.08 % mIoU at a single scale.
 
-Differences: the head is one of ours, and a simple pyramid takes the place of the authors' four maps. Stochastic depth 0.1 is that
-of the authors' configuration. Images are normalised as timm's weights expect, with mean and deviation 0.5.
+Differences: the head is one of ours, and a simple pyramid over the last block takes the place of the authors' over four blocks.
+The weights are fine-tuned on ImageNet-1k after ImageNet-22k; images are normalised as they expect, with mean and deviation 0.5.
 """
 
 from dataclasses import replace

@@ -4,13 +4,15 @@
 
 Hours: not measured here.
 
-Source: Liu et al., arXiv 2201.03545, section 4; configs/convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py in
-https://github.com/open-mmlab/mmsegmentation: AdamW with rate 1e-4 and decay 0.05, warm-up over 1,500 iterations from 1e-6 of the
-rate, polynomial with power 1 to 0, stochastic depth 0.4, windows of 512 with stride 341. With UPerNet it reaches 46.11 % mIoU at
-a single scale.
+Source: upernet_convnext_tiny_512_160k_ade20k_ss.py of the authors (Liu et al., arXiv 2201.03545) in
+https://github.com/facebookresearch/ConvNeXt, and configs/convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512.py in
+https://github.com/open-mmlab/mmsegmentation: AdamW with rate 1e-4 and decay 0.05, none on norms and biases; warm-up over 1,500
+iterations from 1e-6 of the rate; polynomial with power 1 to 0; stochastic depth 0.4; windows of 512 with stride 341. With UPerNet
+it reaches 46.11 % mIoU at a single scale.
 
 Differences: the authors decay the rate by 0.9 a stage, with factors from 0.48 (stem) to 0.73 (stage 4); here it falls by 0.96 a
-block, from 0.46 (stem) to 0.96 (last block). The head is one of ours, on a last map of stride 16, instead of UPerNet on four.
+block, from 0.46 (stem) to 0.96 (last block). The head is one of ours, on a last map of stride 16, instead of UPerNet on four. The
+weights are timm's, which saw ImageNet-12k first.
 """
 
 from dataclasses import replace

@@ -5,10 +5,11 @@
 Hours: not measured here; twice the images of `ade20k`, on a smaller backbone.
 
 Source: Liu et al., arXiv 2103.14030, section 4.3 and appendix; configs/swin in https://github.com/open-mmlab/mmsegmentation:
-AdamW with rate 6e-5 and decay 0.01, none on norms, biases and tables of relative positions; warm-up over 1,500 iterations from
-1e-6 of the rate; polynomial with power 1 to 0; stochastic depth 0.3. With UPerNet it reaches 44.41 % mIoU at a single scale.
+AdamW with rate 6e-5 and decay 0.01, none on norms and tables of relative positions; warm-up over 1,500 iterations from 1e-6 of
+the rate; polynomial with power 1 to 0; stochastic depth 0.3. With UPerNet it reaches 44.41 % mIoU at a single scale.
 
-Differences: the head is one of ours, on the last map (stride 32; Swin cannot be dilated), instead of UPerNet on four maps.
+Differences: the head is one of ours, on the last map (stride 32; Swin cannot be dilated), instead of UPerNet on four maps. Biases
+have no decay either.
 """
 
 from dataclasses import replace

@@ -4,11 +4,13 @@
 
 Hours: not measured here.
 
-Source: configs/vit/vit_vit-b16_mln_upernet_8xb2-160k_ade20k-512x512.py in https://github.com/open-mmlab/mmsegmentation: the
-settings of `ade20k_swin`, no decay on positions and the class token.
+Source: configs/vit/vit_vit-b16-ln_mln_upernet_8xb2-160k_ade20k-512x512.py in https://github.com/open-mmlab/mmsegmentation: rate,
+decay, warm-up and schedule of `ade20k_swin`; no decay on norms, positions and the class token; stochastic depth 0.1; the
+backbone's last norm is kept.
 
-Differences: the head is one of ours instead of UPerNet; a simple pyramid takes the place of mmsegmentation's neck; images are
-normalised as timm's weights expect, with mean and deviation 0.5.
+Differences: the head is one of ours instead of UPerNet; a simple pyramid over the last block takes the place of mmsegmentation's
+neck over four blocks; biases have no decay either. The weights are timm's later ones (augreg2), and images are normalised as they
+expect, with mean and deviation 0.5.
 """
 
 from dataclasses import replace

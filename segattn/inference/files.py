@@ -13,7 +13,6 @@ from PIL import Image
 
 from segattn import records
 from segattn.config import Evaluation
-from segattn.data.files.bands import SUFFIXES as BAND_SUFFIXES
 from segattn.data.files.decode import read_image
 from segattn.data.files.pixels import AS_SHOWN, Reading, reading_for
 from segattn.data.files.shown import shown
@@ -23,13 +22,13 @@ from segattn.inference.export import ExportedModel
 from segattn.inference.legend import Palette, beside, colour, legend, with_legend
 from segattn.inference.memory import in_words
 from segattn.inference.optimized import OptimizedModel
+from segattn.inference.photos import find_images as find_images
+from segattn.inference.photos import output_names as output_names
 from segattn.inference.probabilities import write_probabilities
 from segattn.inference.windows import predict_confidence, predict_labels
 from segattn.model import SegmentationModel
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 Network = SegmentationModel | OptimizedModel | ExportedModel
-_WRITTEN = ("-label.png", "-overlay.png", "-confidence.png", "-overlay.mp4")
 
 
 @dataclass(frozen=True)
@@ -42,40 +41,6 @@ class Labelled:
     """uint8 (H, W), class indices."""
     confidence: np.ndarray | None = None
     """uint8 (H, W), 255 times the softmax probability of the label; None unless requested."""
-
-
-def find_images(paths: Sequence[Path], out: Path | None = None, how: Reading = AS_SHOWN) -> list[Path]:
-    """The image and video files among `paths`; folders are searched one level deep, and earlier results in `out` are skipped.
-
-    Arrays (.npy) are images where `how` names bands, and there are then no videos.
-
-    Raises:
-        ValueError: a path does not exist, or a folder has neither images nor videos.
-    """
-    files: list[Path] = []
-    suffixes = SUFFIXES | (video.SUFFIXES if how.bands is None else set(BAND_SUFFIXES))
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in suffixes and each.name[0] != ".")
-            if out is not None and out.exists() and path.samefile(out):
-                inside = [child for child in inside if not child.name.endswith(_WRITTEN)]
-            if not inside:
-                known = ", ".join(sorted(suffixes - video.SUFFIXES))
-                raise ValueError(f"{path} has no images ({known}){' and no videos' if how.bands is None else ''}")
-            files += inside
-        elif path.is_file():
-            files.append(path)
-        else:
-            what = "neither a file nor a folder" if path.exists() else "no such file or folder"
-            raise ValueError(f"{path}: {what}")
-    return files
-
-
-def output_names(images: Sequence[Path]) -> list[str]:
-    """A distinct stem for the outputs of each image: its own, with its folder's name if two images have the same stem."""
-    stems = [path.stem for path in images]
-    names = [stem if stems.count(stem) == 1 else f"{path.parent.name}-{path.name}" for stem, path in zip(stems, images)]  # noqa: B905
-    return [name if names.count(name) == 1 else f"{number:04d}-{name}" for number, name in enumerate(names)]
 
 
 def label_image(model: Network, path: Path, inference: Evaluation | None = None) -> Labelled:
@@ -246,7 +211,7 @@ def _groups(
 ) -> Iterator[list[_File]]:
     """Groups of up to `settings.batch` consecutive photos of one size, or of one video."""
     waiting: list[_File] = []
-    for path, name in zip(files, output_names(files), strict=True):
+    for path, name in zip(files, output_names(files, settings.how), strict=True):
         try:
             file = _File(path, name, None if video.is_video(path) else read_image(path, settings.how))
             if file.image is not None:

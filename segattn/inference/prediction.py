@@ -17,7 +17,7 @@ from segattn.config import Evaluation
 from segattn.data.files.decode import read_image
 from segattn.data.files.display import png
 from segattn.data.files.palette import voc_palette
-from segattn.data.files.pixels import AS_SHOWN, Reading, reading_for
+from segattn.data.files.pixels import Reading, reading_for
 from segattn.inference.files import Network, label_images
 from segattn.inference.legend import Palette
 from segattn.inference.probabilities import class_probabilities
@@ -25,6 +25,8 @@ from segattn.records.image_range import Outside
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 _EIGHT_BIT = ("1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB")
+_BANDS = {"L": 1, "LA": 2, "RGBA": 4}
+"""Of PIL images that networks of other bands than RGB take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class Prediction:
     """The labels of one image, and what can be had from them."""
 
     image: np.ndarray = field(repr=False)
-    """uint8 (H, W, 3), RGB, as the network got it before normalisation."""
+    """uint8 (H, W, bands), RGB for most networks, as the network got it before normalisation."""
     labels: np.ndarray = field(repr=False)
     """uint8 (H, W), class indices; int64 of more than 256 classes."""
     class_names: tuple[str, ...]
@@ -72,7 +74,8 @@ def predict_image(model: Network, image: ImageLike, inference: Evaluation | None
     """Label one image with a network in eval mode, on the network's device.
 
     Args:
-        image: a path; a PIL image; RGB values uint8 (H, W, 3), or a tensor of them, (H, W, 3) or (3, H, W).
+        image: a path; a PIL image; RGB values uint8 (H, W, 3), or a tensor of them, (H, W, 3) or (3, H, W). For a network of
+            other bands (H, W, bands), in the order of its training; of one band also (H, W).
         inference: whole image or windows, flip and scales; the whole image once by default.
 
     Warns if the image lies outside the range of the network's training images (`records.image_range`).
@@ -86,7 +89,7 @@ def predict_image(model: Network, image: ImageLike, inference: Evaluation | None
         raise ValueError(
             f"{type(model).__name__} is no network of segattn; give one of load_model, load_exported or create_model, or its name"
         )
-    pixels, inference = as_rgb(image, reading_for(network)), inference or Evaluation()
+    pixels, inference = _pixels_of(image, network.in_channels, reading_for(network)), inference or Evaluation()
     labels = label_images(model, [pixels], inference)[0].label
     compared = Outside(network.image_range)
     compared.note("the image", pixels)
@@ -96,8 +99,8 @@ def predict_image(model: Network, image: ImageLike, inference: Evaluation | None
     return Prediction(pixels, labels, names, network.palette or voc_palette(network.num_classes), model, inference)
 
 
-def as_rgb(image: ImageLike, how: Reading = AS_SHOWN) -> np.ndarray:
-    """The image as RGB, uint8 (H, W, 3); of a path or a PIL image upright, as its EXIF orientation says.
+def _pixels_of(image: ImageLike, bands: int, how: Reading) -> np.ndarray:
+    """The image as uint8 (H, W, bands), RGB if there are three; of a path or a PIL image upright, as its EXIF orientation says.
 
     Raises:
         ValueError: another type, shape or number format; an unreadable file; transparency.
@@ -105,26 +108,41 @@ def as_rgb(image: ImageLike, how: Reading = AS_SHOWN) -> np.ndarray:
     if isinstance(image, str | os.PathLike):
         return read_image(Path(image), how)
     if isinstance(image, Image.Image):
-        if image.mode not in _EIGHT_BIT or "transparency" in image.info:
-            raise ValueError(
-                f"a PIL image of mode {image.mode} {'with transparency ' * ('transparency' in image.info)}is not taken; give the "
-                "path of its file, or convert it to mode RGB"
-            )
-        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        return _of_picture(image, bands)
     if isinstance(image, Tensor):
         image = image.detach().cpu().numpy()
-        if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
+        if image.ndim == 3 and image.shape[0] == bands and image.shape[2] != bands:
             image = image.transpose(1, 2, 0)
     if not isinstance(image, np.ndarray):
         raise ValueError(
             f"an image of type {type(image).__name__} is not taken; give a path, a PIL image, an array or a tensor"
         )
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+    pixels = image[:, :, None] if image.ndim == 2 and bands == 1 else image
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != bands or 0 in pixels.shape:
+        what = "RGB values" if bands == 3 else f"the network's {bands} band{'' if bands == 1 else 's'}, values"
         raise ValueError(
-            f"an image of shape {tuple(image.shape)} and type {image.dtype} is not taken; give RGB values from 0 to 255 as uint8 "
-            "(H, W, 3), not normalised"
+            f"an image of shape {tuple(image.shape)} and type {image.dtype} is not taken; give {what} from 0 to 255 as uint8 "
+            f"(H, W, {bands}), not normalised"
         )
-    return np.ascontiguousarray(image)
+    return np.ascontiguousarray(pixels)
+
+
+def _of_picture(image: Image.Image, bands: int) -> np.ndarray:
+    """A PIL image as uint8 (H, W, bands), upright."""
+    if bands != 3:
+        if _BANDS.get(image.mode) != bands:
+            raise ValueError(
+                f"a PIL image of mode {image.mode} is not taken by a network of {bands} band{'' if bands == 1 else 's'}; give "
+                f"the path of its file, or an array (H, W, {bands})"
+            )
+        pixels = np.array(ImageOps.exif_transpose(image))
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
+    if image.mode not in _EIGHT_BIT or "transparency" in image.info:
+        raise ValueError(
+            f"a PIL image of mode {image.mode} {'with transparency ' * ('transparency' in image.info)}is not taken; give the "
+            "path of its file, or convert it to mode RGB"
+        )
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def evaluation_of(

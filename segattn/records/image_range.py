@@ -61,7 +61,7 @@ class ImageRange:
     """Of the first band's mean minus the last one's; None unless there are three bands."""
     value_range: tuple[float, float] | None = None
     """Values of black and white in images of more than 8 bits; None: those of their type."""
-    bands: int | tuple[int, ...] | None = None
+    bands: int | tuple[int | str, ...] | None = None
     """As the data option of this name; None: RGB."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def image_range(
     images: Sequence[np.ndarray],
     *,
     value_range: tuple[float, float] | None = None,
-    bands: int | tuple[int, ...] | None = None,
+    bands: int | tuple[int | str, ...] | None = None,
 ) -> ImageRange | None:
     """The range of images, from the `moments` of each; None if there are none, or if their numbers of bands differ."""
     if not images or len({each.shape for each in images}) > 1:
@@ -113,7 +113,8 @@ def read_range(raw: Any, where: object) -> ImageRange | None:
     except msgspec.ValidationError as error:
         raise ValueError(f"{where}: images is damaged ({error!s:.200})") from None
     bands = images.bands if isinstance(images.bands, tuple) else (1 if images.bands is None else images.bands,)
-    if images.count < 1 or not len(images.means) == len(images.deviations) > 0 or min(bands, default=0) < 1:
+    numbers = [1 if isinstance(band, str) else band for band in bands]
+    if images.count < 1 or not len(images.means) == len(images.deviations) > 0 or min(numbers, default=0) < 1:
         raise ValueError(f"{where}: images is damaged (it counts {images.count} images of {len(images.means)} bands)")
     return images
 

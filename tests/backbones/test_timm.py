@@ -230,11 +230,30 @@ def test_network_without_dilation_works_at_its_own_stride():
         ("timm:vit_tiny_patch16_224", {"img_size": [0, 3]}, r"img_size=\[0, 3\] should be height and width in pixels"),
         ("timm:vit_tiny_patch16_224", {"img_size": "224"}, "img_size='224' should be height and width"),
         ("timm:vit_tiny_patch16_224", {"drop_path": 1.5}, "drop_path=1.5 is a probability"),
+        (
+            "timm:swin_tiny_patch4_window7_224",
+            {"output_stride": 32, "drop_path": "a"},
+            "drop_path='a' is a probability",
+        ),
     ],
 )
 def test_mistake_is_named(name, options, message):
     with pytest.raises(ValueError, match=message):
         backbones.create(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [("resnet18", 32), ("resnet18", 8), ("swin_tiny_patch4_window7_224", 32), ("vit_tiny_patch16_224", 8)],
+)
+def test_another_error_of_timm_is_not_taken_for_an_impossible_stride(name, stride, monkeypatch):
+    def create_model(name, **arguments):
+        raise TypeError("'NoneType' object is not callable")
+
+    monkeypatch.setattr(import_timm(), "create_model", create_model)
+    message = rf"^timm [\d.]+\S* cannot build timm:{name}: TypeError: 'NoneType' object is not callable$"
+    with pytest.raises(ValueError, match=message):
+        backbones.create(f"timm:{name}", output_stride=stride)
 
 
 def test_missing_extra_is_named(monkeypatch):

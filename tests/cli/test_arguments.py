@@ -1,7 +1,7 @@
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import tyro
@@ -9,6 +9,7 @@ import tyro
 from segattn import heads
 from segattn.cli.arguments import experiment_and_rest, head_names, load_experiment, parse, wrapped
 from segattn.cli.progress import clock
+from segattn.config import Data
 
 
 def test_experiment_comes_first_or_is_the_default():
@@ -81,6 +82,49 @@ def test_mistake_is_one_line(words, message, capsys):
         some(*words)
     assert str(caught.value) == message
     assert capsys.readouterr() == ("", "")
+
+
+@dataclass(frozen=True)
+class Mappings:
+    """Options of several values."""
+
+    sizes: dict[str, Any] = field(default_factory=dict)
+    """Sizes."""
+    data: Data = field(default_factory=Data)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--sizes", "a=1", "--sizes", "b=[2,3]"], {"a": 1, "b": [2, 3]}),
+        (["--sizes=a=1", "--sizes", "b=2", "--sizes=c={3: x}"], {"a": 1, "b": 2, "c": {3: "x"}}),
+        (["--sizes", "{a: 1}"], {"a": 1}),
+    ],
+)
+def test_values_of_an_option_that_is_repeated_are_put_together(words, expected):
+    assert parse(Mappings, words, command="some").sizes == expected
+
+
+def test_both_names_of_an_option_are_put_together():
+    words = ["--data.options", "exif=ignore", "--data-options", "bands=4"]
+    assert parse(Mappings, words, command="some").data.options == {"exif": "ignore", "bands": 4}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--sizes", "a=1", "--sizes", "a=2"], "--sizes: 'a=1,a=2' gives a twice"),
+        (
+            ["--sizes", "{a: 1}", "--sizes", "b=2"],
+            "--sizes is given twice; give it once: --sizes NAME=VALUE,NAME=VALUE",
+        ),
+        (["--sizes", "a=1", "--sizes"], "--sizes needs a value; see segattn some --help"),
+    ],
+)
+def test_repeated_option_that_cannot_be_put_together_is_one_line(words, message):
+    with pytest.raises(ValueError) as caught:
+        parse(Mappings, words, command="some")
+    assert str(caught.value) == message
 
 
 def test_terminal_is_as_wide_as_before(monkeypatch):

@@ -1,10 +1,12 @@
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from segattn import config
 from segattn.demo import pictures
 
 
@@ -17,6 +19,19 @@ def saved(path, height, width, **options):
 def test_upload_is_scaled_down_and_never_up(tmp_path):
     assert pictures.upload(saved(tmp_path / "a.png", 300, 700), 512).size == (219, 512)
     assert pictures.upload(saved(tmp_path / "b.jpg", 40, 50), 512).size == (40, 50)
+
+
+@pytest.mark.parametrize(("bands", "expected"), [(["_a.png", "_b.png"], 2), ([2, 1], (2, 1))])
+def test_upload_holds_all_bands_also_where_training_images_had_several_files(bands, expected, tmp_path):
+    network = SimpleNamespace(
+        in_channels=2, experiment=SimpleNamespace(data=config.Data(name="folder", options={"bands": bands}))
+    )
+    how = pictures.reading_of_uploads(network)
+    assert how.bands == expected
+    values = np.random.default_rng(0).integers(0, 256, (40, 50, 2), np.uint8)
+    np.save(tmp_path / "a.npy", values)
+    image = pictures.upload(tmp_path / "a.npy", 512, how=how).image
+    assert np.array_equal(image, values if expected == 2 else values[:, :, ::-1])
 
 
 def test_upload_stands_upright_as_its_camera_says(tmp_path):

@@ -69,6 +69,55 @@ def test_every_kind_of_image_gives_the_same(model, image):
     assert np.array_equal(segattn.predict(model, image).labels, segattn.predict(model, PIXELS).labels)
 
 
+def of_bands(bands):
+    return trained_looking("fcn", in_channels=bands)
+
+
+FOUR = np.random.default_rng(1).integers(0, 256, (H, W, 4), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [torch.from_numpy(FOUR), torch.from_numpy(FOUR).permute(2, 0, 1), Image.fromarray(FOUR)],
+    ids=["tensor", "channels first", "picture"],
+)
+def test_a_network_of_other_bands_takes_their_array(image):
+    network = of_bands(4)
+    result = segattn.predict(network, FOUR)
+    assert np.array_equal(result.image, FOUR)
+    assert len(np.unique(result.labels)) > 1
+    assert np.array_equal(result.labels, label_images(network, [FOUR])[0].label)
+    assert np.array_equal(result.labels, segattn.predict(network, image).labels)
+    assert result._repr_png_().startswith(b"\x89PNG")
+    assert result.probabilities().shape == (5, H, W)
+
+
+@pytest.mark.parametrize("image", [FOUR[..., 0], FOUR[..., :1], Image.fromarray(FOUR[..., 0])])
+def test_a_network_of_one_band_takes_grey_values(image):
+    network = of_bands(1)
+    assert np.array_equal(segattn.predict(network, image).labels, label_images(network, [FOUR[..., :1]])[0].label)
+
+
+@pytest.mark.parametrize(
+    ("bands", "image", "message"),
+    [
+        (
+            4,
+            PIXELS,
+            r"shape \(37, 53, 3\) and type uint8 is not taken; give the network's 4 bands, values .*\(H, W, 4\)",
+        ),
+        (1, PIXELS, r"give the network's 1 band, values from 0 to 255 as uint8 \(H, W, 1\)"),
+        (4, FOUR[..., 0], r"shape \(37, 53\) and type uint8"),
+        (4, FOUR.astype(np.uint16), r"shape \(37, 53, 4\) and type uint16 is not taken"),
+        (4, Image.fromarray(PIXELS), r"mode RGB is not taken by a network of 4 bands; .* or an array \(H, W, 4\)"),
+        (3, FOUR, "give RGB values"),
+    ],
+)
+def test_an_image_of_other_bands_is_refused_with_advice(bands, image, message):
+    with pytest.raises(ValueError, match=message):
+        segattn.predict(of_bands(bands), image)
+
+
 def test_a_file_is_read_upright_as_the_picture_is(model, tmp_path):
     exif = Image.Exif()
     exif[0x112] = 6

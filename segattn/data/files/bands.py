@@ -4,6 +4,8 @@ A TIFF holds its bands in one page (interleaved or one after the other) or one b
 skipped. An array (.npy) has the shape (H, W) or (H, W, bands). Of other pictures the bands are those of the file: grey 1, grey
 with alpha 2, RGB 3, RGBA 4; palettes count as RGB.
 
+Where the bands lie in files of their own, all bands of all files are taken (`band_files`).
+
 8-bit values stay as they are. Those of more bits become 8 bits between the values of black and white, `Reading.value_range`,
 which only 16-bit whole numbers may leave out (0 to 65,535).
 """
@@ -14,8 +16,9 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,6 +71,34 @@ def read(content: bytes, how: Reading, opened: Callable[[], tuple[Image.Image, i
     return Bands(np.ascontiguousarray(chosen), values.shape[2], orientation, largest)
 
 
+class DifferentSizes(ValueError):
+    """The bands of an image lie in files of different sizes."""
+
+
+def stacked(images: Sequence[Bands], paths: Sequence[Path]) -> Bands:
+    """One image of the bands of several files, in their order.
+
+    Raises:
+        DifferentSizes: they have different heights or widths.
+    """
+    if len(images) == 1:
+        return images[0]
+    sizes = [image.values.shape[:2] for image in images]
+    if len(set(sizes)) > 1:
+        other = next(index for index, size in enumerate(sizes) if size != sizes[0])
+        (height, width), (low, narrow) = sizes[0], sizes[other]
+        raise DifferentSizes(
+            f"{paths[0]} is {width}x{height}, and {paths[other]} of the same image is {narrow}x{low}; resample them to "
+            "one size"
+        )
+    return Bands(
+        np.concatenate([image.values for image in images], axis=2),
+        sum(image.stored for image in images),
+        images[0].orientation,
+        max((image.largest for image in images if image.largest is not None), default=None),
+    )
+
+
 def _of_picture(image: Image.Image, deep: np.ndarray | None) -> np.ndarray:
     """All values (H, W, bands) of a decoded picture; `deep` are those of more than 8 bits, if it has them."""
     if deep is not None:
@@ -82,16 +113,22 @@ def _of_picture(image: Image.Image, deep: np.ndarray | None) -> np.ndarray:
 
 def _chosen(values: np.ndarray, how: Reading) -> np.ndarray:
     _check_bands(values.shape[2], how)
-    return values[:, :, [band - 1 for band in how.bands]] if isinstance(how.bands, tuple) else values
+    numbers = _numbers(how)
+    return values[:, :, [number - 1 for number in numbers]] if numbers else values
+
+
+def _numbers(how: Reading) -> list[int]:
+    """The numbers of the bands that are used; empty where all are."""
+    return [band for band in how.bands if isinstance(band, int)] if isinstance(how.bands, tuple) else []
 
 
 def _check_bands(stored: int, how: Reading) -> None:
     what = f"it has {stored} band{'' if stored == 1 else 's'}"
-    if isinstance(how.bands, tuple):
-        if max(how.bands) > stored:
-            raise ValueError(f"{what}, and bands has {max(how.bands)}; give numbers from 1 to {stored}")
-    elif stored != how.bands:
-        some = ",".join(map(str, range(1, min(stored, how.bands or 1) + 1)))
+    if numbers := _numbers(how):
+        if max(numbers) > stored:
+            raise ValueError(f"{what}, and bands has {max(numbers)}; give numbers from 1 to {stored}")
+    elif isinstance(how.bands, int) and stored != how.bands:
+        some = ",".join(map(str, range(1, min(stored, how.bands) + 1)))
         raise ValueError(
             f"{what}, and bands={how.bands} expects {how.bands}; to choose some, give a list: bands=[{some}]"
         )

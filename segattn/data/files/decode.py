@@ -45,11 +45,12 @@ class ImageFile:
         self.largest: int | None = None
         self.stored: int | None = None
         self._rows: Image.Image | np.ndarray | None = None
-        content = _content(path, "image") if content is None else content
         if how.bands is not None:
             self._rows = values = self._bands(content, how)
             self.size: tuple[int, int] = (values.shape[0], values.shape[1])
-        elif (plain := _plain_png(path, content)) is not None:
+            return
+        content = _content(path, "image") if content is None else content
+        if (plain := _plain_png(path, content)) is not None:
             self.size, self._stream = plain
         else:
             self._rows = picture = self._decoded(content, how)
@@ -64,15 +65,10 @@ class ImageFile:
         self.largest = None if values is None or not values.size else int(values.max())
         return _turned(_rgb(self.path, loaded, values, how), turn)
 
-    def _bands(self, content: bytes, how: Reading) -> np.ndarray:
+    def _bands(self, content: bytes | None, how: Reading) -> np.ndarray:
         """The bands that `how` names, uint8 (H, W, bands)."""
-        try:
-            image = bands.read(content, how, partial(_opened, self.path, content, "image", how))
-        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise _too_large(self.path, "image", error) from None
-        except Exception as error:  # decoders raise errors of any type on a broken file
-            named = str(error).startswith(f"{self.path}: ")
-            raise error if named else _unreadable(self.path, "image", one_line(error)) from error
+        paths = how.paths(self.path) if content is None else (self.path,)
+        image = bands.stacked([_bands_of(path, content, how) for path in paths], paths)
         self.orientation, self.largest, self.stored = image.orientation, image.largest, image.stored
         return image.values
 
@@ -89,6 +85,17 @@ class ImageFile:
             return png.top_left(self._stream, self.size, min(rows, self.size[0]), min(columns, self.size[1]))
         except Exception as error:  # Pillow's decoders raise errors of any type on a broken file
             raise _unreadable(self.path, "image", error) from error
+
+
+def _bands_of(path: Path, content: bytes | None, how: Reading) -> bands.Bands:
+    content = _content(path, "image") if content is None else content
+    try:
+        return bands.read(content, how, partial(_opened, path, content, "image", how))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(path, "image", error) from None
+    except Exception as error:  # decoders raise errors of any type on a broken file
+        named = str(error).startswith(f"{path}: ")
+        raise error if named else _unreadable(path, "image", one_line(error)) from error
 
 
 def read_image(path: Path, how: Reading = AS_SHOWN) -> np.ndarray:

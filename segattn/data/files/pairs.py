@@ -95,9 +95,9 @@ class PairReader:
         return [*self.remarks.lines(self.how), *(self.masks.lines() if self.masks is not None else ())]
 
     def files(self, index: int) -> list[Path]:
-        """The image and the mask, if there is one."""
+        """The files of the image, and the mask, if there is one."""
         pair = self.pairs[index]
-        return [pair.image] if pair.label is None else [pair.image, pair.label]
+        return [*self.how.paths(pair.image), *([] if pair.label is None else [pair.label])]
 
     def label(self, index: int) -> np.ndarray | None:
         """The mask alone; its image is not opened."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segattn.data.files import band_files
 from segattn.data.files.pairs import IMAGE_SUFFIXES, MASK_SUFFIXES, NAMED_SUFFIXES, fault, files_below
 
 _LOSSY = (".jpg", ".jpeg")
@@ -80,6 +81,41 @@ def by_suffix(base: Path, suffix: str, what: str, *, but: str = "") -> dict[str,
     if not found:
         raise ValueError(f"{base}: no {what} ends in {suffix}{_seen(base)}")
     return found
+
+
+def band_groups(folder: Path, patterns: Sequence[str], split: str = "") -> dict[str, dict[int, Path]]:
+    """The files below `folder` by the name of their image and the number of their band (`band_files`).
+
+    `split` is what stands in place of `{split}`; any folder if it is empty.
+    """
+    groups: dict[str, dict[int, Path]] = {}
+    for path in files_below(folder):
+        band = band_files.band_of(path.relative_to(folder).as_posix(), patterns)
+        if band is None or path.name.startswith(".") or (split and band[2] and band[2] != split):
+            continue
+        groups.setdefault(band[1] or folder.name, {})[band[0]] = path
+    return groups
+
+
+def by_bands(folder: Path, patterns: Sequence[str], split: str = "") -> dict[str, Path]:
+    """The first file of each image whose bands lie in files of their own, by the image's name.
+
+    Raises:
+        ValueError: no such folder or file, or images that lack a band: how many, and the first three names.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such folder of images")
+    groups = band_groups(folder, patterns, split)
+    if not groups:
+        raise ValueError(f"{folder}: no file of the bands {', '.join(patterns)}{_seen(folder)}")
+    for index, pattern in enumerate(patterns):
+        if lacking := sorted(name for name, files in groups.items() if index not in files):
+            names = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+            fault(
+                f"{folder}: no band {pattern} for {len(lacking)} of {len(groups)} images: {names}; add the files, or remove "
+                "those of the other bands"
+            )
+    return {name: files[0] for name, files in groups.items() if len(files) == len(patterns)}
 
 
 def of_split(files: dict[str, Path], base: Path, split: str) -> dict[str, Path]:

@@ -6,12 +6,14 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from segattn.catalogue import is_dotted
+from segattn.data.files import band_files
 from segattn.records.image_range import ImageRange
 from segattn.records.pictures import open_picture
 
@@ -40,14 +42,28 @@ class Reading:
     """turn: upright, as the EXIF orientation says; ignore: as stored."""
     value_range: tuple[float, float] | None = None
     """Values of black and white in images of more than 8 bits; None: 0 and 65,535."""
-    bands: int | tuple[int, ...] | None = None
-    """Bands of an image: how many each file has, or the numbers of those that are used, in order, from 1; None: RGB."""
+    bands: int | tuple[int | str, ...] | None = None
+    """Bands of an image: how many each file has, or the numbers of those that are used, in order, from 1, or the patterns of
+    the files that they lie in (`band_files`); None: RGB."""
     on_white: bool = False
     """Compose transparent pixels on white; they are refused otherwise."""
 
     def __post_init__(self) -> None:
         if self.exif not in ("turn", "ignore"):
             raise ValueError(f"exif={self.exif!r}; give 'turn' (upright, as EXIF says) or 'ignore' (as stored)")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The patterns of the files in which the bands of an image lie; empty where one file has them all."""
+        return tuple(band for band in self.bands if isinstance(band, str)) if isinstance(self.bands, tuple) else ()
+
+    def paths(self, path: Path) -> tuple[Path, ...]:
+        """All files of the image that has `path` as its file, or as one of them.
+
+        Raises:
+            ValueError: the bands lie in files of other names.
+        """
+        return band_files.of_image(path, self.files) if self.files else (path,)
 
     def to_bytes(self, values: np.ndarray) -> np.ndarray:
         """Values of more than 8 bits as uint8; those beyond black and white are clipped."""
@@ -84,12 +100,16 @@ def reading(exif: str, value_range: object, bands: object = None) -> Reading:
     return Reading(exif, (low, high), chosen)
 
 
-def _bands(bands: object) -> int | tuple[int, ...]:
+def _bands(bands: object) -> int | tuple[int | str, ...]:
     several: Any = bands if isinstance(bands, list | tuple) else [bands]
+    if isinstance(bands, Mapping):  # with names for whoever reads them
+        several = [file if isinstance(file, str) else None for file in bands.values()]
+    if several and all(isinstance(band, str) and not band.isdigit() for band in several):
+        return band_files.checked(several)
     if not several or not all(type(band) is int and band >= 1 for band in several):
         raise ValueError(
             f"bands={bands!r}; give how many bands each image has, such as bands=4, or the numbers of those to use, from 1 and "
-            "in order, such as bands=[4,3,2,8]"
+            "in order, such as bands=[4,3,2,8], or the ending of each band's files, such as bands=[_B04.tif,_B08.tif]"
         )
     return tuple(several) if isinstance(bands, list | tuple) else several[0]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from segattn.data._dataset import SPLITS
 from segattn.data.files import fractions, patterns
+from segattn.data.files.band_files import SPLIT
 from segattn.data.files.lists import listed_pairs
-from segattn.data.files.pairs import IMAGE_SUFFIXES, MASK_SUFFIXES, Pair, by_name, find_pairs, paired
+from segattn.data.files.pairs import IMAGE_SUFFIXES, MASK_SUFFIXES, Pair, by_name, paired
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,15 @@ class Source:
     seed: int
     endings: tuple[str, ...] = IMAGE_SUFFIXES
     """Of image files in a plain folder."""
+    bands: tuple[str, ...] = ()
+    """Patterns of the files in which the bands of an image lie; empty where each image is one file."""
+
+    def __post_init__(self) -> None:
+        if self.bands and (patterns.is_pattern(self.images) or patterns.is_suffix(self.images)):
+            raise ValueError(
+                f"images={self.images} and bands both say how files are named; give the folder as images, such as images=images, "
+                "and the ending of each band's files as bands"
+            )
 
     def pairs(self, split: str) -> tuple[list[Pair], str]:
         """The pairs of a split, and what a user should know about it."""
@@ -60,10 +70,22 @@ class Source:
     @property
     def _plain(self) -> bool:
         """Whether images and masks are names of folders."""
-        return not any(
+        return not self._split_in_bands and not any(
             (patterns.is_pattern(text) or patterns.is_suffix(text)) and not (self.base / text).is_dir()
             for text in (self.images, self.masks)
         )
+
+    @property
+    def _split_in_bands(self) -> bool:
+        return any(SPLIT in band for band in self.bands)
+
+    def _images(self, folder: Path) -> dict[str, Path]:
+        """The images below a folder by name; of each the first file, where the bands lie in several."""
+        return patterns.by_bands(folder, self.bands) if self.bands else by_name(folder, self.endings, "image")
+
+    def _pairs(self, images: Path, masks: Path | None) -> list[Pair]:
+        labels = by_name(masks, MASK_SUFFIXES, "mask") if masks is not None else None
+        return paired(self._images(images), labels, images, masks)
 
     def _list(self, split: str) -> Path | None:
         name = (self.lists or "{split}.txt").replace("{split}", self._folder(split))
@@ -82,6 +104,8 @@ class Source:
             return True
         if self.lists is not None:
             return False
+        if self._split_in_bands:
+            return bool(patterns.band_groups(self.base / self.images, self.bands, self._folder(split)))
         if self._plain or not (patterns.is_pattern(self.images) or patterns.is_suffix(self.images)):
             return self._in_folders(split)
         folder = self._folder(split)
@@ -100,9 +124,7 @@ class Source:
             return self._of_list(listed, split)
         if self._plain:
             images, masks = next(pair for pair in self._layouts(split) if pair[0].is_dir())
-            return find_pairs(
-                images, None if split == "test" and not masks.exists() else masks, image_endings=self.endings
-            )
+            return self._pairs(images, None if split == "test" and not masks.exists() else masks)
         return self._matched(split)
 
     def _in_folders(self, split: str) -> bool:
@@ -111,7 +133,7 @@ class Source:
     def _of_list(self, listed: Path, split: str) -> list[Pair]:
         if self._plain:
             folders = self.base / self.images, self.base / self.masks
-            images = by_name(folders[0], self.endings, "image") if folders[0].is_dir() else {}
+            images = self._images(folders[0]) if folders[0].is_dir() else {}
             masks = by_name(folders[1], MASK_SUFFIXES, "mask") if folders[1].is_dir() else {}
             unlabelled = split == "test" and not folders[1].exists()
             return listed_pairs(listed, self.base, images, None if unlabelled else masks, folders)
@@ -120,13 +142,13 @@ class Source:
 
     def _whole(self) -> list[Pair] | None:
         """All pairs, where there is no split; None if there are none."""
-        if self.lists is not None or "{split}" in self.images + self.masks:
+        if self.lists is not None or SPLIT in self.images + self.masks or self._split_in_bands:
             return None
         if not self._plain:
             return self._matched(None)
         if not (self.base / self.images).is_dir():
             return None
-        return find_pairs(self.base / self.images, self.base / self.masks, image_endings=self.endings)
+        return self._pairs(self.base / self.images, self.base / self.masks)
 
     def _matched(self, split: str | None) -> list[Pair]:
         """Pairs by pattern or suffix."""
@@ -147,13 +169,18 @@ class Source:
 
     def _one(self, what: str, folder: str | None) -> dict[str, Path]:
         text = self.images if what == "image" else self.masks
+        if what == "image" and self._split_in_bands:
+            return patterns.by_bands(self.base / text, self.bands, folder or "")
         if patterns.is_suffix(text):
             files = self._suffixed(what)
             inside = patterns.of_split(files, self.base, folder) if folder is not None else {}
             return inside or files
         if not patterns.is_pattern(text):
             places = [f"{text}/{folder}", f"{folder}/{text}", text]
-            text = next((place for place in places if (self.base / place).is_dir()), text) + "/**/*"
+            text = next((place for place in places if (self.base / place).is_dir()), text)
+            if what == "image" and self.bands:
+                return patterns.by_bands(self.base / text, self.bands)
+            text += "/**/*"
         return patterns.by_pattern(self.base, text, folder or "", what).by_name
 
     def _suffixed(self, what: str) -> dict[str, Path]:
@@ -169,7 +196,8 @@ class Source:
         if split == "val" and self._has("train"):
             advice = f"; or add the data option val_fraction={fractions.DEFAULT}, which takes them from train"
         if not self._plain:
-            return f"{self.base}: no split {split!r}: no image matches {self.images.replace('{split}', folder)}{advice}"
+            image = ", ".join(self.bands) if self._split_in_bands else self.images
+            return f"{self.base}: no split {split!r}: no image matches {image.replace(SPLIT, folder)}{advice}"
         return (
             f"{self.base}: no split {split!r}; expected {self.images}/{folder}/ and {self.masks}/{folder}/, or "
             f"{folder}/{self.images}/ and {folder}/{self.masks}/, or {folder}.txt beside {self.images}/ and {self.masks}/"

@@ -14,6 +14,7 @@ import numpy as np
 
 from segattn import data
 from segattn.data._dataset import IGNORE, SPLITS, Dataset, Labels
+from segattn.data.files.bands import DifferentSizes
 from segattn.data.files.decode import ImageFile, open_mask
 from segattn.data.files.masks import Mark, MaskReading, histogram
 from segattn.data.files.pairs import PairReader, collected_faults
@@ -243,7 +244,8 @@ def _look_at_pair(reader: PairReader, index: int) -> _Seen:
         reader.remarks.note(str(pair.image), file.orientation, file.largest, file.stored)
         size, digest = (image.shape[0], image.shape[1]), _digest(image)
     except ValueError as error:
-        faults.append(("unreadable images", str(error)))
+        kind = "bands of different sizes" if isinstance(error, DifferentSizes) else "unreadable images"
+        faults.append((kind, str(error)))
     if pair.label is not None:
         values, mode, shape, fault = _look_at_mask(pair.label, reader)
         faults.extend(fault)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from segattn.config import Augmentation
 from segattn.data._dataset import IGNORE, Dataset
+from segattn.data.files.shown import shown
 from segattn.data.loader import TrainingStream
 from segattn.data.transforms import Normalization, augment
 
@@ -45,24 +46,31 @@ def sheet(
     Args:
         columns: pairs side by side.
         tile: longest side of a crop on the sheet, in pixels; the crop itself is not changed.
-        network: as of `TrainingStream`.
+        network: as of `TrainingStream`; padding has its mean. Where the images have other bands, padding is mid-grey.
 
     Raises:
         ValueError: no samples, a split without labels, or a sample that cannot be read.
     """
     if samples < 1 or columns < 1 or tile < 16:
         raise ValueError(f"{samples} samples in {columns} columns of {tile} pixels; give at least 1, 1 and 16")
-    stream = TrainingStream(dataset, augmentation, batch_size=1, seed=seed)
-    colour = Normalization.of(network).colour
+    normalization = _of_bands(dataset, Normalization.of(network))
+    stream = TrainingStream(dataset, augmentation, batch_size=1, seed=seed, network=normalization)
+    colour = normalization.colour
     pixels, pairs = Counter[int](), []
     for position in range(samples):
         scene = dataset.lazily(stream.sample_index(position))
         image, label = augment(scene, np.random.default_rng((seed, position)), augmentation, colour)
         values, counts = np.unique(label, return_counts=True)
         pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        image, label = _scaled(image, label, tile)
+        image, label = _scaled(shown(image), label, tile)
         pairs.append((scene.name, image, overlay(image, label, dataset.palette)))
     return Sheet(_arranged(pairs, min(columns, samples)), pixels)
+
+
+def _of_bands(dataset: Dataset, normalization: Normalization) -> Normalization:
+    """The normalization, or one for the bands of the images where these are others."""
+    bands = dataset[0].image.shape[2] if len(dataset) else normalization.in_channels
+    return normalization if bands == normalization.in_channels else Normalization(in_channels=bands)
 
 
 def overlay(image: np.ndarray, label: np.ndarray, palette: object) -> np.ndarray:

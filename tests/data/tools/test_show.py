@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from segattn import data
 from segattn.config import Augmentation
@@ -22,6 +23,23 @@ def test_sheet_shows_the_samples_of_the_training(dataset):
     assert np.abs(left.astype(int) - to_image(batch["image"][0])).max() <= 1
     values, counts = np.unique(batch["label"].numpy(), return_counts=True)
     assert drawn.pixels == dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 5])
+def test_sheet_of_other_bands_shows_them_as_a_picture(bands, tmp_path):
+    for part, shape in (("images", (32, 48, bands)), ("masks", (32, 48))):
+        (tmp_path / part / "train").mkdir(parents=True)
+        values = np.random.default_rng(0).integers(0, 2, shape, dtype=np.uint8)
+        if part == "images":
+            np.save(tmp_path / "images/train/a.npy", 100 * values)
+        else:
+            Image.fromarray(values).save(tmp_path / "masks/train/a.png")
+    (tmp_path / "classes.txt").write_text("one\ntwo\n")
+    images = data.load("folder", "train", root=tmp_path, bands=bands)
+    drawn = sheet(images, AUGMENTATION, samples=2, columns=1, tile=48)
+    assert drawn.picture.shape == (2 * (32 + 18 + 8) + 8, 2 * 48 + 2 + 8 + 8, 3)
+    left = drawn.picture[8 + 18 : 8 + 18 + 32, 8 : 8 + 48]
+    assert {0, 255} <= set(left.ravel().tolist())  # stretched
 
 
 def test_sheet_is_as_large_as_its_tiles(dataset):
