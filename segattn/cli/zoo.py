@@ -73,18 +73,29 @@ def _list(console: Console) -> None:
     print("\n".join(below))
 
 
+def _for_any_head(entry: zoo.Entry) -> str:
+    """Its command with HEAD for the name of its head; it may be several commands, one after the other."""
+    commands = [shlex.split(command) for command in entry.command.split("; ")]
+    return "; ".join(shlex.join("HEAD" if word == entry.head else word for word in words) for words in commands)
+
+
+def _trained(entries: Sequence[zoo.Entry], command: str) -> str:
+    """The names of networks, and the command that trained them, with the head's own name if it is one network."""
+    names = ", ".join(entry.name.partition("/")[2] for entry in entries)
+    return f"  {names}: {command if len(entries) > 1 else entries[0].command}"
+
+
 def _about(entries: Sequence[zoo.Entry], width: int) -> list[str]:
     """The trunk in a line, and the commands that trained it and its heads; one command for all that differ in the head only."""
     first = entries[0]
-    commands: dict[str, list[str]] = {}
+    commands: dict[str, list[zoo.Entry]] = {}
     for entry in entries:
-        words = ["HEAD" if word == entry.head else word for word in shlex.split(entry.command)]
-        commands.setdefault(shlex.join(words), []).append(entry.name.partition("/")[2])
+        commands.setdefault(_for_any_head(entry), []).append(entry)
     parts = [
         f"{first.trunk}: receptive field {first.receptive_field} px, "
         f"{card.millions(first.backbone_parameters)} M parameters, {card.megabytes(first.trunk_file.size_bytes)} MB",
         f"  trunk: {first.trunk_command}",
-        *(f"  {', '.join(names) if len(commands) > 1 else 'heads'}: {words}" for words, names in commands.items()),
+        *(_trained(alike, shown) if len(commands) > 1 else f"  heads: {shown}" for shown, alike in commands.items()),
     ]
     return [
         line

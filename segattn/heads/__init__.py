@@ -79,13 +79,14 @@ def create(
     differ by the mechanism only. `chosen` are options of the head and of its mechanism.
 
     Raises:
-        ValueError: unknown head, mode or option; no controlled form; a head that does not meet the contract.
+        ValueError: unknown head, mode or option; no channels; no controlled form; a head that does not meet the contract.
     """
     source = module(name)
     if mode not in get_args(Mode):
         raise ValueError(f"unknown mode {mode!r}; use one of {', '.join(get_args(Mode))}")
     own, of_mechanism = _options(name, source, mode)
     check_options(f"head {name!r}", chosen, [*own, *of_mechanism])
+    _check_channels(name, chosen.get("channels", 1))
     for_head = {option: value for option, value in chosen.items() if option in own}
     for_mechanism = {option: value for option, value in chosen.items() if option not in own}
     if mode == "controlled":
@@ -96,6 +97,12 @@ def create(
         head = source.Head(in_channels, num_classes, **for_head)
     contract.check_instance(name, source, head)
     return head
+
+
+def _check_channels(name: str, channels: Any) -> None:
+    """Torch builds layers without channels, and fails at the first image."""
+    if not isinstance(channels, int) or channels < 1:
+        raise ValueError(f"head {name!r} with channels={channels!r} is not possible; use a whole number of 1 or more")
 
 
 _SETTINGS = {"head_options": ("mode",), "backbone_options": ("output_stride", "in_channels")}

@@ -58,6 +58,8 @@ class AgentAttention(nn.Module):
         super().__init__()
         check_option("implementation", implementation, Implementation)
         num_heads = max(channels // 64, 1) if num_heads is None else num_heads
+        if len(agents) != 2:
+            raise ValueError(f"{agents=}: give the rows and columns of agents, such as (7, 7)")
         if num_heads < 1 or channels % num_heads or min(agents) < 1:
             raise ValueError(f"{num_heads=} should divide the {channels} channels, and {agents=} be at least (1, 1)")
         self.num_heads, self.agents, self.implementation = num_heads, (agents[0], agents[1]), implementation

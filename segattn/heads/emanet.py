@@ -173,6 +173,8 @@ class Head(nn.Module):
         mechanism: Callable[..., nn.Module] = EMAU,
     ) -> None:
         super().__init__()
+        if channels < 2:
+            raise ValueError(f"{channels=}: half of them go on after the attention; use at least 2")
         self.reduce = ConvBnRelu(in_channels[-1], channels)
         self.attention = mechanism(channels)
         self.refine = ConvBnRelu(channels, channels // 2)

@@ -14,10 +14,12 @@ import copy
 import importlib.metadata
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +74,15 @@ class Reading:
             amounts.append(("in the modules around these calls", self.rest))
         return sorted(amounts, key=lambda pair: -abs(pair[1]))
 
+    def unseen(self) -> list[Term]:
+        """Kinds of call that it counts as nothing, largest first.
+
+        Multiply-adds among them are also in `differences`. Element operations are not, because they are no multiply-adds; the
+        states of a scan consist of them.
+        """
+        blind = [term for term in self.terms if term.figure == 0 and term.macs + term.other]
+        return sorted(blind, key=lambda term: (-term.macs, -term.other))
+
 
 UNITS = {"torch": "FLOPs", "fvcore": "FLOPs", "ptflops": "MACs", "thop": "MACs", "torchinfo": "mult-adds"}
 """Counters, and what each calls its figure."""
@@ -103,7 +114,8 @@ def _read(counter: str, module: nn.Module, inputs: Sequence[Any], calls: Sequenc
         figure = _ask(counter, module, inputs)
     except Exception as error:  # third-party tracing may raise anything
         lines = str(error).strip().splitlines() or [""]
-        return Reading(counter, version, problem=f"fails: {type(error).__name__}: {lines[0][:120]}")
+        what, _, _ = lines[0].partition("; ")  # what follows is advice to its caller, not to the reader of the figures
+        return Reading(counter, version, problem=f"fails: {type(error).__name__}: {what[:200]}")
     groups: dict[str, list[tuple[Call, int]]] = {}
     for call in calls:
         try:
@@ -172,7 +184,8 @@ def _fvcore(module: nn.Module, inputs: tuple[Any, ...]) -> float:
 
 
 def _ptflops(module: nn.Module, inputs: tuple[Any, ...]) -> int:
-    from ptflops import get_model_complexity_info
+    with _importable_torchvision():
+        from ptflops import get_model_complexity_info
 
     figure, _ = get_model_complexity_info(
         _Fed(module, inputs),
@@ -231,6 +244,20 @@ def _zeros_of(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_zeros_of(entry) for entry in value)
     return value
+
+
+@contextlib.contextmanager
+def _importable_torchvision() -> Iterator[None]:
+    """ptflops does without torchvision, but not with one whose compiled part does not match torch; hide that one."""
+    try:
+        import torchvision  # noqa: F401
+    except ImportError:
+        pass
+    except Exception:  # RuntimeError: operator torchvision::nms does not exist
+        with mock.patch.dict(sys.modules, {"torchvision": None, "torchvision.ops": None}):  # type: ignore[dict-item]
+            yield
+        return
+    yield
 
 
 @contextlib.contextmanager

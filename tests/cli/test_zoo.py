@@ -66,3 +66,17 @@ def test_installation_without_networks_says_so(capsys):
     assert "This installation of segattn has no trained networks." in capsys.readouterr().out
     assert main(["zoo", "streets/ccnet"]) == 2
     assert "unknown network 'streets/ccnet': this installation" in capsys.readouterr().err
+
+
+def test_several_commands_stay_several_and_a_single_head_has_its_own(tiny_zoo, monkeypatch, capsys):
+    entries = [
+        replace(
+            entry, command=f"{'segattn train a; ' * (entry.head == 'fcn')}segattn study b --heads {entry.head} -x 1"
+        )
+        for entry in zoo.networks("streets")
+    ]
+    monkeypatch.setattr(zoo, "networks", lambda name: entries)
+    assert main(["zoo"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert " fcn: segattn train a; segattn study b --heads fcn -x 1" in shown
+    assert ": segattn study b --heads HEAD -x 1" in shown

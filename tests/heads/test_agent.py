@@ -135,3 +135,14 @@ def test_published_sizes_are_the_defaults():
 def test_heads_and_agents_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError, match=r"should divide the 6 channels, and agents=.* at least \(1, 1\)"):
         block_of(**options)
+
+
+@pytest.mark.parametrize("agents", [(), (3,), (2, 3, 4)])
+def test_agents_that_are_no_rows_and_columns_are_refused(agents):
+    with pytest.raises(ValueError, match=r"agents=\(.*\): give the rows and columns of agents, such as \(7, 7\)"):
+        block_of(agents=agents)
+
+
+def test_default_number_of_heads_that_does_not_divide_the_channels_is_named():
+    with pytest.raises(ValueError, match="num_heads=3 should divide the 200 channels"):
+        AgentAttention(200)

@@ -87,3 +87,25 @@ def test_unknown_head_names_the_nearest():
 def test_unknown_mode_names_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown mode 'fair'; use one of faithful, controlled"):
         heads.create("fcn", IN_CHANNELS, CLASSES, mode="fair")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "mode"), HEADS)
+@pytest.mark.parametrize("channels", [0, -3, 2.5])
+def test_a_head_without_channels_is_refused(name, mode, channels):
+    message = rf"head '{name}' with channels={channels} is not possible; use a whole number of 1 or more"
+    if takes(name, mode, "channels"):
+        with pytest.raises(ValueError, match=message):
+            heads.create(name, IN_CHANNELS, CLASSES, mode=mode, channels=channels)
+    else:
+        with pytest.raises(ValueError, match="has no option 'channels'"):
+            heads.create(name, IN_CHANNELS, CLASSES, mode=mode, channels=channels)
+
+
+@pytest.mark.parametrize(("name", "mode"), [head for head in HEADS if takes(*head, "channels")])
+@pytest.mark.parametrize("channels", [2, 17])
+def test_few_channels_and_a_prime_number_of_them_work(name, mode, channels):
+    torch.manual_seed(0)
+    head = heads.create(name, IN_CHANNELS, CLASSES, mode=mode, channels=channels).eval()
+    logits = head(features(size=(3, 4)))["out"]
+    assert logits.shape == (2, CLASSES, 3, 4)
+    assert logits.isfinite().all()

@@ -325,3 +325,9 @@ def test_controlled_form_is_the_same_block_with_the_options_given():
 def test_no_base_or_round_is_refused(option):
     with pytest.raises(ValueError, match=f"{option}=0.*use at least 1 of each"):
         EMAU(8, **{option: 0})
+
+
+def test_a_single_channel_has_no_half_and_is_refused():
+    with pytest.raises(ValueError, match="channels=1: half of them go on after the attention; use at least 2"):
+        heads.create("emanet", IN_CHANNELS, 2, channels=1)
+    assert heads.create("emanet", IN_CHANNELS, 2, mode="controlled", channels=1)

@@ -153,3 +153,77 @@ def test_module_is_left_as_it_was():
     assert [name for name, _ in module.named_buffers()] == before
     assert all(tensor.is_meta for tensor in module.parameters())
     assert not any(child._forward_hooks or child._forward_pre_hooks for child in module.modules())
+
+
+class Rounds(nn.Module):
+    """Five rounds of a product and an element operation, as in an iteration, and a step of a scan, without a product."""
+
+    def forward(self, x):
+        state = torch.zeros_like(x)
+        for _ in range(5):
+            x = (x @ x).relu()
+            state = x.exp() * state + x
+        return state
+
+
+def unseen(counter, module=Rounds, shape=(7, 7)):
+    (reading,) = cross_check(*meta(module(), *shape), counters=[counter])
+    if reading.figure is None:
+        pytest.skip(f"{counter} {reading.problem}")
+    return {term.kind: (term.calls, term.macs, term.other) for term in reading.unseen()}
+
+
+@pytest.mark.parametrize("counter", ["ptflops", "thop", "torchinfo"])
+def test_counters_of_layers_see_neither_rounds_of_products_nor_a_scan(counter):
+    missed = unseen(counter)
+    assert next(iter(missed)) == "@"  # multiply-adds first
+    assert missed["@"] == (5, 5 * 7**3, 0)
+    assert missed["exp"][:2] == missed["*"][:2] == missed["+"][:2] == (5, 0)
+    assert missed["*"][2] == missed["+"][2] == 5 * 49
+
+
+@pytest.mark.parametrize("counter", ["torch", "fvcore"])
+def test_counters_of_operators_see_products_but_no_scan(counter):
+    missed = unseen(counter)
+    assert "@" not in missed
+    assert {"exp", "*", "+"} <= set(missed)
+
+
+def test_a_heads_scan_is_unseen_by_every_counter():
+    from segattn.heads.ss2d import SelectiveScan2d
+
+    module, x = meta(SelectiveScan2d(16), 1, 16, 5, 7)
+    states = 28 * 35 * 16  # element operations of the states, from the head's docstring: 28 N E S
+    for reading in cross_check(module, x, counters=["torch", "thop", "torchinfo"]):
+        if reading.figure is not None:
+            assert sum(term.other for term in reading.unseen() if not term.macs) > states, reading.counter
+
+
+def test_a_head_that_a_counter_cannot_record_says_so_without_advice_for_others():
+    pytest.importorskip("fvcore")
+    from segattn.heads.ss2d import SelectiveScan2d
+
+    (reading,) = cross_check(*meta(SelectiveScan2d(16), 1, 16, 5, 7), counters=["fvcore"])
+    assert reading.problem == (
+        "fails: ValueError: a selective scan cannot be recorded by torch.jit.trace or torch.onnx.export(dynamo=False), "
+        "which would keep the size of its maps as a constant"
+    )
+
+
+class BrokenTorchvision:
+    """Finds a torchvision whose compiled part does not load."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "torchvision":
+            raise RuntimeError("operator torchvision::nms does not exist")
+
+
+def test_ptflops_counts_beside_a_torchvision_that_does_not_import(monkeypatch):
+    pytest.importorskip("ptflops")
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("ptflops", "torchvision"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [BrokenTorchvision(), *sys.meta_path])
+    (reading,) = cross_check(*meta(nn.Conv2d(3, 5, 1, bias=False), 1, 3, 7, 11), counters=["ptflops"])
+    assert (reading.problem, reading.figure) == (None, 7 * 11 * 3 * 5)
+    assert "torchvision" not in sys.modules

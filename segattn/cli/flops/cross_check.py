@@ -60,16 +60,46 @@ def record(entry: Check) -> dict[str, Any]:
 def _plain(reading: other_counters.Reading) -> dict[str, Any]:
     differences = [list(pair) for pair in reading.differences()]
     fields = {name: value for name, value in asdict(reading).items() if name not in ("counter", "terms")}
-    return {"peer": reading.counter, **fields, "unit": reading.unit, "differences": differences}
+    unseen = [[term.kind, term.calls, term.macs, term.other] for term in reading.unseen()]
+    return {
+        "peer": reading.counter,
+        **fields,
+        "unit": reading.unit,
+        "differences": differences,
+        "unseen": unseen if reading.figure is not None else [],
+    }
 
 
-def explain(unit: int, differences: Sequence[Sequence[Any]]) -> str:
-    """In words: what a counter counts per multiply-add, and what it leaves out or adds, in G."""
-    shown = [f"{reason} ({amount / 1e9:+.3f} G)" for reason, amount in differences if abs(amount) >= 500_000]
+def explain(unit: int, differences: Sequence[Sequence[Any]], unseen: Sequence[Sequence[Any]] = ()) -> str:
+    """In words: what a counter counts per multiply-add, what it leaves out or adds, and what it does not see, in G.
+
+    `unseen` has kinds of call with their number, multiply-adds and element operations, as in the JSON.
+    """
+    calls = {f"{kind}: not seen": number for kind, number, macs, _ in unseen if macs and number > 1}
+    shown = [
+        f"{reason}{f' in {calls[reason]} calls' if reason in calls else ''} ({amount / 1e9:+.3f} G)"
+        for reason, amount in differences
+        if abs(amount) >= 500_000
+    ]
     small = sum(amount for _, amount in differences if abs(amount) < 500_000)
     if small:
         shown.append(f"less than 0.001 G each: {small / 1e9:+.6f} G")
-    return "; ".join([f"{unit} per multiply-add", *shown])
+    return "; ".join([f"{unit} per multiply-add", *shown, *elements(unseen)])
+
+
+def elements(unseen: Sequence[Sequence[Any]]) -> list[str]:
+    """The element operations that a counter does not see, in words; empty if it misses fewer than half a million."""
+    kinds = sorted(((kind, number, other) for kind, number, macs, other in unseen if not macs), key=lambda k: -k[2])
+    total = sum(other for _, _, other in kinds)
+    if total < 500_000:
+        return []
+    named = ", ".join(kind for kind, _, _ in kinds[:3])
+    more = " and others" if len(kinds) > 3 else ""
+    calls = sum(number for _, number, _ in kinds)
+    return [
+        f"{total / 1e9:.3f} G element operations not seen, in {calls} call{'s' * (calls != 1)} of {named}{more}, "
+        "which are no multiply-adds"
+    ]
 
 
 def _rows(entry: Check) -> list[list[str]]:
@@ -78,7 +108,8 @@ def _rows(entry: Check) -> list[list[str]]:
         if reading.figure is None:
             rows.append([reading.counter, other_counters.UNITS[reading.counter], "", reading.problem or ""])
         else:
-            why = explain(reading.unit, reading.differences())
+            plain = _plain(reading)
+            why = explain(reading.unit, plain["differences"], plain["unseen"])
             rows.append([reading.counter, other_counters.UNITS[reading.counter], f"{reading.figure / 1e9:.3f}", why])
     return rows
 
