@@ -8,6 +8,7 @@ import pytest
 from segattn import records
 from segattn.cli import main
 from segattn.inference.forms import FORMS
+from segattn.profile import limits
 from tests.places import ROOT
 
 PAGE = (ROOT / "docs/choose.md").read_text(encoding="utf-8")
@@ -20,6 +21,8 @@ COMMANDS = [
 def test_the_commands_lead_from_nothing_to_a_choice(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(limits, "product_size", lambda dtype, device: 64)
+    monkeypatch.setattr(limits, "copy_size", lambda device: 2**20)
     printed = {}
     for program, *words in COMMANDS:
         assert program == "segattn"
