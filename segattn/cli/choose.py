@@ -33,7 +33,7 @@ Value = TypeVar("Value", Size, int)
 class ChooseArguments:
     """Choose among trained networks: the best recorded accuracy within a budget, and the Pareto front.
 
-        segattn choose streets --budget 10GFLOPs
+        segattn choose streets --budget 14GFLOPs
         segattn choose --bench bench.json --budget 50ms 300MB
 
     Operations and parameters are counted. Time and memory come from records of segattn bench --checkpoint, which say on which
