@@ -18,6 +18,7 @@ __all__ = [
     "create_model",
     "datasets",
     "export",
+    "fastest",
     "heads",
     "load_exported",
     "load_model",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from segattn.checkpoint import load_model, push_to_hub
     from segattn.inference.export import load_exported
     from segattn.inference.export.write import export
+    from segattn.inference.fastest import fastest
     from segattn.inference.optimized import optimize
     from segattn.inference.prediction import ImageLike, Network, Prediction
     from segattn.maps.look import attention_maps
@@ -41,6 +43,7 @@ _LAZY = {
     "attention_maps": ("segattn.maps.look", "attention_maps"),
     "create_model": ("segattn.model", "create_model"),
     "export": ("segattn.inference.export.write", "export"),
+    "fastest": ("segattn.inference.fastest", "fastest"),
     "load_exported": ("segattn.inference.export", "load_exported"),
     "load_model": ("segattn.checkpoint", "load_model"),
     "push_to_hub": ("segattn.checkpoint", "push_to_hub"),

@@ -6,4 +6,5 @@ run.py       run(cases, ...) -> BenchRecord: memory case by case, times in turns
 summary.py   samples summarised as figures
 peak.py      peak memory predicted without running
 budget.py    the networks within a budget of operations, memory or time
+choice.py     trained networks within a budget, and their Pareto front
 """

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from segattn import backbones, heads
+from segattn.benchmark.tensors import inputs_of, tensors
 from segattn.cost import head_facts, network_cost
 from segattn.device import DTYPES
 from segattn.heads.parts.layers import ConvBnRelu
@@ -44,6 +46,8 @@ class Prepared:
     work: Work | None
     note: str = ""
     """Why there is no work."""
+    file: str = ""
+    """The graph of a form that runs from a file."""
 
 
 def combinations(
@@ -63,10 +67,13 @@ def combinations(
     num_classes: int,
     in_channels: int = 3,
     feature_scales: Sequence[float] = (1.0,),
+    forms: Sequence[str] = ("eager",),
+    **described: Any,
 ) -> list[Case]:
     """Every combination as a case; a baseline among other heads is left out where the part is the mechanism: it has none.
 
     A network computes its own features, so `feature_scale` does not apply to it. A head of one form is measured once.
+    `described` are more fields of every case: `network`, `head_options`, `backbone_options`.
 
     Raises:
         ValueError: unknown head, backbone or output stride.
@@ -74,8 +81,10 @@ def combinations(
     baselines = {name for name in names if head_facts(name, mode).baseline}
     single = {name for name in names if len(implementations) > 1 and not has_forms(name, mode)}
     cases = []
-    for part, size, batch, phase, dtype, last, compile, scale, name, implementation in itertools.product(
-        parts, sizes, batches, phases, dtypes, channels_last, compiled, feature_scales, names, implementations
+    both = list(itertools.product(implementations, forms))
+    options = json.dumps(described.get("backbone_options", {}))
+    for part, size, batch, phase, dtype, last, compile, scale, name, (implementation, form) in itertools.product(
+        parts, sizes, batches, phases, dtypes, channels_last, compiled, feature_scales, names, both
     ):
         if part == "network" and scale != feature_scales[0]:
             continue
@@ -95,12 +104,14 @@ def combinations(
                 num_classes=num_classes,
                 in_channels=in_channels,
                 input_size=size,
-                map_size=_last(features(backbone, output_stride, size, in_channels)[1]),
+                map_size=_last(features(backbone, output_stride, size, in_channels, options)[1]),
                 batch=batch,
                 dtype=dtype,
                 channels_last=last,
                 compile=compile,
                 feature_scale=1.0 if part == "network" else scale,
+                form=form,
+                **described,
             )
         )
     return cases
@@ -168,27 +179,32 @@ def work(case: Case) -> Work:
 
 
 @lru_cache(maxsize=64)
-def features(backbone: str, output_stride: int, size: tuple[int, int], in_channels: int = 3) -> Maps:
-    """Channels and shapes of the backbone's four maps for one image of `size`."""
+def features(
+    backbone: str, output_stride: int, size: tuple[int, int], in_channels: int = 3, options: str = "{}"
+) -> Maps:
+    """Channels and shapes of the backbone's four maps for one image of `size`; `options` are the backbone's, as JSON."""
+    settings: Mapping[str, Any] = {"output_stride": output_stride, "in_channels": in_channels, **json.loads(options)}
     with torch.device("meta"), torch.no_grad():
-        body = backbones.create(backbone, output_stride=output_stride, in_channels=in_channels).eval()
+        body = backbones.create(backbone, **settings).eval()
         maps = body(torch.empty(1, in_channels, *size))
     return tuple(body.channels), tuple(tuple(one.shape) for one in maps)  # type: ignore[arg-type]
 
 
 def _features(case: Case) -> Maps:
-    return features(case.backbone, case.output_stride, case.input_size, case.in_channels)
+    options = json.dumps(case.backbone_options)
+    return features(case.backbone, case.output_stride, case.input_size, case.in_channels, options)
 
 
 def build_head(case: Case, channels: tuple[int, ...], device: str) -> nn.Module:
     """The head of a case, in the form it asks for, with random weights."""
     with torch.device(device):
-        return set_form(heads.create(case.head, channels, case.num_classes, mode=case.mode), case)  # type: ignore[arg-type]
+        head = heads.create(case.head, channels, case.num_classes, mode=case.mode, **case.head_options)  # type: ignore[arg-type]
+        return set_form(head, case)
 
 
 def _network(case: Case) -> dict[str, Any]:
     """What describes the network of a case beside its head."""
-    names = ("num_classes", "backbone", "output_stride", "in_channels", "mode")
+    names = ("num_classes", "backbone", "output_stride", "in_channels", "mode", "head_options", "backbone_options")
     return {name: getattr(case, name) for name in names}
 
 
@@ -220,15 +236,6 @@ def mechanism_path(head: nn.Module, name: str) -> str:
     return next(path for path, module in head.named_modules() if module is mechanism)
 
 
-def tensors(nested: Any) -> Iterator[Tensor]:
-    """The tensors in the arguments or the result of a module, in order."""
-    if isinstance(nested, Tensor):
-        yield nested
-    elif isinstance(nested, dict | list | tuple):
-        for value in nested.values() if isinstance(nested, dict) else nested:
-            yield from tensors(value)
-
-
 @lru_cache(maxsize=256)
 def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
     """The mechanism's path, and the shapes of the part's inputs and outputs for one image."""
@@ -238,28 +245,13 @@ def _shapes(case: Case) -> tuple[str, tuple[Shape, ...], tuple[Shape, ...]]:
     head = build_head(case, channels, "meta").eval()
     maps = [torch.empty(shape, device="meta") for shape in shapes]
     path = mechanism_path(head, case.head) if case.part == "mechanism" else ""
-    with torch.no_grad(), _seen(head.get_submodule(path)) as seen:
+    with torch.no_grad(), inputs_of(head.get_submodule(path)) as seen:
         out = head(maps)
         if case.phase == "training":
             # Norms need two values per channel in training; only the shapes matter here.
             part, doubled = head.get_submodule(path).train(), [torch.cat([one, one]) for one in seen[0]]
             out = part(doubled) if case.part == "head" else part(*doubled)
     return path, tuple(tuple(one.shape) for one in seen[0]), tuple((1, *one.shape[1:]) for one in tensors(out))
-
-
-@contextmanager
-def _seen(module: nn.Module) -> Iterator[list[list[Tensor]]]:
-    """The input tensors of `module` in each of its calls."""
-    seen: list[list[Tensor]] = []
-
-    def keep(module: nn.Module, inputs: Any) -> None:
-        seen.append(list(tensors(inputs)))
-
-    hook = module.register_forward_pre_hook(keep)
-    try:
-        yield seen
-    finally:
-        hook.remove()
 
 
 @lru_cache(maxsize=256)
@@ -285,7 +277,8 @@ def _moved(case: Case) -> int:
 
 def _alike(case: Case, **changes: Any) -> Case:
     """The case with `changes` and without the settings that do not matter on `meta`, so that such cases share a cache entry."""
-    return replace(case, channels_last=False, compile=False, map_size=(0, 0), feature_scale=1.0, **changes)
+    of_the_run = {"channels_last": False, "compile": False, "map_size": (0, 0), "feature_scale": 1.0}
+    return replace(case, **{**of_the_run, "network": "", "form": "eager", **changes})
 
 
 def _batched(shapes: Sequence[Shape], batch: int) -> tuple[Shape, ...]:

@@ -9,7 +9,9 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from segattn.benchmark.cases import PARTS, TINY, Prepared, build_head, build_network, tensors
+from segattn.benchmark import forms
+from segattn.benchmark.cases import PARTS, TINY, Prepared, build_head, build_network
+from segattn.benchmark.tensors import tensors
 from segattn.device import DTYPES, autocast, set_tf32
 from segattn.profile.worker import Task
 from segattn.records.bench import Case
@@ -20,7 +22,7 @@ Pass = Callable[[], Any]
 def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int) -> Task:
     """The task of a case (`Case` and `Prepared` as decoded JSON).
 
-    The warm-up is the same pass with a tiny image. A compiled module, which is compiled for one size, is warmed up by the pass.
+    The warm-up is the same pass with a tiny image. What is compiled for one size is warmed up by the pass itself.
     """
     chosen, shapes = msgspec.convert(case, Case), msgspec.convert(prepared, Prepared)
     assert chosen.part in PARTS
@@ -35,7 +37,11 @@ def passes(case: Case, prepared: Prepared, module: nn.Module, device: str) -> Ta
     """The task that runs a case's pass on a module."""
     make = _inference if case.phase == "inference" else _training
     run = make(case, module, _inputs(case, prepared.inputs, device), prepared.gradients)
-    first = run if case.compile else make(case, module, _inputs(case, prepared.tiny_inputs, device), ())
+    first = (
+        run
+        if case.compile or forms.for_one_size(case)
+        else make(case, module, _inputs(case, prepared.tiny_inputs, device), ())
+    )
 
     def warm_up() -> None:
         first()
@@ -45,6 +51,8 @@ def passes(case: Case, prepared: Prepared, module: nn.Module, device: str) -> Ta
 
 
 def _module(case: Case, prepared: Prepared, device: str) -> nn.Module:
+    if case.form != "eager":
+        return forms.network(case, prepared.file, device)
     whole: nn.Module = (
         build_network(case, device) if case.part == "network" else build_head(case, prepared.channels, device)
     )

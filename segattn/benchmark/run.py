@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from segattn import __version__, records
-from segattn.benchmark.cases import Prepared, prepare
+from segattn.benchmark.cases import Prepared
+from segattn.benchmark.forms import ready
 from segattn.benchmark.summary import latency, limits
 from segattn.cost import head_facts
 from segattn.profile import in_use, memory
@@ -53,6 +54,8 @@ class Settings:
     """The function that turns a case into a task, "module:function", with the arguments of `piece.task`."""
     timeout: float = 600.0
     """Seconds after which a process that does not answer is killed."""
+    folder: str = ""
+    """Where graphs are written, for forms that run from one."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,8 @@ def run(
     busy = _in_use(settings.device)
     if warning := _warning(busy):
         on_notice(warning)
-    begun = time.monotonic()
-    entries, reached = [_Entry(case) for case in cases], list[MachineLimit]()
+    begun, reached = time.monotonic(), list[MachineLimit]()
+    entries = [_Entry(case) for case in cases]
 
     def record() -> records.BenchRecord:
         return records.BenchRecord(
@@ -148,8 +151,8 @@ def run(
 
 def name(case: Case) -> str:
     """A short description of a case, for messages."""
-    form = "" if case.implementation == "auto" else f" {case.implementation}"
-    return f"{case.head}{form}, {case.part}, {case.phase}, {case.input_size[0]}x{case.input_size[1]}, {case.dtype}"
+    words = [case.label, *(word for word in (case.implementation, case.form) if word not in ("auto", "eager"))]
+    return f"{' '.join(words)}, {case.part}, {case.phase}, {case.input_size[0]}x{case.input_size[1]}, {case.dtype}"
 
 
 def _in_use(device: str) -> dict[str, float]:
@@ -192,19 +195,16 @@ def _arguments(entry: _Entry, settings: Settings) -> dict[str, Any]:
 def _memory(entry: _Entry, settings: Settings) -> None:
     """Fill in shapes, work and memory, or the outcome if that fails."""
     try:
-        entry.prepared = prepare(entry.case, settings.device)
+        entry.prepared = ready(entry.case, settings.device, settings.folder)
     except Exception as error:
         entry.outcome = Outcome(kind_of(error), first_line(error))
         return
-    steps = (
-        2 if entry.case.part == "network" and entry.case.phase == "training" else 1
-    )  # momentum exists from the second step on
     needed = memory.measure(
         settings.target,
         _arguments(entry, settings),
         device=settings.device,
         threads=settings.threads,
-        runs=steps,
+        runs=2 if (entry.case.part, entry.case.phase) == ("network", "training") else 1,  # momentum exists from the 2nd
         timeout=settings.timeout,
     )
     entry.outcome = Outcome(needed.outcome, needed.message)
@@ -229,8 +229,8 @@ def _groups(entries: Sequence[_Entry], device: str, *, sizes_together: bool = Fa
         return case.part, case.phase, case.batch, () if sizes_together else case.input_size
 
     if sizes_together:
-        order = list(dict.fromkeys(entry.case.head for entry in entries))
-        entries = sorted(entries, key=lambda entry: order.index(entry.case.head))
+        order = list(dict.fromkeys(entry.case.label for entry in entries))
+        entries = sorted(entries, key=lambda entry: order.index(entry.case.label))
 
     for _, members in itertools.groupby(sorted(entries, key=key), key):
         room, group, held = 0.7 * in_use.available(device), list[_Entry](), 0.0

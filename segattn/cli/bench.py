@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedColumn
 
 from segattn import records
-from segattn.cli import terminal
+from segattn.cli import terminal, trained
 from segattn.cli.arguments import head_names, parse
-from segattn.cli.values import Device, Size
+from segattn.cli.bench_progress import progress
+from segattn.cli.values import Device, Modules, Size
 from segattn.heads import Mode
 from segattn.records.bench import Case
 
 Switch = Literal["off", "on", "both"]
 Implementation = Literal["auto", "reference", "fast"]
+Form = Literal["eager", "optimized", "channels-last", "inductor", "onnx", "openvino", "bf16", "int8", "all"]
 SWEEP_MAPS = (17, 25, 33, 49, 65, 81, 97, 129)
 
 
@@ -31,6 +33,7 @@ class BenchArguments:
 
         segattn bench --heads ccnet danet --input 257x257
         segattn bench --parts network --precision fp32 bf16 -o bench.json
+        segattn bench --checkpoint runs/mine streets/ccnet --forms all
 
     Every case runs in a process of its own, and the cases take turns: one pass each per round. Without options it measures the
     mechanisms of all heads on maps of 97x97, in fp32, at inference.
@@ -38,10 +41,17 @@ class BenchArguments:
 
     heads: tuple[str, ...] = ("all",)
     """Heads to measure: names of `segattn heads`, dotted module paths, study, baselines, or all."""
-    parts: tuple[Literal["mechanism", "head", "network"], ...] = ("mechanism",)
-    """Parts of the network to measure."""
+    checkpoint: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...")] = ()
+    """Measure trained networks instead, as large as their config.json says and with random weights: folders of runs or studies,
+    or names of `segattn zoo`."""
+    forms: tuple[Form, ...] = ("eager",)
+    """Forms of whole networks at inference. eager: as built; optimized, channels-last, inductor, bf16: segattn.optimize and
+    torch.compile; onnx, openvino, int8: exported; all: those that are possible here."""
+    parts: tuple[Literal["mechanism", "head", "network"], ...] = ()
+    """Parts of the network to measure; by default the mechanism, and with --checkpoint or --forms the network."""
     input: tuple[Size, ...] = ()
-    """Image sizes in pixels; by default 769x769. Mechanisms and heads get feature maps of the size the backbone makes of it."""
+    """Image sizes in pixels; by default 769x769, and those of trained networks. Mechanisms and heads get feature maps of the size
+    the backbone makes of it."""
     map: tuple[Size, ...] = ()
     """Sizes of the feature map, instead of --input: 97x97 at output stride 8 is an image of 769x769."""
     batch_size: tuple[int, ...] = (1,)
@@ -76,6 +86,8 @@ class BenchArguments:
     """Number of classes."""
     in_channels: int = 3
     """Bands of the image: 3 for RGB."""
+    allow_module: Modules = ()
+    """With --checkpoint: import this module, or the modules of this package, where a run names one of yours as its head."""
     rounds: int = 10
     """Timed passes of each case."""
     warmup: int = 2
@@ -95,8 +107,10 @@ def run(arguments: Sequence[str]) -> None:
     from segattn.device import resolve_device
 
     device = resolve_device(chosen.device).type
-    cases = _cases(chosen)
-    settings = benchmark.Settings(
+    cases = _cases(chosen, device)
+    folder = tempfile.TemporaryDirectory() if any(case.form != "eager" for case in cases) else nullcontext("")
+    settings = partial(
+        benchmark.Settings,
         device=device,
         threads=chosen.threads,
         rounds=chosen.rounds,
@@ -108,10 +122,10 @@ def run(arguments: Sequence[str]) -> None:
         if chosen.out is not None:
             records.write(record, chosen.out)
 
-    with _progress() as show:
+    with folder as graphs, progress() as show:
         record = benchmark.run(
             cases,
-            settings,
+            settings(folder=graphs),
             suite="bench" if chosen.sweep is None else f"sweep {chosen.sweep}",
             command=shlex.join(["segattn", "bench", *arguments]),
             on_progress=lambda position: show(position.share, position.what),
@@ -164,7 +178,46 @@ def _check(chosen: BenchArguments) -> None:
         raise ValueError(f"--feature-scale {min(chosen.feature_scale):g} should be above 0")
     if chosen.out is not None and chosen.out.is_dir():
         raise ValueError(f"--out {chosen.out} is a folder; give a file such as {chosen.out / 'bench.json'}")
+    _check_networks(chosen)
     _implementations(chosen)
+
+
+def _check_networks(chosen: BenchArguments) -> None:
+    """Raise ValueError for options that --checkpoint decides or other forms than eager do not have."""
+    if chosen.checkpoint:
+        trained.refuse(chosen, ("heads", "backbone", "output_stride", "mode", "num_classes", "in_channels", "sweep"))
+    elif chosen.allow_module:
+        raise ValueError("--allow-module is for --checkpoint; leave it out")
+    if chosen.forms == ("eager",):
+        return
+    if not set(_parts(chosen)) <= {"network"} or chosen.passes != ("inference",):
+        raise ValueError("--forms are of whole networks at inference; leave out --parts and --passes, or --forms")
+    trained.refuse(chosen, ("precision", "channels_last", "compile", "sweep"), "--forms")
+    if "all" in chosen.forms and len(chosen.forms) > 1:
+        raise ValueError("--forms all already names every form; leave the others out")
+
+
+def _parts(chosen: BenchArguments) -> tuple[str, ...]:
+    whole = chosen.checkpoint or chosen.forms != ("eager",)
+    return chosen.parts or ("network" if whole else "mechanism",)
+
+
+def _forms(chosen: BenchArguments, device: str) -> tuple[str, ...]:
+    """The forms to measure.
+
+    Raises:
+        ValueError: one of them, by its name, is not possible here.
+    """
+    if chosen.forms == ("eager",):
+        return chosen.forms
+    from segattn.inference import forms
+
+    reasons = {form: forms.missing(form, device) for form in (forms.FORMS if "all" in chosen.forms else chosen.forms)}
+    if "all" not in chosen.forms and (said := next(filter(None, reasons.values()), "")):
+        raise ValueError(said)
+    for reason in filter(None, reasons.values()):
+        terminal.console(stderr=True).print(f"left out: {reason}", highlight=False, soft_wrap=True)
+    return tuple(form for form, reason in reasons.items() if not reason)
 
 
 def _implementations(chosen: BenchArguments) -> tuple[str, ...]:
@@ -181,10 +234,10 @@ def _implementations(chosen: BenchArguments) -> tuple[str, ...]:
     return names
 
 
-def _cases(chosen: BenchArguments) -> list[Case]:
+def _cases(chosen: BenchArguments, device: str = "cpu") -> list[Case]:
     from segattn.benchmark.cases import combinations, has_forms, image_size
 
-    forms, names = _implementations(chosen), head_names(chosen.heads)
+    forms, names = _implementations(chosen), () if chosen.checkpoint else head_names(chosen.heads)
     for name in chosen.heads if len(forms) > 1 else ():
         if name not in ("all", "study", "baselines") and not has_forms(name, chosen.mode):
             option = "--implementations" if chosen.compare is None else "--compare"
@@ -194,55 +247,35 @@ def _cases(chosen: BenchArguments) -> list[Case]:
             )
     sweep = tuple((side, side) for side in SWEEP_MAPS) if chosen.sweep and not chosen.input else ()
     maps = chosen.map or sweep
-    sizes = [image_size(map_size, chosen.output_stride) for map_size in maps] or chosen.input or [(769, 769)]
-    return combinations(
-        names=names,
-        parts=chosen.parts,
-        sizes=sizes,
+    common = partial(
+        combinations,
+        parts=_parts(chosen),
         batches=chosen.batch_size,
         phases=chosen.passes,
         dtypes=chosen.precision,
         implementations=forms,
         channels_last=_both(chosen.channels_last),
         compiled=_both(chosen.compile),
+        feature_scales=chosen.feature_scale,
+        forms=_forms(chosen, device),
+    )
+    if chosen.checkpoint:
+        cases = []
+        for network in trained.read(chosen.checkpoint, chosen.allow_module):
+            stride = network.model.output_stride
+            sizes = [image_size(map_size, stride) for map_size in maps] or chosen.input or [network.size]
+            cases += common(names=(network.model.head,), sizes=sizes, network=network.name, **network.described())
+        return cases
+    return common(
+        names=names,
+        sizes=[image_size(map_size, chosen.output_stride) for map_size in maps] or chosen.input or [(769, 769)],
         backbone=chosen.backbone,
         output_stride=chosen.output_stride,
         mode=chosen.mode,
         num_classes=chosen.num_classes,
         in_channels=chosen.in_channels,
-        feature_scales=chosen.feature_scale,
     )
 
 
 def _both(switch: Switch) -> tuple[bool, ...]:
     return {"off": (False,), "on": (True,), "both": (False, True)}[switch]
-
-
-class _Shown:
-    """Shows the share in [0, 1] that is done, and the current case: a bar in a terminal, a line for each tenth elsewhere."""
-
-    def __init__(self, console: Console, bar: Progress | None) -> None:
-        self.console, self.bar, self.printed = console, bar, -1
-        self.task = None if bar is None else bar.add_task("starting", total=1.0)
-
-    def notice(self, text: str) -> None:
-        """A line that stays."""
-        self.console.print(text, highlight=False)
-
-    def __call__(self, share: float, what: str) -> None:
-        if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, completed=share, description=what)
-        elif int(10 * share) > self.printed:
-            self.printed = int(10 * share)
-            self.console.print(f"{100 * share:3.0f} %  {what}", highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _progress() -> Iterator[_Shown]:
-    console = terminal.console(stderr=True)  # standard output is the result
-    if not console.is_terminal:
-        yield _Shown(console, None)
-        return
-    columns = (terminal.Words("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield _Shown(console, bar)

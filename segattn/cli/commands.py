@@ -19,6 +19,7 @@ COMMANDS = {
     "flops": "count the cost of networks without running them",
     "bench": "measure time and memory on this machine, relative to its limits",
     "plan": "predict what fits into a GPU's memory or a budget",
+    "choose": "choose among trained networks within a budget",
     "report": "write tables, figures and an HTML page from finished runs",
     "compare": "compare two networks on the same images: is the difference real?",
     "data": "get, generate, check and pack data sets; features of a backbone",

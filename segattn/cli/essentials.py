@@ -43,10 +43,22 @@ ESSENTIALS: Mapping[str, tuple[str, ...]] = {
         *("--out", "--confidence", "--probabilities", "--opacity", "--batch-size", "--mode", "--flip", "--scales"),
         *("--device",),
     ),
-    "flops": ("--heads", "--module", "--input", "--cross-check", "--backbone", "--mode", "--convention", "--format"),
+    "flops": (
+        "--heads",
+        "--checkpoint",
+        "--module",
+        "--input",
+        "--cross-check",
+        "--backbone",
+        "--mode",
+        "--convention",
+        "--format",
+    ),
     "bench": (
         *(
             "--heads",
+            "--checkpoint",
+            "--forms",
             "--parts",
             "--input",
             "--batch-size",

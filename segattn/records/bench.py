@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from segattn.records.head_facts import HeadFacts
 from segattn.records.schema import SCHEMA, Environment
@@ -38,6 +39,17 @@ class Case:
     """Bands of the image."""
     feature_scale: float = 1.0
     """Factor on the random maps that a mechanism or head gets; unscaled attention logits grow with its square."""
+    network: str = ""
+    """The trained network whose size and options these are, as it was named; empty: a head as it is by default."""
+    form: str = "eager"
+    """`eager`: by torch as built, or, with `compile`, by torch.compile. Of networks also a form of `segattn.inference.forms`."""
+    head_options: dict[str, Any] = field(default_factory=dict, hash=False)
+    backbone_options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def label(self) -> str:
+        """What tables and figures call it: the trained network, or the head."""
+        return self.network or self.head
 
 
 @dataclass(frozen=True, kw_only=True)

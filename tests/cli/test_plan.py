@@ -1,5 +1,6 @@
 """`segattn plan` as it is typed: tables, figures, messages."""
 
+import dataclasses
 import json
 
 import pytest
@@ -184,6 +185,42 @@ def test_mistakes_are_told(said, arguments, message):
     assert message in err
 
 
+@pytest.fixture
+def inference_record(bench_record, tmp_path):
+    """The record's network at inference: 40 ms an image."""
+    record = records.read(bench_record)
+    (result,) = record.results
+    case = dataclasses.replace(result.case, phase="inference", batch=1, channels_last=False)
+    latency = dataclasses.replace(result.latency, median_ms=40.0)
+    changed = dataclasses.replace(record, results=[dataclasses.replace(result, case=case, latency=latency)])
+    return str(records.write(changed, tmp_path / "inference.json"))
+
+
+OF_RECORD = ["--heads", "fcn", "ccnet", "--input", "65", "--num-classes", "5"]
+
+
+def test_budget_in_time_lists_what_was_measured_within_it(said, inference_record):
+    code, out, _ = said("--budget", "50ms", *OF_RECORD, "--bench", inference_record, "--format", "json")
+    (network,) = json.loads(out)["networks"]
+    assert code == 0
+    assert (network["head"], network["backbone"], network["time"]) == ("fcn", "resnet18", 0.04)
+    assert "measured on Synthetic CPU" in json.loads(out)["what"]
+
+
+def test_budget_in_time_that_nothing_meets_names_the_nearest(said, inference_record):
+    code, _, err = said("--budget", "30ms", *OF_RECORD, "--bench", inference_record)
+    assert code == 2
+    assert "the nearest is fcn with resnet18 at output stride 8: 40 ms" in err
+
+
+def test_budget_in_time_needs_a_record_of_these_settings(said, bench_record):
+    assert "--budget 50ms needs measured times; give --bench FILE.json" in said("--budget", "50ms")[2]
+    _, _, err = said("--budget", "50ms", *OF_RECORD, "--bench", bench_record)
+    assert (
+        "no network at inference with 65x65 pixels, batch 1, fp32, faithful heads and 5 classes; measure some:" in err
+    )
+
+
 def test_gigabytes_are_decimal_and_gibibytes_binary():
     assert memory_bytes("24GB") == 24 * 10**9
     assert memory_bytes("1.5 GiB") == 1536 * 2**20
@@ -199,6 +236,8 @@ def test_gigabytes_are_decimal_and_gibibytes_binary():
         ("50M parameters", ("parameters", 50e6)),
         ("50Mparams", ("parameters", 50e6)),
         ("24GiB", ("memory", 24 * 2**30)),
+        ("50ms", ("time", 0.05)),
+        ("0.5 s", ("time", 0.5)),
     ],
 )
 def test_budgets_by_unit(text, meaning):

@@ -6,20 +6,17 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from dataclasses import asdict
 
-import tyro
 from rich.table import Table
 
 from segattn.cli import terminal
 from segattn.cli.arguments import head_names, parse
+from segattn.cli.flops.arguments import FlopsArguments
 from segattn.cli.values import size
-from segattn.heads import Mode
 from segattn.profile.markdown import markdown_table
 from segattn.records import Cost, PartCost
 
-Convention = Literal["macs", "flops", "study"]
 _PARTS = ("mechanism", "head_total", "network")
 _TITLES = {"mechanism": "mechanism", "head_total": "head", "network": "network"}
 _NOTES = {
@@ -30,48 +27,6 @@ _NOTES = {
 _OTHER = "other: element operations of norm, softmax, resize, pooling, activation; in none of the columns left of it"
 
 
-@dataclass(frozen=True)
-class FlopsArguments:
-    """Count the cost of mechanism, head and whole network for one image, on the `meta` device: nothing is computed or allocated.
-
-        segattn flops --input 769x769
-        segattn flops --heads danet ccnet --input 512x1024 --backbone resnet18
-
-    Every operator has a formula; an operator without one is an error. Attention is counted by its equation, whichever
-    implementation runs.
-    """
-
-    heads: tuple[str, ...] = ("all",)
-    """Heads to count: names of `segattn heads`, dotted module paths, study, baselines, or all."""
-    module: Annotated[str | None, tyro.conf.arg(metavar="MODULE.NAME")] = None
-    """Count a network of your own instead: dotted path of a class or of a function that returns a module, called without
-    arguments, such as mypkg.nets.MyNet."""
-    input: Annotated[tuple[str, ...], tyro.conf.arg(metavar="HEIGHTxWIDTH ...")] = ()
-    """Image sizes in pixels; by default 769x769 and 520x520. With --module also whole shapes, batch first, such as 1x50x256."""
-    device: Literal["meta", "cpu"] = "meta"
-    """With --module only: cpu runs the network with real tensors, if it cannot run on meta. Counting gains nothing from a GPU."""
-    cross_check: bool = False
-    """Show what torch, fvcore, ptflops, thop and torchinfo count, and why they differ; by default at 257x257."""
-    backbone: str = "resnet101"
-    """Backbone of the network."""
-    output_stride: int = 8
-    """Input size divided by the size of the backbone's last feature map: 8, 16 or 32."""
-    num_classes: int | None = None
-    """Number of classes; by default, as in the study, 150 for an input of 520x520 and 19 otherwise."""
-    in_channels: int = 3
-    """Bands of the image: 3 for RGB."""
-    mode: Mode = "faithful"
-    """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
-    convention: Literal["macs", "flops", "study", "all"] = "flops"
-    """Figures in the table; the formats csv and json have all."""
-    operators: bool = False
-    """Show the operators of one head, module by module."""
-    depth: int = 3
-    """With --operators or --module: rows are grouped by this many parts of a module's path."""
-    format: Literal["table", "csv", "json", "markdown"] = "table"
-    """Format of the output."""
-
-
 def run(arguments: Sequence[str]) -> None:
     chosen = parse(FlopsArguments, arguments, command="flops")
     if chosen.module is not None:
@@ -79,6 +34,13 @@ def run(arguments: Sequence[str]) -> None:
         return
     if chosen.device != "meta":
         raise ValueError("--device is for --module; heads are always counted on meta")
+    if chosen.checkpoint:
+        from segattn.cli.flops import checkpoints
+
+        _render(checkpoints.costs(chosen), chosen)
+        return
+    if chosen.allow_module:
+        raise ValueError("--allow-module is for --checkpoint; leave it out")
     sizes = [size(text) for text in chosen.input or (("257x257",) if chosen.cross_check else ("769x769", "520x520"))]
     names = head_names(chosen.heads)
     if chosen.operators:
@@ -104,6 +66,10 @@ def run(arguments: Sequence[str]) -> None:
         for input_size in sizes
         for name in names
     ]
+    _render(costs, chosen)
+
+
+def _render(costs: Sequence[Cost], chosen: FlopsArguments) -> None:
     render = {"table": _table, "csv": _csv, "json": _json, "markdown": _markdown}[chosen.format]
     render(costs, chosen.convention)
 
@@ -113,7 +79,8 @@ def _user_module(chosen: FlopsArguments, path: str) -> None:
     from segattn.profile.render import render
 
     default = FlopsArguments()
-    for name in ("heads", "backbone", "output_stride", "num_classes", "in_channels", "mode", "operators"):
+    settings = ("heads", "backbone", "output_stride", "num_classes", "in_channels", "mode", "operators", "checkpoint")
+    for name in settings:
         if getattr(chosen, name) != getattr(default, name):
             raise ValueError(f"--{name.replace('_', '-')} is for the heads of segattn; leave it out with --module")
     cases = []
@@ -252,7 +219,9 @@ def _sheet(costs: Sequence[Cost], convention: str) -> Table:
     """The costs at one input size."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 0, 0, 2))
     for number, heading in enumerate(_headings(convention)):
-        table.add_column(heading.replace(" ", "\n"), justify="left" if number == 0 else "right", no_wrap=True)
+        table.add_column(
+            heading.replace(" ", "\n"), justify="left" if number == 0 else "right", no_wrap=number > 0, overflow="fold"
+        )
     for cost in costs:
         table.add_row(*_cells(cost, convention))
     return table

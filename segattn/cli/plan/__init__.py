@@ -1,4 +1,4 @@
-"""`segattn plan`: what fits into a GPU's memory, and which networks fit into a budget; predicted, without running anything."""
+"""`segattn plan`: what fits into a GPU's memory, and which networks fit into a budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def run(arguments: Sequence[str]) -> None:
         from segattn.cli.plan import budget
 
         what, limit = quantities.budget(chosen.budget)
-        _refuse(chosen, {"gpu_memory", *_OF_TIME, *_OF_NETWORK}, f"--budget {chosen.budget}")
+        of_time = set(_OF_TIME) - {"bench"} if what == "time" else set(_OF_TIME)
+        _refuse(chosen, {"gpu_memory", *of_time, *_OF_NETWORK}, f"--budget {chosen.budget}")
         if what != "memory":
             _refuse(chosen, set(_OF_MEMORY), f"a budget of {what}")
         if what != "flops":

@@ -31,7 +31,8 @@ class PlanArguments:
     gpu_memory: Annotated[str | None, tyro.conf.arg(metavar="MEMORY")] = None
     """Memory to fit into: 24GB is 24 * 10^9 bytes, 24GiB is 24 * 2^30 (the memory of cards sold as 24 GB)."""
     budget: Annotated[str | None, tyro.conf.arg(metavar="AMOUNT")] = None
-    """List the networks within this budget: 600GFLOPs, 300GMACs, 50Mparameters, or 24GB of memory in training."""
+    """List the networks within this budget: 600GFLOPs, 300GMACs, 50Mparameters, 24GB of memory in training, or,
+    with --bench, 50ms for an image."""
     backbone: str = "resnet101"
     """Backbone of the network."""
     output_stride: int = 8
@@ -68,7 +69,7 @@ class PlanArguments:
     step_seconds: float | None = None
     """Time of one step in seconds, if you have measured it, for the hours."""
     bench: Annotated[Path | None, tyro.conf.arg(metavar="FILE.json")] = None
-    """Take the time of a step from a record of `segattn bench`."""
+    """Take the time of a step from a record of `segattn bench`; with --budget in time, that of an image."""
     measure: bool = False
     """Measure a step now, on the GPU if there is one, else on the CPU."""
     iterations: int = 80_000

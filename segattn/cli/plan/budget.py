@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -13,10 +14,11 @@ from segattn.benchmark.budget import Network, NothingFits
 from segattn.cli import terminal
 from segattn.cli.plan.arguments import PlanArguments
 from segattn.cli.plan.memory import case_of, reserve_of
+from segattn.cli.plan.time import image_time, nothing_measured, source
 from segattn.records import published
 
 _UNITS = {"flops": ("GFLOPs", 1e9), "study": ("GFLOPs (study)", 1e9), "macs": ("GMACs", 1e9)}
-_UNITS |= {"parameters": ("Mparams", 1e6), "memory": ("GB", 1e9)}
+_UNITS |= {"parameters": ("Mparams", 1e6), "memory": ("GB", 1e9), "time": ("ms", 1e-3)}
 
 
 def show(chosen: PlanArguments, names: Sequence[str], what: str, limit: float) -> None:
@@ -39,6 +41,8 @@ def show(chosen: PlanArguments, names: Sequence[str], what: str, limit: float) -
             )
         except NothingFits as error:
             least = error.least
+            if math.isinf(least.cost):
+                raise ValueError(nothing_measured(chosen)) from None
             raise ValueError(
                 f"no network is within {limit / scale:g} {unit} {_where(chosen, what)}; the nearest is {least.head} with "
                 f"{least.backbone} at output stride {least.output_stride}: {least.cost / scale:.4g} {unit}"
@@ -68,6 +72,8 @@ def _dataset(chosen: PlanArguments, of_runs: Sequence[str]) -> str:
 
 
 def _cost(chosen: PlanArguments, counted: str) -> Callable[[str, str, int], float]:
+    if counted == "time":
+        return image_time(chosen)
     if counted != "memory":
         return budget.counted(counted, chosen.input, chosen.num_classes, chosen.mode, chosen.in_channels)
 
@@ -84,7 +90,7 @@ def _where(chosen: PlanArguments, what: str) -> str:
     if what == "memory":
         step = "inference" if chosen.inference else "training"
         return f"in {step} at {_pixels(chosen)}, batch {chosen.batch_size}, {chosen.precision}, on {chosen.device}"
-    return f"for one image of {_pixels(chosen)}"
+    return f"for one image of {_pixels(chosen)}" + (f", {source(chosen)}" if what == "time" else "")
 
 
 def _pixels(chosen: PlanArguments) -> str:

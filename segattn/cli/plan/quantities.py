@@ -1,4 +1,4 @@
-"""Amounts with units, as they are typed: memory, and budgets of arithmetic or parameters."""
+"""Amounts with units, as they are typed: memory, and budgets of time, arithmetic or parameters."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def memory_bytes(text: str) -> int:
 
 
 def budget(text: str) -> tuple[str, float]:
-    """`600GFLOPs`, `300GMACs`, `50Mparameters`, `24GB`: what is counted ("flops", "macs", "parameters", "memory"), how much.
+    """`600GFLOPs`, `300GMACs`, `50Mparameters`, `24GB`, `50ms`: what is limited ("flops", "macs", "parameters", "memory" or
+    "time"), and how much; time in seconds.
 
-    >>> budget("1.5TFLOPs"), budget("50M parameters")
-    (('flops', 1500000000000.0), ('parameters', 50000000.0))
+    >>> budget("1.5TFLOPs"), budget("50M parameters"), budget("250 ms")
+    (('flops', 1500000000000.0), ('parameters', 50000000.0), ('time', 0.25))
 
     Raises:
         ValueError: another form; which there are.
@@ -43,7 +44,10 @@ def budget(text: str) -> tuple[str, float]:
         return what, float(match[1]) * _PREFIX[match[2].lower()]
     if re.fullmatch(_NUMBER + r"[MGT]i?B", text.strip(), flags=re.IGNORECASE):
         return "memory", float(memory_bytes(text))
+    match = re.fullmatch(_NUMBER + r"(us|ms|s)", text.strip(), flags=re.IGNORECASE)
+    if match is not None and float(match[1]) > 0:
+        return "time", float(match[1]) / {"us": 10**6, "ms": 10**3, "s": 1}[match[2].lower()]
     raise ValueError(
-        f"budget {text!r} should be a number above 0 with its unit: 600GFLOPs, 300GMACs, 50Mparameters, or memory of a "
-        "training step, 24GB or 24GiB"
+        f"budget {text!r} should be a number above 0 with its unit: 600GFLOPs, 300GMACs, 50Mparameters, memory, 24GB "
+        "or 24GiB, or time, 50ms"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -27,9 +29,10 @@ def is_asked_for(chosen: PlanArguments) -> bool:
 def source(chosen: PlanArguments) -> str:
     """The source of the times, in words."""
     if chosen.bench is not None:
+        what = "steps" if chosen.budget is None else "times"
         where = records.read(chosen.bench).environment
         machine = where.processor if where.device == "cpu" else where.device
-        return f"steps in {chosen.bench}, measured on {machine}"
+        return f"{what} in {chosen.bench}, measured on {machine}"
     if chosen.measure:
         return f"steps measured now on {device_at_hand()}, without data loading and evaluation"
     return f"a step of {chosen.step_seconds:g} s (--step-seconds)"
@@ -43,11 +46,62 @@ def step_time(chosen: PlanArguments) -> Callable[[Case], float] | None:
         seconds = chosen.step_seconds
         return lambda case: seconds
     if chosen.bench is not None:
-        record = records.read(chosen.bench)
-        if not isinstance(record, records.BenchRecord):
-            raise ValueError(f"{chosen.bench}: a record of a {record.kind}; give one that `segattn bench` wrote")
+        record = _read(chosen.bench)
         return lambda case: seconds_in(record, case)
     return measure if chosen.measure else None
+
+
+def _read(path: Path) -> records.BenchRecord:
+    record = records.read(path)
+    if not isinstance(record, records.BenchRecord):
+        raise ValueError(f"{path}: a record of a {record.kind}; give one that `segattn bench` wrote")
+    return record
+
+
+def image_time(chosen: PlanArguments) -> Callable[[str, str, int], float]:
+    """Seconds of one image for head, backbone and output stride, from the record of --bench; infinite if not in it.
+
+    Of its networks as they are built: default options, fp32, eager, batch 1, in the mode, size, classes and bands asked for.
+
+    Raises:
+        ValueError: no record, or not one of `segattn bench`.
+    """
+    if chosen.bench is None:
+        raise ValueError(
+            f"--budget {chosen.budget} needs measured times; give --bench FILE.json, a record of segattn bench --parts network, "
+            "or choose among trained networks: segattn choose"
+        )
+    wanted = {
+        "mode": chosen.mode,
+        "num_classes": chosen.num_classes,
+        "in_channels": chosen.in_channels,
+        "input_size": chosen.input,
+        "part": "network",
+        "phase": "inference",
+        "implementation": "auto",
+        "batch": 1,
+        "dtype": "fp32",
+        "network": "",
+        "form": "eager",
+        "channels_last": False,
+        "compile": False,
+    }
+    seconds = {
+        (result.case.head, result.case.backbone, result.case.output_stride): result.latency.median_ms / 1e3
+        for result in _read(chosen.bench).results
+        if result.latency is not None and all(getattr(result.case, name) == value for name, value in wanted.items())
+    }
+    return lambda head, backbone, output_stride: seconds.get((head, backbone, output_stride), math.inf)
+
+
+def nothing_measured(chosen: PlanArguments) -> str:
+    """Why no network has a time: the record is of other settings."""
+    size = "x".join(map(str, chosen.input))
+    return (
+        f"{chosen.bench}: no network at inference with {size} pixels, batch 1, fp32, {chosen.mode} heads and "
+        f"{chosen.num_classes} classes; measure some: segattn bench --parts network --input {size} --mode {chosen.mode} "
+        f"--num-classes {chosen.num_classes} -o FILE.json"
+    )
 
 
 def seconds_in(record: records.BenchRecord, case: Case) -> float:

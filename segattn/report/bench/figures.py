@@ -45,8 +45,8 @@ def draw(record: BenchRecord) -> list[Drawn]:
 
 def _bars(group: Group, lines: Sequence[Line], number: int) -> Drawn:
     """Time and extra memory side by side, one bar per case, quartiles as whiskers."""
-    several = any(line.case.implementation != "auto" for line in lines)
-    names = [f"{line.case.head} {line.case.implementation}" if several else line.case.head for line in lines]
+    several = group.has_forms
+    names = [f"{line.case.label} {group.form(line.case)}" if several else line.case.label for line in lines]
     with mpl.rc_context({**STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(7.4, 0.9 + 0.26 * len(lines)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
@@ -106,15 +106,15 @@ def _roofline(group: Group, lines: Sequence[Line], number: int) -> Drawn:
                   transform=axes.get_xaxis_transform())  # fmt: skip
         axes.text(ridge / 1.05, 0.02, f"left: by memory, {limit.bandwidth / 1e9:,.0f} GB/s", fontsize=8, color=QUIET,
                   va="bottom", ha="right", transform=axes.get_xaxis_transform())  # fmt: skip
-        several = any(line.case.implementation != "auto" for line in lines)
+        several = group.has_forms
         for line, (x, y) in zip(lines, spots, strict=True):
             colour = SECOND if several and line.case.implementation == "reference" else ACCENT
             face = PAPER if line.bound == MEMORY else colour
             axes.plot([x], [y], "o", color=colour, markerfacecolor=face, markersize=6, markeredgewidth=1.3, zorder=3)
-        shown = [f"{line.case.head} {line.case.implementation}" if several else line.case.head for line in lines]
+        shown = [f"{line.case.label} {group.form(line.case)}" if several else line.case.label for line in lines]
         _label(figure, axes, spots, shown)
         caption = f"{group.title}. Filled: bound by arithmetic; hollow: by memory." + (
-            " Orange: the reference form." if several else ""
+            " Orange: the reference form." if any(line.case.implementation == "reference" for line in lines) else ""
         )
         return finish(figure, f"roofline_{number}", "Roofline: how close to the machine's limits", caption)
 

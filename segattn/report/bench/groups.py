@@ -110,7 +110,12 @@ class Group:
     @property
     def has_forms(self) -> bool:
         """Whether the table names the form of each line."""
-        return any(line.case.implementation != "auto" for line in self.lines)
+        return any(form_of(line.case) != "auto" for line in self.lines)
+
+    def form(self, case: Case) -> str:
+        """The form of a line: of its mechanism, or of the whole network where lines differ in that."""
+        whole = any(line.case.form != "eager" for line in self.lines)
+        return "eager" if whole and form_of(case) == "auto" else form_of(case)
 
 
 def read(path: str | os.PathLike[str]) -> BenchRecord:
@@ -152,7 +157,9 @@ def setting(case: Case) -> str:
     height, width = case.input_size
     rows, columns = case.map_size
     size = f"{height}x{width} pixels" if case.part == "network" else f"map {rows}x{columns} ({height}x{width} pixels)"
-    whole = f"{case.backbone} at output stride {case.output_stride}, {case.mode} heads"
+    options = ", ".join(f"{name}={value}" for name, value in case.backbone_options.items())
+    body = f"{case.backbone} ({options})" if options else case.backbone
+    whole = f"{body} at output stride {case.output_stride}, {case.mode} heads"
     return ", ".join([f"{case.part}, {case.phase}", size, f"batch {case.batch}", case.dtype, *unusual(case), whole])
 
 
@@ -162,8 +169,14 @@ def unusual(case: Case) -> list[str]:
     return ["channels-last"] * case.channels_last + ["compiled"] * case.compile + scaled
 
 
+def form_of(case: Case) -> str:
+    """The form of a case's mechanism, of the whole network, or both; `auto` where neither was asked for."""
+    words = [word for word in (case.form, case.implementation) if word not in ("eager", "auto")]
+    return " ".join(words) or "auto"
+
+
 def _but_form(case: Case) -> tuple[object, ...]:
-    return tuple(value for name, value in vars(case).items() if name != "implementation")
+    return tuple(repr(value) for name, value in vars(case).items() if name != "implementation")
 
 
 def is_bench(paths: Iterable[str | os.PathLike[str]]) -> bool:

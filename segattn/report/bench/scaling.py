@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from segattn.records import BenchRecord
 from segattn.records.bench import Case, Result
-from segattn.report.bench.groups import unusual
+from segattn.report.bench.groups import form_of, unusual
 
 SLOWER = 0.4
 """How far apart fitted exponents are at least where one curve counts as growing more slowly than another."""
@@ -83,7 +83,7 @@ def curves(record: BenchRecord) -> list[Curve]:
     groups: dict[tuple[object, ...], list[Result]] = {}
     for result in record.results:
         groups.setdefault(_but_size(result.case), []).append(result)
-    several = len({result.case.implementation for result in record.results}) > 1
+    several = len({form_of(result.case) for result in record.results}) > 1
     gathered = []
     for quantity, members in itertools.product(("time", "memory"), groups.values()):
         points = sorted({(_positions(result.case), value, result.work.flops if result.work else 0)
@@ -91,7 +91,7 @@ def curves(record: BenchRecord) -> list[Curve]:
         if len({n for n, *_ in points}) < 3:
             continue
         case = members[0].case
-        label = f"{case.head} {case.implementation}" if several else case.head
+        label = f"{case.label} {form_of(case)}" if several else case.label
         positions, values, flops = zip(*points, strict=True)
         facts = record.head_facts.get(case.head)
         growth = None if facts is None else facts.growth
@@ -219,7 +219,7 @@ def _value(result: Result, quantity: str) -> float | None:
 
 
 def _but_size(case: Case) -> tuple[object, ...]:
-    return tuple(value for name, value in vars(case).items() if name not in ("input_size", "map_size"))
+    return tuple(repr(value) for name, value in vars(case).items() if name not in ("input_size", "map_size"))
 
 
 def _setting(case: Case, several: bool) -> str:

@@ -39,9 +39,9 @@ def headings(group: Group) -> list[str]:
 def cells(group: Group, line: Line) -> list[str]:
     """One line of a group's table, under `headings`."""
     latency, work = line.result.latency, line.result.work
-    texts = [line.case.head]
+    texts = [line.case.label]
     if group.has_forms:
-        texts.append(line.case.implementation)
+        texts.append(group.form(line.case))
     texts += [
         number(line.median_ms),
         MISSING if latency is None else f"{number(latency.lower_quartile_ms)}-{number(latency.upper_quartile_ms)}",
@@ -164,6 +164,8 @@ def _fields(line: Line) -> dict[str, object]:
     case, result = asdict(line.case), line.result
     for name in ("input_size", "map_size"):
         case[name] = "x".join(map(str, case[name]))
+    for name in ("head_options", "backbone_options"):
+        case[name] = ",".join(f"{key}={value}" for key, value in case[name].items())
     latency, memory, work, limit = result.latency, result.memory, result.work, line.limit
     return {
         **case,

@@ -100,8 +100,8 @@ def schedules(record: BenchRecord) -> list[str]:
 
 
 def _label(line: Line, group: Group) -> str:
-    """Head, and form where the group has several."""
-    return f"{line.case.head} ({line.case.implementation})" if group.has_forms else line.case.head
+    """Head or network, and form where the group has several."""
+    return f"{line.case.label} ({group.form(line.case)})" if group.has_forms else line.case.label
 
 
 def _range(values: Sequence[float]) -> str:

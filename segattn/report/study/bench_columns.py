@@ -82,7 +82,8 @@ def choose(
 def _lines(group: Group, networks: Sequence[Network]) -> dict[Network, Line]:
     """For each network the form `auto`, or else the fast one, or else the reference."""
     chosen: dict[Network, Line] = {}
-    for line in sorted(group.lines, key=lambda line: _FORMS.index(line.case.implementation)):
+    own = [line for line in group.lines if not line.case.network and line.case.form == "eager"]
+    for line in sorted(own, key=lambda line: _FORMS.index(line.case.implementation)):
         network = (line.case.head, line.case.mode)
         if network in networks and (line.median_ms is not None or line.extra_bytes is not None):
             chosen[network] = line
