@@ -21,6 +21,7 @@ def page(comparison: Comparison) -> str:
     values = context(comparison.study, [])
     values |= {
         "title": words.title(comparison),
+        "table_text": [],
         "finding": words.finding(comparison),
         "headline": words.headline(comparison),
         "notes": words.notes(comparison),

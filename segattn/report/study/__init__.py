@@ -3,6 +3,7 @@
 study.py          records read and gathered into rows; rows.py: a run, and the row of one head in one mode
 contrast.py       one row against another, paired by seed where both have the same seeds
 verdict.py        which rows are not distinguishable from the first or the baseline; sensitivity.py: seeds and images needed
+summary.py        the reader's summary, at most five sentences
 words.py          the finding, what columns mean, caveats; certainty.py: tests and marks in words
 protocol.py       what was run and where; settings.py: a configuration as single settings
 classes.py        accuracy class by class; details.py: boundaries, sizes and widths

@@ -18,6 +18,7 @@ from segattn.report.study import columns, contribution, details, start, swept
 from segattn.report.study.rows import Row
 from segattn.report.study.settings import text
 from segattn.report.study.study import Study
+from segattn.report.study.summary import summary
 from segattn.report.study.words import PARTS, counted_on, finding, footnotes
 
 
@@ -180,7 +181,9 @@ def _bench_cells(study: Study, row: Row) -> list[str]:
 
 def markdown(study: Study) -> str:
     """The summary, the main table and its definitions, as Markdown."""
-    lines = [f"# {markdown_text(title(study))}", "", " ".join(markdown_text(text) for text in finding(study)), ""]
+    lines = [f"# {markdown_text(title(study))}", ""]
+    for sentences in (summary(study), finding(study)):
+        lines += [" ".join(map(markdown_text, sentences)), ""]
     rows = [[*cells(study, row), *reference_cells(study, row)] for row in study.shown]
     lines.append(escaped_table([*headings(study), *reference_headings(study)], rows))
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
