@@ -80,6 +80,16 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def short(text: str, limit: int = 28) -> str:
+    """On one line of at most `limit` characters, the middle left out of a longer text.
+
+    >>> short("laboratory.attention.heads.eleventh_variant")
+    'laboratory.attentio…_variant'
+    """
+    text = one_line(text)
+    return text if len(text) <= limit else f"{text[: limit - 9]}…{text[-8:]}"
+
+
 def printable(text: str) -> str:
     """The text with a question mark for each control character and other invisible one, which SVG and terminals cannot take.
 

@@ -13,7 +13,7 @@ bench_columns.py  latency and memory, from bench records
 published.py      rows of others beside ours
 tables.py         Markdown, CSV and LaTeX; columns.py: the columns of the CSV
 terminal.py       the same table in the terminal; legend.py: its marks in a few lines; next_steps.py: what to type next
-figures.py        accuracy against cost, curves, classes
+figures.py        accuracy against cost, classes; curves.py: training curves
 pictures.py       example predictions; looks.py: attention maps from a few telling pixels
 page.py           the HTML page
 """

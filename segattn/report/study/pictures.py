@@ -15,6 +15,7 @@ from segattn import records
 from segattn.records import Example
 from segattn.records.pictures import open_picture
 from segattn.report.shared import images
+from segattn.report.shared.drawing import WRONG
 from segattn.report.shared.sources import inside
 from segattn.report.shared.text import one_line
 from segattn.report.study.rows import Run
@@ -26,8 +27,8 @@ WIDTH = 480
 """Most pixels across an embedded picture."""
 MOST_PIXELS = 2**26
 """Of a picture that is read."""
-_ERROR_COLOURS = ((0, 0, 0, 0), (128, 128, 128, 110), (217, 95, 14, 255))
-"""Right, ignored and wrong pixels: nothing, grey, orange."""
+_ERROR_COLOURS = ((0, 0, 0, 0), (128, 128, 128, 110), (*bytes.fromhex(WRONG[1:]), 255))
+"""Right, ignored and wrong pixels: nothing, grey, red-orange."""
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ def _cheapest(study: Study) -> str:
             row.label for row in study.rows[1:] if (cost := study.cost(row)) is not None and cost.network.flops < least
         ]
         count = _named(cheaper) if cheaper else "no network"
-        return f"No other network is as accurate; {count} {'costs' if len(cheaper) < 2 else 'cost'} less than its {_giga(least)} GFLOPs."
+        verb = "costs" if len(cheaper) < 2 else "cost"
+        return f"No other network is as accurate; {count} {verb} less than its {_giga(least)} GFLOPs."
     if first.label in cheapest:
         return f"None of them costs less than {first.label}: {_giga(least)} GFLOPs for the {of}."
     saved = 1 - least / flops[first.label]
