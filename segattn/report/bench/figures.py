@@ -114,7 +114,7 @@ def _roofline(group: Group, lines: Sequence[Line], number: int) -> Drawn:
         for line, (x, y) in zip(lines, spots, strict=True):
             colour = BASELINE if several and line.case.implementation == "reference" else ACCENT
             face = PAPER if line.bound == MEMORY else colour
-            style = {"markerfacecolor": face, "markersize": 6, "markeredgewidth": 1.3, "zorder": 3}
+            style: dict[str, Any] = {"markerfacecolor": face, "markersize": 6, "markeredgewidth": 1.3, "zorder": 3}
             (point,) = axes.plot([x], [y], "o", color=colour, **style)
             name = f"{line.case.head} {line.case.implementation}" if several else line.case.head
             say(point, f"{name}: {y:,.4g} GFLOP/s at {x:,.4g} FLOPs a byte")

@@ -15,6 +15,8 @@ UNCLEAR = "≈"
 """Mark of what is not distinguishable."""
 MOST_NAMED = 30
 """Names that a sentence lists; of more it gives the number."""
+MOST_CAPTION = 40
+"""Words of a caption."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -61,6 +63,21 @@ def interval_text(low: float | None, high: float | None) -> str:
 def listing(names: list[str]) -> str:
     """A, b and c."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def caption(sentences: Iterable[str], most: int = MOST_CAPTION) -> str:
+    """The first of the sentences that have at most `most` words together; a first one that is longer is cut.
+
+    >>> caption(["Ten networks on streets.", "Means over seeds."], most=5)
+    'Ten networks on streets.'
+    """
+    chosen: list[str] = []
+    for sentence in sentences:
+        words = sentence.split()
+        if len(chosen) + len(words) > most:
+            return " ".join(chosen or [*words[: most - 1], "..."])
+        chosen += words
+    return " ".join(chosen)
 
 
 def times(count: int) -> str:

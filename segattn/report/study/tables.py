@@ -5,6 +5,7 @@ from __future__ import annotations
 from segattn.report.shared.text import (
     MISSING,
     UNCLEAR,
+    caption,
     csv_table,
     escaped_table,
     interval_text,
@@ -243,6 +244,7 @@ def latex(study: Study) -> str:
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
+            *(f"% {latex_text(note)}" for note in footnotes(study)),
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{latex_text(_caption(study))}}}",
@@ -269,4 +271,13 @@ def _split_headings(names: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _caption(study: Study) -> str:
-    return " ".join([f"{title(study)}, {study.first.split} split.", *footnotes(study)])
+    """At most 40 words; the definitions stand in the file as comments."""
+    sentences = [f"{title(study)}, {study.first.split} split."]
+    if any(row.deviation is not None for row in study.rows):
+        sentences.append("±: standard deviation over n seeds.")
+    if study.contrasts:
+        intervals = any(contrast.difference.low is not None for contrast in study.contrasts.values())
+        sentences.append(f"Δ: percentage points to {study.baseline_name}{', with 95 % interval' * intervals}.")
+    if any(any(study.marks(row)) for row in study.rows):
+        sentences.append("≈: not distinguishable from the first row or the baseline (Holm-corrected, p ≥ 0.05).")
+    return caption(sentences)
