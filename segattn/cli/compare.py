@@ -76,4 +76,5 @@ def _selected(names: list[str], heads: list[str]) -> list[Study]:
         )
     from segattn import report
 
-    return [report.select(name, head) for name, head in zip(names, heads or [None] * len(names), strict=True)]
+    wanted: list[str] | list[None] = heads or [None] * len(names)
+    return [report.select(name, head) for name, head in zip(names, wanted, strict=True)]
