@@ -182,11 +182,10 @@ def _bench_cells(study: Study, row: Row) -> list[str]:
 
 def markdown(study: Study) -> str:
     """The summary, the main table and its definitions, as Markdown."""
-    lines = [f"# {markdown_text(title(study))}", ""]
-    for sentences in (summary(study), finding(study)):
-        lines += [" ".join(map(markdown_text, sentences)), ""]
+    lines = [f"# {markdown_text(title(study))}", "", " ".join(map(markdown_text, summary(study))), ""]
     rows = [[*cells(study, row), *reference_cells(study, row)] for row in study.shown]
     lines.append(escaped_table([*headings(study), *reference_headings(study)], rows))
+    lines += ["", " ".join(map(markdown_text, finding(study)))]
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
     lines += _markdown_details(study)
     lines += ["", *(f"Produced by `{one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
