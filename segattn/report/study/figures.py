@@ -162,7 +162,7 @@ def _value(study: Study, row: Row) -> str:
     """What a pointer shows of a row: its accuracy and the difference to the baseline."""
     spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
     delta = study.delta(row)
-    apart = "" if delta is None else f", {points(delta.value)} to {study.baseline_name}"
+    apart = "" if delta is None else f", {points(delta.value)} to the baseline"
     return f"{row.label}: {percent(row.mean_iou)}{spread} % mIoU{apart}"
 
 

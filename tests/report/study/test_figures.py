@@ -74,7 +74,7 @@ def test_every_point_and_line_says_its_value(built, ten_by_three):
     assert len(said) == len(study.rows)
     assert sum(words.startswith("fcn: 73.73 ± ") and words.endswith("; no mechanism") for words in said) == 1
     row, cost = study.rows[0], study.cost(study.rows[0])
-    start, end = f"{row.label}: 78.79 ± ", f" to fcn; {cost.mechanism.flops / 1e9:,.4g} GFLOPs"
+    start, end = f"{row.label}: 78.79 ± ", f" to the baseline; {cost.mechanism.flops / 1e9:,.4g} GFLOPs"
     assert sum(words.startswith(start) and words.endswith(end) for words in said) == 1
 
 
