@@ -21,7 +21,7 @@ COMMANDS = {
     "plan": "predict what fits into a GPU's memory or a budget",
     "choose": "choose among trained networks within a budget",
     "report": "write tables, figures and an HTML page from finished runs",
-    "compare": "compare two networks on the same images: is the difference real?",
+    "compare": "compare networks on the same images: are the differences real?",
     "data": "get, generate, check and pack data sets; features of a backbone",
     "convert": "convert checkpoints from mmsegmentation and to it",
     "completion": "complete commands and options in bash, zsh or fish",

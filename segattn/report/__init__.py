@@ -14,6 +14,8 @@ from pathlib import Path
 
 from segattn import records
 from segattn.report.comparison.compare import Comparison, compare, select
+from segattn.report.comparison.several import Several, compare_several
+from segattn.report.comparison.several_text import TerminalSeveral
 from segattn.report.comparison.terminal import TerminalComparison
 from segattn.report.study.next_steps import next_steps
 from segattn.report.study.rows import Row
@@ -23,11 +25,14 @@ from segattn.report.study.terminal import terminal_table
 __all__ = [
     "Comparison",
     "Row",
+    "Several",
     "Study",
     "TerminalComparison",
+    "TerminalSeveral",
     "build",
     "build_comparison",
     "compare",
+    "compare_several",
     "load",
     "next_steps",
     "select",
@@ -60,20 +65,28 @@ def build(source: Study | Source | Iterable[Source], out: str | os.PathLike[str]
     return {name: records.write_bytes(data, Path(out) / name) for name, data in contents.items()}
 
 
-def build_comparison(comparison: Comparison, out: str | os.PathLike[str]) -> dict[str, Path]:
+def build_comparison(comparison: Comparison | Several, out: str | os.PathLike[str]) -> dict[str, Path]:
     """Write compare.html, compare.md, compare.csv and compare.tex into the folder `out`; the path of each by its name.
 
     Raises:
         ValueError: the folder cannot be written.
     """
-    from segattn.report.comparison import page, tables
+    from segattn.report.comparison import page, several_text, tables
 
-    contents = {
-        "compare.html": page.page(comparison),
-        "compare.md": tables.markdown(comparison),
-        "compare.csv": tables.csv_text(comparison),
-        "compare.tex": tables.latex(comparison),
-    }
+    if isinstance(comparison, Several):
+        contents = {
+            "compare.html": page.page_of_several(comparison),
+            "compare.md": several_text.markdown(comparison),
+            "compare.csv": several_text.csv_text(comparison),
+            "compare.tex": several_text.latex(comparison),
+        }
+    else:
+        contents = {
+            "compare.html": page.page(comparison),
+            "compare.md": tables.markdown(comparison),
+            "compare.csv": tables.csv_text(comparison),
+            "compare.tex": tables.latex(comparison),
+        }
     try:
         return {name: records.write_bytes(text.encode(), Path(out) / name) for name, text in contents.items()}
     except OSError as error:

@@ -30,6 +30,16 @@ def test_without_out_it_writes_beside_the_runs(study, capsys):
     assert str(study / "compare-ccnet-fcn") in capsys.readouterr().out.replace("\n", "")
 
 
+def test_more_than_two_are_compared_with_the_first(tmp_path, capsys):
+    folder = fabricate.study(tmp_path / "my study", ["fcn", "ccnet", "danet"], seeds=1, with_cost=False)
+    assert main(["compare", str(folder), "--heads", "fcn", "ccnet", "danet"]) == 0
+    assert "2 networks against fcn on streets" in capsys.readouterr().out
+    written = folder / "compare-fcn-2-others"
+    assert sorted(path.name for path in written.iterdir()) == [f"compare.{end}" for end in ("csv", "html", "md", "tex")]
+    assert main(["compare", f"{folder}:fcn", f"{folder}:ccnet", f"{folder}:danet", "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/compare.csv").read_bytes() == (written / "compare.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -37,9 +47,13 @@ def test_without_out_it_writes_beside_the_runs(study, capsys):
         (["{0}"], "--heads HEAD HEAD"),
         (["{0}", "--heads", "ccnet", "cnet"], "no finished run of 'cnet'; it has ccnet, fcn"),
         (["{0}:ccnet", "nowhere"], "nowhere"),
+        (["{0}"], "segattn compare {0} --heads HEAD HEAD"),
+        (["{0}", "{0}", "--heads", "fcn", "ccnet", "fcn"], "2 studies, but 3 heads: name one study"),
+        (["{0}", "--heads", "fcn", "ccnet", "fcn"], "not compared with itself"),
+        (["{0}", "--heads", "fcn", "ccnet", "ccnet"], "name each network once"),
         (["{0}:ccnet", "{0}:fcn", "--heads", "fcn", "fcn"], "name it once"),
     ],
 )
 def test_mistakes_are_answered(study, capsys, words, message):
     assert main(["compare", *(word.format(study) for word in words)]) == 2
-    assert message in capsys.readouterr().err
+    assert message.format(study) in capsys.readouterr().err.replace("\n", " ")

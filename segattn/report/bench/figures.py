@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from segattn.records import BenchRecord
 from segattn.report.bench.groups import MEMORY, Group, Line, groups
 from segattn.report.bench.scaling import Curve, Pairs, compared, crossings, curves, statements
-from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, RULE, SECOND, STYLE, Drawn, finish
+from segattn.report.shared.drawing import ACCENT, BASELINE, INK, PAPER, QUIET, RULE, STYLE, Drawn, finish, say
 from segattn.report.shared.labels import place
 from segattn.report.shared.text import one_line
 
@@ -51,15 +51,19 @@ def _bars(group: Group, lines: Sequence[Line], number: int) -> Drawn:
         figure = Figure(figsize=(7.4, 0.9 + 0.26 * len(lines)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         places = range(len(lines))
-        colours = [SECOND if line.case.implementation == "reference" and several else ACCENT for line in lines]
+        colours = [BASELINE if line.case.implementation == "reference" and several else ACCENT for line in lines]
         times = [line.median_ms or 0.0 for line in lines]
-        left.barh(places, times, color=colours, height=0.66)
+        bars = left.barh(places, times, color=colours, height=0.66)
+        for bar, name, value in zip(bars, names, times, strict=True):
+            say(bar, f"{name}: {value:,.4g} ms")
         for y, line in enumerate(lines):
             assert line.result.latency is not None
             latency = line.result.latency
             left.plot([latency.lower_quartile_ms, latency.upper_quartile_ms], [y, y], color=INK, linewidth=1.2)
         memory = [(line.extra_bytes or 0) / 2**20 for line in lines]
-        right.barh(places, memory, color=colours, height=0.66)
+        bars = right.barh(places, memory, color=colours, height=0.66)
+        for bar, name, value in zip(bars, names, memory, strict=True):
+            say(bar, f"{name}: {value:,.4g} MiB")
         for axes, values, unit in (
             (left, times, "median time, ms; quartiles in black"),
             (right, memory, "extra memory, MiB"),
@@ -78,7 +82,7 @@ def _bars(group: Group, lines: Sequence[Line], number: int) -> Drawn:
         left.invert_yaxis()
         for tick in left.get_yticklabels():
             tick.set(color=INK, parse_math=False)
-        caption = f"{group.title}." + (" Orange: the reference form." if SECOND in colours else "")
+        caption = f"{group.title}." + (" Green: the reference form." if BASELINE in colours else "")
         return finish(figure, f"times_{number}", "Time and memory", caption)
 
 
@@ -108,13 +112,16 @@ def _roofline(group: Group, lines: Sequence[Line], number: int) -> Drawn:
                   va="bottom", ha="right", transform=axes.get_xaxis_transform())  # fmt: skip
         several = group.has_forms
         for line, (x, y) in zip(lines, spots, strict=True):
-            colour = SECOND if several and line.case.implementation == "reference" else ACCENT
+            colour = BASELINE if several and line.case.implementation == "reference" else ACCENT
             face = PAPER if line.bound == MEMORY else colour
-            axes.plot([x], [y], "o", color=colour, markerfacecolor=face, markersize=6, markeredgewidth=1.3, zorder=3)
+            style: dict[str, Any] = {"markerfacecolor": face, "markersize": 6, "markeredgewidth": 1.3, "zorder": 3}
+            (point,) = axes.plot([x], [y], "o", color=colour, **style)
+            name = f"{line.case.label} {group.form(line.case)}" if several else line.case.label
+            say(point, f"{name}: {y:,.4g} GFLOP/s at {x:,.4g} FLOPs a byte")
         shown = [f"{line.case.label} {group.form(line.case)}" if several else line.case.label for line in lines]
         _label(figure, axes, spots, shown)
         caption = f"{group.title}. Filled: bound by arithmetic; hollow: by memory." + (
-            " Orange: the reference form." if any(line.case.implementation == "reference" for line in lines) else ""
+            " Green: the reference form." if any(line.case.implementation == "reference" for line in lines) else ""
         )
         return finish(figure, f"roofline_{number}", "Roofline: how close to the machine's limits", caption)
 
@@ -130,8 +137,11 @@ def _scaling(own: Sequence[Curve], number: int, pairs: Pairs) -> Drawn:
         _logarithmic(axes)
         for mark, curve in zip(itertools.cycle(_MARKS), own, strict=False):
             colour, width, order = (ACCENT, 1.6, 3) if curve.label in marked else (QUIET, 0.9, 2)
-            axes.plot(curve.positions, [value / scale for value in curve.values], color=colour, linewidth=width, marker=mark,
-                      markersize=4.5, zorder=order)  # fmt: skip
+            heights = [value / scale for value in curve.values]
+            axes.plot(curve.positions, heights, color=colour, linewidth=width, zorder=order)
+            for n, height in zip(curve.positions, heights, strict=True):
+                (point,) = axes.plot([n], [height], mark, color=colour, markersize=4.5, zorder=order)
+                say(point, f"{curve.label}, {n:,} positions: {height:,.4g} {unit.rpartition(' ')[2]}")
         axes.set_xlabel("positions of the map, N = H W, log scale")
         axes.set_ylabel(f"{unit}, log scale")
         axes.margins(x=0.02)
@@ -140,11 +150,11 @@ def _scaling(own: Sequence[Curve], number: int, pairs: Pairs) -> Drawn:
         axes.xaxis.set_minor_locator(LogLocator(subs=()))
         for crossing in crossed:
             x, y = crossing.positions, crossing.value / scale
-            axes.plot([x], [y], "o", color=SECOND, markersize=10, markerfacecolor="none", markeredgewidth=1.6, zorder=4)
-            axes.axvline(x, color=SECOND, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
+            axes.plot([x], [y], "o", color=INK, markersize=10, markerfacecolor="none", markeredgewidth=1.6, zorder=4)
+            axes.axvline(x, color=INK, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
         _ends(figure, axes, own, scale)
         said = " ".join(
-            [*("Orange: crossings." for _ in crossed[:1]), *(f"{text}." for text in statements(own, pairs))]
+            [*("Circles: crossings." for _ in crossed[:1]), *(f"{text}." for text in statements(own, pairs))]
         )
         title = "Time against map size" if quantity == "time" else "Memory against map size"
         return finish(figure, f"scaling_{quantity}_{number}", title, f"{own[0].setting}. {said}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,7 +104,7 @@ def compare(a: Study, b: Study, *, resamples: int = bootstrap.RESAMPLES, seed: i
     check(row_b.runs[0], row_a.runs[0])
     if {run.folder.resolve() for run in row_a.runs} & {run.folder.resolve() for run in row_b.runs}:
         raise ValueError(f"{row_a.runs[0].folder}: a network is not compared with itself; name two")
-    row_a, row_b = map(by_seed, _told_apart(row_a, row_b))
+    row_a, row_b = map(by_seed, told_apart([row_a, row_b]))
     reason = unpaired(row_a, row_b)
     of_a, of_b = row_a.images, row_b.images
     images.check_same(of_a[0], of_b[0], row_a.label, row_b.label)
@@ -188,18 +189,18 @@ def _defined(values: tuple[float, float]) -> tuple[float | None, float | None]:
     return a, b
 
 
-def _told_apart(a: Row, b: Row) -> tuple[Row, Row]:
-    """The rows with different labels: by mode, experiment, or else the folder."""
-    heads = (a.head, b.head)
-    if heads[0] != heads[1]:
-        labels = heads
-    elif a.mode != b.mode:
-        labels = (f"{a.head} ({a.mode})", f"{b.head} ({b.mode})")
-    elif a.experiment != b.experiment:
-        labels = (f"{a.head} ({a.experiment})", f"{b.head} ({b.experiment})")
-    else:
-        labels = (f"{a.head} ({_place(a)})", f"{b.head} ({_place(b)})")
-    return dataclasses.replace(a, label=labels[0]), dataclasses.replace(b, label=labels[1])
+def told_apart(rows: Sequence[Row]) -> list[Row]:
+    """The rows with different labels: the head, where needed with its mode, experiment, or else the folder."""
+    names = [
+        [row.head for row in rows],
+        [f"{row.head} ({row.mode})" for row in rows],
+        [f"{row.head} ({row.experiment})" for row in rows],
+        [f"{row.head} ({_place(row)})" for row in rows],
+    ]
+    heads = names[0]
+    labels = next((each for each in names if len(set(each)) == len(rows)), names[-1])
+    labels = [label if heads.count(head) > 1 else head for label, head in zip(labels, heads, strict=True)]
+    return [dataclasses.replace(row, label=label) for row, label in zip(rows, labels, strict=True)]
 
 
 def _place(row: Row) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from segattn.report.comparison import words
+from segattn.report.comparison import several_text, words
 from segattn.report.comparison.compare import MOST_IMAGES, Comparison, Line
+from segattn.report.comparison.several import Several, lines
 from segattn.report.shared import template
 from segattn.report.shared.text import interval_text
 from segattn.report.study.page import FILTERS, context
@@ -21,6 +23,7 @@ def page(comparison: Comparison) -> str:
     values = context(comparison.study, [])
     values |= {
         "title": words.title(comparison),
+        "table_text": [],
         "finding": words.finding(comparison),
         "headline": words.headline(comparison),
         "notes": words.notes(comparison),
@@ -35,6 +38,35 @@ def page(comparison: Comparison) -> str:
         "few": words.FEW,
     }
     return template.render("compare.html", values, FILTERS)
+
+
+def page_of_several(several: Several) -> str:
+    """The whole page of several networks against the first."""
+    totals = [dataclasses.replace(line, p=p) for _, line, p in lines(several)]
+    class_values = []
+    for index in range(len(several.comparisons[0].classes)):
+        column = [(pair.classes[index], p[index]) for pair, p in zip(several.comparisons, several.class_p, strict=True)]
+        class_values.append(
+            [
+                (None if None in (line.a, line.b) else line.difference.value, several_text.mark(line, p))
+                for line, p in column
+            ]
+        )
+    deltas = [abs(value) for row in class_values for value, _ in row if value is not None]
+    values = context(several.study, [])
+    values |= {
+        "title": several_text.title(several),
+        "table_text": [],
+        "finding": several_text.finding(several),
+        "notes": several_text.notes(several),
+        "first": several.first,
+        "entries": list(zip([row.label for row in several.others], _plotted(totals), strict=True)),
+        "class_lines": several.comparisons[0].classes,
+        "class_values": class_values,
+        "class_scale": max([0.01, *deltas]),
+        "few": words.FEW,
+    }
+    return template.render("several.html", values, FILTERS)
 
 
 def _plotted(lines: list[Line]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from segattn.report.comparison.without import Without, WithoutLine
 from segattn.report.comparison.words import finding, mark, notes, p_text, title, without_text
 from segattn.report.shared.text import (
     MISSING,
+    caption,
     csv_table,
     escaped_table,
     interval_text,
@@ -101,14 +102,15 @@ def latex(comparison: Comparison) -> str:
     def rows(lines: list[Line]) -> list[str]:
         return [" & ".join(map(latex_text, [line.name, *cells(line)])) + r" \\" for line in lines]
 
-    caption = latex_text(" ".join([title(comparison) + ".", *finding(comparison), *notes(comparison)]))
+    words = caption([finding(comparison)[0], "Percentage points. ≈: not distinguishable (classes: Holm-corrected)."])
     names = [latex_text(row.label) for row in (comparison.a, comparison.b)]
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
+            *(f"% {latex_text(note)}" for note in [*finding(comparison)[1:], *notes(comparison)]),
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{caption}}}",
+            rf"\caption{{{latex_text(words)}}}",
             r"\begin{tabular}{lrrrrrrl}",
             r"\toprule",
             rf"& images & {names[0]} & {names[1]} & difference & 95\,\% interval & $p$ & \\",

@@ -23,7 +23,10 @@ _COLOURS = {
     drawing.RULE: "--rule",
     drawing.PAPER: "--paper",
     drawing.ACCENT: "--accent",
-    drawing.SECOND: "--second",
+    drawing.BASELINE: "--baseline",
+    drawing.HARD: "--hard",
+    drawing.WORSE: "--worse",
+    drawing.WRONG: "--wrong",
 }
 
 

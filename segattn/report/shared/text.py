@@ -15,6 +15,8 @@ UNCLEAR = "≈"
 """Mark of what is not distinguishable."""
 MOST_NAMED = 30
 """Names that a sentence lists; of more it gives the number."""
+MOST_CAPTION = 40
+"""Words of a caption."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -63,6 +65,21 @@ def listing(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def caption(sentences: Iterable[str], most: int = MOST_CAPTION) -> str:
+    """The first of the sentences that have at most `most` words together; a first one that is longer is cut.
+
+    >>> caption(["Ten networks on streets.", "Means over seeds."], most=5)
+    'Ten networks on streets.'
+    """
+    chosen: list[str] = []
+    for sentence in sentences:
+        words = sentence.split()
+        if len(chosen) + len(words) > most:
+            return " ".join(chosen or [*words[: most - 1], "..."])
+        chosen += words
+    return " ".join(chosen)
+
+
 def times(count: int) -> str:
     """How many comparisons: `one comparison`, `9 comparisons`."""
     return "one comparison" if count == 1 else f"{count} comparisons"
@@ -78,6 +95,16 @@ def latex_text(text: str) -> str:
 def one_line(text: str) -> str:
     """Without line breaks and repeated spaces; a question mark for each character that cannot be shown."""
     return printable(" ".join(text.split()))
+
+
+def short(text: str, limit: int = 28) -> str:
+    """On one line of at most `limit` characters, the middle left out of a longer text.
+
+    >>> short("laboratory.attention.heads.eleventh_variant")
+    'laboratory.attentio…_variant'
+    """
+    text = one_line(text)
+    return text if len(text) <= limit else f"{text[: limit - 9]}…{text[-8:]}"
 
 
 def printable(text: str) -> str:

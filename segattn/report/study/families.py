@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from segattn.records.head_facts import FAMILIES, by_family
-from segattn.report.shared.drawing import ACCENT, QUIET, SECOND
+from segattn.report.shared.drawing import BASELINE, QUIET
 from segattn.report.shared.student import mean
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
-# Of middling lightness, to be seen on white and on black; names stand beside them wherever they are used.
+# Of middling lightness, to be seen on white and on black, and apart from the colours that have another meaning.
 COLOURS = {
-    "baseline": SECOND, "pyramid": "#8a8f26", "pairwise": ACCENT, "criss-cross": "#1596a8", "grouped": "#5b7fd6",
-    "basis": "#2f9e55", "channel": "#8a5cc7", "low-rank": "#7aa02c", "gate": "#c94f8a", "window": "#b8860b",
-    "kernel": "#a0623d", "scan": "#d0453e",
+    "baseline": BASELINE, "pyramid": "#a0963c", "pairwise": "#8c82fa", "criss-cross": "#00aa6e", "grouped": "#b450d2",
+    "basis": "#c86e5a", "channel": "#785a8c", "low-rank": "#64a08c", "gate": "#c878b4", "window": "#8c645a",
+    "kernel": "#d00a38", "scan": "#a082d2",
 }  # fmt: skip
 """A family of one's own is grey."""
 

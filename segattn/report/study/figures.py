@@ -1,10 +1,9 @@
-"""Figures of a study: accuracy against cost, training curves, IoU by class; matplotlib without a display."""
+"""Figures of a study: accuracy against cost, and IoU by class; matplotlib without a display."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
@@ -13,20 +12,28 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from segattn.records import Cost, CurvePoint
-from segattn.report.shared.drawing import ACCENT, INK, PAPER, QUIET, SECOND, SHADE, STYLE, Drawn, finish
+from segattn.records import Cost
+from segattn.report.shared.drawing import (
+    ACCENT,
+    BASELINE,
+    HARD,
+    INK,
+    PAPER,
+    QUIET,
+    STYLE,
+    Drawn,
+    finish,
+    say,
+)
 from segattn.report.shared.labels import place
-from segattn.report.shared.text import one_line
-from segattn.report.study import families, swept
+from segattn.report.shared.text import percent, points, short
+from segattn.report.study import curves, families, swept
 from segattn.report.study.bench_columns import BenchColumns
 from segattn.report.study.columns import parts
 from segattn.report.study.rows import Row, is_hard
-from segattn.report.study.study import MOST_PANELS, MOST_SHOWN, Study
+from segattn.report.study.study import MOST_SHOWN, Study
 from segattn.report.study.words import size_text
 
-_CURVE_POINTS = 150
-_MOST_SEEDS = 20
-"""Curves of one network."""
 _MOST_NAMES, _MOST_LINES = 12, 12
 """Names at points, and lines of networks without cost, where there are too many for all."""
 _LEAST_RANGE = 0.5
@@ -44,21 +51,7 @@ def draw(study: Study) -> list[Drawn]:
         if (columns := study.bench_columns) is not None:
             scatters = [_against_bench(study, columns, quantity) for quantity in ("latency", "memory")]
             drawn += [figure for figure in scatters if figure]
-    curves: list[tuple[str, str, Callable[[CurvePoint], float | None]]] = [
-        ("loss", "Training loss of the main output", _loss_of_output),
-        ("validation", "mIoU % while training", lambda point: point.mean_iou and 100 * point.mean_iou),
-    ]
-    for name, title, value in curves:
-        series = (_series(row, value) for row in study.shown)
-        if any(len(curves[0]) > 1 for curves in series if curves):
-            drawn.append(_curves(study, name, title, value))
-    return [*drawn, *swept.draw(study), _classes(study)]
-
-
-def _loss_of_output(point: CurvePoint) -> float | None:
-    """The loss of `out`, which every network has: sums of different numbers of losses cannot be compared. The sum where a record
-    has nothing else."""
-    return point.losses.get("out", None if point.losses else point.loss)
+    return [*drawn, *curves.draw(study), *swept.draw(study), _classes(study)]
 
 
 def pareto(points: list[tuple[float, float]]) -> list[int]:
@@ -107,13 +100,22 @@ def _against_bench(study: Study, columns: BenchColumns, quantity: str) -> Drawn 
         return None
     words = "latency, ms" if quantity == "latency" else "memory above weights and inputs, MiB"
     name, title = f"accuracy_{quantity}", f"Accuracy against {quantity} of the {columns.part}, inference"
-    return _scatter(study, spots, f"{columns.part} {words}", columns.part, name, title, columns.note)
+    unit = "ms" if quantity == "latency" else "MiB"
+    return _scatter(study, spots, f"{columns.part} {words}", columns.part, name, title, columns.note, unit=unit)
 
 
 def _scatter(
-    study: Study, spots: list[tuple[Row, float, float]], label: str, part: str, name: str, title: str, caption: str
+    study: Study,
+    spots: list[tuple[Row, float, float]],
+    label: str,
+    part: str,
+    name: str,
+    title: str,
+    caption: str,
+    *,
+    unit: str = "GFLOPs",
 ) -> Drawn:
-    """Mean IoU over a cost; a head without a mechanism, which costs nothing, is a horizontal line instead of a point."""
+    """Mean IoU over a cost in `unit`; a head without a mechanism costs nothing and is a horizontal line instead of a point."""
     free = [(row, y) for row, x, y in spots if x == 0]
     spots = [spot for spot in spots if spot[1] > 0]
     with mpl.rc_context(STYLE):
@@ -135,11 +137,12 @@ def _scatter(
             axes.set_ylim(min(ys) - _LEAST_RANGE / 2, max(ys) + _LEAST_RANGE / 2)
         free.sort(key=lambda line: -line[1])
         for row, y in free[:_MOST_LINES]:
-            colour = SECOND if row.is_baseline else QUIET
-            axes.axhline(y, color=colour, linewidth=1, linestyle=(0, (4, 3)))
-            axes.text(1, y, f"{_short(row.label)} (no {part})", color=colour, fontsize=8, ha="right", va="bottom",
+            colour = BASELINE if row.is_baseline else QUIET
+            line = axes.axhline(y, color=colour, linewidth=1, linestyle=(0, (4, 3)))
+            say(line, f"{_value(study, row)}; no {part}")
+            axes.text(1, y, f"{short(row.label)} (no {part})", color=colour, fontsize=8, ha="right", va="bottom",
                       transform=axes.get_yaxis_transform(), parse_math=False)  # fmt: skip
-        _spots(axes, spots, families.any_groups(study))
+        _spots(study, axes, spots, unit)
         named = spots
         if len(spots) > MOST_SHOWN:
             named = _telling(spots)
@@ -155,15 +158,24 @@ def _telling(spots: list[tuple[Row, float, float]]) -> list[tuple[Row, float, fl
     return [*front, *(spot for spot in baselines[:1] if spot not in front)]
 
 
-def _spots(axes: Any, spots: list[tuple[Row, float, float]], by_family: bool) -> None:
+def _value(study: Study, row: Row) -> str:
+    """What a pointer shows of a row: its accuracy and the difference to the baseline."""
+    spread = "" if row.deviation is None else f" ± {percent(row.deviation)}"
+    delta = study.delta(row)
+    apart = "" if delta is None else f", {points(delta.value)} to the baseline"
+    return f"{row.label}: {percent(row.mean_iou)}{spread} % mIoU{apart}"
+
+
+def _spots(study: Study, axes: Any, spots: list[tuple[Row, float, float]], unit: str) -> None:
     """The Pareto front and the points, in the colours of their families or of the front."""
+    by_family = families.any_groups(study)
     front = pareto([(x, y) for _, x, y in spots])
     steps = [spots[index] for index in front]
     axes.plot(
         [x for _, x, _ in steps], [y for *_, y in steps], color=ACCENT, linewidth=1.2, drawstyle="steps-post", zorder=2
     )
     for index, (row, x, y) in enumerate(spots):
-        colour = SECOND if row.is_baseline else ACCENT if index in front else QUIET
+        colour = BASELINE if row.is_baseline else ACCENT if index in front else QUIET
         if by_family:
             colour = families.colour(row)
         if row.deviation is not None:
@@ -172,7 +184,9 @@ def _spots(axes: Any, spots: list[tuple[Row, float, float]], by_family: bool) ->
             )
         marker = "s" if row.is_baseline else "o"
         face = colour if index in front or row.is_baseline else PAPER
-        axes.plot([x], [y], marker, color=colour, markerfacecolor=face, markersize=6, markeredgewidth=1.3, zorder=3)
+        style = {"markerfacecolor": face, "markersize": 6, "markeredgewidth": 1.3, "zorder": 3}
+        (point,) = axes.plot([x], [y], marker, color=colour, **style)
+        say(point, f"{_value(study, row)}; {x:,.4g} {unit}")
 
 
 def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]], lines: list[float]) -> None:
@@ -182,7 +196,7 @@ def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]
     figure.set_layout_engine("none")
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # leader lines must not move them
     renderer = canvas.get_renderer()
-    texts = [axes.text(0, 0, _short(row.label), fontsize=8, parse_math=False) for row, *_ in spots]
+    texts = [axes.text(0, 0, short(row.label), fontsize=8, parse_math=False) for row, *_ in spots]
     sizes = [(box.width + 4, box.height + 1) for box in (text.get_window_extent(renderer) for text in texts)]
     points = [tuple(axes.transData.transform((x, y))) for _, x, y in spots]
     frame = axes.get_window_extent(renderer)
@@ -208,50 +222,6 @@ def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]
             axes.plot([x0, x1], [y0, y1], color=QUIET, linewidth=0.6, zorder=1)
 
 
-def _series(row: Row, value: Callable[[CurvePoint], float | None]) -> list[list[tuple[int, float]]]:
-    """One curve per seed that has any value: (iteration, value), at most 150 points, each the mean of its stretch."""
-    series = []
-    for run in row.runs:
-        curve = [(point.iteration, y) for point in run.record.curve if (y := value(point)) is not None]
-        width = math.ceil(len(curve) / _CURVE_POINTS)
-        chunks = [curve[start : start + width] for start in range(0, len(curve), width or 1)]
-        if chunks:
-            series.append([(chunk[-1][0], sum(y for _, y in chunk) / len(chunk)) for chunk in chunks])
-    return series
-
-
-def _curves(study: Study, name: str, title: str, value: Callable[[CurvePoint], float | None]) -> Drawn:
-    """Small multiples: one panel per head, its seeds in blue, every other head behind it in grey."""
-    rows = study.shown[:MOST_PANELS] if study.folded else study.rows
-    series = {row.label: _series(row, value) for row in rows}
-    columns = min(5, len(rows))
-    lines = math.ceil(len(rows) / columns)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(2.1 * columns + 0.3, 1.55 * lines + 0.4), layout="constrained")
-        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        for axes in grid.flat[len(rows) :]:
-            axes.set_axis_off()
-        for row, axes in zip(rows, grid.flat, strict=False):
-            axes.set_title(_short(row.label, 22), parse_math=False)
-            axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-            axes.yaxis.set_major_locator(MaxNLocator(4))
-            for label, curves in series.items():
-                own = label == row.label
-                for curve in curves[:_MOST_SEEDS] if own else curves[:1]:
-                    style = (
-                        {"color": ACCENT, "linewidth": 1.1, "zorder": 3} if own else {"color": SHADE, "linewidth": 0.7}
-                    )
-                    axes.plot([x for x, _ in curve], [y for _, y in curve], **style)
-        figure.supxlabel("iteration", fontsize=8, color=QUIET)
-        return finish(
-            figure,
-            name,
-            title,
-            "One line per seed: this network in blue, the first seed of every other network in grey."
-            + (f" The {MOST_PANELS} networks of highest mIoU." if study.folded else ""),
-        )
-
-
 def _classes(study: Study) -> Drawn:
     """IoU of each class (rows) and head (columns) as a heat map with its numbers."""
     names, rows = study.first.class_names, study.shown
@@ -267,15 +237,10 @@ def _classes(study: Study) -> Drawn:
             for x, value in enumerate(line):
                 axes.text(x, y, "–" if math.isnan(value) else f"{value:.1f}", ha="center", va="center", fontsize=7)
         axes.xaxis.tick_top()
-        axes.set_xticks(range(len(rows)), labels=[_short(row.label) for row in rows], rotation=45, ha="left")
-        axes.set_yticks(range(len(names)), labels=[_short(name) for name in names])
+        axes.set_xticks(range(len(rows)), labels=[short(row.label) for row in rows], rotation=45, ha="left")
+        axes.set_yticks(range(len(names)), labels=[short(name) for name in names])
         for tick, name in zip(axes.get_yticklabels(), names, strict=True):
-            tick.set(color=SECOND if is_hard(name) else INK, weight="bold" if is_hard(name) else "normal")
+            tick.set(color=HARD if is_hard(name) else INK, weight="bold" if is_hard(name) else "normal")
         for tick in (*axes.get_yticklabels(), *axes.get_xticklabels()):
             tick.set_parse_math(False)
-        return finish(figure, "classes", "IoU by class", "Mean over seeds, in per cent; hard classes in orange.")
-
-
-def _short(text: str, limit: int = 28) -> str:
-    text = one_line(text)
-    return text if len(text) <= limit else f"{text[: limit - 9]}…{text[-8:]}"
+        return finish(figure, "classes", "IoU by class", "Mean over seeds, in per cent; hard classes in violet.")

@@ -24,10 +24,12 @@ from segattn.report.study import (
     protocol,
     published,
     start,
+    summary,
     swept,
     tables,
     words,
 )
+from segattn.report.study.legend import legend
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
 
@@ -65,7 +67,9 @@ def context(study: Study, drawn: list[Drawn]) -> dict[str, Any]:
         "title": tables.title(study),
         "created": created,
         "version": segattn.__version__,
-        "finding": words.finding(study),
+        "summary": summary.summary(study),
+        "table_text": words.finding(study),
+        "legend": legend(study, half=False),
         "warnings": protocol.warnings(study),
         "footnotes": words.footnotes(study),
         "conventions": words.CONVENTIONS,

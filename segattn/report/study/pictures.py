@@ -15,6 +15,7 @@ from segattn import records
 from segattn.records import Example
 from segattn.records.pictures import open_picture
 from segattn.report.shared import images
+from segattn.report.shared.drawing import WRONG
 from segattn.report.shared.sources import inside
 from segattn.report.shared.text import one_line
 from segattn.report.study.rows import Run
@@ -22,12 +23,12 @@ from segattn.report.study.study import Study
 
 EXAMPLES = 6
 """Most validation images shown."""
-WIDTH = 480
-"""Most pixels across an embedded picture."""
+WIDTH, HEIGHT = 480, 480
+"""Most pixels across and down an embedded picture: ten networks with six pictures each then fit into 6 MB."""
 MOST_PIXELS = 2**26
 """Of a picture that is read."""
-_ERROR_COLOURS = ((0, 0, 0, 0), (128, 128, 128, 110), (217, 95, 14, 255))
-"""Right, ignored and wrong pixels: nothing, grey, orange."""
+_ERROR_COLOURS = ((0, 0, 0, 0), (128, 128, 128, 110), (*bytes.fromhex(WRONG[1:]), 255))
+"""Right, ignored and wrong pixels: nothing, grey, red-orange."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,7 @@ def _error(run: Run, example: Example) -> tuple[str | None, float | None]:
     wrong = counted & (truth != guess).any(axis=2)
     picture = Image.fromarray(np.where(wrong, 2, np.where(counted, 0, 1)).astype(np.uint8), "P")
     picture.putpalette([value for colour in _ERROR_COLOURS for value in colour], "RGBA")
-    if picture.width > WIDTH:
-        picture = picture.resize(
-            (WIDTH, max(1, round(picture.height * WIDTH / picture.width))), Image.Resampling.NEAREST
-        )
+    picture = _fitted(picture, WIDTH, HEIGHT, Image.Resampling.NEAREST)
     stream = io.BytesIO()
     picture.save(stream, "PNG", optimize=True)
     return _data_uri(stream, "png"), float(wrong.sum() / max(1, counted.sum()))
@@ -126,7 +124,8 @@ def _error(run: Run, example: Example) -> tuple[str | None, float | None]:
 def _tile(caption: str, run: Run, path: str, *, photograph: bool) -> Tile:
     """Embed a picture of a run, encoded anew."""
     picture, problem = _picture(run, path)
-    return Tile(caption, None if picture is None else data_uri(picture, photograph=photograph), problem)
+    uri = None if picture is None else data_uri(picture, photograph=photograph, height=HEIGHT)
+    return Tile(caption, uri, problem)
 
 
 def _picture(run: Run, path: str) -> tuple[Image.Image | None, str]:
@@ -150,12 +149,18 @@ def read_picture(folder: Path, path: str) -> tuple[Image.Image | None, str]:
         return None, f"{name} is not readable"
 
 
-def data_uri(picture: Image.Image, *, photograph: bool, width: int = WIDTH) -> str:
-    """A picture encoded anew, at most `width` pixels wide: a photograph with losses, others with at most 256 colours."""
-    image = picture.convert("RGB")
-    if image.width > width:
-        size = (width, max(1, round(image.height * width / image.width)))
-        image = image.resize(size, Image.Resampling.LANCZOS if photograph else Image.Resampling.NEAREST)
+def _fitted(picture: Image.Image, width: int, height: int | None, filtered: Image.Resampling) -> Image.Image:
+    """The picture scaled down to at most this width and height, where it is larger."""
+    scale = min(1.0, width / picture.width, (height or picture.height) / picture.height)
+    if scale == 1:
+        return picture
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), filtered)
+
+
+def data_uri(picture: Image.Image, *, photograph: bool, width: int = WIDTH, height: int | None = None) -> str:
+    """A picture encoded anew, of at most this width and height: a photograph with losses, others with at most 256 colours."""
+    filtered = Image.Resampling.LANCZOS if photograph else Image.Resampling.NEAREST
+    image = _fitted(picture.convert("RGB"), width, height, filtered)
     stream = io.BytesIO()
     if photograph:
         image.save(stream, "JPEG", quality=85, optimize=True)

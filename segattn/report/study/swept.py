@@ -8,7 +8,7 @@ from collections import defaultdict
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from segattn.report.shared.drawing import ACCENT, SHADE, STYLE, Drawn, finish
+from segattn.report.shared.drawing import ACCENT, SHADE, STYLE, Drawn, finish, say
 from segattn.report.shared.text import percent
 from segattn.report.study.rows import Row
 from segattn.report.study.study import MOST_PANELS, Study
@@ -75,6 +75,10 @@ def _curve(study: Study, name: str) -> Drawn:
             axes.errorbar(
                 [value for value, _ in points], means, yerr=spread, color=ACCENT, marker="o", markersize=3, zorder=3
             )
+            for (value, row), height in zip(points, means, strict=True):
+                (point,) = axes.plot([value], [height], "o", color=ACCENT, markersize=3, zorder=4)
+                deviation = "" if row.deviation is None else f" ± {percent(row.deviation)}"
+                say(point, f"{label}, {name} = {value:g}: {height:.2f}{deviation} % mIoU")
             if values[0] > 0 and values[-1] / values[0] >= 10:
                 axes.set_xscale("log")
             if len(values) <= _MOST:

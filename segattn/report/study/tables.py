@@ -5,6 +5,7 @@ from __future__ import annotations
 from segattn.report.shared.text import (
     MISSING,
     UNCLEAR,
+    caption,
     csv_table,
     escaped_table,
     interval_text,
@@ -18,6 +19,7 @@ from segattn.report.study import columns, contribution, details, start, swept
 from segattn.report.study.rows import Row
 from segattn.report.study.settings import text
 from segattn.report.study.study import Study
+from segattn.report.study.summary import summary
 from segattn.report.study.words import PARTS, counted_on, finding, footnotes
 
 
@@ -180,9 +182,10 @@ def _bench_cells(study: Study, row: Row) -> list[str]:
 
 def markdown(study: Study) -> str:
     """The summary, the main table and its definitions, as Markdown."""
-    lines = [f"# {markdown_text(title(study))}", "", " ".join(markdown_text(text) for text in finding(study)), ""]
+    lines = [f"# {markdown_text(title(study))}", "", " ".join(map(markdown_text, summary(study))), ""]
     rows = [[*cells(study, row), *reference_cells(study, row)] for row in study.shown]
     lines.append(escaped_table([*headings(study), *reference_headings(study)], rows))
+    lines += ["", " ".join(map(markdown_text, finding(study)))]
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
     lines += _markdown_details(study)
     lines += ["", *(f"Produced by `{one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]
@@ -240,6 +243,7 @@ def latex(study: Study) -> str:
     return "\n".join(
         [
             r"% \usepackage{booktabs}",
+            *(f"% {latex_text(note)}" for note in footnotes(study)),
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{latex_text(_caption(study))}}}",
@@ -266,4 +270,13 @@ def _split_headings(names: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _caption(study: Study) -> str:
-    return " ".join([f"{title(study)}, {study.first.split} split.", *footnotes(study)])
+    """At most 40 words; the definitions stand in the file as comments."""
+    sentences = [f"{title(study)}, {study.first.split} split."]
+    if any(row.deviation is not None for row in study.rows):
+        sentences.append("±: standard deviation over n seeds.")
+    if study.contrasts:
+        intervals = any(contrast.difference.low is not None for contrast in study.contrasts.values())
+        sentences.append(f"Δ: percentage points to {study.baseline_name}{', with 95 % interval' * intervals}.")
+    if any(any(study.marks(row)) for row in study.rows):
+        sentences.append("≈: not distinguishable from the first row or the baseline (Holm-corrected, p ≥ 0.05).")
+    return caption(sentences)

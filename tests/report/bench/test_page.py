@@ -91,7 +91,7 @@ def test_figures_are_those_that_there_are_data_for(built):
 
 def test_crossing_is_marked_in_the_figure(built):
     text = built["sweep"]["figures/scaling_memory_1.svg"].read_text()
-    assert text.count("#c2590a") >= 2  # the circle and the line across
+    assert text.count("stroke: #1b2126") >= 2  # the circle and the line across
     assert "flanet  N^0.50" in text
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import xml.etree.ElementTree
 
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from segattn import records, report
 from segattn.records import CurvePoint
-from segattn.report.study import figures
+from segattn.report.study import curves, figures
 from tests.report import fabricate
 
 pytestmark = pytest.mark.slow
@@ -54,8 +55,8 @@ def test_training_loss_is_that_of_the_main_output(tmp_path):
     fabricate.run("danet", 0, tmp_path / "a", curve=points)
     fabricate.run("fcn", 0, tmp_path / "b", curve=[CurvePoint(iteration=i, loss=0.6, lr=0.1) for i in (10, 20)])
     study = report.load(tmp_path)
-    curves = {row.head: figures._series(row, figures._loss_of_output) for row in study.rows}
-    assert curves == {"danet": [[(10, 0.5), (20, 0.5)]], "fcn": [[(10, 0.6), (20, 0.6)]]}
+    series = {row.head: curves._series(row, curves._loss_of_output) for row in study.rows}
+    assert series == {"danet": [[(10, 0.5), (20, 0.5)]], "fcn": [[(10, 0.6), (20, 0.6)]]}
     (loss,) = [figure for figure in figures.draw(study) if figure.name == "loss"]
     assert loss.title == "Training loss of the main output"
 
@@ -64,3 +65,43 @@ def test_the_same_records_give_the_same_bytes(tmp_path):
     fabricate.study(tmp_path, ["fcn", "ccnet"], seeds=1)
     first, second = (figures.draw(report.load(tmp_path)) for _ in range(2))
     assert first == second
+
+
+def test_every_point_and_line_says_its_value(built, ten_by_three):
+    svg = built["figures/accuracy_mechanism_trained.svg"].read_text()
+    said = re.findall(r'<g class="value">\s*<title>([^<]+)</title>', svg)
+    study = report.load(ten_by_three)
+    assert len(said) == len(study.rows)
+    assert sum(words.startswith("fcn: 73.73 ± ") and words.endswith("; no mechanism") for words in said) == 1
+    row, cost = study.rows[0], study.cost(study.rows[0])
+    start, end = f"{row.label}: 78.79 ± ", f" to the baseline; {cost.mechanism.flops / 1e9:,.4g} GFLOPs"
+    assert sum(words.startswith(start) and words.endswith(end) for words in said) == 1
+
+
+def test_panels_of_curves_carry_their_values(built, ten_by_three):
+    svg = built["figures/loss.svg"].read_text()
+    panels = re.findall(r'<g class="value" data-curve="([^"]+)">\s*<title>([^<]+)</title>', svg)
+    rows = report.load(ten_by_three).rows
+    assert [name for _, name in panels] == [row.label for row in rows]
+    limits, series = panels[0][0].split("|")
+    low, high = map(float, limits.split())
+    assert low < 10 < 400 < high
+    seeds = dict(part.split(":") for part in series.split(";"))
+    assert list(seeds) == ["seed 0", "seed 1", "seed 2"]
+    curve = rows[0].runs[1].record.curve
+    numbers = [*map(float, seeds["seed 1"].split())]
+    assert numbers[::2] == [point.iteration for point in curve]
+    assert numbers[1::2] == pytest.approx([point.loss for point in curve], rel=1e-3)
+
+
+def test_a_hostile_name_stays_the_text_of_a_title(tmp_path):
+    name = "a|b\"'<script>&\n;:"
+    fabricate.run(name, 0, tmp_path / "a")
+    fabricate.run("fcn", 0, tmp_path / "b")
+    for figure in figures.draw(report.load(tmp_path)):
+        root = xml.etree.ElementTree.fromstring(figure.svg)
+        titles = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
+        if figure.name != "classes":
+            assert any(title.startswith("a|b”'<script>& ;:") for title in titles), figure.name
+        assert "say|" not in figure.svg
+        assert 'id="curves|' not in figure.svg

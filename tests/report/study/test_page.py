@@ -160,3 +160,24 @@ def test_cost_beside_the_accuracy_is_as_trained_and_the_reference_network_is_nam
     assert trained < main.index("Training s") < reference
     rows = main[main.index("<tbody>") :].split("</tr>")[:-1]
     assert len({row.count("<td") for row in rows}) == 1
+
+
+def test_links_are_named_as_their_sections(text):
+    links = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', text[: text.index("</nav>")])
+    assert len(links) >= 8
+    for name, words in links:
+        section = text[text.index(f'<section id="{name}">') :]
+        assert re.search(r"<h2>([^<]+)</h2>", section).group(1) == words
+
+
+def test_colours_of_the_classes_are_explained_before_the_first_picture(text):
+    explained = text.index('id="class-colours"')
+    assert explained < text.index("<img ")
+    assert text[explained : text.index("</p>", explained)].count("<i class=") == len(fabricate.CLASSES)
+
+
+def test_definitions_are_folded_and_the_marks_are_not(text):
+    folded = re.findall(r"<details class=\"notes\">(.*?)</details>", text, flags=re.S)
+    assert any("TP / (TP + FP + FN)" in part for part in folded)
+    assert any("2HW(C_in K² + 1)C_out" in part for part in folded)
+    assert not any("Select a column heading" in part for part in folded)

@@ -75,3 +75,37 @@ def test_where_black_is_a_class_errors_are_not_guessed(tmp_path):
     (strip,), _ = pictures.strips(report.load(tmp_path))
     assert strip.tiles[-1].uri is not None
     assert strip.tiles[-1].error is None
+
+
+def blocks(rng, palette, size, side):
+    """Classes in blocks, ragged in places: harder to compress than a street."""
+    shape = (size[1] // side + 1, size[0] // side + 1)
+    return np.kron(palette[rng.integers(0, len(palette), shape)], np.ones((side, side, 1), np.uint8))[
+        : size[1], : size[0]
+    ]
+
+
+@pytest.mark.parametrize("size", [(2048, 1024), (700, 700), (333, 1999)])
+def test_ten_networks_with_hard_pictures_fit_into_six_megabytes(tmp_path, size):
+    record, rng = fabricate.run("fcn", 0, tmp_path, images=1), np.random.default_rng(0)
+    palette = np.array(record.palette, np.uint8)
+    label = blocks(rng, palette, size, 40)
+    wrong = rng.random(label.shape[:2]) < 0.01
+    wrong = np.kron(wrong[::6, ::6], np.ones((6, 6), bool))[: size[1], : size[0]]
+    prediction = np.where(wrong[..., None], blocks(rng, palette, size, 6), label).astype(np.uint8)
+    noise = np.kron(rng.normal(0, 25, (size[1] // 4 + 1, size[0] // 4 + 1, 3)), np.ones((4, 4, 1)))[
+        : size[1], : size[0]
+    ]
+    photograph = (label / 2 + 64 + noise).clip(0, 255).astype(np.uint8)
+    example = record.examples[0]
+    for path, values in ((example.image, photograph), (example.label, label), (example.prediction, prediction)):
+        Image.fromarray(values).save(tmp_path / path)
+    (strip,), _ = pictures.strips(report.load(tmp_path))
+    image, coloured, predicted = strip.tiles
+    for uri in (image.uri, coloured.uri, predicted.uri, predicted.error):
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as picture:
+            assert max(picture.size) == 480
+            assert picture.width / picture.height == pytest.approx(size[0] / size[1], rel=0.01)
+    each = len(predicted.uri) + len(predicted.error)
+    strips = pictures.EXAMPLES * (len(image.uri) + len(coloured.uri) + 10 * each)
+    assert strips < 4_000_000  # the attention maps and everything else take less than 2 MB

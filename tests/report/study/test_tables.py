@@ -87,3 +87,14 @@ def test_latex_compiles(study, tmp_path):
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
     (tmp_path / "t.tex").write_text(document, encoding="utf-8")
     subprocess.run(["pdflatex", "-interaction=batchmode", "-halt-on-error", "t.tex"], cwd=tmp_path, check=True)
+
+
+def test_the_latex_caption_has_at_most_forty_words_and_the_rest_are_comments(study, tmp_path):
+    text = tables.latex(study)
+    words = re.search(r"\\caption{(.*)}", text).group(1).split()
+    assert 20 < len(words) <= 40
+    assert "Holm-corrected" in " ".join(words)
+    comments = [line for line in text.splitlines() if line.startswith("% ")]
+    assert any("TP / (TP + FP + FN)" in line for line in comments)
+    fabricate.run("fcn", 0, tmp_path, experiment=" ".join(["name"] * 70))
+    assert len(re.search(r"\\caption{(.*)}", tables.latex(report.load(tmp_path))).group(1).split()) == 40
