@@ -254,7 +254,7 @@ def _importable_torchvision() -> Iterator[None]:
     except ImportError:
         pass
     except Exception:  # RuntimeError: operator torchvision::nms does not exist
-        with mock.patch.dict(sys.modules, {"torchvision": None, "torchvision.ops": None}):  # type: ignore[dict-item]
+        with mock.patch.dict(sys.modules, {"torchvision": None, "torchvision.ops": None}):
             yield
         return
     yield

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
 from accelerate import Accelerator
 from accelerate.tracking import AimTracker, GeneralTracker, TensorBoardTracker
 
@@ -148,7 +149,7 @@ class Trackers:
             board.start()
             self.running.append(board)
             if start == 0 and self.config is not None:
-                board.store_init_configuration(_settings(self.config))
+                _store(_settings(self.config), board)
 
     def log(self, values: Mapping[str, float], iteration: int) -> None:
         """Give values to all trackers; one that fails is told of and left out from then on."""
@@ -177,6 +178,15 @@ class Trackers:
         for tracker in running:
             with suppress(Exception):  # what is not sent by now is in the log
                 tracker.finish()
+
+
+def _store(settings: dict[str, Any], board: TensorBoardTracker) -> None:
+    """TensorBoard's table of settings, and the same as a file. Accelerate would make two folders named by the time."""
+    from torch.utils.tensorboard.summary import hparams
+
+    for summary in hparams(settings, {}):
+        board.writer.file_writer.add_summary(summary)
+    records.write_bytes(yaml.safe_dump(settings).encode(), Path(board.logging_dir) / "hparams.yml")
 
 
 _OWN_CONFIG = ("wandb", "trackio")

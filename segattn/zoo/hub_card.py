@@ -16,6 +16,9 @@ import yaml
 from segattn.zoo.card import bullets, millions, of_network, of_trunk, percent
 from segattn.zoo.entry import Entry
 
+_FENCE = 3 * "-"
+"""Around what the hub reads of a card."""
+
 RESAMPLES = 10_000
 _FEWEST_IMAGES = 10
 """With fewer images there is no interval, as in reports."""
@@ -57,9 +60,9 @@ def page(facts: Shared) -> str:
     described, scores = facts.experiment["model"], _scores(facts)
     title = f"{described['head']} on {described['backbone']}: semantic segmentation, {len(facts.class_names)} classes"
     lines = [
-        "---",
+        _FENCE,
         yaml.safe_dump(_header(facts), sort_keys=False, allow_unicode=True).rstrip(),
-        "---",
+        _FENCE,
         "",
         f"# {_plain(title)}",
     ]
@@ -67,8 +70,8 @@ def page(facts: Shared) -> str:
     if scores is None:
         lines += ["No scores are recorded for these weights."]
     else:
-        lines += [*bullets(scores), "", "IoU of each class in %:", "", "| class | IoU % |", "| --- | ---: |"]
-        lines += [f"| {_plain(name)} | {percent(iou)} |" for name, iou in _iou(facts)]
+        each = [(_plain(name), f"{percent(iou)} %" if iou is not None else percent(iou)) for name, iou in _iou(facts)]
+        lines += [*bullets(scores), "", "IoU of each class:", "", *bullets(each)]
     sections = {
         "Network and cost": _network(facts),
         "Training": _training(facts),

@@ -44,7 +44,7 @@ def test_card_has_scores_interval_protocol_cost_and_classes(run, tmp_path):
     assert "5 iterations of 2 crops of 32x48, sgd, learning rate 0.05, seed 0" in plain
     assert f"network {record.cost.network.macs / 1e9:.2f}, head {record.cost.head_total.macs / 1e9:.2f}" in plain
     for name, iou in zip(record.class_names, record.scores.iou, strict=True):
-        assert f"| {name} | {100 * iou:.1f} |" in page
+        assert f"* **{name}**: {100 * iou:.1f} %" in page
     assert "not stated; the terms of the data may restrict the use" in plain
 
 
