@@ -213,7 +213,7 @@ def test_configuration_of_another_form_is_one_line(saved, changes, message):
     [
         ("head_options", "channels", 10**12, "option channels is 1000000000000; at most 65536"),
         ("head_options", "channels", 60_000, "describes a network of .* numbers, but its weights are"),
-        ("head_options", "channels", 0, r"does not fit the network that config\.json"),
+        ("head_options", "channels", 0, r"config\.json: head 'ccnet' with channels=0 is not possible"),
         ("head_options", "channels", -3, r"config\.json: "),
         ("head_options", "channels", "many", r"config\.json: "),
         ("head_options", "channels", {"a": []}, r"config\.json: "),

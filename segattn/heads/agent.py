@@ -66,10 +66,9 @@ class AgentAttention(nn.Module):
         self.query, self.key, self.value, self.project = (
             nn.Conv2d(channels, channels, 1, bias=i < 3) for i in range(4)
         )
-        self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.bn = nn.BatchNorm2d(channels)
-        num_agents = self.agents[0] * self.agents[1]
-        self.bias_1, self.bias_2 = (PositionBias(num_heads, num_agents) if position_bias else None for _ in range(2))
+        self.near, self.bn = nn.Conv2d(channels, channels, 3, padding=1, groups=channels), nn.BatchNorm2d(channels)
+        n = agents[0] * agents[1]
+        self.bias_1, self.bias_2 = (PositionBias(num_heads, n) if position_bias else None for _ in range(2))
         start_small(self)
 
     def heads(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B h N d"]:
@@ -78,9 +77,8 @@ class AgentAttention(nn.Module):
 
     def biases(self, size: Sequence[int]) -> tuple[Tensor | float, Tensor | float]:
         """B1 (h, n, N) and B2 (h, N, n), or 0."""
-        return (0.0 if self.bias_1 is None else self.bias_1(size)), (
-            0.0 if self.bias_2 is None else self.bias_2(size).mT
-        )
+        B1, B2 = (0.0 if bias is None else bias(size) for bias in (self.bias_1, self.bias_2))
+        return B1, B2 if isinstance(B2, float) else B2.mT
 
     def weights(
         self,
@@ -95,15 +93,13 @@ class AgentAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         refuse_frozen_sizes("agent", by_trace=False)
-        query, value = self.query(x), self.value(x)
+        query, value, size = self.query(x), self.value(x), x.shape[-2:]
         q, a, k, v = map(self.heads, (query, adaptive_means(query, self.agents), self.key(x), value))
         with full_precision(x):
-            if self.implementation != "reference":
-                y = _fused(self, q, a, k, v, x.shape[-2:])
-            else:
-                A1, A2 = self.weights(q, a, k, x.shape[-2:])
-                y = A2 @ (A1 @ v)  # (B, h, N, d)
-        return x + self.bn(self.project(y.mT.flatten(1, 2).unflatten(2, x.shape[-2:]).to(x.dtype) + self.near(value)))
+            if self.implementation == "reference":
+                A1, A2 = self.weights(q, a, k, size)
+            y = A2 @ (A1 @ v) if self.implementation == "reference" else _fused(self, q, a, k, v, size)  # (B, h, N, d)
+        return x + self.bn(self.project(y.mT.flatten(1, 2).unflatten(2, size).to(x.dtype) + self.near(value)))
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:
         """`affinity`: the row of A2 A1; `agent_1`..: A1 of its strongest agents; `agents` (B, 1, n): A2; means over heads."""

@@ -248,16 +248,12 @@ def _zeros_of(value: Any) -> Any:
 
 @contextlib.contextmanager
 def _importable_torchvision() -> Iterator[None]:
-    """ptflops does without torchvision, but not with one whose compiled part does not match torch; hide that one."""
-    try:
-        import torchvision  # noqa: F401
-    except ImportError:
-        pass
-    except Exception:  # RuntimeError: operator torchvision::nms does not exist
-        with mock.patch.dict(sys.modules, {"torchvision": None, "torchvision.ops": None}):
-            yield
+    """ptflops does without torchvision, but not with one that does not match torch; hide it, unless it is in use."""
+    if "torchvision" in sys.modules:
+        yield
         return
-    yield
+    with mock.patch.dict(sys.modules, {"torchvision": None, "torchvision.ops": None}):
+        yield
 
 
 @contextlib.contextmanager
