@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
 from PIL import Image
@@ -45,6 +45,28 @@ class Sample:
 
     def _repr_png_(self) -> bytes:
         return png(self.image, self.label)
+
+
+@dataclass(frozen=True)
+class MadeNames(Sequence[str]):
+    """Names that follow from the samples' indices; none is kept."""
+
+    name_of: Callable[[int], str]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        if isinstance(index, slice):
+            return [self.name_of(i) for i in range(self.size)[index]]
+        return self.name_of(range(self.size)[index])
 
 
 @dataclass(frozen=True)

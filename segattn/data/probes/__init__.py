@@ -17,14 +17,13 @@ validation only the query is labelled, in `thin` also the ground around it. Task
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from functools import partial
 
 import numpy as np
 
 from segattn.catalogue import unknown
-from segattn.data._dataset import IGNORE, SPLITS, Dataset, Sample, checked_split
+from segattn.data._dataset import IGNORE, SPLITS, Dataset, MadeNames, Sample, checked_split
 from segattn.data.probes.layout import BAND, SIDE, TASKS, Box, Condition, Layout, lay_out
 from segattn.data.streets.canvas import Dice
 
@@ -70,7 +69,7 @@ def load(
         split=split,
         class_names=names,
         palette=(*_COLOURS, (_GROUND,) * 3)[: len(names)],
-        image_names=_Names(task, num_images or _NUM_IMAGES[split]),
+        image_names=MadeNames(partial(_name, task), num_images or _NUM_IMAGES[split]),
         read=Generator(task, seed, split),
         from_files=False,
     )
@@ -159,23 +158,3 @@ def _condition(task: str, index: int) -> Condition:
 
 def _name(task: str, index: int) -> str:
     return f"{_condition(task, index).name}-{index // 2:06d}-{'ab'[index % 2]}"
-
-
-@dataclass(frozen=True)
-class _Names(Sequence[str]):
-    task: str
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        if isinstance(index, slice):
-            return [_name(self.task, i) for i in range(self.size)[index]]
-        return _name(self.task, range(self.size)[index])

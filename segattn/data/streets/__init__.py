@@ -15,11 +15,10 @@ apart:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from functools import partial
 
-from segattn.data._dataset import SPLITS, Dataset, Sample, checked_split
+from segattn.data._dataset import SPLITS, Dataset, MadeNames, Sample, checked_split
 from segattn.data.cityscapes import CLASS_NAMES, PALETTE
 from segattn.data.streets.canvas import Canvas, Dice
 from segattn.data.streets.scene import develop, paint
@@ -62,7 +61,7 @@ def load(
         split=split,
         class_names=CLASS_NAMES,
         palette=PALETTE,
-        image_names=_Names(split, num_images or _NUM_IMAGES[split]),
+        image_names=MadeNames(partial(_name, split), num_images or _NUM_IMAGES[split]),
         read=Generator(seed, split, height, width),
         from_files=False,
     )
@@ -88,23 +87,3 @@ class Generator:
 
 def _name(split: str, index: int) -> str:
     return f"{split}-{index:06d}"
-
-
-@dataclass(frozen=True)
-class _Names(Sequence[str]):
-    split: str
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        if isinstance(index, slice):
-            return [_name(self.split, i) for i in range(self.size)[index]]
-        return _name(self.split, range(self.size)[index])
