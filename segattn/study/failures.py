@@ -21,6 +21,12 @@ class RunsFailed(Exception):
     """Runs of a study failed; the others are finished, and the study's record names them."""
 
 
+def refuse(failed: Sequence[str], total: int) -> None:
+    """Raise RunsFailed if any of `total` runs failed; `failed` has a name and a reason of each."""
+    if failed:
+        raise RunsFailed(f"{len(failed)} of {total} runs failed: {'; '.join(failed)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why a run failed."""

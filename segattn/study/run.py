@@ -13,11 +13,11 @@ from segattn import records
 from segattn.config import Experiment
 from segattn.data.splits import notices, open_data, open_split
 from segattn.data.tools.labels import refuse_unscorable
+from segattn.study import failures
 from segattn.study import folder as written
 from segattn.study.collect import Facts, head_facts, reference_costs
 from segattn.study.engines import Engine, OnEvent
 from segattn.study.execution import OnPosition, Position, Runs
-from segattn.study.failures import RunsFailed
 from segattn.study.features import FEATURES_LIMIT
 from segattn.study.jobs import looked_at
 from segattn.study.plan import is_finished, plan, run_name, study_name
@@ -131,6 +131,5 @@ def run_study(
         if drawn != pictures:
             pictures = drawn
             save(finished)
-    if failed:
-        raise RunsFailed(f"{len(failed)} of {len(runs)} runs failed: {'; '.join(failed)}")
+    failures.refuse(failed, len(runs))
     return path

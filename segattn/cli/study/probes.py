@@ -68,6 +68,7 @@ def _run(chosen: ProbesArguments, command: str) -> int:
     from segattn.records.probes import read_probe
     from segattn.report.probes import figure, table
     from segattn.study.engines.local import Local
+    from segattn.study.failures import RunsFailed
     from segattn.study.probes.plan import Plan
     from segattn.study.probes.run import run_probes
     from segattn.training.train import Interrupted
@@ -96,6 +97,9 @@ def _run(chosen: ProbesArguments, command: str) -> int:
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
+    except RunsFailed as failed:
+        print(f"segattn: error: {failed}", file=sys.stderr)
+        return 1
     written = []
     for path in paths:
         record = read_probe(path)

@@ -11,6 +11,7 @@ from segattn import config as configuration
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.data.splits import open_data
+from segattn.study import failures
 from segattn.study.engines import Engine, OnEvent
 from segattn.study.execution import OnPosition, Runs
 from segattn.study.features import FEATURES_LIMIT
@@ -37,6 +38,7 @@ def run_probes(
     Raises:
         ValueError: as `prove`, and as `segattn.training.train.train`.
         segattn.training.train.Interrupted: a signal was received; the same call resumes.
+        RunsFailed: jobs of the engine failed; the others are recorded.
     """
     runs = plan.runs()
     proved = {task: prove(next(iter(plan.of_task(task).values()))[1]) for task in plan.tasks}
@@ -57,11 +59,13 @@ def run_probes(
     waiting = any(not is_finished(out / name, run) for name, run in runs.items())
     opened = open_data(next(iter(runs.values())).data) if waiting else None
     study = _ProbeRuns(runs, (), out, opened, device, 0, out / "features", FEATURES_LIMIT, say_once)
+    failed: list[str] = []
     if engine is None:
         study.here(on_position, save)
     else:
-        study.on_engine(engine, on_event, on_position, save)
+        _, failed = study.on_engine(engine, on_event, on_position, save)
     save(list(runs))
+    failures.refuse(failed, len(runs))
     return [path for task in plan.tasks if (path := out / f"{task}.json").exists()]
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from segattn import experiments
 from segattn.records.probes import read_probe
+from segattn.study.engines import Event
+from segattn.study.failures import RunsFailed
 from segattn.study.probes import plan, record
 from segattn.study.probes.plan import Plan, Probe, Variant
 from segattn.study.probes.proof import prove
@@ -74,3 +76,23 @@ def test_an_unfit_backbone_is_refused_before_anything_is_written(small, tmp_path
     with pytest.raises(ValueError, match="choose a backbone with a smaller field, such as patches"):
         run_probes(replace(small, base=base), tmp_path / "out", device="cpu")
     assert not (tmp_path / "out").exists()
+
+
+class Failing:
+    """An engine on which every job fails."""
+
+    def check(self):
+        """It can work."""
+
+    def run(self, jobs, *, on_event, on_notice):
+        """Fail."""
+        for job in jobs:
+            on_event(Event(job, "failed", message="no more memory"))
+
+
+@pytest.mark.slow
+def test_runs_that_failed_are_named_and_no_success(small, tmp_path):
+    with pytest.raises(
+        RunsFailed, match=r"^2 of 2 runs failed: thin-fcn-s0.*no more memory; thin-ccnet-R-1-s0.*no more memory$"
+    ):
+        run_probes(replace(small, tasks=("thin",)), tmp_path, device="cpu", engine=Failing())
