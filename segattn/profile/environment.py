@@ -124,9 +124,17 @@ def fast_types(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> dict[str, l
 
     Read from `/proc/cpuinfo`; where the system has none, both lists are empty.
     """
-    flags = next((line for line in _lines(cpuinfo) if line.partition(":")[0].strip() in ("flags", "Features")), "")
-    present = set(flags.partition(":")[2].split())
+    _, present = instructions(cpuinfo)
     return {name: [flag for flag in known if flag in present] for name, known in _FAST.items()}
+
+
+def instructions(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> tuple[str, frozenset[str]]:
+    """The family of the processor, "x86" or "ARM", and its instructions as the system names them; "" and none if it does not."""
+    for line in _lines(cpuinfo):
+        heading, _, flags = line.partition(":")
+        if family := {"flags": "x86", "Features": "ARM"}.get(heading.strip()):
+            return family, frozenset(flags.split())
+    return "", frozenset()
 
 
 def cores_in_use(seconds: float = 0.5, stat: str | os.PathLike[str] = "/proc/stat") -> float:

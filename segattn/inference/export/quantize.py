@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from segattn.data.transforms import Normalization, to_tensor
+from segattn.profile.environment import instructions
 
 _OPERATORS = ["Conv"]
 _WITHOUT_SATURATION = {"avx512_vnni", "avx_vnni", "amx_int8"}
@@ -50,14 +51,8 @@ def saturates(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> bool:
 
     True where the system does not report the processor's instructions, which is the safe choice.
     """
-    try:
-        lines = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return True
-    instructions = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
-    if any(line.startswith("Features") for line in lines):  # ARM, which accumulates in 32 bits
-        return False
-    return not instructions & _WITHOUT_SATURATION
+    family, present = instructions(cpuinfo)
+    return family != "ARM" and not present & _WITHOUT_SATURATION  # ARM accumulates in 32 bits
 
 
 def _reader(images: Sequence[np.ndarray], normalization: Normalization, *, preprocessing: bool) -> Any:
