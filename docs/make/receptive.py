@@ -18,7 +18,7 @@ from segattn import checkpoint, zoo
 from segattn.maps import figure, receptive_figure
 from segattn.maps.receptive import ReceptiveField, receptive_field
 from segattn.profile.markdown import markdown_table
-from segattn.training.fields import DISTANCES, NUM_IMAGES, first_images
+from segattn.training.receptive_fields import DISTANCES, NUM_IMAGES, first_images
 
 NAME = "receptive_fields.png"
 DPI = 120

@@ -43,7 +43,7 @@ def show(
     from segattn.inference.files import find_images
     from segattn.maps import receptive_figure
     from segattn.maps.receptive import receptive_field
-    from segattn.training.fields import NUM_IMAGES, first_images, open_validation
+    from segattn.training.receptive_fields import NUM_IMAGES, first_images, open_validation
 
     experiments = {source: checkpoint.read_config(source)["experiment"] for _, source in networks}
     if photos is None:
@@ -82,7 +82,7 @@ def show(
 
 def table(fields: Sequence[ReceptiveField]) -> Table:
     """One line a network: radii that hold half and 90 % of the gradient, and its share in % further away than some distances."""
-    from segattn.training.fields import DISTANCES
+    from segattn.training.receptive_fields import DISTANCES
 
     rows = Table(box=None, pad_edge=False, header_style="bold")
     rows.add_column("network", overflow="fold")

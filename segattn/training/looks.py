@@ -26,7 +26,7 @@ from segattn.evaluation.telling import TellingPixel
 from segattn.maps import figure
 from segattn.maps.look import look
 from segattn.maps.types import PixelMaps
-from segattn.training import fields
+from segattn.training import receptive_fields
 
 MAX_SIDE = 1024
 """A larger image is scaled down to this many pixels on its longer side before the networks see it."""
@@ -74,7 +74,7 @@ def update(
     try:
         dataset = open_dataset()
         pictures = draw(networks, dataset, out / "looks", **how)
-        reach = fields.draw(networks, dataset, out / "looks", max_side=MAX_SIDE, dpi=DPI, **how)
+        reach = receptive_fields.draw(networks, dataset, out / "looks", max_side=MAX_SIDE, dpi=DPI, **how)
     except (ValueError, OSError) as error:  # the runs have ended well; their report comes without these pictures
         on_notice(f"Where they look: no pictures. {error}")
         return None
@@ -194,7 +194,9 @@ def _key(settings: config.Experiment, sources: Sequence[Source]) -> str:
         else f"{source.trunk_file.sha256} {source.head_file.sha256}"
         for source in sources
     ]
-    text = json.dumps([files, config.to_dict(settings.data), telling.__doc__, MAX_SIDE, DPI, fields.NUM_IMAGES])
+    text = json.dumps(
+        [files, config.to_dict(settings.data), telling.__doc__, MAX_SIDE, DPI, receptive_fields.NUM_IMAGES]
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

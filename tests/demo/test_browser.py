@@ -1,34 +1,24 @@
-"""The page in a real browser: Debian's Chromium, driven by Playwright, which brings no browser of its own here."""
+"""The page in a real browser."""
 
 import io
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 pytest.importorskip("gradio", reason="the explorer needs Gradio: pip install 'segattn[demo]'")
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
-from segattn.demo.explorer import Explorer  # noqa: E402
-from segattn.demo.pictures import MAX_FILE_BYTES  # noqa: E402
-from tests.demo.served_page import serving  # noqa: E402
+from segattn.demo.explorer import Explorer
+from segattn.demo.pictures import MAX_FILE_BYTES
+from tests.browser import browser as browser
+from tests.browser import needs_browser
+from tests.demo.served_page import serving
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 HEADS = ["ccnet", "danet", "denoised_nl", "emanet", "fcn", "flanet"]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Gradio's, of pandas
-    pytest.mark.skipif(BROWSER is None, reason="no browser is installed: apt-get install chromium"),
+    needs_browser,
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,11 @@
 """The page's script in a real browser: values beside the pointer, and the cue where columns are cut."""
 
-import shutil
-
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no browser is installed: apt-get install chromium"),
-]
+from tests.browser import browser as browser
+from tests.browser import needs_browser
 
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
+pytestmark = [pytest.mark.slow, needs_browser]
 
 
 @pytest.fixture(params=[390, 1400])
