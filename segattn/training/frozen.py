@@ -23,15 +23,20 @@ from segattn.model import SegmentationModel, build_model
 
 
 class HeadOnly(nn.Module):
-    """The network from the frozen backbone's maps of images of `size` to the outputs of training."""
+    """The network from the frozen backbone's maps to the outputs of training, which the loss upsamples.
 
-    def __init__(self, model: SegmentationModel, size: Sequence[int]) -> None:
+    A step of a small head would take twice as long with upsampled logits.
+    """
+
+    def __init__(self, model: SegmentationModel) -> None:
         super().__init__()
-        self.model, self.size = model, tuple(size)
+        self.model = model
 
     def forward(self, *features: Tensor) -> dict[str, Tensor]:
-        outputs = self.model.decode(in_computing_type(features), self.size)
-        assert isinstance(outputs, dict)
+        maps = in_computing_type(features)
+        outputs = dict(self.model.head(maps))
+        if self.model.auxiliary is not None:
+            outputs["aux"] = self.model.auxiliary(maps[2])
         return outputs
 
 
@@ -125,7 +130,7 @@ def split(
         train = augmented_copies(train_set, config)
     if val is None and config.evaluation.one_plain_pass:
         val = backbone.items(Images(val_set, config.network))
-    return HeadOnly(model, config.augmentation.crop_size), Source(train, val, backbone)
+    return HeadOnly(model), Source(train, val, backbone)
 
 
 def augmented_copies(dataset: Dataset, config: Experiment) -> AugmentedCopies:

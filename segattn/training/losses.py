@@ -18,13 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from segattn.config import Optimization
-from segattn.training import formula, terms
+from segattn.model import SegmentationModel
+from segattn.training import formula, terms, upsampled
 from segattn.training.formula import Term
 
 
@@ -61,12 +63,14 @@ class Criterion:
     ohem: Ohem | None = None
     class_weights: Tensor | None = None
     label_smoothing: float = 0.0
+    align_corners: bool | None = None
 
     @staticmethod
-    def of(optimization: Optimization, weights: Mapping[str, float], class_weights: Tensor | None) -> Criterion:
+    def of(optimization: Optimization, model: SegmentationModel, class_weights: Tensor | None) -> Criterion:
         """The loss of an experiment; raises ValueError for a formula that is none."""
-        ohem = Ohem() if optimization.ohem else None
-        return Criterion(weights, formula.parse(optimization.loss), ohem, class_weights, optimization.label_smoothing)
+        ohem, chosen = Ohem() if optimization.ohem else None, formula.parse(optimization.loss)
+        smoothing, corners = optimization.label_smoothing, model.align_corners
+        return Criterion(model.loss_weights, chosen, ohem, class_weights, smoothing, corners)
 
     def __call__(
         self, outputs: Mapping[str, Tensor], label: Tensor, divisor: Tensor | None = None
@@ -87,10 +91,12 @@ def segmentation_loss(
     divisor: Tensor | None = None,
     terms: Sequence[Term] = CE,
     label_smoothing: float = 0.0,
+    align_corners: bool | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted sum of the losses of all outputs, and the unweighted loss of each (detached, for logs).
 
-    `outputs`: logits (B, K, H, W) by name; `label`: int64 (B, H, W); `class_weights`: (K,). If every pixel of the batch is
+    `outputs`: logits (B, K, H, W) by name; `label`: int64 (B, H, W); `class_weights`: (K,). With `align_corners` logits may be
+    smaller than the label; they are then upsampled bilinearly, in float32. If every pixel of the batch is
     ignored, loss and gradients are 0. `terms` are those of the output `out`; the others have cross-entropy. `divisor` replaces
     `num_counted` as the divisor of the sum over pixels, for a batch that is computed in parts; it cannot be combined with OHEM,
     which counts its own pixels. dice and lovasz, which have no such sum, are those of each part.
@@ -104,9 +110,9 @@ def segmentation_loss(
         raise ValueError("divisor cannot be combined with OHEM, which counts its own pixels; leave out one of them")
     losses = {}
     for name, logits in outputs.items():
-        _check_shapes(name, logits, label, ignore_index, class_weights)
+        _check_shapes(name, logits, label, ignore_index, class_weights, any_size=align_corners is not None)
         weights_of_classes = None if class_weights is None else class_weights.to(logits.device).float()
-        pixels = _Pixels(label, ignore_index, weights_of_classes, divisor, label_smoothing)
+        pixels = _Pixels(label, ignore_index, weights_of_classes, divisor, label_smoothing, bool(align_corners))
         if name == "out":
             losses[name] = pixels.sum_of(terms, logits.float(), ohem)
         else:
@@ -132,8 +138,11 @@ class _Pixels:
     class_weights: Tensor | None
     divisor: Tensor | None
     label_smoothing: float
+    align_corners: bool
 
     def sum_of(self, chosen: Sequence[Term], logits: Tensor, ohem: Ohem | None) -> Tensor:
+        if tuple(chosen) != CE or ohem is not None:
+            logits = self.full_size(logits)
         needed = any(term.name in ("dice", "lovasz", "boundary") for term in chosen)
         probabilities = logits.softmax(1) if needed else logits
         with torch.autocast(logits.device.type, enabled=False):
@@ -157,15 +166,21 @@ class _Pixels:
             label = label.masked_fill(~_hard(logits, label, self.ignore_index, ohem), self.ignore_index)
         if divisor is None:
             divisor = num_counted(label, ignore_index=self.ignore_index, class_weights=self.class_weights)
-        loss = F.cross_entropy(
-            logits,
-            label,
-            self.class_weights,
-            ignore_index=self.ignore_index,
-            reduction="sum",
-            label_smoothing=self.label_smoothing,
-        )
+        # in bands on the CPU alone: a GPU would wait for each of them
+        if logits.shape[2:] != label.shape[1:] and logits.device.type == "cpu" and not self.label_smoothing:
+            settings: dict[str, Any] = {"align_corners": self.align_corners, "ignore_index": self.ignore_index}
+            loss = upsampled.cross_entropy(logits, label, self.class_weights, **settings)
+        else:
+            settings = {"ignore_index": self.ignore_index, "label_smoothing": self.label_smoothing}
+            loss = F.cross_entropy(self.full_size(logits), label, self.class_weights, reduction="sum", **settings)
         return loss / divisor.masked_fill(divisor == 0, 1)  # nothing counted: 0 / 1, with a gradient path
+
+    def full_size(self, logits: Tensor) -> Tensor:
+        """Logits at the label's size."""
+        size = self.label.shape[1:]
+        if logits.shape[2:] == size:
+            return logits
+        return F.interpolate(logits.contiguous(), size=size, mode="bilinear", align_corners=self.align_corners)
 
     def mean_over_pixels(self, loss: Tensor) -> Tensor:
         """Of a loss (B, H, W) that is 0 where a pixel is ignored."""
@@ -209,8 +224,11 @@ def _check_names(outputs: Mapping[str, Tensor], weights: Mapping[str, float]) ->
         raise ValueError("no outputs: a network returns at least 'out' in training")
 
 
-def _check_shapes(name: str, logits: Tensor, label: Tensor, ignore_index: int, class_weights: Tensor | None) -> None:
-    if logits.ndim != 4 or (logits.shape[0], *logits.shape[2:]) != tuple(label.shape):
+def _check_shapes(
+    name: str, logits: Tensor, label: Tensor, ignore_index: int, class_weights: Tensor | None, *, any_size: bool
+) -> None:
+    size = label.shape[1:] if any_size else logits.shape[2:]
+    if logits.ndim != 4 or (logits.shape[0], *size) != tuple(label.shape):
         raise ValueError(
             f"output {name!r} has shape {tuple(logits.shape)} and the label {tuple(label.shape)}; logits are "
             "(B, K, H, W) at the label's size, labels (B, H, W)"

@@ -50,7 +50,7 @@ class Step:
         self.parts, self.clip_norm = optimization.accumulation, optimization.clip_norm
         self.memory_format = torch.channels_last if optimization.channels_last else torch.contiguous_format
         class_weights = None if class_weights is None else class_weights.to(accelerator.device)
-        self.criterion = Criterion.of(optimization, model.loss_weights, class_weights)
+        self.criterion = Criterion.of(optimization, model, class_weights)
 
     def __call__(self, batch: Batch) -> tuple[float, dict[str, float]]:
         """Update the weights; returns the loss of the batch and of each output, averaged over all processes."""
