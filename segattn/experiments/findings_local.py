@@ -2,8 +2,8 @@
 
     segattn study findings_local --heads all --seeds 5
 
-The trunk's maps of 16,000 crops are computed once, 4.8 GB; mechanisms start at random, their surroundings where the trunk's FCN head
-left them. 400 generated scenes are scored. docs/findings.md rests on this study.
+The trunk's maps of 16,000 crops are computed once, 4.8 GB. Mechanisms start at random, their surroundings where the trunk's FCN
+head left them. 400 generated scenes are scored. docs/findings.md rests on this study.
 """
 
 from dataclasses import replace

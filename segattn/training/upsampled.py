@@ -1,7 +1,7 @@
 """Cross-entropy of logits that are upsampled for it, without a map of upsampled logits.
 
-With A and B the matrices of bilinear interpolation over rows and columns, the logits z (h, w) of a class become Z = A z B^T at the
-label's size. Training needs the gradient with respect to z alone:
+With A and B the matrices of linear interpolation over rows and columns, the logits z (h, w) of a class become Z = A z B^T at
+the label's size. Training needs the gradient with respect to z alone:
 
     loss = sum_q w_y (log sum_k exp Z_k - Z_y)      over the pixels q that are not ignored, y the label of q
     d loss / d z_k = A^T [w_y (softmax(Z)_k - [k = y])] B
@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BAND_BYTES = 600_000
-"""Of the logits of a band. Measured with 19 classes, 8 crops of 128x256 from 16x32, one core with 2 MiB of cache: 28 ms at 0.1 MB,
-18 at 0.3, 16 at 0.6 and 1.2, 17 at 5; the upsampled map takes 60."""
+"""Of the logits of a band. Measured with 19 classes and 8 crops of 128x256 from 16x32, one core of a Xeon with 2 MiB of cache: 28 ms
+at 0.1 MB, 18 at 0.3, 16 at 0.6 and 1.2, 17 at 5; the upsampled map takes 60."""
 
 
 def cross_entropy(
