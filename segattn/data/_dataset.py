@@ -146,6 +146,8 @@ class Dataset:
         """What `verify` found in the labels; None before."""
         self.moments: Mapping[str, np.ndarray] | None = None
         """Mean and standard deviation of each image that `verify` read (`records.image_range`), by name; None before."""
+        self.sampled_moments: Mapping[str, np.ndarray] | None = None
+        """The same of evenly spaced images of a generated split, of which `verify` reads the first only; None before."""
         self._image_names = image_names
         self._read = read
 

@@ -62,7 +62,13 @@ def test_nothing_counted_gives_zero_loss_and_zero_gradient():
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"label_smoothing": 0.1}, {"ohem": Ohem(0.7, 20)}, {"terms": parse("ce + 0.5 dice")}, {"terms": parse("boundary")}],
+    [
+        {},
+        {"label_smoothing": 0.1},
+        {"ohem": Ohem(0.7, 20)},
+        {"terms": parse("ce + 0.5 dice")},
+        {"terms": parse("boundary")},
+    ],
     ids=str,
 )
 def test_every_loss_takes_smaller_logits(settings, align_corners):
@@ -71,10 +77,14 @@ def test_every_loss_takes_smaller_logits(settings, align_corners):
     weights = {"out": 1.0, "aux": 0.4}
     given = {"class_weights": class_weights, **settings}
     expected, each = segmentation_loss({"out": full, "aux": 2 * full}, label, weights, **given)
-    loss, parts = segmentation_loss({"out": logits, "aux": 2 * logits}, label, weights, align_corners=align_corners, **given)
+    loss, parts = segmentation_loss(
+        {"out": logits, "aux": 2 * logits}, label, weights, align_corners=align_corners, **given
+    )
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(parts, each)
-    torch.testing.assert_close(*(torch.autograd.grad(value, logits)[0] for value in (loss, expected)), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(value, logits)[0] for value in (loss, expected)), atol=1e-6, rtol=1e-4
+    )
 
 
 def test_without_align_corners_another_size_is_refused():

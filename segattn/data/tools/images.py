@@ -35,8 +35,10 @@ def outside(trained: ImageRange | None, dataset: Dataset) -> str:
 def _moments(dataset: Dataset) -> Mapping[str, np.ndarray]:
     if dataset.moments is not None and (dataset.from_files or len(dataset.moments) == len(dataset)):
         return dataset.moments
-    indices = np.unique(np.linspace(0, len(dataset) - 1, min(GENERATED, len(dataset))).astype(int)).tolist()
-    return {dataset.image_name(index): moments(dataset[index].image) for index in indices}
+    if dataset.sampled_moments is None:  # a study asks after each of its runs
+        indices = np.unique(np.linspace(0, len(dataset) - 1, min(GENERATED, len(dataset))).astype(int)).tolist()
+        dataset.sampled_moments = {dataset.image_name(index): moments(dataset[index].image) for index in indices}
+    return dataset.sampled_moments
 
 
 def _how(dataset: Dataset) -> Reading:

@@ -52,6 +52,13 @@ def test_generated_images_are_sampled_evenly():
     data.verify(dataset)
     assert len(dataset.contents) == 1
     assert images.range_of(dataset).count == images.GENERATED
+
+
+def test_a_generated_split_is_sampled_once(monkeypatch):
+    dataset = data.load("streets", "train", height=64, width=128, num_images=3)
+    first = images.range_of(dataset)
+    monkeypatch.setattr(type(dataset), "__getitem__", lambda self, index: pytest.fail("read again"))
+    assert images.range_of(dataset) == first
     assert images.range_of(dataset) == images.range_of(dataset)
 
 
