@@ -1,0 +1,131 @@
+"""Pack finished studies for docs/findings.md: python -m docs.make.findings_records STUDY ...
+
+Writes docs/records/findings/NAME.json, NAME being that of the study's folder: the scores of every run, and what is computed from
+single images, whose counts are not committed: the difference of every two networks, with its interval over seeds and images. Runs
+that were planned and are not finished are named. Packing a study again replaces its file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from segattn.records import RunRecord
+from segattn.report.study.contrast import contrast
+from segattn.report.study.rows import Row, Run
+from segattn.report.study.study import Study, load
+
+FOLDER = Path(__file__).parents[1] / "records/findings"
+
+
+def pack(folder: Path) -> dict[str, Any]:
+    """What is committed of a study: `runs`, `differences`, `missing`, and how they were made.
+
+    Raises:
+        ValueError: no finished run in the folder.
+    """
+    study = load(folder)
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8")) if (folder / "plan.json").exists() else {}
+    finished = {run.folder.name for run in study.runs}
+    first = study.first
+    return {
+        "experiment": first.experiment,
+        "command": study.studies[0].command if study.studies else "",
+        "machine": f"{first.environment.processor}, {first.environment.threads} thread(s), {first.environment.precision}",
+        "date": max(run.record.created for run in study.runs)[:10],
+        "protocol": {name: first.config[name] for name in ("data", "augmentation", "optimization", "features")},
+        "backbone": {
+            name: first.config["model"].get(name)
+            for name in ("backbone", "backbone_options", "output_stride", "pretrained", "init_head")
+        },
+        "num_images": first.scores.num_images,
+        "class_names": first.class_names,
+        "missing": sorted(name for name in _planned(plan) if name not in finished),
+        "runs": [_run(row, run) for row in study.rows for run in row.runs],
+        "differences": _differences(study),
+    }
+
+
+def _planned(plan: dict[str, Any]) -> list[str]:
+    return [str(run["name"]) for run in plan.get("runs", [])]
+
+
+def _run(row: Row, run: Run) -> dict[str, Any]:
+    record = run.record
+    scores: dict[str, Any] = {
+        "network": row.label,
+        "head": row.head,
+        "mode": row.mode,
+        "swept": row.swept,
+        "seed": record.seed,
+        "mean_iou": _short(record.scores.mean_iou),
+        "iou": [_short(value) for value in record.scores.iou],
+        "gates": {name: _short(value) for name, value in (record.gates or {}).items()},
+        "train_seconds": round(record.train_seconds, 1),
+    }
+    return scores | _details(record) | _cost(record)
+
+
+def _details(record: RunRecord) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    if (strata := record.strata) is not None:
+        details["boundary"] = _short(strata.boundary_mean_iou)
+        for kind in ("sizes", "widths"):
+            for part in getattr(strata, kind):
+                known = [value for value in part.iou if value is not None]
+                details[part.name] = _short(sum(known) / len(known)) if known else None
+    if (without := record.without_attention) is not None:
+        details["without"] = {"mean_iou": _short(without.mean_iou), "iou": [_short(value) for value in without.iou]}
+        details["without"] |= {"boundary": _short(without.boundary_mean_iou)}
+        details["without"] |= {
+            k: _short(v) for part in (without.sizes, without.widths) for k, v in (part or {}).items()
+        }
+    return details
+
+
+def _cost(record: RunRecord) -> dict[str, Any]:
+    if record.cost is None:
+        return {}
+    parts = {"mechanism": record.cost.mechanism, "head": record.cost.head_total, "whole": record.cost.network}
+    return {"flops": {name: part.flops for name, part in parts.items() if part is not None}} | {
+        "parameters": {name: part.parameters for name, part in parts.items() if part is not None}
+    }
+
+
+def _differences(study: Study) -> list[dict[str, Any]]:
+    """Every two rows: mean IoU of the first minus that of the second."""
+    differences = []
+    for a, b in itertools.combinations(study.rows, 2):
+        compared = contrast(a, b)
+        differences.append(
+            {
+                "a": a.label,
+                "b": b.label,
+                "test": compared.test,
+                **{name: _short(value) for name, value in vars(compared.difference).items()},
+                "spread": None if compared.spread is None else vars(compared.spread),
+            }
+        )
+    return differences
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.5g}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for folder in parser.parse_args().studies:
+        packed, path = pack(folder), FOLDER / f"{folder.resolve().name}.json"
+        text = json.dumps(packed, indent=None, separators=(",", ":"))
+        path.write_text(text.replace('{"network"', '\n{"network"').replace('{"a"', '\n{"a"') + "\n", encoding="utf-8")
+        print(f"{path}: {len(packed['runs'])} runs, {len(packed['missing'])} missing, {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
