@@ -36,9 +36,9 @@ def pack(folder: Path) -> dict[str, Any]:
         "command": study.studies[0].command if study.studies else "",
         "machine": f"{first.environment.processor}, {first.environment.threads} thread(s), {first.environment.precision}",
         "date": max(run.record.created for run in study.runs)[:10],
-        "protocol": {name: first.config[name] for name in ("data", "augmentation", "optimization", "features")},
+        "protocol": {name: first.config.get(name) for name in ("data", "augmentation", "optimization", "features")},
         "backbone": {
-            name: first.config["model"].get(name)
+            name: first.config.get("model", {}).get(name)
             for name in ("backbone", "backbone_options", "output_stride", "pretrained", "init_head")
         },
         "num_images": first.scores.num_images,

@@ -1,0 +1,117 @@
+"""A packed study of docs/records/findings, gathered by network."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from segattn import cost, heads
+from segattn.report.shared import power, student
+from segattn.report.shared.student import Difference
+from segattn.report.shared.twoway import Spread
+
+RECORDS = Path(__file__).parents[1] / "records/findings"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One file that `docs.make.findings_records` wrote."""
+
+    name: str
+    content: dict[str, Any]
+
+    @cached_property
+    def networks(self) -> dict[str, list[dict[str, Any]]]:
+        """Runs by network, highest mean mIoU first."""
+        by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for run in self.content["runs"]:
+            by_name[run["network"]].append(run)
+        return dict(sorted(by_name.items(), key=lambda item: -self._mean(item[1])))
+
+    @staticmethod
+    def _mean(runs: list[dict[str, Any]]) -> float:
+        return student.mean([run["mean_iou"] for run in runs])
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, str], dict[str, Any]]:
+        return {(each["a"], each["b"]): each for each in self.content["differences"]}
+
+    def difference(self, a: str, b: str) -> Difference:
+        """Mean IoU of `a` minus that of `b` in points, with its 95 % interval over seeds and images."""
+        each, sign = self._differences.get((a, b)), 1
+        if each is None:
+            each, sign = self._differences[b, a], -1
+        low, high = (None if each[end] is None else sign * 100 * each[end] for end in ("low", "high"))
+        ends = (low, high) if sign > 0 else (high, low)
+        return Difference(sign * 100 * each["value"], *ends, each["p"])
+
+    def values(self, network: str, key: str) -> list[float]:
+        """A score of each seed in points; `without.X` is X with the mechanism cut out."""
+        values = []
+        for run in self.networks[network]:
+            part, _, rest = key.partition(".")
+            value = run.get("without", {}).get(rest) if part == "without" else run.get(key)
+            if value is not None:
+                values.append(100 * value)
+        return values
+
+    def mean(self, network: str, key: str) -> float | None:
+        values = self.values(network, key)
+        return student.mean(values) if values else None
+
+    def contribution(self, network: str) -> float | None:
+        """Points that the network loses when its mechanism is cut out."""
+        whole, without = self.mean(network, "mean_iou"), self.mean(network, "without.mean_iou")
+        return None if whole is None or without is None else whole - without
+
+    def of_class(self, network: str, name: str) -> float:
+        """IoU of a class in points, mean over seeds."""
+        index = self.content["class_names"].index(name)
+        return student.mean([100 * (run["iou"][index] or 0) for run in self.networks[network]])
+
+    def flops(self, network: str, part: str = "mechanism") -> float:
+        """GFLOPs of a part at the crop's size."""
+        return float(self.networks[network][0]["flops"][part]) / 1e9
+
+    def family(self, network: str) -> str:
+        run = self.networks[network][0]
+        return cost.head_facts(run["head"], run["mode"]).family if run["head"] in heads.names() else "other"
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """What makes the difference of two networks uncertain: means over all pairs."""
+        spreads = [each["spread"] for each in self.content["differences"] if each["spread"] is not None]
+        measured = [each for each in spreads if each["num_images"] is not None] or spreads
+        if not measured:
+            return None
+        seeds, images = (
+            student.mean([each[name] for each in measured]) for name in ("between_seeds", "between_images")
+        )
+        return Spread(seeds, images, min(each["num_seeds"] for each in measured), measured[0]["num_images"])
+
+    def seeds_needed(self, points: float) -> float:
+        """Seeds that detect a difference of so many points with 80 % power on the same images; inf: no number does."""
+        return math.nan if self.spread is None else power.seeds_needed(self.spread, points / 100)
+
+    def told_apart(self) -> tuple[int, int]:
+        """How many pairs of networks differ after Holm's correction over all pairs, and how many pairs there are."""
+        known = [each["p"] for each in self.content["differences"] if each["p"] is not None]
+        return sum(p < 0.05 for p in student.holm(known)), len(self.content["differences"])
+
+    @property
+    def missing(self) -> str:
+        """Which runs are missing, in a sentence; empty where none is."""
+        names = self.content["missing"]
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        return f"{len(names)} planned runs are missing: {shown}." if names else ""
+
+
+def read(name: str) -> Packed | None:
+    """The study of this name; None where it was not packed."""
+    path = RECORDS / f"{name}.json"
+    return Packed(name, json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None

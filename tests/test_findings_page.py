@@ -1,0 +1,123 @@
+"""docs/findings.md: studies are packed into records without single images, and the page is made from these alone."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from docs.make import findings, findings_figures, findings_records, findings_study, published_noise
+from segattn.report.study.study import load
+from tests.report import fabricate
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = fabricate.study(
+        tmp_path_factory.mktemp("findings") / "findings_local", ["fcn", "ccnet", "flanet"], seeds=3
+    )
+    fabricate.add_contribution(folder)
+    plan = {
+        "runs": [{"name": f"{head}-controlled-s{seed}"} for head in ("fcn", "ccnet", "flanet") for seed in range(3)]
+    }
+    (folder / "plan.json").write_text(json.dumps(plan | {"runs": [*plan["runs"], {"name": "ema-controlled-s0"}]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def packed(study, tmp_path_factory):
+    records = tmp_path_factory.mktemp("records")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(findings_records, "FOLDER", records)
+        patch.setattr("sys.argv", ["findings_records", str(study)])
+        findings_records.main()
+    return records
+
+
+@pytest.fixture
+def read(packed, monkeypatch):
+    monkeypatch.setattr(findings_study, "RECORDS", packed)
+    return findings_study.read("findings_local")
+
+
+def test_scores_and_differences_are_those_of_the_report(read, study):
+    reported = load(study)
+    for row in reported.rows:
+        assert read.mean(row.label, "mean_iou") == pytest.approx(100 * row.mean_iou, abs=1e-2)
+        if not row.is_baseline:
+            expected, difference = reported.delta(row), read.difference(row.label, "fcn")
+            for name in ("value", "low", "high"):
+                assert getattr(difference, name) == pytest.approx(100 * getattr(expected, name), abs=1e-2)
+            back = read.difference("fcn", row.label)
+            assert (back.value, back.low, back.high) == (-difference.value, -difference.high, -difference.low)
+
+
+def test_what_is_missing_is_named(read, study):
+    finished = {path.parent.name for path in study.glob("*/record.json")}
+    assert "ema-controlled-s0" not in finished
+    assert "ema-controlled-s0" in read.missing
+    assert read.content["missing"] == sorted({"ema-controlled-s0"} | (set(_planned(study)) - finished))
+
+
+def _planned(study):
+    return [run["name"] for run in json.loads((study / "plan.json").read_text())["runs"]]
+
+
+def test_contribution_is_the_network_minus_itself_without_the_mechanism(read):
+    runs = read.networks["ccnet"]
+    expected = np.mean([run["mean_iou"] - run["without"]["mean_iou"] for run in runs])
+    assert read.contribution("ccnet") == pytest.approx(100 * expected)
+
+
+def test_the_page_has_every_study_and_names_those_that_are_not_run(read, tmp_path, monkeypatch):
+    text = tmp_path / "text"
+    text.write_text("[[study findings_local]] [[study nowhere]] [[pair findings_local ccnet fcn]] [[pair nowhere a b]]")
+    monkeypatch.setattr(findings, "TEXT", text)
+    page = findings.page()
+    assert "| flanet " in page
+    assert "*The study `nowhere` has not been run yet.*" in page
+    assert "(not measured yet)" in page
+    assert f"{read.difference('ccnet', 'fcn').value:+.2f} (" in page
+
+
+def test_the_figure_is_drawn_from_the_records(read):
+    (drawn,) = findings_figures.drawn()
+    assert drawn.name == "findings_gains"
+    assert "FCN" in drawn.svg
+    assert drawn.png.startswith(b"\x89PNG")
+
+
+def test_noise_of_published_tables_is_that_of_a_two_way_analysis():
+    rng = np.random.default_rng(0)
+    settings, heads = rng.normal(78, 2, 200), np.array([0.0, 0.5, 3.0, 0.6])
+    values = settings[:, None] + heads + rng.normal(0, 0.7, (200, 4))
+    table = published_noise.Table("invented", tuple((str(s),) for s in range(200)), ("a", "b", "c", "d"), values)
+    assert table.noise == pytest.approx(0.7, abs=0.05)
+    assert table.rest.sum(0) == pytest.approx(np.zeros(4), abs=1e-9)
+    assert table.single == pytest.approx(1.96 * math.sqrt(2) * 0.7, abs=0.15)
+    differences = table.differences()
+    assert differences["c", "a"].value == pytest.approx(3, abs=0.2)
+    assert differences["c", "a"].p < 1e-6 < differences["d", "b"].p
+    assert len(differences) == 6
+
+
+def test_agreement_of_orders():
+    def agreement(*rows):
+        return published_noise.Table(
+            "x", tuple((str(i),) for i in range(len(rows))), tuple("abc"), np.array(rows)
+        ).agreement()
+
+    assert agreement([1.0, 2, 3], [5, 7, 9]) == 1
+    assert agreement([1.0, 2, 3], [9, 7, 5]) == -1
+    assert agreement([1.0, 2, 3], [1, 3, 2]) == pytest.approx(1 / 3)
+
+
+def test_published_tables_are_complete():
+    for table in published_noise.tables():
+        assert table.values.shape == (len(table.settings), len(table.heads))
+        assert len(table.settings) >= 4
+        assert len(table.heads) >= 6
+        assert np.isfinite(table.values).all()
+        assert 30 < table.values.min() < table.values.max() < 90
+        assert len(table.differences()) == len(list(itertools.combinations(table.heads, 2)))
