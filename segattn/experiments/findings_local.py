@@ -3,7 +3,8 @@
     segattn study findings_local --heads all --seeds 5
 
 The trunk's maps of 16,000 crops are computed once, 4.8 GB. Mechanisms start at random, their surroundings where the trunk's FCN
-head left them. 400 generated scenes are scored. docs/findings.md rests on this study.
+head left them. 400 generated scenes are scored. Less than a minute a run on one core with AMX. docs/findings.md rests on this
+study.
 """
 
 from dataclasses import replace

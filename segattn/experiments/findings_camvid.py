@@ -1,0 +1,46 @@
+"""Every head on CamVid's real photos, on frozen ImageNet features of EfficientNet-Lite0.
+
+    segattn study findings_camvid --heads all --seeds 5 --data.root camvid --model.pretrained lite0.safetensors
+
+`lite0.safetensors` holds weights of timm's tf_efficientnet_lite0; online, `--model.pretrained tf_efficientnet_lite0.in1k` gets
+them. Maps of stride 16, heads of 128 channels from random weights. About a minute a run on one core. docs/findings.md rests on it.
+"""
+
+from dataclasses import replace
+
+from segattn.config import Augmentation, Evaluation, Experiment, Features
+from segattn.experiments import camvid
+
+SEEDS = 5
+
+
+def experiment() -> Experiment:
+    whole = camvid.experiment()
+    return replace(
+        whole,
+        name="findings_camvid",
+        augmentation=Augmentation(crop_size=(256, 320), scale_range=(0.75, 1.5)),
+        model=replace(
+            whole.model,
+            mode="controlled",
+            backbone="timm:tf_efficientnet_lite0",
+            output_stride=16,
+            auxiliary_weight=0.0,
+            backbone_options={},
+        ),
+        optimization=replace(
+            whole.optimization,
+            train="head",
+            iterations=600,
+            batch_size=8,
+            lr=0.05,
+            warmup=30,
+            min_lr=0.0,
+            class_balance="log",
+            ema_decay=0.99,
+        ),
+        features=Features(copies=8),
+        evaluation=Evaluation(examples=2),
+        checkpoint_every=600,
+        log_every=50,
+    )
