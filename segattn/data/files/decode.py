@@ -68,7 +68,7 @@ class ImageFile:
     def _bands(self, content: bytes | None, how: Reading) -> np.ndarray:
         """The bands that `how` names, uint8 (H, W, bands)."""
         paths = how.paths(self.path) if content is None else (self.path,)
-        image = bands.stacked([_bands_of(path, content, how) for path in paths], paths)
+        image = bands.stacked([_bands_of(path, content, how) for path in paths], paths, how.resize_bands)
         self.orientation, self.largest, self.stored = image.orientation, image.largest, image.stored
         return image.values
 
