@@ -50,6 +50,8 @@ class Bands:
     """EXIF's."""
     largest: int | None
     """Largest value, of whole numbers of more than 8 bits."""
+    span: tuple[float, float] | None = None
+    """Smallest and largest value, of those of more than 8 bits."""
 
 
 def read(content: bytes, how: Reading, opened: Callable[[], tuple[Image.Image, int, int]]) -> Bands:
@@ -70,7 +72,8 @@ def read(content: bytes, how: Reading, opened: Callable[[], tuple[Image.Image, i
         values = _of_picture(picture, deep_values(content, picture))
     largest = int(values.max()) if values.dtype.kind in "iu" and values.dtype.itemsize > 1 and values.size else None
     chosen = _eight_bits(_chosen(upright(values, turn), how), how)
-    return Bands(np.ascontiguousarray(chosen), values.shape[2], orientation, largest)
+    span = (float(values.min()), float(values.max())) if values.dtype.itemsize > 1 and values.size else None
+    return Bands(np.ascontiguousarray(chosen), values.shape[2], orientation, largest, span)
 
 
 def stacked(images: Sequence[Bands], paths: Sequence[Path], resize: str | None = None) -> Bands:
@@ -86,7 +89,14 @@ def stacked(images: Sequence[Bands], paths: Sequence[Path], resize: str | None =
         sum(image.stored for image in images),
         images[0].orientation,
         max((image.largest for image in images if image.largest is not None), default=None),
+        spanned([image.span for image in images]),
     )
+
+
+def spanned(spans: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """The smallest and the largest value of all; None if there are none."""
+    present = [span for span in spans if span is not None]
+    return (min(low for low, _ in present), max(high for _, high in present)) if present else None
 
 
 def _of_picture(image: Image.Image, deep: np.ndarray | None) -> np.ndarray:

@@ -31,8 +31,8 @@ _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
 class ImageFile:
     """An image in memory, still encoded; only as many rows and columns are decoded as are asked for.
 
-    `orientation` is its EXIF's, 1 if it has none; `largest` its largest value if they have more than 8 bits; `stored` the number
-    of bands in the file, where `how` names bands.
+    `orientation` is its EXIF's, 1 if it has none; `largest` its largest value if they have more than 8 bits; `stored` and
+    `span` the number of bands in the file and their smallest and largest value of more than 8 bits, where `how` names bands.
 
     Raises:
         ValueError: no such file, damaged, truncated or absurdly large, with transparent pixels (unless `how` composes them), or
@@ -44,6 +44,7 @@ class ImageFile:
         self.path, self.orientation = path, 1
         self.largest: int | None = None
         self.stored: int | None = None
+        self.span: tuple[float, float] | None = None
         self._rows: Image.Image | np.ndarray | None = None
         if how.bands is not None:
             self._rows = values = self._bands(content, how)
@@ -69,7 +70,12 @@ class ImageFile:
         """The bands that `how` names, uint8 (H, W, bands)."""
         paths = how.paths(self.path) if content is None else (self.path,)
         image = bands.stacked([_bands_of(path, content, how) for path in paths], paths, how.resize_bands)
-        self.orientation, self.largest, self.stored = image.orientation, image.largest, image.stored
+        self.orientation, self.largest, self.stored, self.span = (
+            image.orientation,
+            image.largest,
+            image.stored,
+            image.span,
+        )
         return image.values
 
     def pixels(self) -> np.ndarray:
