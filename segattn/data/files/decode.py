@@ -70,12 +70,8 @@ class ImageFile:
         """The bands that `how` names, uint8 (H, W, bands)."""
         paths = how.paths(self.path) if content is None else (self.path,)
         image = bands.stacked([_bands_of(path, content, how) for path in paths], paths, how.resize_bands)
-        self.orientation, self.largest, self.stored, self.span = (
-            image.orientation,
-            image.largest,
-            image.stored,
-            image.span,
-        )
+        self.orientation, self.largest = image.orientation, image.largest
+        self.stored, self.span = image.stored, image.span
         return image.values
 
     def pixels(self) -> np.ndarray:
@@ -290,8 +286,7 @@ def _png_chunks(path: Path, content: bytes, what: str) -> Chunks:
         if at + 12 > len(content):
             raise _unreadable(path, what, "truncated: the PNG has no end")
         length = int.from_bytes(view[at : at + 4], "big")
-        end = at + 12 + length
-        if end > len(content):
+        if (end := at + 12 + length) > len(content):
             raise _unreadable(path, what, f"truncated or damaged: a PNG chunk at byte {at} extends beyond the file")
         kind = bytes(view[at + 4 : at + 8])
         if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
