@@ -67,8 +67,19 @@ def scenes(tmp_path, fields):
     return base
 
 
+@pytest.fixture
+def tiles(tmp_path, scenes):
+    """data/tiles: the same, with a band of half the resolution in place of the second."""
+    base = tmp_path / "data/tiles"
+    shutil.copytree(scenes, base)
+    for path in base.glob("images/*/*_B08.tif"):
+        tifffile.imwrite(path.with_name(path.name.replace("B08", "B11")), tifffile.imread(path)[::2, ::2])
+        path.unlink()
+    return base
+
+
 @pytest.mark.slow
-def test_commands_of_the_page_run(fields, scenes, tmp_path, monkeypatch, capsys):
+def test_commands_of_the_page_run(fields, scenes, tiles, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     printed = {}
     for words in commands():
@@ -87,3 +98,5 @@ def test_commands_of_the_page_run(fields, scenes, tmp_path, monkeypatch, capsys)
     assert (tmp_path / "samples.png").stat().st_size > 1000
     images = json.loads((tmp_path / "runs/scenes/config.json").read_text())["images"]
     assert (images["bands"], len(images["means"])) == (["_B04.tif", "_B08.tif"], 2)
+    images = json.loads((tmp_path / "runs/tiles/config.json").read_text())["images"]
+    assert (images["bands"], images["resize_bands"]) == (["_B04.tif", "_B11.tif"], "bilinear")

@@ -3,6 +3,7 @@
 import re
 import shlex
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -59,6 +60,34 @@ def test_commands_that_init_prints_run_as_pasted(tmp_path, monkeypatch, capsys):
         more = [*SMALL, "--iterations", "2"] if words[0] == "train" else []
         assert main([*words, *more]) == 0, command
     assert (tmp_path / "runs/cam-vid-s/fcn-faithful-s0/record.json").is_file()
+
+
+@pytest.mark.slow
+def test_commands_for_bands_run_as_pasted(tmp_path, monkeypatch, capsys):
+    tifffile = pytest.importorskip("tifffile")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        for band, size in (("B04", (48, 64)), ("B08", (48, 64)), ("B11", (24, 32)), ("B12", (24, 32))):
+            path = tmp_path / f"the scenes/images/{index}/{band}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, rng.integers(-50, 9000, size).astype(np.int16))
+        (tmp_path / "the scenes/masks").mkdir(exist_ok=True)
+        mask = rng.integers(0, 3, (48, 64), dtype=np.uint8)
+        Image.fromarray(mask).save(tmp_path / f"the scenes/masks/{index}.png")
+    assert main(["data", "init", "the scenes"]) == 0
+    shown = capsys.readouterr().out
+    assert "  each image has 4 files, 4 bands in all: */B04.tif, */B08.tif, */B11.tif, */B12.tif\n" in shown
+    assert "  bands differ in size: resize_bands=bilinear brings them to that of the largest\n" in shown
+    assert re.search(
+        r"  values from -\d\d to 8,9\d\d: value_range=\[-\d\d,89\d\d\] makes -\d\d black, 89\d\d white\n", shown
+    )
+    for line in shown.splitlines():
+        if line.startswith("  segattn"):
+            words = shlex.split(line)[1:]
+            more = [*SMALL, "--iterations", "2"] if words[0] == "train" else []
+            assert main([*words, *more]) == 0, line
+    assert (tmp_path / "runs/the-scenes/fcn-faithful-s0/record.json").is_file()
 
 
 def test_options_of_the_page_are_what_the_readers_take(tmp_path):

@@ -204,9 +204,10 @@ def _show(
         values = _values(scores.iou[index], None if cut is None else (cut.iou[index],))
         table.add_row(name, *values, _percent(scores.accuracy[index]))
     console.print(table)
+    images = f"{scores.num_images} image{'' if scores.num_images == 1 else 's'}"
     console.print(
         f"\nmIoU {_percent(scores.mean_iou)} %   pixel accuracy {_percent(scores.pixel_accuracy)} %   "
-        f"mean accuracy {_percent(scores.mean_accuracy)} %   on {scores.num_images} images of {dataset.title} {dataset.split}",
+        f"mean accuracy {_percent(scores.mean_accuracy)} %   on {images} of {dataset.title} {dataset.split}",
         highlight=False,
         markup=False,
     )

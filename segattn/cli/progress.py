@@ -40,9 +40,10 @@ def study_progress(console: Console) -> Iterator[Reporter]:
 def scored(record: records.RunRecord) -> str:
     """The scores of a finished run as a line."""
     scores = record.scores
+    count = f"{scores.num_images} image{'' if scores.num_images == 1 else 's'}"
     return (
         f"{record.head} on {record.dataset} {record.split}: mIoU {100 * scores.mean_iou:.2f} %, "
-        f"pixel accuracy {100 * scores.pixel_accuracy:.2f} %, {scores.num_images} images"
+        f"pixel accuracy {100 * scores.pixel_accuracy:.2f} %, {count}"
     )
 
 

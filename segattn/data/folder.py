@@ -60,6 +60,7 @@ def load(
     exif: str = "turn",
     value_range: Any = None,
     bands: Any = None,
+    resize_bands: str | None = None,
 ) -> Dataset:
     """Load a split of the data below `root`.
 
@@ -85,6 +86,8 @@ def load(
         bands: images are not RGB: how many bands each file has, such as 4, or the numbers of those to use, from 1, such as
             [4, 3, 2, 8]; TIFF and .npy files are then read as they are. Bands in files of their own: the ending of the files of
             each band, or a pattern, such as [_B04.tif, _B08.tif] or {red: _B04.tif, nir: _B08.tif} (docs/bands.md).
+        resize_bands: bilinear or nearest: bands in files of their own may have different resolutions; the coarser ones are
+            brought to the size of the largest.
 
     Raises:
         ValueError: no root, no such bands or split, no class list, files that are missing or unpaired, or an option that means
@@ -95,7 +98,7 @@ def load(
     if not base.is_dir():
         raise ValueError(f"{base}: no such folder")
     listed = class_list(base, classes, what="folder")
-    how = reading(exif, value_range, bands)
+    how = reading(exif, value_range, bands, resize_bands)
     endings = IMAGE_SUFFIXES if bands is None else IMAGE_SUFFIXES + BAND_SUFFIXES
     source = Source(base, images, masks, lists, _checked_splits(splits), val_fraction, split_seed, endings, how.files)
     pairs, notice = source.pairs(split)

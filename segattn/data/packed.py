@@ -63,7 +63,7 @@ def load(split: str, *, root: str | os.PathLike[str] | None = None) -> Dataset:
 def _how(folder: Path, index: dict[str, Any]) -> Reading:
     """How the pixels were read when they were packed; earlier versions did not write it."""
     try:
-        return reading("turn", index.get("value_range"), index.get("bands"))
+        return reading("turn", index.get("value_range"), index.get("bands"), index.get("resize_bands"))
     except ValueError as error:
         raise ValueError(f"{folder / 'index.json'}: damaged ({error}); pack the data set again") from None
 

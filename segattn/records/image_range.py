@@ -63,6 +63,8 @@ class ImageRange:
     """Values of black and white in images of more than 8 bits; None: those of their type."""
     bands: int | tuple[int | str, ...] | None = None
     """As the data option of this name; None: RGB."""
+    resize_bands: str | None = None
+    """As the data option of this name."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types, without what is None."""
@@ -85,6 +87,7 @@ def image_range(
     *,
     value_range: tuple[float, float] | None = None,
     bands: int | tuple[int | str, ...] | None = None,
+    resize_bands: str | None = None,
 ) -> ImageRange | None:
     """The range of images, from the `moments` of each; None if there are none, or if their numbers of bands differ."""
     if not images or len({each.shape for each in images}) > 1:
@@ -97,6 +100,7 @@ def image_range(
         cast=_spread(means[:, 0] - means[:, 2]) if means.shape[1] == 3 else None,
         value_range=value_range,
         bands=bands,
+        resize_bands=resize_bands,
     )
 
 

@@ -77,9 +77,9 @@ def check(optimization: Optimization) -> None:
                 "optimization.freeze"
             )
         if both := sorted(frozen & set(parts)):
-            raise ValueError(
-                f"optimization.lr_factors has {name}, but optimization.freeze freezes {both[0]}; choose one"
-            )
+            trained = [part for part in parts if part not in frozen]
+            advice = f"give factors to what is trained: {', '.join(trained)}" if trained else "choose one"
+            raise ValueError(f"optimization.lr_factors has {name}, but optimization.freeze freezes {both[0]}; {advice}")
         if optimization.head_lr_factor != 1 and set(parts) & {"head", "auxiliary"}:
             raise ValueError(f"optimization.lr_factors has {name}, and head_lr_factor is set too; use one of them")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from segattn.training import layers
 
 MOST_LINES = 6
 """Of the backbone's layers in the table; more are joined to ranges."""
+_TERMINAL = 79
+"""Signs of a line that is not wrapped."""
 
 
 @dataclass
@@ -45,13 +47,19 @@ def table(model: nn.Module, optimizer: Any, optimization: Optimization) -> str:
             decay = group["weight_decay"]
             part.decays[decay] = part.decays.get(decay, 0) + parameter.numel()
     rows = [_row(part) for part in sorted(parts.values(), key=lambda part: _order(part.name))]
+    lines = _aligned(rows)
+    if max(map(len, lines)) > _TERMINAL:  # only a backbone has layers
+        lines = _aligned([(label.replace("backbone, layer", "layer"), *cells) for label, *cells in rows])
+    title = {"sgd": "SGD", "adamw": "AdamW"}[optimization.optimizer]
+    return "\n".join([f"{title}: parameters, learning rate at its highest, weight decay", *lines])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
+    return [
         f"  {label:<{widths[0]}}  {count:>{widths[1]}}  {rate:<{widths[2]}}  {decay}".rstrip()
         for label, count, rate, decay in rows
     ]
-    title = {"sgd": "SGD", "adamw": "AdamW"}[optimization.optimizer]
-    return "\n".join([f"{title}: parameters, learning rate at its highest, weight decay", *lines])
 
 
 def _label(name: str, layer: dict[str, int]) -> str:

@@ -157,3 +157,35 @@ def test_a_changed_band_changes_the_data(root):
     assert before.stored(0) != stored
     tifffile.imwrite(root / "images/train/scene 0_B08.tif", np.ones(SIZE, np.uint16))
     assert before.digest(0, before[0]) != digest
+
+
+@pytest.mark.slow
+def test_bands_of_two_resolutions_enter_in_the_size_of_the_larger(root, tmp_path, capsys):
+    for path in root.glob("images/*/*_B08.tif"):
+        tifffile.imwrite(path, tifffile.imread(path)[::2, ::2])
+    where = ["--data-root", str(root), "--data-options", WORDS]
+    assert main(["data", "check", "folder", *where]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "FAULT bands of different sizes: 6" in shown
+    assert "resample them to one size, or add the data option resize_bands=bilinear" in shown
+    where[-1] += ",resize_bands=nearest"
+    assert main(["data", "check", "folder", *where]) == 0
+    assert main(["data", "pack", "folder", "-o", str(tmp_path / "packed"), *where]) == 0
+
+    path, photos = experiment(root, tmp_path), root / "images/val"
+    settings = json.loads(path.read_text())
+    deep = [tifffile.imread(photos / f"scene 1_{band}.tif").astype(int) * 256 // 4096 for band in ("B04", "B08")]
+    expected = np.dstack(
+        [deep[0], deep[1].repeat(2, 0).repeat(2, 1), np.asarray(Image.open(photos / "scene 1_rgb.png"))]
+    )
+    for name in ("folder", "packed"):
+        options = OPTIONS | {"resize_bands": "nearest"} if name == "folder" else {}
+        place = root if name == "folder" else tmp_path / "packed"
+        settings["data"] |= {"name": name, "root": str(place), "options": options}
+        path.write_text(json.dumps(settings))
+        run, out = tmp_path / name, tmp_path / f"{name} labels"
+        assert main(["train", str(path), "-o", str(run), "--device", "cpu"]) == 0
+        assert np.array_equal(segattn.predict(run, photos / "scene 1_B08.tif", device="cpu").image, expected)
+        assert main(["predict", str(run), str(photos), "-o", str(out), "--device", "cpu"]) == 0
+        with Image.open(out / "scene 1-label.png") as label:
+            assert label.size == (48, 32)

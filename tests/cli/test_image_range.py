@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from segattn.data.tools import pack
 from segattn.training.interruption import Interrupted
 from segattn.training.train import train
 from tests import tiny
+from tests.training.test_distributed import ACCELERATE, LAUNCHER, environment
 
 DARK = "outside the range of the training images"
 
@@ -91,6 +94,30 @@ def test_evaluate_says_it(run, root, capsys):
     assert DARK not in capsys.readouterr().out
     main(["evaluate", str(run), "--device", "cpu", "--data-options", "value_range=65535"])
     assert "2 of 2 images lie" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [LAUNCHER, ACCELERATE], ids=["torchrun", "accelerate"])
+def test_two_processes_say_it_once_and_score_the_same(run, root, tmp_path, launcher):
+    """Each process labels one of the two images; the range is that of both."""
+    words = ["segattn", "evaluate", str(run), "--device", "cpu", "--data-options", "value_range=65535"]
+    main([*words[1:], "--out", str(tmp_path / "one.json")])
+    both = subprocess.run(
+        [sys.executable, *launcher, "-m", *words, "--out", str(tmp_path / "two.json")],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert both.returncode == 0, both.stderr
+    shown = " ".join(f"{both.stdout} {both.stderr}".split())
+    assert shown.count(DARK) == 1
+    assert "2 of 2 images lie " + DARK in shown
+    assert shown.count("pixel accuracy") == 1
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert two == one
 
 
 def test_python_warns_once_a_call(run, root, recwarn):

@@ -1,12 +1,13 @@
 """Progress of studies: what stands where in a pipe and in a terminal, and how long the rest takes."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from segattn.cli import terminal
-from segattn.cli.progress import Reporter, study_progress
+from segattn.cli.progress import Reporter, scored, study_progress
 from segattn.study.run import Position
 from segattn.training.run import Progress
 
@@ -196,3 +197,10 @@ def test_iterations_of_an_earlier_call_do_not_shorten_the_time_left(pipe, clock)
     # a second an iteration: 16 more, the evaluation (a ninth of the iterations), and the same for the other network
     expected = 16 + 100 / 9 + 100 + 100 / 9
     assert seconds_left(lines()[-1].removesuffix(" for all")) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 image"), (2, "2 images")])
+def test_line_of_scores_counts_images(count, words):
+    scores = SimpleNamespace(mean_iou=0.5, pixel_accuracy=0.75, num_images=count)
+    record = SimpleNamespace(head="fcn", dataset="mine", split="val", scores=scores)
+    assert scored(record) == f"fcn on mine val: mIoU 50.00 %, pixel accuracy 75.00 %, {words}"

@@ -151,6 +151,10 @@ def test_without_factors_the_head_factor_is_that_of_head_and_auxiliary_head(mode
         ({"lr_factors": {"stem": True}}, r"stem=True should be a number"),
         ({"lr_factors": {"head": 2.0}, "head_lr_factor": 10.0}, r"has head, and head_lr_factor is set too"),
         ({"lr_factors": {"stem": 2.0}, "freeze": "stages 1-2"}, r"has stem, but optimization.freeze freezes stem"),
+        (
+            {"lr_factors": {"backbone": 0.1}, "freeze": "stages 1-2, norms"},
+            r"has backbone, but optimization.freeze freezes stage1; give factors to what is trained: stage3, stage4$",
+        ),
         ({"train": "head", "freeze": "stem"}, r"train=head freezes the whole backbone; leave optimization.freeze out"),
         ({"freeze": "everything"}, r"'everything' should be stem, stage N"),
     ],

@@ -86,6 +86,20 @@ def test_table_says_what_the_groups_have(model):
     assert "0.01 " in lines[-1]
 
 
+def test_table_of_a_deep_transformer_fits_into_a_terminal():
+    pytest.importorskip("timm")
+    deep = create_model("fcn", num_classes=19, backbone="timm:vit_tiny_patch16_224")
+    optimization = Optimization(
+        optimizer="adamw", lr=1e-4, min_lr=0.0, layer_decay=0.8, weight_decay=1e-4, decay_norm_and_bias=False
+    )
+    lines = rates.table(deep, optimizer_of(deep, optimization), optimization).splitlines()
+    assert max(map(len, lines)) < 80
+    assert [line.split("  ")[1] for line in lines[1:]] == [
+        *("layers 0 to 2", "layers 3 to 5", "layers 6 to 8", "layers 9 to 11", "layer 12"),
+        *("backbone, new", "auxiliary", "head"),
+    ]
+
+
 def test_table_reads_the_groups_and_not_the_settings(model):
     optimization = Optimization(optimizer="adamw", lr=1e-3)
     optimizer = optimizer_of(model, optimization)

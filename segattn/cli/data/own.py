@@ -55,6 +55,7 @@ def _seen(started: init.Started, folder: Path) -> list[str]:
         f"      and {_below(example.label, folder)}",
     ]
     lines += [f"  {looked.notice}"] if looked.notice else []
+    lines += _bands(started)
     lines.append(f"{started.num_masks} masks read: {kinds}")
     if "resize_masks" in started.options:
         lines.append("  masks differ in size from their images: resize_masks=nearest brings them to it")
@@ -67,6 +68,24 @@ def _seen(started: init.Started, folder: Path) -> list[str]:
     lines.append(f"{started.classes}: written, {len(started.entries)} classes; change the names there")
     lines += [f"  {_entry(index, entry)}" for index, entry in enumerate(shown)]
     return [*lines, f"  and {len(started.entries) - _LONGEST} more"] if len(started.entries) > _LONGEST else lines
+
+
+def _bands(started: init.Started) -> list[str]:
+    """What images of other bands than RGB, or of other values than 8 bits, have."""
+    options, lines = started.options, list[str]()
+    if isinstance(bands := options.get("bands"), list):
+        lines.append(f"  each image has {len(bands)} files, {started.bands} bands in all: {', '.join(bands)}")
+    elif bands is not None:
+        lines.append(f"  each image has {bands} band{'' if bands == 1 else 's'}")
+    if way := options.get("resize_bands"):
+        lines.append(f"  bands differ in size: resize_bands={way} brings them to that of the largest")
+    if started.span is not None:
+        low, high = started.span
+        black, white = options["value_range"]
+        lines.append(
+            f"  values from {low:,.6g} to {high:,.6g}: value_range=[{black},{white}] makes {black} black, {white} white"
+        )
+    return lines
 
 
 def _entry(index: int, entry: Mapping[str, Any]) -> str:
@@ -84,6 +103,7 @@ def _next(started: init.Started, folder: Path) -> list[str]:
     where = ["--data-root", str(folder), *options]
     side = max(32, min(256, *started.size) // 32 * 32)
     crop = ["--augmentation.crop-size", f"{side}x{side}"] if side != 256 else []
+    channels = ["--model.in-channels", str(started.bands)] if started.bands != 3 else []
     splits = [] if "test" in started.survey.pairs else ["--splits", "train", "val"]
     commands = {
         "Check every file:": ["segattn", "data", "check", "folder", *where, *splits],
@@ -99,7 +119,7 @@ def _next(started: init.Started, folder: Path) -> list[str]:
                 f"{folder.resolve().name or 'data'}-samples.png",
             ),
         ],
-        "Train a small network:": ["segattn", "train", "folder", *where, *crop],
+        "Train a small network:": ["segattn", "train", "folder", *where, *crop, *channels],
     }
     return [line for title, words in commands.items() for line in (title, f"  {shlex.join(words)}")]
 
@@ -122,6 +142,8 @@ def options_text(options: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {each}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(str, value)) + "]"
     return str(value)
 
 

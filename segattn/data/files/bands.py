@@ -4,7 +4,8 @@ A TIFF holds its bands in one page (interleaved or one after the other) or one b
 skipped. An array (.npy) has the shape (H, W) or (H, W, bands). Of other pictures the bands are those of the file: grey 1, grey
 with alpha 2, RGB 3, RGBA 4; palettes count as RGB.
 
-Where the bands lie in files of their own, all bands of all files are taken (`band_files`).
+Where the bands lie in files of their own, all bands of all files are taken (`band_files`), in the size of the largest
+(`band_sizes`).
 
 8-bit values stay as they are. Those of more bits become 8 bits between the values of black and white, `Reading.value_range`,
 which only 16-bit whole numbers may leave out (0 to 65,535).
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segattn.data.files.band_sizes import to_one_size
 from segattn.data.files.pixels import Reading, deep_values
 
 SUFFIXES = (".npy",)
@@ -48,6 +50,8 @@ class Bands:
     """EXIF's."""
     largest: int | None
     """Largest value, of whole numbers of more than 8 bits."""
+    span: tuple[float, float] | None = None
+    """Smallest and largest value, of those of more than 8 bits."""
 
 
 def read(content: bytes, how: Reading, opened: Callable[[], tuple[Image.Image, int, int]]) -> Bands:
@@ -68,35 +72,31 @@ def read(content: bytes, how: Reading, opened: Callable[[], tuple[Image.Image, i
         values = _of_picture(picture, deep_values(content, picture))
     largest = int(values.max()) if values.dtype.kind in "iu" and values.dtype.itemsize > 1 and values.size else None
     chosen = _eight_bits(_chosen(upright(values, turn), how), how)
-    return Bands(np.ascontiguousarray(chosen), values.shape[2], orientation, largest)
+    span = (float(values.min()), float(values.max())) if values.dtype.itemsize > 1 and values.size else None
+    return Bands(np.ascontiguousarray(chosen), values.shape[2], orientation, largest, span)
 
 
-class DifferentSizes(ValueError):
-    """The bands of an image lie in files of different sizes."""
-
-
-def stacked(images: Sequence[Bands], paths: Sequence[Path]) -> Bands:
-    """One image of the bands of several files, in their order.
+def stacked(images: Sequence[Bands], paths: Sequence[Path], resize: str | None = None) -> Bands:
+    """One image of the bands of several files, in their order; `resize` as `Reading.resize_bands`.
 
     Raises:
-        DifferentSizes: they have different heights or widths.
+        DifferentSizes: they have different heights or widths, and are not to be resized or do not belong together.
     """
     if len(images) == 1:
         return images[0]
-    sizes = [image.values.shape[:2] for image in images]
-    if len(set(sizes)) > 1:
-        other = next(index for index, size in enumerate(sizes) if size != sizes[0])
-        (height, width), (low, narrow) = sizes[0], sizes[other]
-        raise DifferentSizes(
-            f"{paths[0]} is {width}x{height}, and {paths[other]} of the same image is {narrow}x{low}; resample them to "
-            "one size"
-        )
     return Bands(
-        np.concatenate([image.values for image in images], axis=2),
+        np.concatenate(to_one_size([image.values for image in images], paths, resize), axis=2),
         sum(image.stored for image in images),
         images[0].orientation,
         max((image.largest for image in images if image.largest is not None), default=None),
+        spanned([image.span for image in images]),
     )
+
+
+def spanned(spans: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """The smallest and the largest value of all; None if there are none."""
+    present = [span for span in spans if span is not None]
+    return (min(low for low, _ in present), max(high for _, high in present)) if present else None
 
 
 def _of_picture(image: Image.Image, deep: np.ndarray | None) -> np.ndarray:

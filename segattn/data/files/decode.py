@@ -31,8 +31,8 @@ _PNG_EXTRAS = {b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"tRNS", b"acTL"}
 class ImageFile:
     """An image in memory, still encoded; only as many rows and columns are decoded as are asked for.
 
-    `orientation` is its EXIF's, 1 if it has none; `largest` its largest value if they have more than 8 bits; `stored` the number
-    of bands in the file, where `how` names bands.
+    `orientation` is its EXIF's, 1 if it has none; `largest` its largest value if they have more than 8 bits; `stored` and
+    `span` the number of bands in the file and their smallest and largest value of more than 8 bits, where `how` names bands.
 
     Raises:
         ValueError: no such file, damaged, truncated or absurdly large, with transparent pixels (unless `how` composes them), or
@@ -44,6 +44,7 @@ class ImageFile:
         self.path, self.orientation = path, 1
         self.largest: int | None = None
         self.stored: int | None = None
+        self.span: tuple[float, float] | None = None
         self._rows: Image.Image | np.ndarray | None = None
         if how.bands is not None:
             self._rows = values = self._bands(content, how)
@@ -68,8 +69,9 @@ class ImageFile:
     def _bands(self, content: bytes | None, how: Reading) -> np.ndarray:
         """The bands that `how` names, uint8 (H, W, bands)."""
         paths = how.paths(self.path) if content is None else (self.path,)
-        image = bands.stacked([_bands_of(path, content, how) for path in paths], paths)
-        self.orientation, self.largest, self.stored = image.orientation, image.largest, image.stored
+        image = bands.stacked([_bands_of(path, content, how) for path in paths], paths, how.resize_bands)
+        self.orientation, self.largest = image.orientation, image.largest
+        self.stored, self.span = image.stored, image.span
         return image.values
 
     def pixels(self) -> np.ndarray:
@@ -284,8 +286,7 @@ def _png_chunks(path: Path, content: bytes, what: str) -> Chunks:
         if at + 12 > len(content):
             raise _unreadable(path, what, "truncated: the PNG has no end")
         length = int.from_bytes(view[at : at + 4], "big")
-        end = at + 12 + length
-        if end > len(content):
+        if (end := at + 12 + length) > len(content):
             raise _unreadable(path, what, f"truncated or damaged: a PNG chunk at byte {at} extends beyond the file")
         kind = bytes(view[at + 4 : at + 8])
         if zlib.crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from segattn.catalogue import is_dotted
-from segattn.data.files import band_files
+from segattn.data.files import band_files, band_sizes
 from segattn.records.image_range import ImageRange
 from segattn.records.pictures import open_picture
 
@@ -45,6 +45,8 @@ class Reading:
     bands: int | tuple[int | str, ...] | None = None
     """Bands of an image: how many each file has, or the numbers of those that are used, in order, from 1, or the patterns of
     the files that they lie in (`band_files`); None: RGB."""
+    resize_bands: str | None = None
+    """bilinear or nearest: bands in files of their own may have different sizes, and get that of the largest (`band_sizes`)."""
     on_white: bool = False
     """Compose transparent pixels on white; they are refused otherwise."""
 
@@ -79,15 +81,16 @@ class Reading:
 AS_SHOWN = Reading()
 
 
-def reading(exif: str, value_range: object, bands: object = None) -> Reading:
+def reading(exif: str, value_range: object, bands: object = None, resize_bands: object = None) -> Reading:
     """A `Reading` from the options of a data set; `value_range` is (black, white), or white alone.
 
     Raises:
-        ValueError: another `exif`, no range, or no bands.
+        ValueError: another `exif`, no range, no bands, or another way to resize them.
     """
     chosen = None if bands is None else _bands(bands)
+    resize = None if resize_bands is None else _way_to_resize(resize_bands, chosen)
     if value_range is None:
-        return Reading(exif, bands=chosen)
+        return Reading(exif, bands=chosen, resize_bands=resize)
     ends: Any = (0, value_range) if isinstance(value_range, int) else value_range
     try:
         low, high = (end if isinstance(end, int) else float(end) for end in ends)
@@ -97,7 +100,18 @@ def reading(exif: str, value_range: object, bands: object = None) -> Reading:
         raise ValueError(
             f"value_range={value_range!r}; give the values of black and white, or of white alone, such as 4095 for 12 bits"
         )
-    return Reading(exif, (low, high), chosen)
+    return Reading(exif, (low, high), chosen, resize)
+
+
+def _way_to_resize(way: object, bands: int | tuple[int | str, ...] | None) -> str:
+    if not isinstance(way, str) or way not in band_sizes.WAYS:
+        raise ValueError(f"resize_bands={way!r}; give {' or '.join(band_sizes.WAYS)}, or leave it out")
+    if not isinstance(bands, tuple) or not isinstance(bands[0], str):
+        raise ValueError(
+            f"resize_bands={way} needs bands in files of their own: give the ending of each band's files too, such as "
+            "bands=[_B04.tif,_B11.tif], or leave it out"
+        )
+    return way
 
 
 def _bands(bands: object) -> int | tuple[int | str, ...]:
@@ -123,11 +137,12 @@ def reading_of(data: Mapping[str, Any], in_channels: int = 3, images: ImageRange
     options = data.get("options") if not is_dotted(str(data.get("name", ""))) else None
     named = dict(options) if isinstance(options, Mapping) else {}
     if images is not None:
-        named = {"value_range": images.value_range, "bands": images.bands} | named
+        named = {"value_range": images.value_range, "bands": images.bands, "resize_bands": images.resize_bands} | named
     bands = named.get("bands")
     if bands is None and in_channels != 3:
         bands = in_channels
-    return reading("turn", named.get("value_range"), list(bands) if isinstance(bands, tuple) else bands)
+    bands = list(bands) if isinstance(bands, tuple) else bands
+    return reading("turn", named.get("value_range"), bands, named.get("resize_bands"))
 
 
 def reading_for(model: object) -> Reading:

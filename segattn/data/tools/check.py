@@ -14,7 +14,7 @@ import numpy as np
 
 from segattn import data
 from segattn.data._dataset import IGNORE, SPLITS, Dataset, Labels
-from segattn.data.files.bands import DifferentSizes
+from segattn.data.files.band_sizes import DifferentSizes
 from segattn.data.files.decode import ImageFile, open_mask
 from segattn.data.files.masks import Mark, MaskReading, histogram
 from segattn.data.files.pairs import PairReader, collected_faults

@@ -21,7 +21,8 @@ def range_of(dataset: Dataset) -> ImageRange | None:
     None of an empty split, and where images have different numbers of bands.
     """
     how = _how(dataset)
-    return image_range(list(_moments(dataset).values()), value_range=how.value_range, bands=how.bands)
+    numbers = list(_moments(dataset).values())
+    return image_range(numbers, value_range=how.value_range, bands=how.bands, resize_bands=how.resize_bands)
 
 
 def outside(trained: ImageRange | None, dataset: Dataset) -> str:

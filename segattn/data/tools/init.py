@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import numpy as np
 from segattn import records
 from segattn.data import camvid, cityscapes, voc
 from segattn.data._dataset import IGNORE
+from segattn.data.files.bands import spanned
 from segattn.data.files.class_lists import FILES, Colour, default_colour
-from segattn.data.files.decode import ImageFile, decoded_mask
+from segattn.data.files.decode import decoded_mask
 from segattn.data.files.masks import Mark, histogram
 from segattn.data.files.pairs import Pair
 from segattn.data.files.palette import voc_colour
+from segattn.data.files.pixels import Reading
 from segattn.data.files.samples import similar
+from segattn.data.tools import image_options
 from segattn.data.tools.survey import Survey, survey
 from segattn.data.tools.threads import file_threads
 
@@ -51,6 +55,10 @@ class Started:
     """Options of `folder`: those of the layout, and what the sizes of images and masks need."""
     size: tuple[int, int]
     """Smallest height and smallest width of the images that were read."""
+    bands: int
+    """Number of bands of an image."""
+    span: tuple[float, float] | None
+    """Smallest and largest value of the images that were read, where `options` has a value_range for them."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,9 @@ class _Seen:
     marks: Counter[Mark]
     kind: str
     palette: tuple[int, ...]
-    sizes: tuple[tuple[int, int], tuple[int, int]]
-    """Of image and mask."""
+    size: tuple[int, int]
+    """Height and width of the mask."""
+    image: image_options.Looked
 
 
 def start(base: Path, *, force: bool = False) -> Started:
@@ -74,10 +83,12 @@ def start(base: Path, *, force: bool = False) -> Started:
     chosen = [
         pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, min(MOST_MASKS, len(pairs))).astype(int))
     ]
+    how = image_options.to_look(chosen[0].image, looked.options.get("bands", ()))
     with file_threads() as readers:
-        seen = list(readers.map(_look, chosen))
-    options = looked.options | _sizes(chosen, seen)
-    heights, widths = zip(*(each.sizes[0] for each in seen), strict=True)
+        seen = list(readers.map(partial(_look, how=how), chosen))
+    images = [each.image for each in seen]
+    options = looked.options | image_options.options_of(images, how) | _sizes(chosen, seen)
+    heights, widths = zip(*(image.size for image in images), strict=True)
     marks = sum((each.marks for each in seen), Counter[Mark]())
     kinds = Counter(each.kind for each in seen)
     ignored = marks[IGNORE] if set(marks) - {0, IGNORE} else 0
@@ -99,10 +110,13 @@ def start(base: Path, *, force: bool = False) -> Started:
         whole = f'{{"classes": [\n{text}\n], "ignore": {others}}}\n' if others else f"[\n{text}\n]\n"
         records.write_bytes(whole.encode(), present)
     size = (min(heights), min(widths))
-    return Started(looked, present, bool(entries), entries, len(chosen), kinds, ignored, options, size)
+    span = spanned([image.span for image in images])
+    return Started(
+        looked, present, bool(entries), entries, len(chosen), kinds, ignored, options, size, images[0].bands, span
+    )
 
 
-def _look(pair: Pair) -> _Seen:
+def _look(pair: Pair, how: Reading) -> _Seen:
     assert pair.label is not None
     mask = decoded_mask(pair.label)
     if mask.mode in ("RGBA", "LA", "PA"):
@@ -120,7 +134,7 @@ def _look(pair: Pair) -> _Seen:
             f"{pair.label}: {len(marks)} {'colours' if stored.ndim == 3 else 'values'}, too many for classes; such masks come "
             "from a lossy format or from smoothing, or they are photos: export them as PNG, without smoothing"
         )
-    return _Seen(marks, kind, palette, (ImageFile(pair.image).size, (stored.shape[0], stored.shape[1])))
+    return _Seen(marks, kind, palette, (stored.shape[0], stored.shape[1]), image_options.look(pair.image, how))
 
 
 def _sizes(pairs: Sequence[Pair], seen: Sequence[_Seen]) -> dict[str, Any]:
@@ -129,7 +143,8 @@ def _sizes(pairs: Sequence[Pair], seen: Sequence[_Seen]) -> dict[str, Any]:
     Raises:
         ValueError: a mask of another shape than its image.
     """
-    other = [(pair, each.sizes) for pair, each in zip(pairs, seen, strict=True) if each.sizes[0] != each.sizes[1]]
+    sizes = [(pair, (each.image.size, each.size)) for pair, each in zip(pairs, seen, strict=True)]
+    other = [(pair, both) for pair, both in sizes if both[0] != both[1]]
     for pair, (image, mask) in other:
         if similar(image, mask):
             continue

@@ -75,6 +75,7 @@ def _pack_split(
         "notice": dataset.notice,
         "value_range": how.value_range,
         "bands": how.bands,
+        "resize_bands": how.resize_bands,
         "samples": entries,
     }
     records.write_bytes(json.dumps(index).encode(), folder / "index.json")

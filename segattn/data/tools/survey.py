@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from segattn.data._dataset import SPLITS
 from segattn.data.files.pairs import IMAGE_SUFFIXES, MASK_SUFFIXES, Pair, files_below
 from segattn.data.files.source import Source
+from segattn.data.tools.band_survey import by_bands
+from segattn.data.tools.places import MASK_ENDINGS, SPLIT_NAMES, SPLIT_OF, Place, common_end, place_of
 
-IMAGE_FOLDERS = (
-    *("images", "image", "imgs", "img", "jpegimages", "leftimg8bit", "rgb", "photos", "pictures", "frames", "input"),
-    *("inputs", "original", "originals", "x"),
-)
-MASK_FOLDERS = (
-    *("masks", "mask", "labels", "label", "annotations", "annotation", "segmentationclass", "gtfine", "gtcoarse", "gt"),
-    *("groundtruth", "ground_truth", "seg", "segmentation", "segmentations", "masks_machine", "targets", "target", "y"),
-)
-MASK_ENDINGS = (
-    *(
-        "_gtFine_labelIds",
-        "_gtFine_labelTrainIds",
-        "_labelIds",
-        "_labelTrainIds",
-        "_mask",
-        "_masks",
-        "_label",
-        "_labels",
-    ),
-    *("_gt", "_seg", "_segmentation", "_annotation", "_groundtruth", "_L", "-mask", "-label", ".mask", ".jpg", ".png"),
-)
-_NAMES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
-_SPLIT_OF = {name: split for split, names in _NAMES.items() for name in names}
-_BESIDE = ("annot", "_annot", "_labels", "_masks", "_mask", "_label", "_gt")
-"""What follows the name of a split in a folder of masks beside that of its images: `trainannot`."""
 _MOST_FILES = 500_000
 
 
@@ -57,24 +29,6 @@ class Survey:
     num_pictures: int
     notice: str
     """What `folder` says about a split that it makes."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Pictures of one kind."""
-
-    folder: str
-    """With {split} in place of a split's folder; empty for the root."""
-    files: Sequence[PurePosixPath]
-
-    @property
-    def stems(self) -> set[str]:
-        return {file.stem for file in self.files}
-
-    def endings(self, allowed: Sequence[str]) -> list[str]:
-        """File endings, most frequent first."""
-        counted = Counter(file.suffix for file in self.files if file.suffix.lower() in allowed)
-        return [ending for ending, _ in counted.most_common()]
 
 
 def survey(base: Path) -> Survey:
@@ -103,10 +57,13 @@ def survey(base: Path) -> Survey:
             options.get("splits", {}),
             options.get("val_fraction"),
             0,
+            bands=tuple(options.get("bands", ())),
         )
         try:
             return _opened(source, options, len(pictures))
         except ValueError as error:
+            if source.bands:
+                raise
             reasons.append(str(error))
     what = reasons[-1] if reasons else f"no pictures that look like masks; {_seen(pictures)}"
     raise ValueError(
@@ -122,7 +79,7 @@ def _opened(source: Source, options: dict[str, Any], num_pictures: int) -> Surve
         pairs["val"] = source.pairs("val")[0]
     except ValueError:
         options = {**options, "val_fraction": 0.2}
-        source = Source(source.base, source.images, source.masks, source.lists, source.splits, 0.2, 0)
+        source = replace(source, fraction=0.2)
         pairs["train"], notice = source.pairs("train")
         pairs["val"] = source.pairs("val")[0]
     with contextlib.suppress(ValueError):
@@ -136,9 +93,9 @@ def _candidates(base: Path, pictures: Sequence[PurePosixPath]) -> Iterable[dict[
     lists = _lists(base)
     by_folder = defaultdict[tuple[str, str], list[PurePosixPath]](list)
     for file in pictures:
-        by_folder[_place_of(file)].append(file)
+        by_folder[place_of(file)].append(file)
     images, masks = (
-        sorted((_Place(folder, files) for (of, folder), files in by_folder.items() if of == kind), key=_by_size)
+        sorted((Place(folder, files) for (of, folder), files in by_folder.items() if of == kind), key=_by_size)
         for kind in ("image", "mask")
     )
     for mask in masks[:3]:
@@ -147,9 +104,11 @@ def _candidates(base: Path, pictures: Sequence[PurePosixPath]) -> Iterable[dict[
     loose = [file for place in (*images, *masks) for file in place.files]
     for options in _by_ending(loose):
         yield options | _split_names(loose)
+    for options in by_bands(images, masks):
+        yield from _with_lists(options | shared, lists, any("{split}" in place.folder for place in images))
 
 
-def _by_size(place: _Place) -> tuple[int, str]:
+def _by_size(place: Place) -> tuple[int, str]:
     return -len(place.files), place.folder
 
 
@@ -159,32 +118,7 @@ def _with_lists(options: dict[str, Any], lists: dict[str, Any], in_folders: bool
     yield options
 
 
-def _place_of(file: PurePosixPath) -> tuple[str, str]:
-    """Kind and folder of a file. What lies below the folder's last telling name belongs to the names of files."""
-    parts, kind, last = [], "image", 0
-    for number, part in enumerate(file.parts[:-1], 1):
-        split = _SPLIT_OF.get(part.lower())
-        beside = next(
-            (end for end in _BESIDE if part.lower().removesuffix(end) in _SPLIT_OF and part.lower().endswith(end)), ""
-        )
-        if split is not None:
-            last = number
-        elif beside:
-            kind, last = "mask", number
-            parts.append("{split}" + part[-len(beside) :])
-            continue
-        elif part.lower() in MASK_FOLDERS:
-            kind, last = "mask", number
-        elif part.lower() in IMAGE_FOLDERS:
-            kind, last = "image", number
-        parts.append("{split}" if split is not None else part)
-    kept = parts[:last]
-    named = [part.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS) for part in kept]
-    first = named.index(True) if True in named else len(kept)
-    return kind, "/".join("*" if number < first and "{split}" not in part else part for number, part in enumerate(kept))
-
-
-def _of_places(image: _Place, mask: _Place) -> dict[str, Any]:
+def _of_places(image: Place, mask: Place) -> dict[str, Any]:
     """Options for images in one folder and masks in another."""
     image_end, mask_end = _endings(image.stems, mask.stems)
     suffixes = [ending.lower() for ending in mask.endings(MASK_SUFFIXES)]
@@ -213,22 +147,13 @@ def _any_of(endings: Sequence[str]) -> str:
 def _endings(images: set[str], masks: set[str]) -> tuple[str, str]:
     """What images and masks have behind the part of their names that is the same."""
     best: tuple[int, str, str] = (len(images & masks), "", "")
-    for image_end in ("", _common_end(images), "_leftImg8bit"):
+    for image_end in ("", common_end(images), "_leftImg8bit"):
         short = {name.removesuffix(image_end) for name in images if name.endswith(image_end)}
-        for mask_end in ("", *MASK_ENDINGS, _common_end(masks)):
+        for mask_end in ("", *MASK_ENDINGS, common_end(masks)):
             same = len(short & {name.removesuffix(mask_end) for name in masks if name.endswith(mask_end)})
             if same > best[0]:
                 best = (same, image_end, mask_end)
     return best[1:]
-
-
-def _common_end(names: set[str]) -> str:
-    """The end that all names share, from a sign that parts words."""
-    columns = zip(*(name[::-1] for name in names), strict=False)
-    shared = itertools.takewhile(lambda signs: len(set(signs)) == 1, columns) if len(names) > 1 else ()
-    end = "".join(signs[0] for signs in shared)[::-1]
-    places = [end.find(sign) for sign in "_-." if sign in end]
-    return end[min(places) :] if places else ""
 
 
 def _by_ending(files: Sequence[PurePosixPath]) -> Iterable[dict[str, Any]]:
@@ -249,10 +174,10 @@ def _by_ending(files: Sequence[PurePosixPath]) -> Iterable[dict[str, Any]]:
 
 def _split_names(pictures: Sequence[PurePosixPath]) -> dict[str, Any]:
     """The option `splits`, where folders of splits have other names."""
-    parts = {part for file in pictures for part in file.parts[:-1] if part.lower() in _SPLIT_OF}
+    parts = {part for file in pictures for part in file.parts[:-1] if part.lower() in SPLIT_OF}
     named: dict[str, str] = {}
-    for part in sorted(parts, key=lambda part: _NAMES[_SPLIT_OF[part.lower()]].index(part.lower())):
-        named.setdefault(_SPLIT_OF[part.lower()], part)
+    for part in sorted(parts, key=lambda part: SPLIT_NAMES[SPLIT_OF[part.lower()]].index(part.lower())):
+        named.setdefault(SPLIT_OF[part.lower()], part)
     other = {split: named[split] for split in SPLITS if named.get(split, split) != split}
     return {"splits": other} if other else {}
 
@@ -261,8 +186,8 @@ def _lists(base: Path) -> dict[str, Any]:
     """The options `lists` and `splits`, where there are lists of splits."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for path in files_below(base):
-        if path.suffix == ".txt" and path.stem.lower() in _SPLIT_OF:
-            found[path.parent.relative_to(base).as_posix()].setdefault(_SPLIT_OF[path.stem.lower()], path.stem)
+        if path.suffix == ".txt" and path.stem.lower() in SPLIT_OF:
+            found[path.parent.relative_to(base).as_posix()].setdefault(SPLIT_OF[path.stem.lower()], path.stem)
     usable = {folder: names for folder, names in found.items() if "train" in names}
     if not usable:
         return {}
