@@ -1,9 +1,10 @@
 """docs/export.md: exported networks against the networks, their latency and size.
 
-    python -m docs.make.export [NETWORK ...] [--formats FORMAT ...]
+    python -m docs.make.export [NETWORK ...] [--formats FORMAT ...] [--missing]
 
-exports networks of `segattn zoo`, by default all of streets-local, and writes export.json beside this file. Networks that are not
-named keep their rows. `make docs` writes the page from it.
+exports networks of `segattn zoo`, by default all of streets-local, and writes export.json beside this file after each of them.
+Networks that are not named keep their rows. `--missing` measures those without a row only, which resumes a run that was stopped.
+A network that is not written in a format has the reason in its row. `make docs` writes the page.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ def _table() -> str:
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     rows = []
     for row in record["rows"]:
+        if "refused" in row:
+            rows.append(
+                [row["network"].removeprefix(f"{TRUNK}/"), row["format"], "not written", *[""] * 4, row["date"]]
+            )
+            continue
         ratio = row["network_ms"] / row["ms"]
         rows.append(
             [
@@ -76,20 +82,24 @@ def _table() -> str:
     return f"{markdown_table(heading, rows, align='llrrrrrl')}\n\n{origin}"
 
 
-def measure(networks: Sequence[str], formats: Sequence[str]) -> None:
-    """Export and time each network in each format, one after the other, and write the record."""
+def measure(networks: Sequence[str], formats: Sequence[str], *, missing: bool = False) -> None:
+    """Export and time each network in each format, one after the other, and write the record; with `missing` without old rows."""
     old = json.loads(RECORD.read_text(encoding="utf-8"))["rows"] if RECORD.exists() else []
     rows = {(row["network"], row["format"]): row for row in old}
     scenes = [
         data.load("streets", split, num_images=CALIBRATION, height=SIZE[0], width=SIZE[1]) for split in ("train", "val")
     ]
     calibration, images = ([each[index].image for index in range(CALIBRATION)] for each in scenes)
-    for name in networks:
-        model = checkpoint.load_model(name)
-        for form in formats:
-            rows[name, form] = {"network": name, "format": form, **_measured(model, form, calibration, images[0])}
-            _write(rows)
-            print(name, form, rows[name, form], flush=True)
+    waiting = [(name, form) for name in networks for form in formats if not (missing and (name, form) in rows)]
+    for number, (name, form) in enumerate(waiting, 1):
+        start = time.perf_counter()
+        try:
+            row = _measured(checkpoint.load_model(name), form, calibration, images[0])
+        except ValueError as error:
+            row = {"refused": str(error), "date": datetime.date.today().isoformat()}
+        rows[name, form] = {"network": name, "format": form, **row}
+        _write(rows)
+        print(f"{number} of {len(waiting)}: {name} {form}, {time.perf_counter() - start:.0f} s: {row}", flush=True)
 
 
 def _write(rows: Mapping[tuple[str, str], dict[str, Any]]) -> None:
@@ -157,8 +167,9 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=[entry.name for entry in zoo.networks(TRUNK)])
     here = [form for form in FORMATS if importlib.util.find_spec("openvino") or not form.startswith("OpenVINO")]
     parser.add_argument("--formats", nargs="+", choices=here, default=here)
+    parser.add_argument("--missing", action="store_true", help="only what has no row yet")
     chosen = parser.parse_args()
-    measure(chosen.networks, chosen.formats)
+    measure(chosen.networks, chosen.formats, missing=chosen.missing)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import tyro
 
 from segattn import config, experiments
-from segattn.cli import mistakes, old_names
+from segattn.cli import mistakes, old_names, positionals
 from segattn.cli.essentials import essentials
 from segattn.cli.experiment_options import DETAILS, ExperimentOptions
 from segattn.cli.options import Details, arity, mappings, registry, without
@@ -66,6 +66,7 @@ def parse(
     counts = arity(arguments_type, details)
     words = old_names.current(words, command=command, arity=counts)
     words = _merged(words, counts, mappings(arguments_type, details))
+    words = positionals.freed(words, counts, arguments_type, details)
     settings = {"args": words, "prog": f"segattn {command}", "description": "@", "registry": registry(details)}
     if not {"-h", "--help", "--help-all"}.isdisjoint(words):
         shown = () if "--help-all" in words else essentials(command)

@@ -7,10 +7,12 @@ file is specific to a mechanism.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation
@@ -142,12 +144,48 @@ def neighbours(x: Float[Tensor, "B C H W"], size: int = 3) -> Float[Tensor, "B N
 
 def spread(x: Float[Tensor, "B C H W"], weights: Float[Tensor, "B S N"], size: int = 3) -> Float[Tensor, "B C N"]:
     """Add every position's vector to its neighbours with S weights: the transpose of a weighted sum over `neighbours`."""
-    (h, w), r = x.shape[-2:], size // 2
-    v = F.pad(x, (r, r, r, r))
-    s = F.pad(weights.to(x.dtype).unflatten(2, (h, w)), (r, r, r, r))
-    u = torch.zeros_like(x)
-    for d in range(size * size):
-        top, left = size - 1 - d // size, size - 1 - d % size  # position m - d in the padded maps
-        here = (..., slice(top, top + h), slice(left, left + w))
-        u = torch.addcmul(u, s[:, d : d + 1][here], v[here])
+    s = weights.to(x.dtype).unflatten(2, x.shape[-2:])
+    u = Spread.sum(x, s, size) if recording() else Spread.apply(x, s, size)
     return u.flatten(2)
+
+
+class Spread(torch.autograd.Function):
+    """u_m = sum_d s_{m-d,d} x_{m-d}; with g the gradient of u, dx_j = sum_d s_jd g_{j+d} and ds_jd = x_j^T g_{j+d}.
+
+    autograd would write a map of zeros around every one of the S views, and keep all sums.
+    """
+
+    @staticmethod
+    def sum(x: Float[Tensor, "B C H W"], s: Float[Tensor, "B S H W"], size: int) -> Float[Tensor, "B C H W"]:
+        """The sum; in a graph without writing in place."""
+        r = size // 2
+        v, s = (F.pad(y, (r, r, r, r)) for y in (x, s))
+        u = torch.zeros_like(x)
+        for d in range(size * size):
+            here = Spread.shifted(x, size * size - 1 - d, size)  # position m - d in the padded maps
+            u = torch.addcmul(u, s[:, d : d + 1][here], v[here], out=None if recording() else u)
+        return u
+
+    @staticmethod
+    def shifted(x: Tensor, d: int, size: int) -> tuple[Any, ...]:
+        """The part of a padded map that lies `d` of the window's positions further than `x`."""
+        top, left = d // size, d % size
+        return ..., slice(top, top + x.shape[-2]), slice(left, left + x.shape[-1])
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, s: Tensor, size: int) -> Tensor:
+        """As `sum`."""
+        ctx.save_for_backward(x, s)
+        ctx.size = size
+        return Spread.sum(x, s, size)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        (x, s), size, r = ctx.saved_tensors, ctx.size, ctx.size // 2
+        padded, dx, ds = F.pad(g, (r, r, r, r)), torch.zeros_like(x), torch.empty_like(s)
+        for d in range(size * size):
+            near = padded[Spread.shifted(x, d, size)]
+            dx.addcmul_(s[:, d : d + 1], near)
+            torch.sum(x * near, 1, out=ds[:, d])
+        return dx, ds, None

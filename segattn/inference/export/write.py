@@ -166,8 +166,9 @@ def _recorded(network: SegmentationModel, form: Form, path_kind: str) -> tuple[R
             program = torch.export.export(module, (module.sample(),), dynamic_shapes=(module.dynamic_axes(),))
     except Exception as error:  # of torch, and of a head or backbone of one's own
         raise ValueError(f"this network cannot be exported to {path_kind}: {integrity.one_line(error)}") from None
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)
+    for graph in program.graph_module.modules():  # those of regions with another autocast or gradient mode too
+        for node in graph.graph.nodes if isinstance(graph, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
     return module, program
 
 

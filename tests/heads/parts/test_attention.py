@@ -44,6 +44,23 @@ def test_fast_forms_equal_the_written_out_product_forward_and_backward(form, D, 
     torch.testing.assert_close(gradients, torch.autograd.grad(expected, inputs, upstream), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("numbers", [1, 7 * KEYS])  # one row, and 7 rows at a time; the last part is shorter
+def test_parts_of_a_block_change_no_bit(numbers, monkeypatch):
+    inputs = sequences(5, 20)
+    upstream = torch.randn(2, QUERIES, 20, dtype=torch.float64)
+
+    def results() -> tuple[torch.Tensor, ...]:
+        y = InBlocks.apply(*inputs, 0.7)
+        return y, *torch.autograd.grad(y, inputs, upstream)
+
+    whole = results()
+    monkeypatch.setattr(InBlocks, "NUMBERS", numbers)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert len(list(InBlocks.parts(torch.empty(QUERIES, KEYS)))) == -(-QUERIES * KEYS // max(numbers, KEYS))
+    for expected, actual in zip(whole, results(), strict=True):
+        assert torch.equal(actual, expected)
+
+
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
 @pytest.mark.parametrize("V", [5, 20])
 def test_any_number_of_leading_dimensions(batch, V):

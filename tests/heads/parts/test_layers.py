@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from segattn.heads.parts import layers
 from segattn.heads.parts.layers import ConvBnRelu, feature_map, neighbours, positions, spread, start_small
 
 
@@ -50,6 +51,20 @@ def test_spreading_is_the_transpose_of_the_sum_over_neighbours(size):
     s = torch.randn(2, 9, size[0] * size[1], dtype=torch.float64)
     summed = torch.einsum("bndc,bdn->bcn", neighbours(x), s)
     torch.testing.assert_close((summed * y.flatten(2)).sum(), (spread(y, s) * x.flatten(2)).sum())
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_gradients_of_spreading_are_those_of_its_equation(window):
+    x = torch.randn(2, 3, 5, 2, dtype=torch.float64, requires_grad=True)
+    s = torch.randn(2, window**2, 10, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, s: spread(x, s, window), (x, s))
+
+
+def test_spreading_in_a_graph_computes_the_same(monkeypatch):
+    x, s = torch.randn(1, 3, 5, 7), torch.randn(1, 9, 35)
+    expected = spread(x, s)
+    monkeypatch.setattr(layers, "recording", lambda: True)
+    assert torch.equal(spread(x, s), expected)
 
 
 def test_a_block_that_starts_small_adds_nothing_behind_its_batch_norm():
