@@ -1,10 +1,12 @@
+import functools
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from segattn.data.streets import Generator, Sample
 from tests.tiers import pytest_collection_modifyitems  # noqa: F401  pytest finds it here
 from tests.trust.outcomes import pytest_terminal_summary  # noqa: F401  and this
 
@@ -39,3 +41,31 @@ def no_reference_costs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("segattn.study.run.reference_costs", lambda names, mode: [])
         yield
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study without pictures of where its networks look, which take as long as two trainings of a tiny network."""
+    monkeypatch.setattr("segattn.training.looks.update", lambda previous, *rest, **options: previous)
+
+
+_PAINT = Generator.__call__
+_painted = functools.lru_cache(maxsize=256)(_PAINT)
+_SMALL = 256 * 512
+"""Pixels of the largest scene that is remembered."""
+
+
+def _remembered(self: Generator, index: int) -> Sample:
+    if self.height * self.width > _SMALL:
+        return _PAINT(self, index)
+    sample = _painted(self, index)
+    assert sample.label is not None  # of a generated scene
+    return Sample(sample.image.copy(), sample.label.copy(), sample.name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def painted_once() -> Iterator[Callable[[Generator, int], Sample]]:
+    """Small scenes are painted once and copied then: painting is half the time of training a tiny network. Gives the painter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Generator, "__call__", _remembered)
+        yield _PAINT

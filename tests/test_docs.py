@@ -1,5 +1,6 @@
 """The generated pages are those that the sources give now, and what they rest on is so."""
 
+import functools
 import importlib.util
 import inspect
 import json
@@ -22,11 +23,13 @@ from tests.places import ROOT
 
 DOCS = ROOT / "docs"
 STALE = "is out of date: run `make docs` and look at the difference"
+page_of = functools.cache(head_page.page)
+"""The page of a head, which several tests read."""
 
 
 @pytest.mark.parametrize("name", heads.names())
 def test_page_of_a_head_is_up_to_date(name):
-    assert (DOCS / f"heads/{name}.md").read_text(encoding="utf-8") == head_page.page(name), f"heads/{name}.md {STALE}"
+    assert (DOCS / f"heads/{name}.md").read_text(encoding="utf-8") == page_of(name), f"heads/{name}.md {STALE}"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,7 @@ def test_picture_is_small_and_in_colour(name):
 
 @pytest.mark.parametrize("name", heads.names())
 def test_equation_is_there_in_latex_and_as_text(name):
-    page = head_page.page(name)
+    page = page_of(name)
     latex = re.search(r"```math\n(.+?)\n```", page, re.DOTALL)[1]
     assert latex.count("{") == latex.count("}")
     assert latex.count(r"\begin") == latex.count(r"\end")
@@ -74,7 +77,7 @@ def test_equation_is_there_in_latex_and_as_text(name):
 
 @pytest.mark.parametrize("name", heads.names())
 def test_page_holds_every_paragraph_of_the_docstring(name):
-    page = re.sub(r"\\(?=[*<>|])", "", head_page.page(name))
+    page = re.sub(r"\\(?=[*<>|])", "", page_of(name))
     paragraphs = inspect.getdoc(heads.module(name)).split("\n\n")[1:]
     for line in (line.strip() for text in paragraphs for line in text.splitlines()):
         ending = line.partition(": ")[2] if line.startswith(("Cost", "Differences")) else line

@@ -98,16 +98,19 @@ def test_study_has_a_record_and_a_report(study):
     assert "mylab.tenth" in (study.parent / "report.html").read_text()
 
 
+@pytest.mark.long("faithful")  # a study in the other mode has scored, drawn and reported it
 def test_evaluate(folder, study):
     assert "mIoU" in segattn(folder, "evaluate", study, "--device", "cpu", *ALLOWED)
 
 
+@pytest.mark.long("faithful")
 def test_maps_show_its_own_map(folder, study):
     out = folder / f"{study.name}.png"
     segattn(folder, "maps", study, "--image", "photo.png", "--pixel", "30,20", "-o", out, "--device", "cpu", *ALLOWED)
     assert min(Image.open(out).size) > 100
 
 
+@pytest.mark.long("faithful")
 def test_predict(folder, study):
     segattn(
         folder, "predict", study, "photo.png", "-o", folder / f"{study.name}-predictions", "--device", "cpu", *ALLOWED
@@ -115,6 +118,7 @@ def test_predict(folder, study):
     assert list((folder / f"{study.name}-predictions").rglob("*.png"))
 
 
+@pytest.mark.long("faithful")
 def test_report_of_its_run(folder, study):
     assert "mylab.tenth" in segattn(folder, "report", study, "-o", folder / f"{study.name}-report")
 

@@ -26,7 +26,6 @@ from segattn.data.files.palette import voc_palette
 from segattn.data.files.pixels import Reading, reading_for
 from segattn.data.files.shown import shown
 from segattn.data.transforms import Normalization, resized, to_image, to_tensor
-from segattn.maps import figure
 from segattn.maps.placement import position_under
 from segattn.maps.types import AttentionMap, Kind, PixelMaps
 from segattn.model import SegmentationModel
@@ -46,9 +45,13 @@ class AttentionMaps(PixelMaps):
 
     def figure(self, *, every_map: bool = True) -> Figure:
         """A matplotlib figure of the image, the maps (only the main one with `every_map=False`) and the prediction."""
+        from segattn.maps import figure  # matplotlib: a third of a second
+
         return figure.draw([self], every_map=every_map)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
+        from segattn.maps import figure
+
         return figure.png(self.figure())
 
 

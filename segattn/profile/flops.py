@@ -76,7 +76,7 @@ class _Counter(TorchDispatchMode):
                 raise UncountedOperator(_explain(func, self.tracker))
             with self:
                 return func.decompose(*args, **kwargs)
-        out = func(*args, **kwargs)
+        out = _run(func, args, kwargs)
         options = {name: value for name, value in kwargs.items() if name != "out"}  # mm.out: `out` is the result
         self._add(func, formula(out, *args, **options), out, args, kwargs)
         return out
@@ -146,6 +146,19 @@ class _ModuleTracker:
             named = [(id(child), name) for name, child in parent.named_modules(remove_duplicate=False)]
             self.names[id(parent)] = dict(reversed(named))  # the first name of each
         return self.names[id(parent)]
+
+
+def _run(func: Any, args: Any, kwargs: Any) -> Any:
+    """The operator's result; of a batch norm on `meta`, a tensor like its input.
+
+    torch would find that by thirty operators, half the time of counting a ResNet. It still refuses what does not fit.
+    """
+    if func is torch.ops.aten.batch_norm.default and args[0].is_meta and not kwargs:
+        image, *of_channels = args[:5]
+        fitting = (image.device, image.shape[1:2])
+        if image.ndim > 1 and all(each is None or (each.device, each.shape) == fitting for each in of_channels):
+            return torch.empty_like(image)
+    return func(*args, **kwargs)
 
 
 def _explain(func: Any, tracker: _ModuleTracker) -> str:

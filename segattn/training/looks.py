@@ -23,7 +23,6 @@ from segattn.data.files.shown import shown
 from segattn.device import resolve_device
 from segattn.evaluation import telling
 from segattn.evaluation.telling import TellingPixel
-from segattn.maps import figure
 from segattn.maps.look import look
 from segattn.maps.types import PixelMaps
 from segattn.training import receptive_fields
@@ -105,6 +104,8 @@ def draw(
         ValueError: a network or a sample cannot be read.
         OSError: a file cannot be written.
     """
+    from segattn.maps import figure  # matplotlib: a third of a second
+
     pixels = telling.telling_pixels(dataset)
     seen = observe(networks, dataset, pixels, device=device, allow_modules=allow_modules, on_notice=on_notice)
     looks = []

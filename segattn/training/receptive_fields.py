@@ -13,7 +13,6 @@ from segattn.checkpoint import Source
 from segattn.data import Dataset
 from segattn.data.splits import load_split
 from segattn.device import resolve_device
-from segattn.maps import figure, receptive_figure
 from segattn.maps.receptive import ReceptiveField, receptive_field
 
 NUM_IMAGES = 8
@@ -44,6 +43,8 @@ def draw(
         ValueError: a network or a sample cannot be read.
         OSError: the figure cannot be written.
     """
+    from segattn.maps import figure, receptive_figure  # matplotlib: a third of a second
+
     names, images = zip(*first_images(dataset, NUM_IMAGES), strict=True)
     fields = []
     for name, source in networks:

@@ -30,6 +30,7 @@ def mean_ious(out):
     return {(run.head, run.seed): run.scores.mean_iou for run in runs}
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_study_with_stored_features_and_side_by_side_records_the_same(words, tmp_path, capsys):
     assert main(["study", *words, *HEADS, "--out", str(tmp_path / "stored")]) == 0
     shown = capsys.readouterr().out

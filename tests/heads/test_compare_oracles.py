@@ -4,11 +4,19 @@ import pytest
 
 from segattn import heads
 from tests.heads import compare_oracles
-from tests.heads.compare_oracles import CASES, has_numeric_gradients
+from tests.heads.compare_oracles import CASES, apart, gradients_of, has_numeric_gradients, inputs
 
 
 def named(value):
     return value if isinstance(value, str) else value.name
+
+
+EACH = [
+    # of two forms the fast one by default: the next test holds the gradients of the other against it
+    pytest.param(case, form, marks=[pytest.mark.long] if form != case.forms[-1] else [])
+    for case in CASES
+    for form in case.forms
+]
 
 
 def test_every_mechanism_is_measured():
@@ -16,9 +24,17 @@ def test_every_mechanism_is_measured():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("case", "form"), [(case, form) for case in CASES for form in case.forms], ids=named)
+@pytest.mark.parametrize(("case", "form"), EACH, ids=named)
 def test_gradients_of_inputs_and_parameters_are_the_numeric_ones(case, form):
     assert has_numeric_gradients(case, form)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if len(case.forms) > 1], ids=named)
+def test_both_forms_have_the_same_gradients(case):
+    tensors = inputs(case.maps)
+    reference, fast = (gradients_of(case.mechanism(form, case.maps[0][0]), tensors) for form in case.forms)
+    assert len(reference) == len(fast)
+    assert max(map(apart, reference, fast)) < 1e-9
 
 
 @pytest.mark.slow

@@ -230,6 +230,15 @@ class TestDevices:
         real = count(net, torch.zeros(2, 3, 7, 11))
         assert count(net.to("meta"), meta(2, 3, 7, 11)).rows == real.rows
 
+    def test_batch_norms_on_meta_give_the_ledger_of_real_ones_and_refuse_other_channels(self):
+        for dtype, training in ((torch.float32, True), (torch.bfloat16, False)):
+            norm, image = nn.BatchNorm2d(3).train(training), torch.ones(2, 3, 5, 7, dtype=dtype)
+            net = nn.Sequential(norm, Apply(lambda x: x[:, :, 1:].relu()))
+            real = count(net, image)
+            assert count(net.to("meta"), image.to("meta")).rows == real.rows
+        with pytest.raises(RuntimeError, match="running_mean"):
+            count(nn.BatchNorm2d(3, device="meta"), meta(2, 5, 7, 7))
+
     def test_the_result_of_a_real_run_is_untouched(self):
         net = nn.BatchNorm2d(3).train()
         count(net, torch.ones(2, 3, 5, 5))

@@ -153,6 +153,7 @@ def test_finished_runs_are_not_run_again(finished):
     assert seen == [Position(number, 4, name, None) for number, name in enumerate(NAMES)]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_study_can_grow(tmp_path):
     study(tmp_path, head_names=("fcn",), seeds=(0,))
     before = state(tmp_path)
@@ -165,6 +166,7 @@ def test_study_can_grow(tmp_path):
     ]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_interrupted_study_goes_on_where_it_was(finished, tmp_path):
     def interrupt(position):
         if (position.run, position.progress and position.progress.done) == (1, 1):
@@ -231,6 +233,7 @@ def test_run_of_a_head_by_dotted_path_has_a_plain_folder():
     )
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.long("faithful")
 @pytest.mark.parametrize("mode", ["faithful", "controlled"])
 def test_one_option_chooses_the_mode_of_all_heads_which_are_trained_and_counted_in_it(mode, tmp_path):
@@ -253,6 +256,7 @@ def test_one_option_chooses_the_mode_of_all_heads_which_are_trained_and_counted_
     assert {name for name in names if f"{name},{mode}" in (out / "table.csv").read_text()} == set(names)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_data_are_checked_once_for_all_runs_and_not_for_a_finished_study(tmp_path, monkeypatch):
     from segattn import data
 
@@ -326,6 +330,7 @@ def test_study_whose_networks_cannot_be_scored_is_refused_before_the_first(tmp_p
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_finished_run_of_another_order_of_classes_is_refused_before_the_next(tmp_path):
     config, positions = write_data(tmp_path / "data"), []
     study(tmp_path / "study", config, head_names=("fcn",), seeds=(0,), on_notice=lambda line: None)
