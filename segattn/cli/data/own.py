@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import check_modules, experiment_and_rest, parse, with_experiment
 from segattn.cli.values import Modules, name_values
 from segattn.data.tools import init
@@ -185,6 +185,8 @@ def run_show(arguments: Sequence[str]) -> int:
     console = terminal.console()
     for line in (*notices(dataset), f"{chosen.samples} samples of {dataset.title} {dataset.split}: {chosen.out}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    own = ("--out", "-o", "--samples", "--columns", "--tile", "--split")
+    next_step.with_words(console, ["train", name], rest, without=dict.fromkeys(own, 1))
     return 0
 
 
