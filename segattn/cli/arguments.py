@@ -189,8 +189,12 @@ def _unwrapped() -> Iterator[None]:
             os.environ["COLUMNS"] = columns
 
 
-def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str | None = None) -> tuple[str, list[str]]:
-    """Split off the experiment's name, which comes first; the default where only options follow.
+def experiment_and_rest(
+    arguments: Sequence[str], *, command: str, about: str | None = "", default: str | None = None
+) -> tuple[str, list[str]]:
+    """Split off the experiment's name, which comes first; the default where only options follow. --help lists them.
+
+    `about` is the command's docstring, which --help shows above them.
 
     Raises:
         ValueError: no experiment was given and there is no default.
@@ -200,7 +204,8 @@ def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str 
     if default is not None:
         return default, list(arguments)
     if arguments and arguments[0] in ("-h", "--help", "--help-all"):
-        print(f"usage: segattn {command} EXPERIMENT [options]\n\nexperiments:\n{listing()}\n")
+        print(f"usage: segattn {command} EXPERIMENT [options]\n\n{wrapped(with_examples(about or ''))}\n")
+        print(f"experiments:\n{listing()}\n")
         print(
             f"  or a file experiment.json or .yaml, as a run writes it\n\nOptions: segattn {command} EXPERIMENT --help"
         )
@@ -210,8 +215,9 @@ def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str 
 
 def listing() -> str:
     """Names and first lines of the experiments, wrapped to the terminal."""
-    lines = (f"  {name:12} {experiments.summary(name)}" for name in experiments.names())
-    return "\n".join(wrapped(line, indent=" " * 15) for line in lines)
+    width = max(map(len, experiments.names()))
+    lines = (f"  {name:{width}}  {experiments.summary(name)}" for name in experiments.names())
+    return "\n".join(wrapped(line, indent=" " * (width + 4)) for line in lines)
 
 
 def with_experiment(arguments_type: type, name: str) -> Any:

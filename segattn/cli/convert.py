@@ -64,11 +64,14 @@ usage: segattn convert mmseg CHECKPOINT.pth -o FOLDER [options]
   mmseg     a checkpoint of mmsegmentation becomes the folder of a run
   to-mmseg  a run becomes a checkpoint of mmsegmentation
 
+    segattn convert mmseg danet_r101.pth -o runs/danet
+    segattn convert to-mmseg runs/danet -o danet.pth
+
 Options: segattn convert mmseg --help, segattn convert to-mmseg --help"""
 
 
 def run(arguments: Sequence[str]) -> None:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help", "--help-all"):
         print(_USAGE)
         return
     directions = {"mmseg": _from_mmseg, "to-mmseg": _to_mmseg}

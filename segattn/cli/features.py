@@ -45,7 +45,7 @@ class FeaturesArguments:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `segattn data features` with these words."""
-    name, rest = experiment_and_rest(arguments, command="data features")
+    name, rest = experiment_and_rest(arguments, command="data features", about=FeaturesArguments.__doc__)
     options = with_experiment(FeaturesArguments, name)
     chosen: Any = parse(
         options, rest, command=f"data features {name}", description=FeaturesArguments.__doc__, details=WITHOUT_HEAD

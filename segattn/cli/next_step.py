@@ -15,13 +15,21 @@ if TYPE_CHECKING:
 
 
 def show(console: Console, *words: object, modules: Iterable[str] = ()) -> None:
-    """Print `Next: segattn ...` below an empty line, on one line however long, so that it can be pasted.
+    """Print `Next: segattn ...` below an empty line, on one line if it fits, or else continued as a shell does, before an option.
 
     `words` are those behind `segattn`; `modules` follow as `--allow-module`.
     """
     allowed = [word for module in modules for word in ("--allow-module", module)]
-    command = shlex.join(["segattn", *map(str, words), *allowed])
-    console.print(f"\nNext: {command}", highlight=False, markup=False, soft_wrap=True)
+    lines = ["Next: segattn"]
+    for word in [*map(str, words), *allowed]:
+        quoted = shlex.quote(word)
+        if word.startswith("-"):
+            lines.append(f"    {quoted}")
+        else:
+            lines[-1] += f" {quoted}"
+    one = " ".join(line.strip() for line in lines)
+    shown = one if len(one) <= console.width else " \\\n".join(lines)
+    console.print(f"\n{shown}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_lines(console: Console, lines: Sequence[str]) -> None:

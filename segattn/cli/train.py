@@ -32,7 +32,7 @@ class TrainArguments(RunArguments):
 
 
 def run(arguments: Sequence[str]) -> int:
-    name, rest = experiment_and_rest(arguments, command="train")
+    name, rest = experiment_and_rest(arguments, command="train", about=TrainArguments.__doc__)
     options = with_experiment(TrainArguments, name)
     chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__)
     from segattn import heads

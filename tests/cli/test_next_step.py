@@ -31,7 +31,7 @@ def printed(show, *arguments, **options):
     """The words of the line that `show` prints."""
     stream = io.StringIO()
     show(terminal.console(file=stream, width=40), *arguments, **options)
-    (line,) = [line for line in stream.getvalue().splitlines() if line]
+    line = stream.getvalue().replace("\\\n", "").strip()
     return shlex.split(line.removeprefix("Next: segattn "))
 
 
@@ -41,7 +41,7 @@ def follow(capsys):
 
     def run(*words):
         assert main([*words, *SMALL.get(words[0], [])]) == 0, words
-        shown = capsys.readouterr().out
+        shown = capsys.readouterr().out.replace(" \\\n   ", "")
         (line,) = [line for line in shown.splitlines() if line.startswith("Next")]
         assert shown.endswith(f"\n\n{line}\n")
         return shlex.split(line.partition(": ")[2])[1:]

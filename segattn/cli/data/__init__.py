@@ -95,10 +95,11 @@ class PackArguments:
 
 
 def run(arguments: Sequence[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help", "--help-all"):
         width = max(map(len, _COMMANDS))
         print("usage: segattn data COMMAND [options]\n")
         print("\n".join(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items()))
+        print("\n    segattn data init data/mine\n    segattn data check camvid --data-root data/camvid")
         return 0
     name, rest = arguments[0], arguments[1:]
     commands = {

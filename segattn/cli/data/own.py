@@ -149,7 +149,7 @@ class ShowArguments:
 
 def run_show(arguments: Sequence[str]) -> int:
     """Run `segattn data show` with these words."""
-    name, rest = experiment_and_rest(arguments, command="data show")
+    name, rest = experiment_and_rest(arguments, command="data show", about=ShowArguments.__doc__)
     options = with_experiment(ShowArguments, name)
     chosen: Any = parse(options, rest, command=f"data show {name}", description=ShowArguments.__doc__)
     config = check_modules(chosen.config, name, chosen.allow_module, rest)
