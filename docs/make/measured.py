@@ -47,8 +47,8 @@ def section(head: str) -> str:
     text = (
         "Generated street scenes of 256x512, 200 for validation, 19 classes; heads of 64 channels on a frozen ResNet-18 of half "
         "width, one seed. *Without mechanism*: the same network with its mechanism cut out, not retrained. The FCN is the "
-        "controlled one. The study's ten heads took part in the training of `streets-local`, the others did not. Differences of a "
-        "point or two are observations, not a ranking. "
+        "controlled one. The study's ten heads took part in the training of `streets-local`, the others did not. Differences of "
+        "a point or two are observations, not a ranking. "
         "[All heads, and how the trunks were trained](../receptive_field.md#the-ten-mechanisms-on-both-trunks)."
     )
     return f"{text}\n\n{markdown_table(heading, rows, align='llr')}"
