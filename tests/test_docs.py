@@ -249,3 +249,8 @@ def test_measured_difference_and_cut_are_those_of_the_page_on_receptive_fields()
     (row,) = [line for line in measured.section("ccnet").splitlines() if line.startswith("| streets-local")]
     assert row == "| streets-local, sees 55 px | controlled | 65.21 | +2.18 | 56.33 | -8.88 | 0.79 |"
     assert "| ccnet | 65.21 | 56.33 | 0.79 | 22 % |" in (DOCS / "receptive_field.md").read_text(encoding="utf-8")
+
+
+def test_the_site_lists_every_head_by_the_name_that_commands_take():
+    listed = re.findall(r"^(\w+) <heads/(\w+)>$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == [(name, name) for name in heads.names()]
