@@ -215,9 +215,8 @@ def experiment_and_rest(
 
 def listing() -> str:
     """Names and first lines of the experiments, wrapped to the terminal."""
-    width = max(map(len, experiments.names()))
-    lines = (f"  {name:{width}}  {experiments.summary(name)}" for name in experiments.names())
-    return "\n".join(wrapped(line, indent=" " * (width + 4)) for line in lines)
+    lines = (f"  {name:12} {experiments.summary(name)}" for name in experiments.names())
+    return "\n".join(wrapped(line, indent=" " * 15) for line in lines)
 
 
 def with_experiment(arguments_type: type, name: str) -> Any:

@@ -54,7 +54,7 @@ def own_modules(experiment: Experiment) -> list[str]:
 def train_on(console: Console, dataset: str, root: object, options: Mapping[str, Any]) -> None:
     """The next step of data that are as they should be: the data set's own experiment, or the small one for any data."""
     from segattn import experiments
-    from segattn.cli.data.own import options_text
+    from segattn.cli.values import options_text
 
     same = dataset in experiments.names() and experiments.load(dataset).data.name == dataset
     named = dataset if same else "folder"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import tyro
 
 from segattn.cli import next_step, terminal
 from segattn.cli.arguments import check_modules, experiment_and_rest, parse, with_experiment
-from segattn.cli.values import Modules, name_values
+from segattn.cli.values import Modules, options_text
 from segattn.data.tools import init
 
 _LONGEST = 12
@@ -102,27 +101,6 @@ def _next(started: init.Started, folder: Path) -> list[str]:
         "Train a small network:": ["segattn", "train", "folder", *where, *crop],
     }
     return [line for title, words in commands.items() for line in (title, f"  {shlex.join(words)}")]
-
-
-def options_text(options: Mapping[str, Any]) -> str:
-    """Options of a data set as one word of the command line.
-
-    >>> options_text({"images": "rgb/*.{jpg,png}", "splits": {"val": "valid"}})
-    'images=rgb/*.{jpg,png},splits={val: valid}'
-    """
-    written = {name: _plain(value) for name, value in options.items()}
-    text = ",".join(f"{name}={value}" for name, value in written.items())
-    try:
-        same = name_values(text) == dict(options)
-    except ValueError:
-        same = False
-    return text if same else json.dumps(dict(options), ensure_ascii=False)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {each}" for name, each in value.items()) + "}"
-    return str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
