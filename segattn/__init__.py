@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as that of typing, whose import takes longer than all of this file
 __version__ = "0.1.0"
 __all__ = [
     "__version__",
@@ -28,6 +27,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from segattn import data as datasets
     from segattn import heads
     from segattn.checkpoint import load_model, push_to_hub

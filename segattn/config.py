@@ -19,7 +19,7 @@ from segattn.catalogue import refuse_modules, refuse_unknown_fields, usable
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """The images."""
+    """The images: the data set, its folder, its splits."""
 
     name: str = "streets"
     """Data set: a name, such as streets or cityscapes, or a dotted module path."""
@@ -68,7 +68,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """The network."""
+    """The network: head, backbone, and how images enter it."""
 
     head: str = "fcn"
     """Attention head: a name listed by `segattn heads`, or a dotted module path."""

@@ -20,7 +20,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 def commands(text):
     """The words of every `segattn ...` line in the blocks of a page."""
-    blocks = re.findall(r"^```(?:sh|bash|text|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```([^\n]*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    blocks = [block for language, block in fenced if language in ("", "sh", "bash", "text", "console")]
     blocks += re.findall(r"(?:^    \S.*\n)+", text, re.MULTILINE)
     for block in blocks:
         for line in block.replace("\\\n", " ").splitlines():

@@ -11,7 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
-from docs.make import docstring, export, flops_page, head_page, index, maps, performance, probes, reach, receptive
+from docs.make import (
+    docstring,
+    export,
+    flops_page,
+    head_page,
+    index,
+    maps,
+    measured,
+    performance,
+    probes,
+    reach,
+    receptive,
+)
 from docs.make.claims import CLAIMS, LABELS
 from docs.make.counting import GRIDS, head_ledger, mechanism_path
 from segattn import heads
@@ -211,3 +223,37 @@ def test_committed_cross_check_is_what_the_counter_says_now(name, peer):
         pytest.skip(f"the committed figure is of {peer} {committed['version']}, here is {reading.version}")
     assert committed["figure"] == reading.figure
     assert committed["differences"] == [list(pair) for pair in reading.differences()]
+
+
+@pytest.mark.parametrize("name", heads.names())
+def test_measured_accuracy_of_a_head_is_that_of_its_records(name):
+    rows = [
+        line.split(" | ")
+        for line in head_page.page(name).split("## Measured accuracy")[1].split("\n## ")[0].splitlines()
+    ]
+    shown = {
+        (row[0].removeprefix("| ").split(",")[0], row[1]): row[2] for row in rows if row[0].startswith("| streets")
+    }
+    expected = {}
+    for trunk, folder in (
+        ("streets-local", "streets_local_heads"),
+        ("streets-local", "streets_local_faithful"),
+        ("streets", "streets_heads"),
+    ):
+        for path in (DOCS / "records/zoo" / folder).glob(f"{name}-*.json"):
+            record = json.loads(path.read_text(encoding="utf-8"))
+            assert record["head"] == name
+            expected[trunk, record["mode"]] = f"{100 * record['scores']['mean_iou']:.2f}"
+    assert shown == expected
+    assert {("streets-local", "controlled"), ("streets", "controlled")} <= shown.keys()
+
+
+def test_measured_difference_and_cut_are_those_of_the_page_on_receptive_fields():
+    (row,) = [line for line in measured.section("ccnet").splitlines() if line.startswith("| streets-local")]
+    assert row == "| streets-local, sees 55 px | controlled | 65.21 | +2.18 | 56.33 | -8.88 | 0.79 |"
+    assert "| ccnet | 65.21 | 56.33 | 0.79 | 22 % |" in (DOCS / "receptive_field.md").read_text(encoding="utf-8")
+
+
+def test_the_site_lists_every_head_by_the_name_that_commands_take():
+    listed = re.findall(r"^(\w+) <heads/(\w+)>$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == [(name, name) for name in heads.names()]

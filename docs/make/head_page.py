@@ -6,7 +6,7 @@ import csv
 import importlib.resources
 from types import ModuleType
 
-from docs.make import docstring, maps, reach, receptive
+from docs.make import docstring, maps, measured, reach, receptive
 from docs.make.counting import GRIDS, giga, head_ledger, mechanism_path
 from segattn import heads
 from segattn.profile.markdown import markdown_table
@@ -35,6 +35,8 @@ def page(name: str) -> str:
         "## Where it acts",
         _where(name),
         *_reach(name),
+        "## Measured accuracy",
+        measured.section(name),
         "## Cost",
         docstring.markdown((doc.cost[0].removeprefix("Cost: "), *doc.cost[1:])),
         _figures(name),

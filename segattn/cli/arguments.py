@@ -190,8 +190,12 @@ def _unwrapped() -> Iterator[None]:
             os.environ["COLUMNS"] = columns
 
 
-def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str | None = None) -> tuple[str, list[str]]:
-    """Split off the experiment's name, which comes first; the default where only options follow.
+def experiment_and_rest(
+    arguments: Sequence[str], *, command: str, about: str | None = "", default: str | None = None
+) -> tuple[str, list[str]]:
+    """Split off the experiment's name, which comes first; the default where only options follow. --help lists them.
+
+    `about` is the command's docstring, which --help shows above them.
 
     Raises:
         ValueError: no experiment was given and there is no default.
@@ -201,7 +205,8 @@ def experiment_and_rest(arguments: Sequence[str], *, command: str, default: str 
     if default is not None:
         return default, list(arguments)
     if arguments and arguments[0] in ("-h", "--help", "--help-all"):
-        print(f"usage: segattn {command} EXPERIMENT [options]\n\nexperiments:\n{listing()}\n")
+        print(f"usage: segattn {command} EXPERIMENT [options]\n\n{wrapped(with_examples(about or ''))}\n")
+        print(f"experiments:\n{listing()}\n")
         print(
             f"  or a file experiment.json or .yaml, as a run writes it\n\nOptions: segattn {command} EXPERIMENT --help"
         )

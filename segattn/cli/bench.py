@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from segattn import records
-from segattn.cli import terminal, trained
+from segattn.cli import next_step, terminal, trained
 from segattn.cli.arguments import head_names, parse
 from segattn.cli.bench_progress import progress
 from segattn.cli.values import Device, Modules, Size
@@ -151,9 +151,10 @@ def _show(record: records.BenchRecord, chosen: BenchArguments) -> None:
     else:
         tables.show(record, console)
         if chosen.out is not None:
-            console.print(
-                f"\n{chosen.out}: `segattn report {chosen.out}` makes its page", highlight=False, soft_wrap=True
-            )
+            console.print(f"\n{chosen.out}", highlight=False, soft_wrap=True)
+            next_step.show(console, *(("choose", "--bench") if chosen.checkpoint else ("report",)), chosen.out)
+        else:
+            console.print("\nNothing is recorded; for segattn report and choose, add -o bench.json", highlight=False)
 
 
 def _check(chosen: BenchArguments) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def run(arguments: Sequence[str]) -> None:
     console.print()
     for path in written.values():
         console.print(str(path), highlight=False, soft_wrap=True)
+    steps = (report.next_steps(network, width=console.width - 2) for network in networks)
+    next_step.show_lines(console, next(filter(None, steps), []))
 
 
 def _selected(names: list[str], heads: list[str]) -> list[Study]:

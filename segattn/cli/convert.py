@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Modules
 
@@ -63,11 +64,14 @@ usage: segattn convert mmseg CHECKPOINT.pth -o FOLDER [options]
   mmseg     a checkpoint of mmsegmentation becomes the folder of a run
   to-mmseg  a run becomes a checkpoint of mmsegmentation
 
+    segattn convert mmseg danet_r101.pth -o runs/danet
+    segattn convert to-mmseg runs/danet -o danet.pth
+
 Options: segattn convert mmseg --help, segattn convert to-mmseg --help"""
 
 
 def run(arguments: Sequence[str]) -> None:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help", "--help-all"):
         print(_USAGE)
         return
     directions = {"mmseg": _from_mmseg, "to-mmseg": _to_mmseg}
@@ -101,13 +105,13 @@ def _from_mmseg(arguments: Sequence[str]) -> None:
         console.print(f"The checkpoint has no configuration; assumed {listed} (give --config CONFIG.py)")
     for notice in converted.notices:
         console.print(notice)
-    evaluation, window = converted.evaluation, ""
+    evaluation, window = converted.evaluation, []
     if evaluation.mode == "slide" and evaluation.crop_size is not None:
-        window = f" --mode slide --crop-size {evaluation.crop_size[0]}x{evaluation.crop_size[1]}"
+        window = ["--mode", "slide", "--crop-size", "x".join(map(str, evaluation.crop_size))]
         console.print(
             f"It was tested with windows of {evaluation.crop_size}, stride {evaluation.stride} (height, width)"
         )
-    console.print(f"Try: segattn predict {chosen.out} PHOTO ... -o labels{window}")
+    next_step.label_photos(console, chosen.out, *window)
 
 
 def _to_mmseg(arguments: Sequence[str]) -> None:
@@ -120,4 +124,6 @@ def _to_mmseg(arguments: Sequence[str]) -> None:
         raise ValueError(f"{config} exists or is the checkpoint itself; give another file name, such as network.pth")
     text = mmseg_file.export_file(chosen.run, chosen.out, old_keys=chosen.old_keys, allow_modules=chosen.allow_module)
     records.write_bytes(text.encode(), config)
-    terminal.console(highlight=False, soft_wrap=True).print(f"{chosen.out}\n{config}")
+    console = terminal.console(highlight=False, soft_wrap=True)
+    console.print(f"{chosen.out}\n{config}\n")
+    console.print(f"Next, in mmsegmentation: {shlex.join(['python', 'tools/test.py', str(config), str(chosen.out)])}")

@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules, Size
 from segattn.records import Strata
@@ -158,6 +158,7 @@ def _evaluate(chosen: EvaluateArguments) -> None:
             )
             what = f"{len(dataset)} predictions, no labels to score: {chosen.write_predictions}"
             console.print(what, highlight=False, soft_wrap=True)
+            next_step.label_photos(console, chosen.run, modules=chosen.allow_module)
             return
         plain = partial(score, on_prediction=files)
     without = None
@@ -170,6 +171,7 @@ def _evaluate(chosen: EvaluateArguments) -> None:
     _show(console, model, result, without, dataset, precision)
     if chosen.out is not None and rank == 0:
         _write(chosen.out, model, result, without)
+    next_step.label_photos(console, chosen.run, modules=chosen.allow_module)
 
 
 def _exported(chosen: EvaluateArguments, device: str) -> ExportedModel:

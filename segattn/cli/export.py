@@ -13,7 +13,7 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Modules
 
@@ -129,6 +129,7 @@ def _export(chosen: ExportArguments) -> None:
     ]
     for line in lines:
         console.print(line, soft_wrap=True)
+    next_step.label_photos(console, chosen.out)
 
 
 def _int8(

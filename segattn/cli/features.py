@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import check_modules, experiment_and_rest, head_names, parse, with_experiment
 from segattn.cli.experiment_options import WITHOUT_HEAD
 from segattn.cli.values import Device, Modules
@@ -45,7 +45,7 @@ class FeaturesArguments:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `segattn data features` with these words."""
-    name, rest = experiment_and_rest(arguments, command="data features")
+    name, rest = experiment_and_rest(arguments, command="data features", about=FeaturesArguments.__doc__)
     options = with_experiment(FeaturesArguments, name)
     chosen: Any = parse(
         options, rest, command=f"data features {name}", description=FeaturesArguments.__doc__, details=WITHOUT_HEAD
@@ -55,11 +55,11 @@ def run(arguments: Sequence[str]) -> int:
     check_modules(
         with_head(chosen.config, "fcn", seed=0), name, chosen.allow_module, rest
     )  # heads are those of --heads
-    _run(chosen)
+    _run(chosen, name, rest)
     return 0
 
 
-def _run(chosen: Any) -> None:
+def _run(chosen: Any, name: str, words: Sequence[str]) -> None:
     from segattn.data.features import size_text
     from segattn.data.splits import open_data
     from segattn.study.features import free_bytes
@@ -82,6 +82,8 @@ def _run(chosen: Any) -> None:
     with _progress(console) as on_sample:
         compute_with(chosen.workers, plan, runs, root, device=chosen.device, on_sample=on_sample)
     console.print(f"complete: {plan.folder}", highlight=False, markup=False, soft_wrap=True)
+    where = [] if chosen.out is None else ["--features", str(chosen.out)]
+    next_step.with_words(console, ["study", name], words, without={"--out": 1, "-o": 1, "--workers": 1}, more=where)
 
 
 @contextmanager

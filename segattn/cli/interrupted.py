@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +22,7 @@ def interruptible() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         while frame is not None:
             if frame.f_code.co_filename.startswith("<frozen importlib"):
-                print(INTERRUPTED, file=sys.stderr, flush=True)
-                os._exit(130)
+                _end_at_once()
             frame = frame.f_back
         raise KeyboardInterrupt
 
@@ -37,3 +35,11 @@ def interruptible() -> Iterator[None]:
     finally:
         if is_usual:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end_at_once() -> None:
+    shown = f"{INTERRUPTED}\n"
+    if os.isatty(2):
+        shown = "\x1b[?25h" + shown  # the cursor, which a progress display hides
+    os.write(2, shown.encode())  # not sys.stderr, which may be redirected while a package is imported
+    os._exit(130)

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from segattn import zoo
 from segattn.catalogue import hint
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules
 from segattn.experiments import STUDY_HEADS
@@ -150,6 +150,7 @@ def _draw(
             f"{result.name}: {result.class_name} {100 * result.confidence:.0f} %", highlight=False, markup=False
         )
     console.print(f"\n{out}", highlight=False, markup=False, soft_wrap=True)
+    next_step.show(console, "demo", *(chosen.runs or [zoo.LOCAL]), modules=chosen.allow_module)
 
 
 def _how(raw: dict[str, Any], source: zoo.Source) -> Reading:

@@ -12,13 +12,16 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from segattn import zoo
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.values import Device, Modules, Size
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from segattn.config import Evaluation
     from segattn.inference.export import ExportedModel
+    from segattn.model import SegmentationModel
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,27 @@ def _predict(chosen: PredictArguments) -> int:
         print(f"segattn: warning: {unusual}", file=sys.stderr)
     if failures:
         print(f"segattn: {len(failures)} of {len(files)} files could not be labelled", file=sys.stderr)
+    elif not is_exported(network):
+        _look(console, network, loaded, files[0], chosen.allow_module)
     return 1 if failures else 0
+
+
+def _look(console: Console, network: zoo.Source, model: SegmentationModel, photo: Path, modules: Sequence[str]) -> None:
+    """The next step: where the network looks from the middle of the first photo."""
+    from segattn import heads
+    from segattn.inference.video import is_video
+    from segattn.records.pictures import picture_size
+
+    attends = hasattr(model.head, "attention_maps") and heads.declared(model.head, "family") != "baseline"
+    if not attends or is_video(photo) or not photo.is_file():
+        next_step.show(console, "maps", network, "--receptive-field", modules=modules)
+        return
+    try:
+        width, height = picture_size(photo, ("PNG", "JPEG"))
+    except Exception:  # bands in other formats; Pillow raises errors of any type
+        return
+    middle = f"{width // 2},{height // 2}"
+    next_step.show(console, "maps", network, "--image", photo, "--pixel", middle, modules=modules)
 
 
 def _exported(path: Path, chosen: PredictArguments, evaluation: Evaluation) -> ExportedModel:

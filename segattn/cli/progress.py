@@ -6,13 +6,15 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from segattn import records
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
+from segattn.config import Experiment
 from segattn.study.run import Position
 from segattn.training import run
 
@@ -45,6 +47,12 @@ def scored(record: records.RunRecord) -> str:
         f"{record.head} on {record.dataset} {record.split}: mIoU {100 * scores.mean_iou:.2f} %, "
         f"pixel accuracy {100 * scores.pixel_accuracy:.2f} %, {count}"
     )
+
+
+def show_finished(console: Console, record: records.RunRecord, out: Path, experiment: Experiment) -> None:
+    """Print the scores of a run, its folder, and the next step."""
+    console.out(f"{scored(record)}\n{out}")
+    next_step.label_photos(console, out, modules=next_step.own_modules(experiment))
 
 
 class _Left(ProgressColumn):

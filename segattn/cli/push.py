@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 
 
@@ -49,9 +50,12 @@ def run(arguments: Sequence[str]) -> None:
             chosen.run, chosen.where, licence=chosen.license, private=chosen.private or None
         )
         print(f'{chosen.run} is at {address}\nLoad it: segattn.load_model("{chosen.where}")')
+        next_step.label_photos(terminal.console(), chosen.where)
         return
     assert chosen.out is not None
     if chosen.private:
         raise ValueError("--private is for a repository of the hub; leave it out with --out")
     folder = checkpoint.save_pretrained(chosen.run, chosen.out, licence=chosen.license)
     print(f"{folder} holds the network and its card, README.md")
+    licence = [] if chosen.license is None else ["--license", chosen.license]
+    next_step.show(terminal.console(), "push", chosen.run, "hf://USER/NAME", *licence)

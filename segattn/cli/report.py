@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def show(study: Study, console: Console) -> None:
     from segattn import report
 
     console.print(report.terminal_table(study))
-    if lines := report.next_steps(study, width=console.width - 2):
-        console.print("\nNext:")
-        for line in lines:
-            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    next_step.show_lines(console, report.next_steps(study, width=console.width - 2))
 
 
 def _benches(chosen: ReportArguments) -> None:
@@ -78,6 +75,8 @@ def _benches(chosen: ReportArguments) -> None:
         tables.show(record, console)
         console.print()
         _list(written, console)
+        if any(result.case.network and result.latency is not None for result in record.results):
+            next_step.show(console, "choose", "--bench", path)
 
 
 def _list(written: dict[str, Path], console: Console) -> None:

@@ -32,11 +32,11 @@ class TrainArguments(RunArguments):
 
 
 def run(arguments: Sequence[str]) -> int:
-    name, rest = experiment_and_rest(arguments, command="train")
+    name, rest = experiment_and_rest(arguments, command="train", about=TrainArguments.__doc__)
     options = with_experiment(TrainArguments, name)
     chosen: Any = parse(options, rest, command=f"train {name}", description=TrainArguments.__doc__)
     from segattn import heads
-    from segattn.cli.progress import scored, study_progress
+    from segattn.cli.progress import show_finished, study_progress
     from segattn.data.splits import open_data
     from segattn.study.run import Position, run_name, study_name
     from segattn.training.features import compute, plan_features
@@ -63,5 +63,5 @@ def run(arguments: Sequence[str]) -> int:
     except Interrupted as stopped:
         print(f"segattn: {stopped}", file=sys.stderr)
         return 130
-    console.out(f"{scored(record)}\n{out}")
+    show_finished(console, record, out, config)
     return 0

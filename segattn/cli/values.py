@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -221,3 +221,26 @@ _READERS: dict[Any, Callable[[str], Any]] = {
     Size: size,
     dict[str, Any]: name_values,
 }
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """Options of a data set as one word of the command line.
+
+    >>> options_text({"images": "rgb/*.{jpg,png}", "splits": {"val": "valid"}})
+    'images=rgb/*.{jpg,png},splits={val: valid}'
+    """
+    written = {name: _plain(value) for name, value in options.items()}
+    text = ",".join(f"{name}={value}" for name, value in written.items())
+    try:
+        same = name_values(text) == dict(options)
+    except ValueError:
+        same = False
+    return text if same else json.dumps(dict(options), ensure_ascii=False)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {each}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(str, value)) + "]"
+    return str(value)

@@ -225,7 +225,11 @@ class Dataset:
         return self._read
 
     def first(self, count: int) -> Dataset:
-        """The same data set with its first `count` samples only (all, if it has fewer)."""
+        """The same data set with its first `count` samples only (all, if it has fewer).
+
+        Raises:
+            ValueError: `count` is below 1.
+        """
         if count < 1:
             raise ValueError(f"{count} images of {self.name} {self.split} were asked for; at least 1 is needed")
         part = Dataset(

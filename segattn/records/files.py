@@ -92,7 +92,8 @@ def _kind(raw: Any) -> str | None:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file. No objects are read, and no more memory is used than the file's own sizes say.
+    """The arrays of an .npz file by name, in their shapes and types. No objects are read, and no more memory is used than the
+    file's own sizes say.
 
     Raises:
         OSError: no regular file, or none that the system gives access to.
@@ -104,7 +105,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 @contextmanager
 def open_arrays(path: str | os.PathLike[str]) -> Iterator[dict[str, StoredArray]]:
-    """The arrays of an .npz file by name, each read when it is asked for; errors as `read_arrays`."""
+    """The arrays of an .npz file by name, each read when it is asked for; errors as of `read_arrays`."""
     regular_size(path)
     with ExitStack() as opened:
         with _named(path):

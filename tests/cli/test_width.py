@@ -1,6 +1,7 @@
 """What commands print fits a terminal of 80 columns, with every figure; a pipe is as wide."""
 
 import contextlib
+import re
 
 import pytest
 
@@ -56,11 +57,21 @@ SUBCOMMANDS = [
 ]
 
 
+@pytest.mark.parametrize("option", ["--help", "--help-all"])
 @pytest.mark.parametrize("command", ["", *COMMANDS, *SUBCOMMANDS])
-def test_help_fits_and_shows_no_python(command, capsys):
+def test_help_fits_and_shows_no_python(command, option, capsys):
     with contextlib.suppress(SystemExit):
-        main([*command.split(), "--help"])
+        assert main([*command.split(), option]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
     for sign in ("{None}", "(default: )", "(default: False)", "(default: True)", "PosixPath", "', '", "STR"):
         assert sign not in shown
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *SUBCOMMANDS, "data show", "data features"])
+def test_help_has_two_examples(command, capsys):
+    with contextlib.suppress(SystemExit):
+        main([*command.split(), "--help"])
+    verb = " ".join(word for word in command.split() if word not in ("quick", "folder"))
+    examples = re.findall(rf"(?m)^    segattn {verb}\b.*", capsys.readouterr().out)
+    assert len(set(examples)) >= 2

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from segattn.catalogue import hint
-from segattn.cli import features, terminal
+from segattn.cli import features, next_step, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.data import checking, own, statistics
 from segattn.cli.data.steps import progress
@@ -95,10 +95,11 @@ class PackArguments:
 
 
 def run(arguments: Sequence[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help", "--help-all"):
         width = max(map(len, _COMMANDS))
         print("usage: segattn data COMMAND [options]\n")
         print("\n".join(f"  {name:{width}}  {text}" for name, text in _COMMANDS.items()))
+        print("\n    segattn data init data/mine\n    segattn data check camvid --data-root data/camvid")
         return 0
     name, rest = arguments[0], arguments[1:]
     commands = {
@@ -129,12 +130,9 @@ def _run_prepare(arguments: Sequence[str]) -> int:
         done = prepare.prepare(
             chosen.name, root, variant=chosen.variant, on_step=on_step, keep_archives=not chosen.delete_archives
         )
-    console.print(
-        "\n"
-        + "\n".join([*done, f"{root} is ready; check it with `segattn data check {chosen.name} --data-root {root}`"]),
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print("\n" + "\n".join([*done, f"{root} is ready"]), highlight=False, soft_wrap=True)
+    options = [] if chosen.variant is None else ["--data-options", f"version={chosen.variant}"]
+    next_step.show(console, "data", "check", chosen.name, "--data-root", root, *options)
     return 0
 
 
@@ -155,6 +153,8 @@ def _run_make(arguments: Sequence[str]) -> int:
             on_progress=lambda done, total: on_step("drawing", done, total),
         )
     console.print(f"{count} scenes in {chosen.out}, laid out as {chosen.layout}", highlight=False, soft_wrap=True)
+    layout = {"coco_stuff10k": ("coco_stuff", "--data-options", "version=10k")}.get(chosen.layout, (chosen.layout,))
+    next_step.show(console, "data", "check", *layout, "--data-root", chosen.out)
     return 0
 
 
@@ -171,4 +171,5 @@ def _run_pack(arguments: Sequence[str]) -> int:
             on_progress=lambda split, done, total: on_step(f"packing {split}", done, total),
         ):
             console.print(line, highlight=False, soft_wrap=True)
+    next_step.train_on(console, "packed", chosen.out, {})
     return 0

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import parse
 from segattn.cli.data.steps import progress
 from segattn.data.tools import check
@@ -48,6 +48,8 @@ def run(arguments: Sequence[str]) -> int:
             chosen.name, root=chosen.data_root, splits=chosen.splits, options=chosen.data_options, on_progress=on_step
         )
     _print_report(console, report)
+    if report.good:
+        next_step.train_on(console, chosen.name, chosen.data_root, chosen.data_options)
     return 0 if report.good else 1
 
 

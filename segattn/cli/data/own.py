@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import check_modules, experiment_and_rest, parse, with_experiment
-from segattn.cli.values import Modules, name_values
+from segattn.cli.values import Modules, options_text
 from segattn.data.tools import init
 
 _LONGEST = 12
@@ -124,29 +123,6 @@ def _next(started: init.Started, folder: Path) -> list[str]:
     return [line for title, words in commands.items() for line in (title, f"  {shlex.join(words)}")]
 
 
-def options_text(options: Mapping[str, Any]) -> str:
-    """Options of a data set as one word of the command line.
-
-    >>> options_text({"images": "rgb/*.{jpg,png}", "splits": {"val": "valid"}})
-    'images=rgb/*.{jpg,png},splits={val: valid}'
-    """
-    written = {name: _plain(value) for name, value in options.items()}
-    text = ",".join(f"{name}={value}" for name, value in written.items())
-    try:
-        same = name_values(text) == dict(options)
-    except ValueError:
-        same = False
-    return text if same else json.dumps(dict(options), ensure_ascii=False)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {each}" for name, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(str, value)) + "]"
-    return str(value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class ShowArguments:
     """Draw augmented training samples beside their labels, with the names of the classes; ignored pixels are hatched in grey.
@@ -171,7 +147,7 @@ class ShowArguments:
 
 def run_show(arguments: Sequence[str]) -> int:
     """Run `segattn data show` with these words."""
-    name, rest = experiment_and_rest(arguments, command="data show")
+    name, rest = experiment_and_rest(arguments, command="data show", about=ShowArguments.__doc__)
     options = with_experiment(ShowArguments, name)
     chosen: Any = parse(options, rest, command=f"data show {name}", description=ShowArguments.__doc__)
     config = check_modules(chosen.config, name, chosen.allow_module, rest)
@@ -207,6 +183,8 @@ def run_show(arguments: Sequence[str]) -> int:
     console = terminal.console()
     for line in (*notices(dataset), f"{chosen.samples} samples of {dataset.title} {dataset.split}: {chosen.out}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    own = ("--out", "-o", "--samples", "--columns", "--tile", "--split")
+    next_step.with_words(console, ["train", name], rest, without=dict.fromkeys(own, 1))
     return 0
 
 

@@ -106,7 +106,7 @@ def run(arguments: Sequence[str]) -> int:
         return int(command.run(arguments[1:]))
     name, rest = experiment_and_rest(arguments, command="study", default="quick")
     options = with_experiment(StudyArguments, name)
-    choices = f"segattn study EXPERIMENT ... takes one of these experiments, or quick if none is named:\n\n{listing()}"
+    choices = f"EXPERIMENT is one of these, and quick if none is named:\n\n{listing()}"
     about = with_examples(StudyArguments.__doc__ or "")
     brief = f"{about}\n\nEXPERIMENT: {', '.join(experiments.names())}; quick if none is named.\n\n{_OTHERS}"
     chosen: Any = parse(

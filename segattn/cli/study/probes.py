@@ -14,7 +14,7 @@ import tyro
 
 from segattn import backbones, experiments
 from segattn.catalogue import unknown
-from segattn.cli import terminal
+from segattn.cli import next_step, terminal
 from segattn.cli.arguments import head_names, parse
 from segattn.cli.values import Device
 from segattn.config import Experiment
@@ -59,10 +59,10 @@ def run(arguments: Sequence[str]) -> int:
     for name, value in (("--seeds", chosen.seeds), ("--jobs", chosen.jobs)):
         if value is not None and value < 1:
             raise ValueError(f"{name} {value}: at least 1")
-    return _run(chosen, shlex.join(["segattn", "study", "probes", *arguments]))
+    return _run(chosen, arguments)
 
 
-def _run(chosen: ProbesArguments, command: str) -> int:
+def _run(chosen: ProbesArguments, words: Sequence[str]) -> int:
     from segattn.cli.progress import study_progress
     from segattn.cli.study.board import board
     from segattn.records.probes import read_probe
@@ -87,7 +87,7 @@ def _run(chosen: ProbesArguments, command: str) -> int:
             paths = run_probes(
                 plan,
                 chosen.out,
-                command=command,
+                command=shlex.join(["segattn", "study", "probes", *words]),
                 device=chosen.device,
                 engine=engine,
                 on_position=reporter if engine is None else lambda position: None,
@@ -106,6 +106,9 @@ def _run(chosen: ProbesArguments, command: str) -> int:
         console.print(table.text(record), highlight=False, markup=False)
         written.append(write_bytes(figure.draw(record).png, path.with_suffix(".png")))
     console.print("Figures: " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    if chosen.grid == "reduced":
+        more = ["--grid", "full"]
+        next_step.with_words(console, ["study", "probes"], words, without={"--grid": 1}, more=more)
     return 0
 
 
