@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from segattn.heads.parts.recording import simulated
+
 
 def scan_map(
     u: Float[Tensor, "B E H W"],
@@ -56,26 +58,28 @@ class InStretches(torch.autograd.Function):
     @torch.amp.custom_fwd(device_type="cpu")
     def forward(ctx: Any, u: Tensor, read: Tensor, W_dt: Tensor, b: Tensor, A: Tensor, order: Tensor) -> Tensor:
         """u (N, B, E), read (r, N, B, R + 2 S), W_dt (r, E, R), b (r, E), A (r, S, E), order (r, N) to (N, B, E)."""
-        y, state, starts = torch.zeros_like(u), u.new_zeros(len(A), u.shape[1], *A.shape[1:]), []
-        for at in InStretches.stretches(u, A):
-            starts.append(state)
+        y, state = torch.zeros_like(u), u.new_zeros(len(A), u.shape[1], *A.shape[1:])
+        count, stretches = InStretches.stretches(u, A)
+        starts = u.new_empty(count, *state.shape)
+        for n, at in enumerate(stretches):
+            starts[n] = state
             _, into, out = InStretches.parts(read[:, at], W_dt, A)
             x, _, delta, a = InStretches.steps(u, read, W_dt, b, A, order, at)
             states = (delta.mul_(x)).unsqueeze(3) * into.unsqueeze(4)  # (r, T, B, S, E)
             _carry(states.unbind(1), a.unbind(1), state)
             y.index_add_(0, order[:, at].flatten(), _sum_of_states(states, out).flatten(0, 1))
             state = states[:, -1].clone()
-        ctx.save_for_backward(u, read, W_dt, b, A, order, torch.stack(starts))
+        ctx.save_for_backward(u, read, W_dt, b, A, order, starts)
         return y
 
-    @staticmethod  # type: ignore[override]
+    @staticmethod
     @once_differentiable
     @torch.amp.custom_bwd(device_type="cpu")
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         u, read, W_dt, b, A, order, starts = ctx.saved_tensors
         du, dread, dW_dt, db, dA = (torch.zeros_like(x) for x in (u, read, W_dt, b, A))
         carried = torch.zeros_like(starts[0])  # (r, B, S, E): a * g of the step after the stretch
-        for start, at in zip(starts.flip(0), reversed(InStretches.stretches(u, A)), strict=True):
+        for start, at in reversed(list(zip(starts, InStretches.stretches(u, A)[1], strict=False))):
             d, into, out = InStretches.parts(read[:, at], W_dt, A)
             dd, dinto, dout = InStretches.parts(dread[:, at], W_dt, A)
             x, z, delta, a = InStretches.steps(u, read, W_dt, b, A, order, at)
@@ -118,10 +122,11 @@ class InStretches(torch.autograd.Function):
         return read.split([W_dt.shape[2], A.shape[1], A.shape[1]], dim=3)
 
     @staticmethod
-    def stretches(u: Tensor, A: Tensor) -> Sequence[slice]:
-        """The steps of every stretch, in order."""
+    def stretches(u: Tensor, A: Tensor) -> tuple[int, Sequence[slice]]:
+        """The number of stretches and the steps of each, in order; of a simulation, of the first alone."""
         steps = max(InStretches.NUMBERS // max(u.shape[1] * A.numel(), 1), InStretches.LEAST)
-        return [slice(start, start + steps) for start in range(0, len(u), steps)]
+        stretches = [slice(start, start + steps) for start in range(0, len(u), steps)]
+        return len(stretches), stretches[:1] if simulated(u) else stretches
 
 
 def _carry(steps: Sequence[Tensor], decays: Sequence[Tensor], state: Tensor) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from segattn.heads.parts.recording import simulated
 from segattn.heads.parts.tiles import TILE
 
 
@@ -80,10 +81,10 @@ class InTiles(torch.autograd.Function):
         ctx.options = kernel_size, dilation
         return y
 
-    @staticmethod  # type: ignore[override]
+    @staticmethod
     @once_differentiable
     @torch.amp.custom_bwd(device_type="cpu")
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         query, key, value, table, y = ctx.saved_tensors
         dq, dk, dv = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
         scale, biases = query.shape[4] ** -0.5, _Biases(query, table, ctx.options[0])
@@ -106,12 +107,14 @@ class InTiles(torch.autograd.Function):
 
     @staticmethod
     def all_tiles(query: Tensor, kernel_size: int, dilation: int) -> Iterator[tuple[int, Tile, Tile]]:
-        """The tiles of rows and columns of every sample."""
+        """The tiles of rows and columns of every sample; of a simulation, the first alone."""
         rows, columns = (tiles_of(extent, kernel_size, dilation) for extent in query.shape[1:3])
         for b in range(len(query)):
             for tile in rows:
                 for other in columns:
                     yield b, tile, other
+                    if simulated(query):
+                        return
 
 
 class _Biases:
