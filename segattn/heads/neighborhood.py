@@ -10,11 +10,10 @@ it starts at min(max(i - floor(K/2), 0), L - K). With `dilation` e (DiNAT, arXiv
 ceil((L - g)/e) positions whose index leaves the remainder g = i mod e. On a map that is smaller, rho(i) is what there is of it.
 
 Cost: MACs 4 N C^2 + 2 N K^2 C; memory h N K^2 for the weights, N K^2 C for the windows of k and v. `fast` attends from tiles of
-8 x 8 positions to the (7 + K) x (7 + K) that their windows cover, the others masked; its windows hold 3 N C for K = 7.
+8 x 8 positions to the (7 + K) x (7 + K) that their windows cover, the others masked; on a CPU it stores neither of the two.
 
-Differences from the paper and from the authors' code: they put it into a transformer backbone, after layer norm; as a
-segmentation head it stands between 3x3 convolutions, and its output passes BN with a scale that starts at 0, as in Non-Local.
-Later versions of their code have no table (`bias`), and refuse maps smaller than K times the dilation, which here cut the window.
+Differences from the paper and from the authors' code: they put it into a transformer backbone, after layer norm; here it is
+between 3x3 convolutions, and the scale of BN starts at 0. Later versions have no table and refuse maps smaller than K e.
 
 B batch, C channels, h heads of d channels, K window, H W feature map, N = H*W, K classes in the logits.
 """
@@ -29,9 +28,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
+from segattn.heads.parts.attention import Implementation, check_option, full_precision, in_pieces, widen
+from segattn.heads.parts.in_tiles import InTiles
 from segattn.heads.parts.layers import Sandwich, recording, refuse_frozen_sizes, start_small
-from segattn.heads.parts.tiles import TILE, tiles
+from segattn.heads.parts.tiles import attend_in_tiles
 
 LATEX = r"""
 y_i = \sum_{j \in \rho(i)} \mathrm{softmax}_{j \in \rho(i)}\Bigl(\frac{q_i^\top k_j}{\sqrt d} + b_{j-i}\Bigr)\, v_j \qquad
@@ -42,7 +42,7 @@ Window = tuple[Tensor, Tensor, Tensor]
 
 
 class NeighborhoodAttention(nn.Module):
-    """x + BN(W y). `auto` always is `fast`."""
+    """x + BN(W y). `auto` is `fast`."""
 
     def __init__(
         self,
@@ -63,9 +63,8 @@ class NeighborhoodAttention(nn.Module):
             raise ValueError(f"num_heads={num_heads} does not divide the {channels} channels; use a divisor")
         self.kernel_size, self.dilation, self.num_heads = kernel_size, dilation, num_heads
         self.implementation = implementation
-        self.query, self.key, self.value, self.project = (
-            nn.Conv2d(channels, channels, 1, bias=i < 3) for i in range(4)
-        )
+        self.query, self.key, self.value = (nn.Conv2d(channels, channels, 1) for _ in range(3))
+        self.project = nn.Conv2d(channels, channels, 1, bias=False)
         self.bn = nn.BatchNorm2d(channels)
         start_small(self)
         table = torch.empty(num_heads, 2 * kernel_size - 1, 2 * kernel_size - 1)
@@ -94,6 +93,7 @@ class NeighborhoodAttention(nn.Module):
         return logits.masked_fill(~exists, float("-inf")).flatten(4).softmax(dim=4).unflatten(4, (self.kernel_size, -1))
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        x = _in_layout(self, x)
         query, key, value = (self.heads(layer(x)) for layer in (self.query, self.key, self.value))
         with full_precision(x):
             if self.implementation != "reference":
@@ -130,35 +130,21 @@ def _affinity(
     return rows.T @ weights @ columns
 
 
+def _in_layout(block: NeighborhoodAttention, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    """Channels-last for the form that cuts tiles out of the map: the layout changes, the numbers do not."""
+    return x.contiguous(memory_format=torch.channels_last) if in_pieces(block.implementation, x) else x
+
+
 def _tiled(block: NeighborhoodAttention, query: Tensor, key: Tensor, value: Tensor) -> Float[Tensor, "B h d H W"]:
     """Dense attention from each tile to what its windows cover, with all else masked: softmax makes it 0."""
+    table = None if block.table is None else widen(block.table)
+    if in_pieces(block.implementation, query[:, 0]):
+        by_position = (x.permute(0, 3, 4, 1, 2).contiguous() for x in (query, key, value))  # (B, H, W, h, d)
+        return InTiles.apply(*by_position, table, block.kernel_size, block.dilation).permute(0, 3, 4, 1, 2)
     refuse_frozen_sizes("neighborhood", by_trace=False)
     if recording():  # torch.export makes the strides of channels-last maps a condition on the width
         query, key, value = (x.contiguous() for x in (query, key, value))
-    B, h, d, H, W = query.shape
-    rows, key_rows, inside_rows, offset_rows, back_rows = tiles(H, block.kernel_size, block.dilation, query.device)
-    columns, key_columns, inside_columns, offset_columns, back_columns = tiles(
-        W, block.kernel_size, block.dilation, query.device
-    )
-    M, N = rows.shape[0], columns.shape[0]
-
-    def cut(x: Tensor, at_rows: Tensor, at_columns: Tensor) -> Float[Tensor, "B T Q d"]:
-        """T = h tiles of both axes, in that order."""
-        parts = x.permute(0, 1, 3, 4, 2).contiguous()[:, :, at_rows][:, :, :, :, at_columns]  # (B, h, M, t, M', t, d)
-        return parts.transpose(3, 4).reshape(B, h * M * N, at_rows.shape[1] * at_columns.shape[1], d)
-
-    inside = inside_rows[:, None, :, None, :, None] & inside_columns[None, :, None, :, None]  # (M, M', 8, 8, k, k)
-    mask = query.new_zeros(()) if block.table is None else widen(block.table)[
-        :, offset_rows[:, None, :, None, :, None], offset_columns[None, :, None, :, None]
-    ]  # fmt: skip
-    mask = mask.masked_fill(~inside, torch.finfo(query.dtype).min).expand(block.num_heads, *inside.shape)
-    mask = mask.reshape(h * M * N, TILE**2, key_rows.shape[1] ** 2)
-    keys, values = (cut(x, key_rows, key_columns) for x in (key, value))
-    y = F.scaled_dot_product_attention(cut(query, rows, columns), keys, values, attn_mask=mask)
-    y = y.view(B, h, M, N, TILE, TILE, d)
-    (tile_rows, at_rows), (tile_columns, at_columns) = back_rows, back_columns
-    y = y[:, :, tile_rows.unsqueeze(1), tile_columns, at_rows.unsqueeze(1), at_columns]  # (B, h, H, W, d)
-    return y.permute(0, 1, 4, 2, 3)
+    return attend_in_tiles(query, key, value, table, block.kernel_size, block.dilation)
 
 
 # The head

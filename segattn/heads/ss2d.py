@@ -13,11 +13,10 @@ D of each route; LN: layer norm over channels. `preset` "final": E = C, S = 1; "
 is multiplied by SiLU(W_g F).
 
 Cost: MACs N E (2 C + 9 + 8 R + 8 S), with the gate N E C more; the states are element-wise work, 28 N E S, in the form that is
-counted, `fast`. Memory 4 N E S for all states, in `fast` without gradient a 32nd of them.
+counted, `fast` as in a graph. Memory 4 N E S for all states; on a CPU, `fast` keeps one in 16 of them at most.
 
-Differences from the paper and from the authors' code: they put it into a backbone, after layer norm; as a segmentation head it
-stands between 3x3 convolutions, and its output passes BN with a scale that starts at 0, as in Non-Local. As in their code, A is
-discretised by zero-order hold and B by Euler's rule.
+Differences from the paper and from the authors' code: they put it into a backbone, after layer norm; here it stands between 3x3
+convolutions, and the scale of BN starts at 0. As in their code, A is discretised by zero-order hold, B by Euler's rule.
 
 B batch, C channels, E inner channels, S states, R rank, H W feature map, N = H*W, K classes.
 """
@@ -33,7 +32,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
+from segattn.heads.parts.attention import Implementation, check_option, full_precision, in_pieces, widen
+from segattn.heads.parts.in_stretches import scan_map
 from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes
 from segattn.heads.parts.scan import selective_scan
 
@@ -46,7 +46,7 @@ Preset = Literal["final", "first"]
 
 
 class SelectiveScan2d(nn.Module):
-    """F + BN(W LN(Y)), in the precision of the weights also under autocast. `auto` always is `fast`."""
+    """F + BN(W LN(Y)), in the precision of the weights also under autocast. `auto` is `fast`, except for few positions."""
 
     counted_as = "fast"
 
@@ -64,8 +64,7 @@ class SelectiveScan2d(nn.Module):
         self.b = nn.Parameter(torch.empty(4, E).uniform_(math.log(1e-3), math.log(0.1)).exp().expm1().log())
         self.A_log = nn.Parameter(torch.arange(1.0, S + 1).log().expand(4, E, S).clone())
         self.D, self.norm = nn.Parameter(torch.ones(4, E)), nn.LayerNorm(E)
-        self.project = nn.Conv2d(E, channels, 1, bias=False)
-        self.bn = nn.BatchNorm2d(channels)
+        self.project, self.bn = nn.Conv2d(E, channels, 1, bias=False), nn.BatchNorm2d(channels)
         nn.init.normal_(self.project.weight, std=0.01)
         nn.init.zeros_(self.bn.weight)
 
@@ -75,12 +74,8 @@ class SelectiveScan2d(nn.Module):
         x = widen(torch.cat([forwards, forwards.flip(3)], dim=1))
         S, R = self.A_log.shape[2], self.W_dt.shape[2]
         d, into, out = torch.einsum("rke,bren->brkn", widen(self.W_x), x).split([R, S, S], dim=2)
-        return (
-            x,
-            F.softplus(torch.einsum("rek,brkn->bren", widen(self.W_dt), d) + widen(self.b).unsqueeze(2)),
-            into,
-            out,
-        )
+        z = torch.einsum("rek,brkn->bren", widen(self.W_dt), d) + widen(self.b).unsqueeze(2)
+        return x, F.softplus(z), into, out
 
     def scan(self, delta: Tensor, x: Tensor, A: Tensor, into: Tensor, out: Tensor) -> Float[Tensor, "B 4 E N"]:
         """h_t C_t, step by step."""
@@ -91,14 +86,19 @@ class SelectiveScan2d(nn.Module):
             steps.append((h * out[..., t].unsqueeze(2)).sum(dim=3))
         return torch.stack(steps, dim=3)
 
+    def along_routes(self, u: Float[Tensor, "B E H W"]) -> Float[Tensor, "B E H W"]:
+        """Y: the sum of the four routes."""
+        routes, delta, into, out = self.read(u)
+        scan = _loop(self) if self.implementation == "reference" else selective_scan
+        o = scan(delta, routes, -widen(self.A_log).exp(), into, out) + widen(self.D).unsqueeze(2) * routes
+        rows, columns = (o[:, :2] + o[:, 2:].flip(3)).unbind(1)  # (B, E, N)
+        return rows.unflatten(2, u.shape[-2:]) + columns.unflatten(2, (u.shape[3], u.shape[2])).transpose(-2, -1)
+
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        x, along_routes = _form(self, x)
         with full_precision(x):
             wide = x.to(self.embed.weight.dtype)
-            routes, delta, into, out = self.read(F.silu(self.near(self.embed(wide))))
-            scan = _loop(self) if self.implementation == "reference" else selective_scan
-            o = scan(delta, routes, -widen(self.A_log).exp(), into, out) + widen(self.D).unsqueeze(2) * routes
-            rows, columns = (o[:, :2] + o[:, 2:].flip(3)).unbind(1)  # (B, E, N)
-            Y = rows.unflatten(2, x.shape[-2:]) + columns.unflatten(2, (x.shape[3], x.shape[2])).transpose(-2, -1)
+            Y = along_routes(F.silu(self.near(self.embed(wide))))
             y = self.norm(Y.permute(0, 2, 3, 1).to(wide.dtype)).permute(0, 3, 1, 2)
             y = y if self.gate is None else y * F.silu(self.gate(wide))
             return x + self.bn(self.project(y)).to(x.dtype)
@@ -109,6 +109,18 @@ class SelectiveScan2d(nn.Module):
 
 
 # The same, faster
+
+
+def _form(block: SelectiveScan2d, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """What computes Y, and the input in its layout: on a CPU the same states a stretch at a time, else `along_routes`."""
+    if not in_pieces(block.implementation, x):
+        return x, block.along_routes
+
+    def in_stretches(u: Tensor) -> Tensor:
+        weights = (widen(weight) for weight in (block.W_x, block.W_dt, block.b, -widen(block.A_log).exp(), block.D))
+        return scan_map(widen(u), *weights)
+
+    return x.contiguous(memory_format=torch.channels_last), in_stretches
 
 
 def _loop(block: SelectiveScan2d) -> Callable[..., Tensor]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def recording() -> bool:
@@ -18,6 +19,11 @@ def recording() -> bool:
     the batch, the size or the gradient mode therefore takes its general form while this is true.
     """
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def simulated(x: Tensor) -> bool:
+    """Whether `x` is a fake tensor: operators then compute shapes alone, to predict memory, and one piece stands for all."""
+    return isinstance(x, FakeTensor)
 
 
 def unflatten(x: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
