@@ -44,7 +44,9 @@ MAPS: dict[str, Maps] = {
     "polarized": Maps("2 N + C", lambda h, w, c: 2 * h * w + c, note="the pooling and both gates"),
     "large_kernel": Maps("C N", lambda h, w, c: c * h * w, note="the gate, no softmax"),
     "neighborhood": Maps("h N K^2", lambda h, w, c: 16 * h * w * 49, note="h = 16 heads, K = 7"),
-    "ss2d": Maps("4 N E S", lambda h, w, c: 4 * h * w * c, note="the states, no softmax; a 32nd at a time in `fast`"),
+    "ss2d": Maps(
+        "4 N E S", lambda h, w, c: 4 * h * w * c, note="the states, no softmax; at most a 16th kept in `fast`"
+    ),
     "ocr": Maps("2 N K", lambda h, w, c: 2 * h * w * 19, note="M and A, 19 classes"),
     "hamburger": Maps(
         "N R", lambda h, w, c: h * w * 64, calls=7, note="in each of 7 updates, 6 of them without gradient"

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
-from segattn.heads.parts.recording import recording, unflatten
+from segattn.heads.parts.recording import recording, simulated, unflatten
 
 
 class Asks(nn.Module):
@@ -34,6 +35,13 @@ def test_not_while_computing():
 def test_while_recording(record):
     assert record(Asks())(ZERO).tolist() == [1, 1]
     assert not recording()
+
+
+def test_fake_tensors_are_simulated():
+    with FakeTensorMode():
+        assert simulated(torch.zeros(2))
+    assert not simulated(ZERO)
+    assert not simulated(torch.zeros(2, device="meta"))
 
 
 def test_unflatten_is_torchs_and_a_view():
