@@ -23,11 +23,16 @@ def test_nothing_near_is_no_hint():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working directory; what is imported from it is forgotten afterwards."""
+    """A working directory; what is imported from it is forgotten afterwards, and what other tests have imported before."""
     monkeypatch.chdir(tmp_path)
     finders = list(sys.meta_path)
+    _forget()
     yield tmp_path
     sys.meta_path[:] = finders
+    _forget()
+
+
+def _forget():
     for name in [name for name in sys.modules if name.split(".")[0] in ("mylab", "otherlab")]:
         del sys.modules[name]
 

@@ -14,6 +14,7 @@ from PIL import Image
 from docs.make import (
     docstring,
     export,
+    findings,
     flops_page,
     head_page,
     index,
@@ -51,6 +52,7 @@ def test_page_of_a_head_is_up_to_date(name):
         ("flops.md", flops_page),
         ("performance.md", performance),
         ("probes.md", probes),
+        ("findings.md", findings),
         ("export.md", export),
     ],
 )

@@ -19,9 +19,9 @@ def study(tmp_path_factory):
     )
     fabricate.add_contribution(folder)
     plan = {
-        "runs": [{"name": f"{head}-controlled-s{seed}"} for head in ("fcn", "ccnet", "flanet") for seed in range(3)]
+        "runs": [{"folder": f"{head}-controlled-s{seed}"} for head in ("fcn", "ccnet", "flanet") for seed in range(3)]
     }
-    (folder / "plan.json").write_text(json.dumps(plan | {"runs": [*plan["runs"], {"name": "ema-controlled-s0"}]}))
+    (folder / "plan.json").write_text(json.dumps(plan | {"runs": [*plan["runs"], {"folder": "ema-controlled-s0"}]}))
     return folder
 
 
@@ -61,7 +61,7 @@ def test_what_is_missing_is_named(read, study):
 
 
 def _planned(study):
-    return [run["name"] for run in json.loads((study / "plan.json").read_text())["runs"]]
+    return [run["folder"] for run in json.loads((study / "plan.json").read_text())["runs"]]
 
 
 def test_contribution_is_the_network_minus_itself_without_the_mechanism(read):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.make import export, flops_page, head_page, index, performance, pictures, probes, reach
+from docs.make import export, findings, flops_page, head_page, index, performance, pictures, probes, reach
 from segattn import heads
 
 DOCS = Path(__file__).parents[1]
@@ -18,6 +18,7 @@ def pages() -> dict[str, str]:
         "performance.md": performance.page(),
         "export.md": export.page(),
         "probes.md": probes.page(),
+        "findings.md": findings.page(),
         **{f"heads/{name}.md": head_page.page(name) for name in heads.names()},
     }
 
@@ -30,6 +31,7 @@ def main() -> None:
         pictures.draw(reach.reach(name), DOCS / f"heads/images/{name}.png")
     performance.draw(DOCS / "images")
     probes.draw(DOCS / "images")
+    findings.draw(DOCS / "images")
     print(f"wrote {len(pages())} pages and {len(heads.names())} pictures under {DOCS}")
 
 

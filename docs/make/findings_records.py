@@ -50,7 +50,7 @@ def pack(folder: Path) -> dict[str, Any]:
 
 
 def _planned(plan: dict[str, Any]) -> list[str]:
-    return [str(run["name"]) for run in plan.get("runs", [])]
+    return [str(run["folder"]) for run in plan.get("runs", [])]
 
 
 def _run(row: Row, run: Run) -> dict[str, Any]:

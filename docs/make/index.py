@@ -11,7 +11,7 @@ from segattn.profile.markdown import markdown_table
 
 DOCS = Path(__file__).parents[1]
 # The other pages, written by hand or by other commands; the first line of each is its title.
-_GENERATED = ("README.md", "flops.md", "index.md", "performance.md", "probes.md")
+_GENERATED = ("README.md", "findings.md", "flops.md", "index.md", "performance.md", "probes.md")
 
 
 def page() -> str:
@@ -46,14 +46,15 @@ code, options.
 
 ## What the mechanisms do
 
+* [Findings: what these mechanisms really do](findings.md)
 * [Probes: what a mechanism can do that another cannot](probes.md)
 
 ## Everything else
 
 {others}
 
-`make docs` writes this page, the pages of the heads with their pictures, those on cost and that on probes; a test fails if they
-are out of date.
+`make docs` writes this page, the pages of the heads with their pictures, those on cost, on probes and on findings; a test
+fails if they are out of date.
 """
 
 

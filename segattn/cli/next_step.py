@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def show(console: Console, *words: object, modules: Iterable[str] = ()) -> None:
-    """Print `Next: segattn ...` below an empty line, on one line if it fits, or else continued as a shell does, before an option.
+    """Print `Next: segattn ...` below an empty line, on one line if it fits, or else continued as a shell does, before an option
+    or what is too long for the line.
 
     `words` are those behind `segattn`; `modules` follow as `--allow-module`.
     """
@@ -23,7 +24,8 @@ def show(console: Console, *words: object, modules: Iterable[str] = ()) -> None:
     lines = ["Next: segattn"]
     for word in [*map(str, words), *allowed]:
         quoted = shlex.quote(word)
-        if word.startswith("-"):
+        too_long = len(f"{lines[-1]} {quoted} \\") > console.width and len(lines[-1].split()) > 2
+        if word.startswith("-") or too_long:
             lines.append(f"    {quoted}")
         else:
             lines[-1] += f" {quoted}"

@@ -2,7 +2,7 @@
 
     segattn study findings_full --heads all --seeds 5
 
-Less than a minute a run on one core with AMX. docs/findings.md rests on this study.
+A run takes less than a minute of one core with AMX, the study about 90 minutes. docs/findings.md rests on it.
 """
 
 from dataclasses import replace

@@ -3,8 +3,8 @@
     segattn study findings_local --heads all --seeds 5
 
 The trunk's maps of 16,000 crops are computed once, 4.8 GB. Mechanisms start at random, their surroundings where the trunk's FCN
-head left them. 400 generated scenes are scored. Less than a minute a run on one core with AMX. docs/findings.md rests on this
-study.
+head left them. 400 generated scenes are scored. A run takes less than a minute of one core with AMX, the study about
+90 minutes. docs/findings.md rests on it.
 """
 
 from dataclasses import replace

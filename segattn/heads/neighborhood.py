@@ -13,7 +13,7 @@ Cost: MACs 4 N C^2 + 2 N K^2 C; memory h N K^2 for the weights, N K^2 C for the 
 8 x 8 positions to the (7 + K) x (7 + K) that their windows cover, the others masked; on a CPU it stores neither of the two.
 
 Differences from the paper and from the authors' code: they put it into a transformer backbone, after layer norm; here it is
-between 3x3 convolutions, and the scale of BN starts at 0. Later versions have no table and refuse maps smaller than K e.
+between 3x3 convolutions, and the scale of BN starts at 0. Later versions have no `bias` and refuse maps smaller than K e.
 
 B batch, C channels, h heads of d channels, K window, H W feature map, N = H*W, K classes in the logits.
 """
@@ -28,7 +28,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_option, full_precision, in_pieces, widen
+from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
+from segattn.heads.parts.in_pieces import in_pieces
 from segattn.heads.parts.in_tiles import InTiles
 from segattn.heads.parts.layers import Sandwich, recording, refuse_frozen_sizes, start_small
 from segattn.heads.parts.tiles import attend_in_tiles

@@ -123,7 +123,10 @@ def test_controlled_networks_of_the_local_trunk_are_the_default_and_it_says_so(p
     shown = capsys.readouterr().out
     assert shown.startswith("No run given: the study's heads on streets-local of segattn zoo, trained on generated")
     assert "left out: head fcn has no attention maps" in shown
-    assert re.findall(r"^(\S+): ", shown.partition("maps: ")[2], re.MULTILINE) == ["ccnet", "emanet"]
+    assert re.findall(r"^(\S+): ", shown.partition("maps: ")[2].partition("\nNext: ")[0], re.MULTILINE) == [
+        "ccnet",
+        "emanet",
+    ]
 
 
 @pytest.mark.usefixtures("tiny_zoo")

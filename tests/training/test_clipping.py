@@ -3,6 +3,7 @@
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from segattn.config import Optimization
 from segattn.model import create_model
@@ -26,6 +27,7 @@ def gradients(*, frozen=False, scale=None, **settings):
     if frozen:
         model.backbone.requires_grad_(False)
     optimization = Optimization(batch_size=4, channels_last=False, lr=1e-3, **settings)
+    AcceleratorState._reset_state(reset_partial_state=False)  # its precision may be that of another test
     accelerator = Accelerator(cpu=True)
     network, optimizer = accelerator.prepare(model, optimizer_of(model, optimization))
     seen = {}
