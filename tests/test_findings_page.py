@@ -64,6 +64,23 @@ def _planned(study):
     return [run["folder"] for run in json.loads((study / "plan.json").read_text())["runs"]]
 
 
+def test_only_seeds_that_every_network_has_are_packed(tmp_path):
+    folder = fabricate.study(tmp_path / "study", ["fcn", "ccnet"], seeds=3)
+    study = json.loads((folder / "study.json").read_text())
+    (name,) = [name for name in study["runs"] if _is(folder / name, "ccnet", 1)]
+    study["runs"].remove(name)
+    (folder / "study.json").write_text(json.dumps(study))
+    packed = findings_records.pack(folder)
+    assert {(run["head"], run["seed"]) for run in packed["runs"]} == {(h, s) for h in ("fcn", "ccnet") for s in (0, 2)}
+    (difference,) = packed["differences"]
+    assert difference["spread"]["num_seeds"] == 2
+
+
+def _is(path, head, seed):
+    record = json.loads(path.read_text())
+    return (record["head"], record["seed"]) == (head, seed)
+
+
 def test_contribution_is_the_network_minus_itself_without_the_mechanism(read):
     runs = read.networks["ccnet"]
     expected = np.mean([run["mean_iou"] - run["without"]["mean_iou"] for run in runs])

@@ -1,8 +1,9 @@
 """Pack finished studies for docs/findings.md: python -m docs.make.findings_records STUDY ...
 
 Writes docs/records/findings/NAME.json, NAME being that of the study's folder: the scores of every run, and what is computed from
-single images, whose counts are not committed: the difference of every two networks, with its interval over seeds and images. Runs
-that were planned and are not finished are named. Packing a study again replaces its file.
+single images, whose counts are not committed: the difference of every two networks, with its interval over seeds and images. Of a
+study that is not finished, the seeds count that every network has. Runs that were planned and do not count are named. Packing a
+study again replaces its file.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ def pack(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no finished run in the folder.
     """
-    study = load(folder)
+    study = _complete(load(folder))
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8")) if (folder / "plan.json").exists() else {}
     finished = {run.folder.name for run in study.runs}
     first = study.first
@@ -47,6 +49,13 @@ def pack(folder: Path) -> dict[str, Any]:
         "runs": [_run(row, run) for row in study.rows for run in row.runs],
         "differences": _differences(study),
     }
+
+
+def _complete(study: Study) -> Study:
+    """The study with the seeds that every network has."""
+    seeds = set.intersection(*({run.record.seed for run in row.runs} for row in study.rows))
+    rows = [replace(row, runs=[run for run in row.runs if run.record.seed in seeds]) for row in study.rows]
+    return replace(study, rows=sorted(rows, key=lambda row: -row.mean_iou))
 
 
 def _planned(plan: dict[str, Any]) -> list[str]:
