@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib as mpl
@@ -11,6 +12,8 @@ from docs.make.findings_study import Packed, read
 from segattn.report.shared.drawing import INK, QUIET, RULE, STYLE, Drawn, finish
 from segattn.report.study.families import COLOURS
 
+_LETTERS = 14
+"""Of the note, to an inch."""
 TRUNKS = {"findings_local": "backbone sees 55 pixels", "findings_full": "backbone sees 311 pixels"}
 
 
@@ -24,16 +27,23 @@ def _gains(studies: dict[str, Packed]) -> Drawn:
     """What each mechanism adds to FCN, per trunk; the order of the networks is that of the first trunk."""
     names = [name for name in next(iter(studies.values())).networks if name != "fcn"][::-1]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.9 + 3.1 * len(studies), 1.3 + 0.21 * len(names)), layout="constrained")
+        width = 1.9 + 3.1 * len(studies)
+        figure = Figure(figsize=(width, 1.4 + 0.21 * len(names)), layout="constrained")
         panels = figure.subplots(1, len(studies), squeeze=False, sharey=True)[0]
         for panel, (title, study) in zip(panels, studies.items(), strict=True):
             _gain_panel(panel, names, study)
             panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %")
         panels[0].set_yticks(range(len(names)), names)
-        note = "mIoU minus FCN's in points, 95 % interval over seeds and images. "
-        note += "Hollow: minus the same network with its mechanism cut out."
-        figure.supxlabel(note, fontsize=7.5, color=QUIET)
+        note = (
+            f"mIoU minus FCN's in points, {_seeds(studies)}. Hollow: minus the same network with its mechanism cut out."
+        )
+        figure.supxlabel(textwrap.fill(note, int(_LETTERS * width)), fontsize=7.5, color=QUIET)
         return finish(figure, "findings_gains", "What a mechanism adds", "mIoU of each network minus that of FCN")
+
+
+def _seeds(studies: dict[str, Packed]) -> str:
+    fewest = min(len(runs) for study in studies.values() for runs in study.networks.values())
+    return "one seed, no interval" if fewest == 1 else f"{fewest} seeds, 95 % interval over seeds and images"
 
 
 def _gain_panel(panel: Any, names: list[str], study: Packed) -> None:
