@@ -29,9 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
-from segattn.heads.parts.in_pieces import in_pieces
 from segattn.heads.parts.in_tiles import InTiles
-from segattn.heads.parts.layers import Sandwich, recording, refuse_frozen_sizes, start_small
+from segattn.heads.parts.layers import Sandwich, in_pieces, recording, refuse_frozen_sizes, start_small
 from segattn.heads.parts.tiles import attend_in_tiles
 
 LATEX = r"""

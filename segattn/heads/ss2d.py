@@ -33,9 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
-from segattn.heads.parts.in_pieces import in_pieces
 from segattn.heads.parts.in_stretches import scan_map
-from segattn.heads.parts.layers import Sandwich, refuse_frozen_sizes
+from segattn.heads.parts.layers import Sandwich, in_pieces, refuse_frozen_sizes
 from segattn.heads.parts.scan import selective_scan
 
 LATEX = r"""

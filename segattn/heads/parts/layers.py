@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from segattn.heads.parts.attention import Implementation
+from segattn.heads.parts.in_pieces import in_pieces as in_pieces
 from segattn.heads.parts.recording import recording as recording
 from segattn.heads.parts.recording import refuse_frozen_sizes as refuse_frozen_sizes
 from segattn.heads.parts.recording import unflatten
