@@ -69,14 +69,14 @@ class SegmentationModel(nn.Module):
     def decode(
         self, features: Sequence[Tensor], size: Sequence[int], *, full_size: bool = True
     ) -> Tensor | dict[str, Tensor]:
-        """What `forward` returns, from the backbone's four maps of images of `size`."""
+        """What `forward` returns, from the backbone's four maps of images of `size`; without `full_size`, of the map's size."""
         outputs = dict(self.head(features))
         if not self.training:
             return self.upsample(outputs["out"], size) if full_size else outputs["out"]
         if self.auxiliary is not None:
             outputs["aux"] = self.auxiliary(features[2])
         # (B, K, H, W) in memory: the loss would copy logits in channels-last order at full size, in the backward pass too
-        return {name: self.upsample(logits.contiguous(), size) for name, logits in outputs.items()}
+        return {name: self.upsample(x.contiguous(), size) if full_size else x for name, x in outputs.items()}
 
     def logits(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K h w"]:
         """The head's logits before upsampling; in eval mode only."""

@@ -33,10 +33,8 @@ class HeadOnly(nn.Module):
         self.model = model
 
     def forward(self, *features: Tensor) -> dict[str, Tensor]:
-        maps = in_computing_type(features)
-        outputs = dict(self.model.head(maps))
-        if self.model.auxiliary is not None:
-            outputs["aux"] = self.model.auxiliary(maps[2])
+        outputs = self.model.decode(in_computing_type(features), (), full_size=False)
+        assert isinstance(outputs, dict)
         return outputs
 
 

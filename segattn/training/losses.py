@@ -67,10 +67,10 @@ class Criterion:
 
     @staticmethod
     def of(optimization: Optimization, model: SegmentationModel, class_weights: Tensor | None) -> Criterion:
-        """The loss of an experiment; raises ValueError for a formula that is none."""
+        """The loss of an experiment; raises ValueError for a formula that is none. Head-only training leaves upsampling to it."""
         ohem, chosen = Ohem() if optimization.ohem else None, formula.parse(optimization.loss)
-        smoothing, corners = optimization.label_smoothing, model.align_corners
-        return Criterion(model.loss_weights, chosen, ohem, class_weights, smoothing, corners)
+        corners = model.align_corners if optimization.train == "head" else None
+        return Criterion(model.loss_weights, chosen, ohem, class_weights, optimization.label_smoothing, corners)
 
     def __call__(
         self, outputs: Mapping[str, Tensor], label: Tensor, divisor: Tensor | None = None
