@@ -12,7 +12,6 @@ from segattn.profile.markdown import markdown_table
 from segattn.report.shared.student import Difference
 
 TEXT = Path(__file__).with_name("findings.txt")
-THIN = ("pole", "fence", "wall", "traffic sign")
 
 
 def page() -> str:

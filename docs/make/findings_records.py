@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from segattn.records import RunRecord
+from segattn.report.shared import student
 from segattn.report.study.contrast import contrast
 from segattn.report.study.rows import Row, Run
 from segattn.report.study.study import Study, load
@@ -85,7 +86,7 @@ def _details(record: RunRecord) -> dict[str, Any]:
         for kind in ("sizes", "widths"):
             for part in getattr(strata, kind):
                 known = [value for value in part.iou if value is not None]
-                details[part.name] = _short(sum(known) / len(known)) if known else None
+                details[part.name] = _short(student.mean(known)) if known else None
     if (without := record.without_attention) is not None:
         details["without"] = {"mean_iou": _short(without.mean_iou), "iou": [_short(value) for value in without.iou]}
         details["without"] |= {"boundary": _short(without.boundary_mean_iou)}

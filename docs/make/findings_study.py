@@ -69,11 +69,6 @@ class Packed:
         whole, without = self.mean(network, "mean_iou"), self.mean(network, "without.mean_iou")
         return None if whole is None or without is None else whole - without
 
-    def of_class(self, network: str, name: str) -> float:
-        """IoU of a class in points, mean over seeds."""
-        index = self.content["class_names"].index(name)
-        return student.mean([100 * (run["iou"][index] or 0) for run in self.networks[network]])
-
     def flops(self, network: str, part: str = "mechanism") -> float:
         """GFLOPs of a part at the crop's size."""
         return float(self.networks[network][0]["flops"][part]) / 1e9

@@ -9,16 +9,17 @@ them. Maps of stride 16, heads of 128 channels from random weights. About 100 mi
 from dataclasses import replace
 
 from segattn.config import Augmentation, Evaluation, Experiment, Features
-from segattn.experiments import camvid
+from segattn.experiments import camvid, findings_local
 
 SEEDS = 5
 
 
 def experiment() -> Experiment:
-    whole = camvid.experiment()
+    whole, local = camvid.experiment(), findings_local.experiment()
     return replace(
-        whole,
+        local,
         name="findings_camvid",
+        data=whole.data,
         augmentation=Augmentation(crop_size=(256, 320), scale_range=(0.75, 1.5)),
         model=replace(
             whole.model,
@@ -29,19 +30,7 @@ def experiment() -> Experiment:
             auxiliary_weight=0.0,
             backbone_options={},
         ),
-        optimization=replace(
-            whole.optimization,
-            train="head",
-            iterations=600,
-            batch_size=8,
-            lr=0.05,
-            warmup=30,
-            min_lr=0.0,
-            class_balance="log",
-            ema_decay=0.99,
-        ),
+        optimization=replace(local.optimization, lr=0.05),
         features=Features(copies=8),
         evaluation=Evaluation(examples=2),
-        checkpoint_every=600,
-        log_every=50,
     )

@@ -98,7 +98,9 @@ class AgentAttention(nn.Module):
         with full_precision(x):
             if self.implementation == "reference":
                 A1, A2 = self.weights(q, a, k, size)
-            y = A2 @ (A1 @ v) if self.implementation == "reference" else _fused(self, q, a, k, v, size)  # (B, h, N, d)
+                y = A2 @ (A1 @ v)  # (B, h, N, d)
+            else:
+                y = _fused(self, q, a, k, v, size)
         return x + self.bn(self.project(y.mT.flatten(1, 2).unflatten(2, size).to(x.dtype) + self.near(value)))
 
     def maps(self, x: Float[Tensor, "B C H W"], pixel: tuple[int, int]) -> dict[str, Tensor]:

@@ -20,9 +20,7 @@ class InBlocks(torch.autograd.Function):
     """
 
     BLOCK = 256  # queries at a time: their products reach the full rate, and their weights take 9 MB of 97x97 keys
-    NUMBERS = (
-        2**17
-    )  # of weights at a time between the products, for each thread: 512 kB, which the cache of one core holds
+    NUMBERS = 2**17  # of weights at a time between the products, for each thread: 512 kB, which a core's cache holds
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
