@@ -197,7 +197,7 @@ def _accuracies(networks: Sequence[Trained]) -> tuple[dict[str, float | None], s
             record = records.read(source / "record.json")
             if isinstance(record, records.RunRecord):
                 accuracies[network.name] = record.scores.mean_iou
-                scored.setdefault(f"{record.dataset} {record.split}, {record.scores.num_images} images", network.name)
+                scored.setdefault(f"{record.dataset} {record.split}, {record.scores.images}", network.name)
     if len(scored) > 1:
         words = "; ".join(f"{data} ({name})" for data, name in scored.items())
         raise ValueError(f"the networks were scored on different data: {words}; give those of one data set")

@@ -78,7 +78,7 @@ def _lines() -> Iterator[str]:
     core, extras = _requirements()
     yield from _entry("packages", ", ".join(map(_present, core)))
     networks = sum(len(zoo.networks(trunk)) for trunk in zoo.trunks())
-    yield from _entry("zoo", f"{networks} networks" if networks else "none in this installation")
+    yield from _entry("zoo", f"{networks} network{'s' * (networks != 1)}" if networks else "none in this installation")
     if not extras:
         yield from _entry("extras", "unknown: segattn is not installed here, only its files are found")
     elif fault := _torchvision_fault():

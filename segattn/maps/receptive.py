@@ -72,7 +72,8 @@ class ReceptiveField:
 
     def __repr__(self) -> str:
         half, most = self.image.radius(0.5), self.image.radius(0.9)
-        return f"<{self.name}: half of the gradient within {half} px, 90 % within {most} px, {self.num_images} images>"
+        images = f"{self.num_images} image{'s' * (self.num_images != 1)}"
+        return f"<{self.name}: half of the gradient within {half} px, 90 % within {most} px, {images}>"
 
 
 def receptive_field(

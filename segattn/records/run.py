@@ -32,6 +32,11 @@ class Scores:
     inference: str
     """How predictions were made in words: whole or sliding, flip, scales."""
 
+    @property
+    def images(self) -> str:
+        """The number of images in words: `1 image`, `400 images`."""
+        return f"{self.num_images:,} image{'s' * (self.num_images != 1)}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stratum:
@@ -186,7 +191,7 @@ class RunRecord:
     def _repr_html_(self) -> str:
         scores = self.scores
         rows = [
-            ("data", f"{self.dataset} {self.split}, {scores.num_images} images, {len(self.class_names)} classes"),
+            ("data", f"{self.dataset} {self.split}, {scores.images}, {len(self.class_names)} classes"),
             ("mIoU", f"{100 * scores.mean_iou:.2f} %"),
             ("pixel accuracy", f"{100 * scores.pixel_accuracy:.2f} %"),
             (

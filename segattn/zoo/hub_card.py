@@ -157,7 +157,7 @@ def _scores(facts: Shared) -> list[tuple[str, str]] | None:
     lines = [
         (
             "mIoU",
-            f"{100 * scores.mean_iou:.2f} % on {scores.num_images} images of {record.dataset} {record.split}{between}",
+            f"{100 * scores.mean_iou:.2f} % on {scores.images} of {record.dataset} {record.split}{between}",
         ),
         ("pixel accuracy", f"{100 * scores.pixel_accuracy:.2f} %"),
         ("mean accuracy", f"{100 * scores.mean_accuracy:.2f} %"),

@@ -152,7 +152,11 @@ def _run_make(arguments: Sequence[str]) -> int:
             seed=chosen.seed,
             on_progress=lambda done, total: on_step("drawing", done, total),
         )
-    console.print(f"{count} scenes in {chosen.out}, laid out as {chosen.layout}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{count} scene{'s' * (count != 1)} in {chosen.out}, laid out as {chosen.layout}",
+        highlight=False,
+        soft_wrap=True,
+    )
     layout = {"coco_stuff10k": ("coco_stuff", "--data-options", "version=10k")}.get(chosen.layout, (chosen.layout,))
     next_step.show(console, "data", "check", *layout, "--data-root", chosen.out)
     return 0

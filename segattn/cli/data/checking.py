@@ -77,7 +77,9 @@ def _print_report(console: Console, report: check.Report) -> None:
             console.print(f"   and {finding.count - len(finding.examples)} more", highlight=False)
     total = sum(split.num_images for split in report.splits)
     if report.good:
-        good = Text.assemble((f"{report.name} is good", "bold green"), f": {total} images read, nothing wrong")
+        good = Text.assemble(
+            (f"{report.name} is good", "bold green"), f": {total} image{'s' * (total != 1)} read, nothing wrong"
+        )
         console.print(good)
     else:
         count = sum(finding.count for finding in report.faults.values())

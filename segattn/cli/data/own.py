@@ -181,7 +181,10 @@ def run_show(arguments: Sequence[str]) -> int:
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     beside(drawn.picture, legend(drawn.picture.shape[0], texts, colours)).save(chosen.out)
     console = terminal.console()
-    for line in (*notices(dataset), f"{chosen.samples} samples of {dataset.title} {dataset.split}: {chosen.out}"):
+    for line in (
+        *notices(dataset),
+        f"{chosen.samples} sample{'s' * (chosen.samples != 1)} of {dataset.title} {dataset.split}: {chosen.out}",
+    ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     own = ("--out", "-o", "--samples", "--columns", "--tile", "--split")
     next_step.with_words(console, ["train", name], rest, without=dict.fromkeys(own, 1))

@@ -51,9 +51,8 @@ def run(arguments: Sequence[str]) -> int:
         )
         result = band_statistics(dataset, lambda done, total: next(steps, None))
         list(steps)
-    console.print(
-        f"{result.num_images} images of {chosen.name} {chosen.split}, {result.num_pixels:,} pixels", highlight=False
-    )
+    images = f"{result.num_images} image{'s' * (result.num_images != 1)}"
+    console.print(f"{images} of {chosen.name} {chosen.split}, {result.num_pixels:,} pixels", highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("band", "mean", "std", "lowest", "highest", "black or white"):
         table.add_column(heading, justify="right")

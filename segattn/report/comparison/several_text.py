@@ -48,7 +48,7 @@ def mark(line: Line, p: float | None) -> str:
 def finding(several: Several) -> list[str]:
     """Which of the others are distinguishable from the first, above and below it, and in how many classes."""
     first, record = several.first.label, several.study.first
-    where = f"on {record.dataset} {record.split} ({record.scores.num_images} images)"
+    where = f"on {record.dataset} {record.split} ({record.scores.images})"
     tested = several.num_compared[0]
     if not tested:
         return [f"There are too few images to test the differences to {first} {where}."]

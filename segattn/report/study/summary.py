@@ -32,7 +32,7 @@ def summary(study: Study) -> list[str]:
 def _compared(study: Study) -> str:
     record, count = study.first, len(study.rows)
     what = f"{count:,} networks were compared" if count > 1 else f"{study.rows[0].label} was scored"
-    where = f"{record.dataset} {record.split} ({record.scores.num_images:,} images, {len(record.class_names)} classes)"
+    where = f"{record.dataset} {record.split} ({record.scores.images}, {len(record.class_names)} classes)"
     unknown = "" if study.seeds > 1 else ", so seed-to-seed variation is unknown"
     if study.seeds == 1 and any(row.n > 1 for row in study.rows):
         unknown = ", so seed-to-seed variation is unknown for some"

@@ -100,7 +100,7 @@ class TerminalTable:
         of = " of the reference network" if self.study.cost_is_reference else ""
         where = f", {where}" if (where := counted_on(costs)) else ""
         gflops = f"; GFLOPs{of}: 2 per multiply-add{where}" if costs else ""
-        return f"{record.dataset} {record.split}, {record.scores.num_images} images{gflops if counted else ''}"
+        return f"{record.dataset} {record.split}, {record.scores.images}{gflops if counted else ''}"
 
     def _line(self, row: Row, *, interval: bool, half: bool) -> list[str]:
         """The cells of a row, under `headings`."""

@@ -64,7 +64,7 @@ def baseline_text(study: Study) -> str:
 
 def where_text(study: Study) -> str:
     """What was scored: `on streets val (40 images)`."""
-    return f"on {study.first.dataset} {study.first.split} ({study.first.scores.num_images} images)"
+    return f"on {study.first.dataset} {study.first.split} ({study.first.scores.images})"
 
 
 def finding(study: Study, *, brief: bool = False) -> list[str]:
