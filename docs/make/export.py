@@ -2,9 +2,9 @@
 
     python -m docs.make.export [NETWORK ...] [--formats FORMAT ...] [--missing]
 
-exports networks of `segattn zoo`, by default all of streets-local, and writes export.json beside this file after each of them.
-Networks that are not named keep their rows. `--missing` measures those without a row only, which resumes a run that was stopped.
-A network that is not written in a format has the reason in its row. `make docs` writes the page.
+exports networks of `segattn zoo`, by default the controlled ones of streets-local, and writes export.json beside this file after
+each row. Networks that are not named keep their rows. `--missing` measures those without a row only, which resumes a run that was
+stopped. A network that is not written in a format has the reason in its row. `make docs` writes the page.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.util
+import itertools
 import json
 import statistics
 import tempfile
@@ -36,12 +37,13 @@ RECORD, TEXT = (Path(__file__).with_name(f"export.{suffix}") for suffix in ("jso
 TRUNK, SIZE = "streets-local", (256, 512)
 FORMATS = {
     "ONNX fp32": (".onnx", "fp32"),
+    "OpenVINO fp32": (".onnx", "fp32"),
     "ONNX fp16": (".onnx", "fp16"),
     "ONNX int8": (".onnx", "int8"),
     ".pt2 fp32": (".pt2", "fp32"),
-    "OpenVINO fp32": (".onnx", "fp32"),
 }
 CALIBRATION, REPEATS = 16, 9
+CONTROLLED = [entry.name for entry in zoo.networks(TRUNK) if not entry.name.endswith("-faithful")]
 
 
 def page() -> str:
@@ -91,15 +93,22 @@ def measure(networks: Sequence[str], formats: Sequence[str], *, missing: bool = 
     ]
     calibration, images = ([each[index].image for index in range(CALIBRATION)] for each in scenes)
     waiting = [(name, form) for name in networks for form in formats if not (missing and (name, form) in rows)]
-    for number, (name, form) in enumerate(waiting, 1):
+    files = itertools.groupby(waiting, key=lambda each: (each[0], FORMATS[each[1]]))  # one file for two runtimes
+    for (name, (suffix, precision)), members in files:
         start = time.perf_counter()
-        try:
-            row = _measured(checkpoint.load_model(name), form, calibration, images[0])
-        except ValueError as error:
-            row = {"refused": str(error), "date": datetime.date.today().isoformat()}
-        rows[name, form] = {"network": name, "format": form, **row}
-        _write(rows)
-        print(f"{number} of {len(waiting)}: {name} {form}, {time.perf_counter() - start:.0f} s: {row}", flush=True)
+        model = checkpoint.load_model(name)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"net{suffix}")
+            try:
+                export(model, path, precision=precision, calibration=calibration if precision == "int8" else ())
+                refused = None
+            except ValueError as error:
+                refused = {"refused": str(error), "date": datetime.date.today().isoformat()}
+            for _, form in members:
+                row = refused or _measured(model, path, form, images[0])
+                rows[name, form] = {"network": name, "format": form, **row}
+                _write(rows)
+                print(f"{name} {form}, {time.perf_counter() - start:.0f} s: {row}", flush=True)
 
 
 def _write(rows: Mapping[tuple[str, str], dict[str, Any]]) -> None:
@@ -113,32 +122,26 @@ def _write(rows: Mapping[tuple[str, str], dict[str, Any]]) -> None:
     RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def _measured(
-    model: SegmentationModel, form: str, calibration: Sequence[np.ndarray], image: np.ndarray
-) -> dict[str, Any]:
-    suffix, precision = FORMATS[form]
+def _measured(model: SegmentationModel, path: Path, form: str, image: np.ndarray) -> dict[str, Any]:
     images = to_tensor(image, Normalization.of(model))[None]
     fast = optimize(model)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"net{suffix}")
-        written = export(model, path, precision=precision, calibration=calibration if precision == "int8" else ())
-        exported = load_exported(path)
-        if form.startswith("OpenVINO"):
-            exported.graph = _openvino(path)
-        agreement = compare(exported, model, [image])
-        forward: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"network_ms": fast, "ms": exported}
-        times: dict[str, list[float]] = {key: [] for key in forward}
-        with torch.no_grad():
-            for _ in range(REPEATS + 1):
-                for key, run in forward.items():  # in turns, so that both see the same state of the machine
-                    start = time.perf_counter()
-                    run(images)
-                    times[key].append(1000 * (time.perf_counter() - start))
+    exported = load_exported(path)
+    if form.startswith("OpenVINO"):
+        exported.graph = _openvino(path)
+    agreement = compare(exported, model, [image])
+    forward: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"network_ms": fast, "ms": exported}
+    times: dict[str, list[float]] = {key: [] for key in forward}
+    with torch.no_grad():
+        for _ in range(REPEATS + 1):
+            for key, run in forward.items():  # in turns, so that both see the same state of the machine
+                start = time.perf_counter()
+                run(images)
+                times[key].append(1000 * (time.perf_counter() - start))
     return {
         "equal": agreement.equal,
         "difference": agreement.difference,
         **{key: statistics.median(values[1:]) for key, values in times.items()},
-        "size_bytes": written.size_bytes,
+        "size_bytes": path.stat().st_size,
         "date": datetime.date.today().isoformat(),
     }
 
@@ -164,7 +167,7 @@ def _versions() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", default=[entry.name for entry in zoo.networks(TRUNK)])
+    parser.add_argument("networks", nargs="*", default=CONTROLLED)
     here = [form for form in FORMATS if importlib.util.find_spec("openvino") or not form.startswith("OpenVINO")]
     parser.add_argument("--formats", nargs="+", choices=here, default=here)
     parser.add_argument("--missing", action="store_true", help="only what has no row yet")
