@@ -16,7 +16,7 @@ from tests import tiny
 
 RANK = int(os.environ["RANK"])
 folder, how = Path(sys.argv[1]), signal.Signals[sys.argv[2]]
-processes.PATIENCE = timedelta(seconds=20)
+processes.PATIENCE = timedelta(seconds=8)
 lost_at = []
 
 
