@@ -28,6 +28,7 @@ AIMS = {
     "emanet": (1.0, 1.0),
 }
 TEXT = Path(__file__).with_name("performance.txt")
+WHOLE_NETWORKS = ("whole-networks-fcn", "whole-networks-ccnet")
 
 
 def page() -> str:
@@ -42,6 +43,7 @@ def page() -> str:
         "whole": _whole_image(),
         "networks": _networks(),
         "peers": _peers(),
+        "whole-networks": _whole_networks(),
         "sweep": _sweep(),
     }
     text = TEXT.read_text(encoding="utf-8")
@@ -216,6 +218,37 @@ def _peers() -> str:
         "share of memory",
     ]
     return f"{markdown_table(heading, rows, align='llr')}\n\n{_origin(bench)}"
+
+
+def _whole_networks() -> str:
+    """mmsegmentation's networks against every form of ours."""
+    rows, origins = [], []
+    for suite in WHOLE_NETWORKS:
+        bench = record(suite)
+        lines = [line for line in groups.lines(bench) if line.median_ms and line.result.memory]
+        theirs = {(line.case.head, line.case.phase): line for line in lines if line.case.implementation == "mmsegmentation"}
+        origins.append(_origin(bench))
+        for line in lines:
+            peer = theirs[line.case.head, line.case.phase]
+            if line is peer:
+                continue
+            assert peer.median_ms
+            assert line.median_ms
+            assert peer.result.memory
+            assert line.result.memory
+            rows.append(
+                [
+                    line.case.head,
+                    line.case.phase,
+                    f"`{line.case.form}`",
+                    _milliseconds(peer.median_ms),
+                    _milliseconds(line.median_ms),
+                    f"{peer.median_ms / line.median_ms:.2f}",
+                    f"{line.result.memory.total_bytes / peer.result.memory.total_bytes:.2f}",
+                ]
+            )
+    heading = ["network", "pass", "form", "mmsegmentation ms", "ours ms", "times faster", "share of memory"]
+    return "\n\n".join([markdown_table(heading, rows, align="lllr"), *origins])
 
 
 def _sweep() -> str:
