@@ -37,7 +37,7 @@ def finding(comparison: Comparison) -> list[str]:
     """The summary: which network is ahead and whether that is significant; then the classes in which they differ."""
     a, b, total = comparison.a.label, comparison.b.label, comparison.total
     record = comparison.study.first
-    where = f"{record.dataset} {record.split} ({total.images})"
+    where = f"{record.dataset} {record.split} ({total.num_images} image{'s' * (total.num_images != 1)})"
     if total.p is None:
         verdict = f"{a} against {b} on {where}: {headline(comparison)}; too few images for an interval."
     elif total.clear:

@@ -207,12 +207,13 @@ def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]
                 [(x, y - 100 * row.deviation), (x, y + 100 * row.deviation)]
             )
             bars.append((left - 1, low, left + 1, high))
-    notes = [tuple(text.get_window_extent(renderer).extents) for text in axes.texts if text not in texts]
-    for height in (axes.transData.transform((1, y))[1] for y in lines):
-        bars += 4 * [(frame.x0, height - 1, frame.x1, height + 1)]
     front = [points[index] for index in pareto([(x, y) for _, x, y in spots])]
     for (x0, y0), (x1, y1) in itertools.pairwise(front):
         bars += 4 * [(x0, y0 - 1, x1, y0 + 1), (x1 - 1, y0, x1 + 1, y1)]
+    dots = [(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    notes = [_settled(text, bars + dots, renderer) for text in axes.texts if text not in texts]
+    for height in (axes.transData.transform((1, y))[1] for y in lines):
+        bars += 4 * [(frame.x0, height - 1, frame.x1, height + 1)]
     placements = place(points, sizes, tuple(frame.extents), bars + notes * 9)
     to_data = axes.transData.inverted()
     for text, placement in zip(texts, placements, strict=True):
@@ -220,6 +221,23 @@ def _name_spots(figure: Figure, axes: Any, spots: list[tuple[Row, float, float]]
         if placement.leader:
             (x0, y0), (x1, y1) = to_data.transform(placement.leader)
             axes.plot([x0, x1], [y0, y1], color=QUIET, linewidth=0.6, zorder=1)
+
+
+def _settled(text: Any, obstacles: list[tuple[float, float, float, float]], renderer: Any) -> tuple[Any, Any, Any, Any]:
+    """Move a line's label to the end of the line, above or below it, where it covers least; its box in pixels."""
+
+    def box(choice: tuple[str, str]) -> tuple[Any, Any, Any, Any]:
+        text.set(x=float(choice[0] == "right"), ha=choice[0], va=choice[1])
+        left, low, right, high = text.get_window_extent(renderer).extents
+        return left, low, right, high
+
+    def covered(choice: tuple[str, str]) -> int:
+        left, low, right, high = box(choice)
+        return sum(
+            left < x1 and x0 < right and low < max(y0, y1) and min(y0, y1) < high for x0, y0, x1, y1 in obstacles
+        )
+
+    return box(min(itertools.product(("right", "left"), ("bottom", "top")), key=covered))
 
 
 def _classes(study: Study) -> Drawn:

@@ -6,6 +6,8 @@ import re
 import xml.etree.ElementTree
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from segattn import records, report
@@ -34,6 +36,25 @@ def test_every_figure_is_a_png_and_well_formed_svg(built):
 
 def test_the_baseline_without_a_mechanism_is_a_line_with_its_name(built):
     assert "fcn (no mechanism)" in built["figures/accuracy_mechanism_reference.svg"].read_text()
+
+
+@pytest.mark.parametrize(
+    ("points", "side", "edge"),
+    [
+        ([], "right", "bottom"),
+        ([(0.95, 0.05)], "right", "top"),
+        ([(0.95, 0.05), (0.95, -0.05)], "left", "bottom"),
+        ([(0.95, 0.05), (0.95, -0.05), (0.05, 0.05)], "left", "top"),
+    ],
+)
+def test_the_name_of_a_line_covers_no_point(points, side, edge):
+    canvas = FigureCanvasAgg(Figure(figsize=(4, 3)))
+    axes = canvas.figure.add_axes((0, 0, 1, 1), xlim=(0, 1), ylim=(-1, 1))
+    text = axes.text(1, 0, "fcn (no mechanism)", ha="right", va="bottom")
+    places = [axes.transData.transform(point) for point in points]
+    box = figures._settled(text, [(x - 4, y - 4, x + 4, y + 4) for x, y in places], canvas.get_renderer())
+    assert (text.get_ha(), text.get_va()) == (side, edge)
+    assert box == pytest.approx(tuple(text.get_window_extent().extents))
 
 
 def test_one_run_without_cost_curve_or_class_is_drawn(tmp_path):
