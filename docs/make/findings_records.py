@@ -33,11 +33,11 @@ def pack(folder: Path) -> dict[str, Any]:
     study = _complete(load(folder))
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8")) if (folder / "plan.json").exists() else {}
     finished = {run.folder.name for run in study.runs}
-    first = study.first
+    first, where = study.first, study.first.environment
     return {
         "experiment": first.experiment,
         "command": study.studies[0].command if study.studies else "",
-        "machine": f"{first.environment.processor}, {first.environment.threads} thread(s), {first.environment.precision}",
+        "machine": f"{where.processor}, {where.threads} thread{'s' * (where.threads != 1)}, {where.precision}",
         "date": max(run.record.created for run in study.runs)[:10],
         "protocol": {name: first.config.get(name) for name in ("data", "augmentation", "optimization", "features")},
         "backbone": {

@@ -68,7 +68,8 @@ def _lines() -> Iterator[str]:
     yield ""
     fast = {name: ", ".join(flags) or "no faster than fp32" for name, flags in fast_types().items()}
     yield from _entry("processor", f"{machine['processor']}; {machine['settings']['cpu capability']}")
-    yield from _entry("cores", f"{machine['cores']} for this process, {machine['threads']} threads of torch")
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)} of torch"
+    yield from _entry("cores", f"{machine['cores']} for this process, {threads}")
     for name, flags in fast.items():
         yield from _entry(name, flags)
     yield from _entry("memory", f"{in_use.available() / 1e9:.1f} GB available")
