@@ -227,7 +227,7 @@ def test_macs_of_a_network_equal_torchs_own_counter(head, mode):
     assert counted.flops == theirs.get_total_flops()
 
 
-@pytest.mark.slow
+@pytest.mark.long("ccnet", "denoised_nl", "hamburger", "ocr")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("head", heads.names())
 def test_fvcore_counts_the_same_products_and_besides_them_what_the_docs_say(head, mode):

@@ -92,6 +92,7 @@ def study(folder, request):
     return folder / place / f"mylab-tenth-{request.param}-s0"
 
 
+@pytest.mark.long("faithful")
 def test_study_has_a_record_and_a_report(study):
     record = json.loads((study / "record.json").read_text())
     assert (record["head"], record["iterations"]) == ("mylab.tenth", 2)

@@ -173,6 +173,7 @@ def test_largest_batch_is_a_multiple_of_the_parts():
     assert peak.largest_batch(wanted, limit) == 3 * 2
 
 
+@pytest.mark.long
 def test_largest_crop_keeps_the_form_of_the_crop():
     for size in (129, 128):
         wanted = case(crop=(size, size), device="cuda")

@@ -38,6 +38,7 @@ def test_every_mechanism_runs_backward(name):
     work.run()
 
 
+@pytest.mark.long("ccnet", "denoised_nl", "ss2d")
 @pytest.mark.parametrize("name", heads.names())
 def test_every_head_trains(name):
     work = task(names=(name,), parts=("head",), phases=("training",), batches=(2,))

@@ -96,7 +96,7 @@ def test_evaluate_says_it(run, root, capsys):
     assert "2 of 2 images lie" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.long("torchrun")
 @pytest.mark.parametrize("launcher", [LAUNCHER, ACCELERATE], ids=["torchrun", "accelerate"])
 def test_two_processes_say_it_once_and_score_the_same(run, root, tmp_path, launcher):
     """Each process labels one of the two images; the range is that of both."""

@@ -28,7 +28,11 @@ PLAN = [
         (["heads"], ["arXiv", "denoised_nl", "Interlaced Sparse Self-Attention"]),
         (["flops", "--heads", "denoised_nl", "--input", "65", "--backbone", "resnet18"], ["mechanism", "denoised_nl"]),
         (["flops", "--heads", "denoised_nl", "--input", "65", "--convention", "all"], ["5.996", "11.991", "12.001"]),
-        ([*PLAN, "--gpu-memory", "24GB", "--step-seconds", "1"], ["largest", "22.2", "libraries", "temporary"]),
+        pytest.param(
+            [*PLAN, "--gpu-memory", "24GB", "--step-seconds", "1"],
+            ["largest", "22.2", "libraries", "temporary"],
+            marks=pytest.mark.long,
+        ),
         (["plan", "--budget", "25Mparameters", "--heads", "fcn", "ccnet"], ["resnet18", "Mparams"]),
     ],
     ids=lambda value: " ".join(value[:2]),

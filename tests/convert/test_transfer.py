@@ -41,6 +41,7 @@ def test_the_same_network_is_loaded_whole():
     assert (result.skipped, result.fresh, result.taken) == ([], [], NAMES)
 
 
+@pytest.mark.long("ocr", "danet", "fcn")
 @pytest.mark.parametrize("mode", ["faithful", "controlled"])
 @pytest.mark.parametrize("head", heads.names())
 def test_every_classifier_of_every_head_takes_the_classes_of_equal_names(head, mode):

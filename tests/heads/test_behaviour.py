@@ -29,7 +29,7 @@ def takes(name: str, mode: str, option: str) -> bool:
         pytest.param(
             check,
             subject,
-            marks=[pytest.mark.long("ccnet", "danet")] if check.scope == "graph" else [],
+            marks=[pytest.mark.long("ccnet")] if check.scope == "graph" else [],
             id=f"{check.name}-{subject}",
         )
         for check, subject in EACH

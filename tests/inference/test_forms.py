@@ -34,6 +34,7 @@ def test_forms_in_fp32_return_the_networks_logits(form, model, folder):
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3 * expected.std().item())
 
 
+@pytest.mark.long
 def test_onnx_and_openvino_share_a_graph_which_may_go_afterwards(model, tmp_path):
     if reason := forms.missing("openvino"):
         pytest.skip(reason)

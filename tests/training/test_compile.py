@@ -34,6 +34,7 @@ class FourMaps(nn.Module):
         return maps
 
 
+@pytest.mark.long
 def test_compiled_network_has_outputs_losses_and_gradients_of_the_eager_one(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     torch.manual_seed(0)

@@ -111,6 +111,7 @@ def test_loss_curve_is_that_of_one_process_with_the_whole_batch(two, run, settin
         assert torch.allclose(value.float(), weights[name].float(), rtol=1e-3, atol=1e-5), name
 
 
+@pytest.mark.long
 def test_accelerate_launch_trains_what_torchrun_does(two, tmp_path):
     jobs = [{"config": to_dict(tiny.experiment(**ALIKE)), "out": str(tmp_path / "alike")}]
     notes = run_jobs(jobs, tmp_path, ACCELERATE)

@@ -214,6 +214,7 @@ def test_a_full_disk_keeps_complete_parts(trunk, tmp_path, monkeypatch):
     assert all((plan.folder / name).stat().st_mtime_ns == time for name, time in before.items())
 
 
+@pytest.mark.long
 def test_only_the_stages_that_heads_read_are_stored():
     channels = (8, 16, 32, 64)
 

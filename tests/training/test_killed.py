@@ -92,6 +92,7 @@ def soon_after_a_checkpoint(run, before, seconds):
     return now
 
 
+@pytest.mark.long
 def test_killed_run_equals_the_uninterrupted_one_bit_by_bit(trainings, tmp_path):
     rng = random.Random(0)
     whole, run = tmp_path / "whole", tmp_path / "run"

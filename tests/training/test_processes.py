@@ -12,6 +12,7 @@ from tests.training.test_distributed import LAUNCHER, environment
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long("SIGKILL")
 @pytest.mark.parametrize("how", ["SIGSTOP", "SIGKILL"])
 def test_lost_process_ends_the_other_with_a_message(how, tmp_path):
     command = [sys.executable, *LAUNCHER, str(Path(__file__).with_name("lost_process.py")), str(tmp_path), how]

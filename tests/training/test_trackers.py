@@ -297,7 +297,7 @@ def test_each_run_of_a_study_is_a_run_of_the_tracker_with_the_name_of_its_folder
     assert [call[1] for call in passed if call[1] in ("init", "finish")] == ["init", "finish"] * 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_are_one_run_of_the_tracker(tmp_path):
     pytest.importorskip("wandb", reason="needs the extra `track`")
     (tmp_path / "tiny.json").write_text(json.dumps(to_dict(CONFIG)))

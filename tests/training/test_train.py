@@ -345,6 +345,7 @@ def wait_for(condition, process, seconds=120):
         time.sleep(0.01)
 
 
+@pytest.mark.long("C")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_signal_to_the_process_leaves_a_checkpoint_that_resumes(number, tmp_path):
     config = tiny.experiment(optimization={"iterations": 30}, validate_every=0, checkpoint_every=1000)

@@ -21,7 +21,7 @@ def figure(entry, model):
 
 
 @pytest.mark.slow
-@pytest.mark.long("local", "ccnet")  # each head once or twice, and both collections
+@pytest.mark.long("ccnet", "denoised_nl", "psp")  # both collections, both modes
 @pytest.mark.parametrize("name", zoo.names())
 def test_shipped_network_reaches_its_figure(name):
     entry = zoo.find(name)

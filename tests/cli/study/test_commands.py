@@ -105,7 +105,7 @@ def test_dry_run_lists_runs_times_and_memory_and_writes_nothing(experiment_file,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_of_the_command_finish_name_what_fails_and_dry_run_knows_how_long_it_took(
     experiment_file, tmp_path, capsys
 ):

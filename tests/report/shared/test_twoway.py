@@ -206,7 +206,7 @@ def test_intervals_cover_the_truth_where_those_over_seeds_or_images_alone_do_not
     assert of_seeds["jackknife over images"] < 0.8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("seeds", "images"), [(3, 100), (5, 40)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_coverage_is_92_to_97_per_cent(seeds, images, kind):

@@ -7,8 +7,7 @@ import pytest
 from benchmarks import studies
 
 
-@pytest.mark.slow
-@pytest.mark.long("local")
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["local", "ray"])
 def test_records_do_not_change_when_workers_are_killed(engine, tmp_path, monkeypatch):
     if engine == "ray":

@@ -89,7 +89,7 @@ def agents(job, tmp_path):
     return [agent.returncode for agent in started], "".join(printed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_agents_meet_and_train_one_network(tmp_path):
     job = Job(runs=[("fcn-faithful-s0", configuration.to_dict(SHORT))], out=str(tmp_path / "out"), device="cpu")
     codes, printed = agents(job, tmp_path)
@@ -97,7 +97,7 @@ def test_two_agents_meet_and_train_one_network(tmp_path):
     assert records.read(tmp_path / "out/fcn-faithful-s0/record.json").iterations == 30
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mistake_is_noted_once_and_both_agents_end(tmp_path):
     job = Job(runs=[("fcn", configuration.to_dict(SHORT))], out=str(tmp_path / "out"), device="cpu", version="0.0.1")
     codes, printed = agents(job, tmp_path)

@@ -82,6 +82,7 @@ class Head(fcn.Head):
 """
 
 
+@pytest.mark.long
 def test_job_that_dies_three_times_has_failed(study, tmp_path, monkeypatch):
     home = tmp_path / "home"
     (home / "mylab").mkdir(parents=True)
@@ -96,6 +97,7 @@ def test_job_that_dies_three_times_has_failed(study, tmp_path, monkeypatch):
     assert "exit code 3" in run.message
 
 
+@pytest.mark.long
 def test_interrupted_study_stops_its_worker_at_a_checkpoint_and_resumes(study, tmp_path, undisturbed):
     sent = []
 
@@ -114,6 +116,7 @@ def test_interrupted_study_stops_its_worker_at_a_checkpoint_and_resumes(study, t
     assert results(tmp_path) == undisturbed
 
 
+@pytest.mark.long
 def test_cancelled_study_stops_and_can_be_started_again(study, tmp_path, undisturbed):
     def cancel(event):
         if event.state == "progress" and event.progress.done >= 2:
@@ -142,6 +145,7 @@ run.run_study(long, sys.argv[1], head_names=HEADS[:1], device="cpu", engine=Loca
 """
 
 
+@pytest.mark.long
 def test_worker_ends_when_its_parent_is_killed(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen(
@@ -162,6 +166,7 @@ def test_worker_ends_when_its_parent_is_killed(tmp_path):
     assert not (tmp_path / run.name / ".lease").exists()
 
 
+@pytest.mark.long
 def test_heads_of_a_seed_side_by_side_are_one_job(tmp_path, study):
     from dataclasses import replace
 

@@ -42,7 +42,7 @@ def run_on_ray(study, *arguments, **options):
         raise
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_job_is_tried_again_and_all_records_are_those_of_an_undisturbed_study(
     study, tmp_path, undisturbed, monkeypatch
 ):
