@@ -9,9 +9,12 @@ from pathlib import Path
 from docs.make import findings_figures, published_noise
 from docs.make.findings_study import Packed, read
 from segattn.profile.markdown import markdown_table
+from segattn.report.shared import student
 from segattn.report.shared.student import Difference
 
 TEXT = Path(__file__).with_name("findings.txt")
+LEVEL = 0.05
+"""Of p values after the correction for the number of comparisons."""
 
 
 def page() -> str:
@@ -49,7 +52,19 @@ def _study(name: str) -> str:
                 f"{min(run['train_seconds'] for run in runs):.0f}",
             ]
         )
-    heading = ["network", "family", "n", "mIoU %", "minus FCN", "cut out", "boundary", "small", "thin", "GFLOPs", "least s"]
+    heading = [
+        "network",
+        "family",
+        "n",
+        "mIoU %",
+        "minus FCN",
+        "cut out",
+        "boundary",
+        "small",
+        "thin",
+        "GFLOPs",
+        "least s",
+    ]
     return "\n\n".join(filter(None, [markdown_table(heading, lines, align="llrrrrrrrrr"), _made(study), study.missing]))
 
 
@@ -73,6 +88,40 @@ def _pair(names: str) -> str:
     return f"{_interval(study.difference(a, b))} points"
 
 
+def _apart(name: str) -> str:
+    """Which networks differ from FCN after Holm's correction over all that are compared with it."""
+    study = read(name)
+    if study is None:
+        return "(not measured yet)"
+    others = [network for network in study.networks if network != "fcn"]
+    differences = [study.difference(network, "fcn") for network in others]
+    if any(each.p is None for each in differences):
+        return "One seed tells no network from FCN."
+    adjusted = student.holm([each.p for each in differences if each.p is not None])
+    clear = [(network, each) for network, each, p in zip(others, differences, adjusted, strict=True) if p < LEVEL]
+    above = [f"`{network}`" for network, each in clear if each.value > 0]
+    below = [f"`{network}`" for network, each in clear if each.value < 0]
+    return (
+        f"After Holm's correction over {len(others)} comparisons, above FCN: {', '.join(above) or 'none'}; "
+        f"below FCN: {', '.join(below) or 'none'}; not distinguishable from it: {len(others) - len(clear)}."
+    )
+
+
+def _classes(words: str) -> str:
+    """`STUDY A B ...`: IoU of FCN by class, and what networks add, paired by seed."""
+    name, *networks = words.split()
+    study = read(name)
+    if study is None or not {*networks, "fcn"} <= study.networks.keys():
+        return f"*The study `{name}` has not been run yet.*"
+    lines = []
+    for index, label in enumerate(study.content["class_names"]):
+        of_fcn = study.of_class("fcn", index)
+        gains = [student.paired(study.of_class(network, index), of_fcn) for network in networks]
+        lines.append((gains[0].value, [label, _points(student.mean(of_fcn)), *map(_interval, gains)]))
+    rows = [line for _, line in sorted(lines, key=lambda each: -each[0])]
+    return markdown_table(["class", "fcn IoU %", *networks], rows, align="lr" + "r" * len(networks))
+
+
 def _points(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
@@ -86,5 +135,7 @@ def _interval(difference: Difference) -> str:
 _PARTS: dict[str, Callable[[str], str]] = {
     "study": _study,
     "pair": _pair,
+    "apart": _apart,
+    "classes": _classes,
     "published": lambda _: published_noise.section(),
 }

@@ -60,6 +60,11 @@ class Packed:
                 values.append(100 * value)
         return values
 
+    def of_class(self, network: str, index: int) -> list[float]:
+        """IoU of a class in points, by seed; of seeds in which it occurs."""
+        runs = sorted(self.networks[network], key=lambda run: run["seed"])
+        return [100 * run["iou"][index] for run in runs if run["iou"][index] is not None]
+
     def mean(self, network: str, key: str) -> float | None:
         values = self.values(network, key)
         return student.mean(values) if values else None

@@ -226,7 +226,9 @@ def _whole_networks() -> str:
     for suite in WHOLE_NETWORKS:
         bench = record(suite)
         lines = [line for line in groups.lines(bench) if line.median_ms and line.result.memory]
-        theirs = {(line.case.head, line.case.phase): line for line in lines if line.case.implementation == "mmsegmentation"}
+        theirs = {
+            (line.case.head, line.case.phase): line for line in lines if line.case.implementation == "mmsegmentation"
+        }
         origins.append(_origin(bench))
         for line in lines:
             peer = theirs[line.case.head, line.case.phase]
