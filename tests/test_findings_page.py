@@ -3,11 +3,13 @@
 import itertools
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 
 from docs.make import findings, findings_figures, findings_records, findings_study, published_noise
+from segattn.report.shared.student import holm, mean_interval
 from segattn.report.study.study import load
 from tests.report import fabricate
 
@@ -51,6 +53,35 @@ def test_scores_and_differences_are_those_of_the_report(read, study):
                 assert getattr(difference, name) == pytest.approx(100 * getattr(expected, name), abs=1e-2)
             back = read.difference("fcn", row.label)
             assert (back.value, back.low, back.high) == (-difference.value, -difference.high, -difference.low)
+
+
+def test_networks_that_differ_from_fcn_are_those_after_holms_correction(read):
+    clear = {
+        name: difference.value > 0
+        for name, p in zip(
+            ("ccnet", "flanet"),
+            holm([read.difference(name, "fcn").p for name in ("ccnet", "flanet")]),
+            strict=True,
+        )
+        if p < 0.05
+        for difference in [read.difference(name, "fcn")]
+    }
+    sentence = findings._apart("findings_local")
+    above, below = re.search(r"above FCN: (.*?); below FCN: (.*?);", sentence).groups()
+    assert set(re.findall(r"`(\w+)`", above)) == {name for name, higher in clear.items() if higher}
+    assert set(re.findall(r"`(\w+)`", below)) == {name for name, higher in clear.items() if not higher}
+    assert sentence.endswith(f"not distinguishable from it: {2 - len(clear)}.")
+
+
+def test_gains_of_a_class_are_paired_by_seed(read, study):
+    runs = {(run["network"], run["seed"]): run["iou"] for run in read.content["runs"]}
+    index = read.content["class_names"].index(name := read.content["class_names"][1])
+    gains = [100 * (runs["ccnet", seed][index] - runs["fcn", seed][index]) for seed in range(3)]
+    low, high = mean_interval(gains)
+    (line,) = [
+        line for line in findings._classes("findings_local ccnet").splitlines() if line.startswith(f"| {name} |")
+    ]
+    assert f"{sum(gains) / 3:+.2f} ({low:+.2f} to {high:+.2f})" in line
 
 
 def test_what_is_missing_is_named(read, study):
