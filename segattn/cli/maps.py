@@ -102,6 +102,7 @@ def run(arguments: Sequence[str]) -> None:
         )
     elif chosen.image is not None and at is not None:
         _draw(chosen, networks, chosen.image, at, out, console)
+    next_step.show(console, "demo", *(chosen.runs or [zoo.LOCAL]), modules=chosen.allow_module)
 
 
 def of_study(trunk: str) -> list[zoo.Entry]:
@@ -150,7 +151,6 @@ def _draw(
             f"{result.name}: {result.class_name} {100 * result.confidence:.0f} %", highlight=False, markup=False
         )
     console.print(f"\n{out}", highlight=False, markup=False, soft_wrap=True)
-    next_step.show(console, "demo", *(chosen.runs or [zoo.LOCAL]), modules=chosen.allow_module)
 
 
 def _how(raw: dict[str, Any], source: zoo.Source) -> Reading:

@@ -1,6 +1,7 @@
 """`segattn maps --receptive-field`, as a user types it."""
 
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -35,7 +36,9 @@ def test_validation_images_of_the_networks_own_data_are_the_default(trained, tmp
     shown = capsys.readouterr().out
     assert re.search(r"^Effective receptive field of the middle on the first \d+ validation images of streets\.", shown)
     assert re.search(r"^ccnet +\d+ +\d+ ", shown, re.MULTILINE)
-    assert shown.rstrip().endswith("receptive-field.png")
+    written, _, step = shown.rstrip().rpartition("\n\nNext: ")
+    assert written.endswith("receptive-field.png")
+    assert shlex.split(step.replace("\\\n", "")) == ["segattn", "demo", str(trained)]
     with Image.open("receptive-field.png") as figure:
         assert figure.width == 1696
         assert len(np.unique(np.asarray(figure.convert("L")))) > 50
