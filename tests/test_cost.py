@@ -214,7 +214,7 @@ def test_whole_head_costs_what_mmsegmentations_does(head, gflops, parameters):
     assert round(found.parameters / 1e6, 2) == parameters
 
 
-@pytest.mark.slow
+@pytest.mark.long("ccnet", "flanet", "isanet", "hamburger", "fcn")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("head", heads.names())
 def test_macs_of_a_network_equal_torchs_own_counter(head, mode):
@@ -246,7 +246,7 @@ def test_fvcore_counts_the_same_products_and_besides_them_what_the_docs_say(head
     assert other <= {"BatchNorm2d", "interpolate", "einsum", "adaptive_avg_pool2d"}
 
 
-@pytest.mark.slow
+@pytest.mark.long("ccnet", "danet", "denoised_nl", "ocr", "ss2d")
 @pytest.mark.parametrize("head", heads.names())
 @pytest.mark.parametrize("mode", MODES)
 def test_parts_contain_one_another(head, mode):

@@ -75,7 +75,7 @@ def test_head_is_given_four_maps():
     assert [shape[1:] for shape in prepared.inputs] == [(64, 9, 11), (128, 5, 6), (256, 5, 6), (512, 5, 6)]
 
 
-@pytest.mark.slow
+@pytest.mark.long("ccnet", "danet", "ocr")
 @pytest.mark.parametrize("name", [name for name in heads.names() if name != "fcn"])
 def test_gradients_are_of_the_outputs_in_training(name):
     prepared = cases.prepare(one(names=(name,), phases=("training",), batches=(2,)), "cpu")

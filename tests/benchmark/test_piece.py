@@ -21,6 +21,7 @@ def task(**changes):
     return piece.task(asdict(case), asdict(cases.prepare(case, "cpu")), "cpu", 0)
 
 
+@pytest.mark.long("ccnet", "denoised_nl", "ss2d", "ocr")
 @pytest.mark.parametrize("name", MECHANISMS)
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 def test_every_mechanism_runs_forward(name, dtype):
@@ -31,6 +32,7 @@ def test_every_mechanism_runs_forward(name, dtype):
         assert not one_tensor.requires_grad
 
 
+@pytest.mark.long("ccnet", "denoised_nl", "ss2d", "ocr")
 @pytest.mark.parametrize("name", MECHANISMS)
 def test_every_mechanism_runs_backward(name):
     work = task(names=(name,), phases=("training",), batches=(2,))

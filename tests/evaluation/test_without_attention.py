@@ -78,6 +78,7 @@ def maps_of(output):
     return list(output) if isinstance(output, tuple) else [output]
 
 
+@pytest.mark.long("ccnet", "danet", "ocr", "psp", "flanet")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ATTENDING)
 def test_logits_no_longer_depend_on_the_mechanism_and_come_back_afterwards(name, mode):
@@ -345,6 +346,7 @@ def test_replacement_that_is_neither_is_named():
         replacement(model)
 
 
+@pytest.mark.long("ccnet", "danet", "ocr", "psp", "flanet")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", heads.names())
 def test_every_head_of_the_catalogue_can_be_cut_at_the_end_of_a_run(name, mode):

@@ -118,7 +118,7 @@ def test_recipe_of_a_family_trains_another_backbone(name, tmp_path):
     assert ("backbone, layer 8" in table) == (experiment.optimization.layer_decay != 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long("ade20k")
 @pytest.mark.parametrize("name", PAPER)
 def test_recipe_runs_on_the_real_layout_at_a_tenth_of_its_size(name, tmp_path):
     root, size = tmp_path / "data", (64, 90)

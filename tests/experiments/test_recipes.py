@@ -62,6 +62,7 @@ def test_recipe_builds_at_full_size(name):
 
 @pytest.mark.slow
 @recipes
+@pytest.mark.long("ade20k_swin", "cityscapes_convnext")
 def test_recipe_trains_its_backbone_cut_to_few_blocks(name, tmp_path, monkeypatch):
     tiny_timm.cut(monkeypatch)
     experiment = experiments.load(name)

@@ -234,7 +234,7 @@ def test_run_of_a_head_by_dotted_path_has_a_plain_folder():
 
 
 @pytest.mark.usefixtures("no_pictures")
-@pytest.mark.long("faithful")
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["faithful", "controlled"])
 def test_one_option_chooses_the_mode_of_all_heads_which_are_trained_and_counted_in_it(mode, tmp_path):
     short = tiny.experiment(optimization={"iterations": 1}, validate_every=0, evaluation={"examples": 0})
