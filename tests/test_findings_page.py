@@ -56,16 +56,9 @@ def test_scores_and_differences_are_those_of_the_report(read, study):
 
 
 def test_networks_that_differ_from_fcn_are_those_after_holms_correction(read):
-    clear = {
-        name: difference.value > 0
-        for name, p in zip(
-            ("ccnet", "flanet"),
-            holm([read.difference(name, "fcn").p for name in ("ccnet", "flanet")]),
-            strict=True,
-        )
-        if p < 0.05
-        for difference in [read.difference(name, "fcn")]
-    }
+    differences = {name: read.difference(name, "fcn") for name in ("ccnet", "flanet")}
+    adjusted = holm([difference.p for difference in differences.values()])
+    clear = {name: differences[name].value > 0 for name, p in zip(differences, adjusted, strict=True) if p < 0.05}
     sentence = findings._apart("findings_local")
     above, below = re.search(r"above FCN: (.*?); below FCN: (.*?);", sentence).groups()
     assert set(re.findall(r"`(\w+)`", above)) == {name for name, higher in clear.items() if higher}

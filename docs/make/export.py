@@ -43,7 +43,6 @@ FORMATS = {
     ".pt2 fp32": (".pt2", "fp32"),
 }
 CALIBRATION, REPEATS = 16, 9
-CONTROLLED = [entry.name for entry in zoo.networks(TRUNK) if not entry.name.endswith("-faithful")]
 
 
 def page() -> str:
@@ -167,7 +166,8 @@ def _versions() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", default=CONTROLLED)
+    controlled = [entry.name for entry in zoo.networks(TRUNK) if not entry.name.endswith("-faithful")]
+    parser.add_argument("networks", nargs="*", default=controlled)
     here = [form for form in FORMATS if importlib.util.find_spec("openvino") or not form.startswith("OpenVINO")]
     parser.add_argument("--formats", nargs="+", choices=here, default=here)
     parser.add_argument("--missing", action="store_true", help="only what has no row yet")

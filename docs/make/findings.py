@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs.make import findings_figures, published_noise
-from docs.make.findings_study import Packed, read
+from docs.make.findings_study import LEVEL, Packed, read
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 from segattn.report.shared.student import Difference
 
 TEXT = Path(__file__).with_name("findings.txt")
-LEVEL = 0.05
-"""Of p values after the correction for the number of comparisons."""
 
 
 def page() -> str:

@@ -16,6 +16,8 @@ from segattn.report.shared.student import Difference
 from segattn.report.shared.twoway import Spread
 
 RECORDS = Path(__file__).parents[1] / "records/findings"
+LEVEL = 0.05
+"""Of p values after the correction for the number of comparisons."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Packed:
     def told_apart(self) -> tuple[int, int]:
         """How many pairs of networks differ after Holm's correction over all pairs, and how many pairs there are."""
         known = [each["p"] for each in self.content["differences"] if each["p"] is not None]
-        return sum(p < 0.05 for p in student.holm(known)), len(self.content["differences"])
+        return sum(p < LEVEL for p in student.holm(known)), len(self.content["differences"])
 
     @property
     def missing(self) -> str:
