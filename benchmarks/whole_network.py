@@ -5,8 +5,10 @@
 
 VENV is the environment of `benchmarks.peers`. At inference both return logits of the image's size; before anything is timed, the
 logits are compared. Other forms than eager are those of `segattn.inference.forms`: what a user of ours can run in place of
-mmsegmentation's network; bf16 and int8 round more. A training step is forward, the losses of head and auxiliary head, backward
-and SGD with momentum, on random labels. Use an idle machine: the ratios are within rounds, but a busy machine widens them.
+mmsegmentation's network; bf16 and int8 round more. Ours keep freed memory, as `segattn train` and `segattn predict` do
+(SEGATTN_ALLOCATOR=system: as the system does); mmsegmentation's commands do not. A training step is forward, the losses of head
+and auxiliary head, backward and SGD with momentum, on random labels. Use an idle machine: the ratios are within rounds, but a
+busy machine widens them.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from benchmarks.peers import THEIRS, reference
 from segattn import records
 from segattn.benchmark import cases, piece
 from segattn.benchmark.run import Settings, run
+from segattn.cli.allocator import keep_memory
 from segattn.cli.values import size
 from segattn.convert.mmseg import from_mmseg
 from segattn.inference import forms
@@ -68,6 +71,7 @@ def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int)
     """The task of a case: mmsegmentation's network, or ours as `segattn bench` runs it."""
     chosen, shapes = msgspec.convert(case, Case), msgspec.convert(prepared, cases.Prepared)
     if chosen.implementation != THEIRS:
+        keep_memory(["predict" if chosen.phase == "inference" else "train"])
         return piece.task(case, prepared, device, seed)
     segmentor = pair(chosen.head, seed)[0].to(device)
     torch.manual_seed(seed)

@@ -28,7 +28,7 @@ AIMS = {
     "emanet": (1.0, 1.0),
 }
 TEXT = Path(__file__).with_name("performance.txt")
-WHOLE_NETWORKS = ("whole-networks-fcn", "whole-networks-ccnet")
+WHOLE_NETWORKS = ("whole-networks-fcn", "whole-networks-ccnet", "whole-networks-training")
 
 
 def page() -> str:
@@ -38,12 +38,14 @@ def page() -> str:
         "kept": _against_reference("mechanisms-kept"),
         "training": _against_reference("mechanisms-training"),
         "bf16": _against_reference("mechanisms-bf16"),
+        "again": _against_reference("mechanisms-again"),
         "sizes": _sizes(),
         "scaled": _scaled(),
         "whole": _whole_image(),
         "networks": _networks(),
         "peers": _peers(),
         "whole-networks": _whole_networks(),
+        "zoo-forms": _zoo_forms(),
         "sweep": _sweep(),
     }
     text = TEXT.read_text(encoding="utf-8")
@@ -251,6 +253,24 @@ def _whole_networks() -> str:
             )
     heading = ["network", "pass", "form", "mmsegmentation ms", "ours ms", "times faster", "share of memory"]
     return "\n\n".join([markdown_table(heading, rows, align="lllr"), *origins])
+
+
+def _zoo_forms() -> str:
+    """Networks of the zoo in every form: milliseconds, and how much faster than `eager` in the same record."""
+    bench = record("zoo-forms")
+    lines = [line for line in groups.lines(bench) if line.median_ms]
+    eager = {line.case.network: line.median_ms for line in lines if line.case.form == "eager"}
+    forms = list(dict.fromkeys(line.case.form for line in lines))
+    rows = []
+    for network, base in eager.items():
+        own = {line.case.form: line.median_ms for line in lines if line.case.network == network}
+        assert base
+        rows.append([f"`{network}`", *(_faster(own.get(form), base) for form in forms)])
+    return f"{markdown_table(['network', *(f'`{form}`' for form in forms)], rows)}\n\n{_origin(bench)}"
+
+
+def _faster(milliseconds: float | None, eager: float) -> str:
+    return "" if milliseconds is None else f"{_milliseconds(milliseconds)} ({eager / milliseconds:.1f})"
 
 
 def _sweep() -> str:
