@@ -138,3 +138,31 @@ def test_false_positives_are_shared_by_area():
     pixels = np.array([[[30, 10], [0, 0]]])  # one image, two classes, two strata
     false = np.array([[8, 5]])
     assert strata.unions(pixels, false).tolist() == [[[36, 12], [0, 0]]]
+
+
+@pytest.mark.parametrize("limit", [0, 2**20])
+def test_the_next_network_on_the_same_labels_is_counted_alike_and_kept_strata_are_bounded(limit, monkeypatch):
+    monkeypatch.setattr(strata, "KEPT_BYTES", limit)
+    monkeypatch.setattr(strata, "_kept", {})
+    rng = np.random.default_rng(0)
+    labels = [blotches(rng, 40, 52, 3, 4), blotches(rng, 52, 40, 3, 4)]
+    labels.append(labels[0].reshape(52, 40))  # the same bytes in another shape
+    labels.append(np.asfortranarray(labels[0]))
+    predictions = [rng.integers(0, 3, label.shape) for label in labels]
+    first = [strata.count(prediction, label, 3) for prediction, label in zip(predictions, labels, strict=True)]
+    assert len(strata._kept) == (3 if limit else 0)
+    monkeypatch.setattr(strata, "segments", None)  # would be called for what is not kept
+    for prediction, label, expected in zip(predictions, labels, first, strict=True):
+        if limit:
+            np.testing.assert_array_equal(strata.count(prediction, label, 3), expected)
+        else:
+            with pytest.raises(TypeError):
+                strata.count(prediction, label, 3)
+    np.testing.assert_array_equal(first[0][0], first[3][0])  # the label alone sets the strata
+
+
+def test_the_same_label_with_another_ignored_class_has_strata_of_its_own():
+    label = blotches(np.random.default_rng(0), 40, 52, 3, 4) % 3
+    counted = [strata.count(label, label, 3, ignored)[0] for ignored in (255, 0)]
+    assert counted[0][0].sum() > 0
+    assert counted[1][0].sum() == 0

@@ -23,6 +23,20 @@ def test_a_graph_labels_photos_of_any_size_as_its_equation_says(labels, tmp_path
         assert result.palette[2] == (40, 30, 40)
 
 
+def test_threads_of_the_runtime_do_not_wait_busily_after_a_pass(tmp_path, monkeypatch):
+    import onnxruntime
+
+    handmade(tmp_path / "net.onnx")
+    opened = []
+    session = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *words, **more: opened.append(session(*words, **more)) or opened[-1]
+    )
+    load_exported(tmp_path / "net.onnx")
+    options = opened[0].get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 def test_windows_flip_and_scales_work_with_logits(tmp_path):
     weight = handmade(tmp_path / "net.onnx")
     image = photo(37, 53)
