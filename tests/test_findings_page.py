@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from docs.make import findings, findings_figures, findings_records, findings_study, published_noise
+from docs.make import findings, findings_figures, findings_knobs, findings_records, findings_study, published_noise
 from segattn.report.shared.student import holm, mean_interval
 from segattn.report.study.study import load
 from tests.report import fabricate
@@ -123,10 +123,58 @@ def test_the_page_has_every_study_and_names_those_that_are_not_run(read, tmp_pat
 
 
 def test_the_figure_is_drawn_from_the_records(read):
-    (drawn,) = findings_figures.drawn()
-    assert drawn.name == "findings_gains"
-    assert "FCN" in drawn.svg
-    assert drawn.png.startswith(b"\x89PNG")
+    gains, front = findings_figures.drawn()
+    assert (gains.name, front.name) == ("findings_gains", "findings_front")
+    assert "FCN" in gains.svg
+    assert all(f">{name}<" in front.svg for name in ("fcn", "ccnet", "flanet"))
+    assert gains.png.startswith(b"\x89PNG")
+    assert front.png.startswith(b"\x89PNG")
+
+
+def _repacked(packed, tmp_path, monkeypatch, name, swept, gain, seeds):
+    """The records with a further study: CCNet with other options, `gain[seed]` above CCNet."""
+    content = json.loads((packed / "findings_local.json").read_text())
+    (tmp_path / "findings_local.json").write_text(json.dumps(content))
+    runs = [run for run in content["runs"] if run["head"] == "ccnet" and run["seed"] in seeds]
+    changed = [
+        run | {"network": "other", "swept": swept, "mean_iou": run["mean_iou"] + gain[run["seed"]]} for run in runs
+    ]
+    other = content | {"runs": changed, "differences": [], "missing": ["ccnet-s7"], "command": "the command"}
+    (tmp_path / f"{name}.json").write_text(json.dumps(other))
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+
+
+def test_a_knob_is_compared_with_the_head_by_default_on_the_same_seeds(packed, tmp_path, monkeypatch):
+    _repacked(
+        packed, tmp_path, monkeypatch, "knobs_recurrence", {"model.head_options.recurrence": 3}, [0, 0.01, 0.03], (1, 2)
+    )
+    (setting,) = findings_knobs.settings(findings_study.read("findings_local"))
+    assert (setting.head, setting.options) == ("ccnet", "recurrence=3")
+    assert setting.difference.value == pytest.approx(2)
+    page = findings_knobs.section()
+    low, high = mean_interval([1, 3])
+    assert f"| ccnet | `recurrence=3` | 2 | {setting.mean_iou:.2f} | +2.00 ({low:+.2f} to {high:+.2f}) |" in page
+    assert "    the command" in page
+    assert "1 planned runs are missing: ccnet-s7." in page
+    assert ">ccnet recurrence=3<" in findings_figures.drawn()[1].svg
+
+
+def test_without_knobs_the_page_says_so(read):
+    assert findings_knobs.section() == "*No knob has been measured yet.*"
+    assert "not been run yet" in findings_knobs.positions()
+
+
+def test_sets_of_positions_are_compared_with_fcn_and_ccnet(packed, tmp_path, monkeypatch):
+    swept = {"model.head_options.positions": "cross", "model.head_options.recurrence": 2}
+    _repacked(packed, tmp_path, monkeypatch, "findings_positions", swept, [0.01, 0.01, 0.01], (0, 1, 2))
+    base = findings_study.read("findings_local")
+    page = findings_knobs.positions()
+    over_fcn = base.mean("ccnet", "mean_iou") + 1 - base.mean("fcn", "mean_iou")
+    (line,) = [line for line in page.splitlines() if line.startswith("| cross |")]
+    assert f"| {over_fcn:+.2f} (" in line
+    assert "| +1.00 (+1.00 to +1.00) |" in line
+    # 2 recurrences of 512 positions, 64 channels, 8 of keys: 1x1 convolutions, and 47 positions in every cross
+    assert line.endswith(f"| {2 * 2 * (512 * 64 * (2 * 8 + 64) + 512 * 47 * (8 + 64)) / 1e9:.4f} |")
 
 
 def test_noise_of_published_tables_is_that_of_a_two_way_analysis():

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.make import findings_figures, published_noise
+from docs.make import findings_figures, findings_knobs, published_noise
+from docs.make.findings_knobs import interval
 from docs.make.findings_study import LEVEL, Packed, read
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
-from segattn.report.shared.student import Difference
 
 TEXT = Path(__file__).with_name("findings.txt")
 
@@ -41,7 +41,7 @@ def _study(name: str) -> str:
                 study.family(network),
                 f"{len(runs)}",
                 _points(study.mean(network, "mean_iou"), 2),
-                "–" if network == "fcn" else _interval(study.difference(network, "fcn")),
+                "–" if network == "fcn" else interval(study.difference(network, "fcn")),
                 _points(study.contribution(network)),
                 _points(study.mean(network, "boundary")),
                 _points(study.mean(network, "small")),
@@ -83,7 +83,7 @@ def _pair(names: str) -> str:
     study = read(name)
     if study is None or not {a, b} <= study.networks.keys():
         return "(not measured yet)"
-    return f"{_interval(study.difference(a, b))} points"
+    return f"{interval(study.difference(a, b))} points"
 
 
 def _apart(name: str) -> str:
@@ -115,7 +115,7 @@ def _classes(words: str) -> str:
     for index, label in enumerate(study.content["class_names"]):
         of_fcn = study.of_class("fcn", index)
         gains = [student.paired(study.of_class(network, index), of_fcn) for network in networks]
-        lines.append((gains[0].value, [label, _points(student.mean(of_fcn)), *map(_interval, gains)]))
+        lines.append((gains[0].value, [label, _points(student.mean(of_fcn)), *map(interval, gains)]))
     rows = [line for _, line in sorted(lines, key=lambda each: -each[0])]
     return markdown_table(["class", "fcn IoU %", *networks], rows, align="lr" + "r" * len(networks))
 
@@ -124,16 +124,12 @@ def _points(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _interval(difference: Difference) -> str:
-    if difference.low is None or difference.high is None:
-        return f"{difference.value:+.2f}"
-    return f"{difference.value:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})"
-
-
 _PARTS: dict[str, Callable[[str], str]] = {
     "study": _study,
     "pair": _pair,
     "apart": _apart,
     "classes": _classes,
+    "knobs": lambda _: findings_knobs.section(),
+    "positions": lambda _: findings_knobs.positions(),
     "published": lambda _: published_noise.section(),
 }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from docs.make import findings_knobs
 from docs.make.findings_study import Packed, read
 from segattn.report.shared.drawing import INK, QUIET, RULE, STYLE, Drawn, finish
+from segattn.report.shared.labels import place
 from segattn.report.study.families import COLOURS
+from segattn.report.study.figures import pareto
 
 _LETTERS = 14
 """Of the note, to an inch."""
@@ -20,7 +26,10 @@ TRUNKS = {"findings_local": "backbone sees 55 pixels", "findings_full": "backbon
 def drawn() -> list[Drawn]:
     """Every picture whose records are there."""
     studies = {title: study for name, title in TRUNKS.items() if (study := read(name)) is not None}
-    return [_gains(studies)] if studies else []
+    figures = [_gains(studies)] if studies else []
+    if (base := read(findings_knobs.BASE)) is not None:
+        figures.append(_front(base, list(findings_knobs.settings(base))))
+    return figures
 
 
 def _gains(studies: dict[str, Packed]) -> Drawn:
@@ -39,6 +48,59 @@ def _gains(studies: dict[str, Packed]) -> Drawn:
         )
         figure.supxlabel(textwrap.fill(note, int(_LETTERS * width)), fontsize=7.5, color=QUIET)
         return finish(figure, "findings_gains", "What a mechanism adds", "mIoU of each network minus that of FCN")
+
+
+def _front(base: Packed, settings: list[findings_knobs.Setting]) -> Drawn:
+    """Mean IoU over the mechanism's FLOPs: every head by default, other options hollow, and what nothing cheaper beats."""
+    spots = [(base.flops(name), base.mean(name, "mean_iou") or 0.0, name, name) for name in base.networks]
+    spots += [(each.gflops, each.mean_iou, each.head, f"{each.head} {each.options}") for each in settings]
+    least = min(x for x, *_ in spots if x > 0) / 2
+    front = pareto([(x, y) for x, y, *_ in spots])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        panel = figure.subplots()
+        corners = [(max(spots[index][0], least), spots[index][1]) for index in front]
+        panel.step(*zip(*corners, strict=True), where="post", color=INK, linewidth=0.8)
+        texts = []
+        for index, (x, y, head, label) in enumerate(spots):
+            own, usual = COLOURS.get(base.family(head), QUIET), label == head
+            panel.plot(max(x, least), y, "o", color=own, markerfacecolor=own if usual else "none", markersize=5)
+            weight = "bold" if index in front else "normal"
+            texts.append((max(x, least), y, label, weight))
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.set_xlabel(f"GFLOPs of the mechanism at 128x256 (2 per multiply-add); FCN has none, drawn at {least:.1g}")
+        panel.set_ylabel("mIoU %")
+        _label(figure, panel, texts, corners)
+        return finish(
+            figure, "findings_front", "Context against cost", "Mean IoU of each network over its mechanism's FLOPs"
+        )
+
+
+def _label(
+    figure: Figure, panel: Any, texts: list[tuple[float, float, str, str]], front: list[tuple[float, float]]
+) -> None:
+    """Names beside their points, with leader lines where they had to move."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # settles the layout, so that pixels are final
+    figure.set_layout_engine("none")
+    panel.set(xlim=panel.get_xlim(), ylim=panel.get_ylim())
+    renderer = canvas.get_renderer()
+    drawn = [panel.text(0, 0, text, fontsize=6.5, weight=weight) for *_, text, weight in texts]
+    boxes = [each.get_window_extent(renderer) for each in drawn]
+    points = [tuple(panel.transData.transform((x, y))) for x, y, *_ in texts]
+    dots = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    for (x0, y0), (x1, y1) in itertools.pairwise(panel.transData.transform(front)):
+        dots += 4 * [(x0, y0 - 1, x1, y0 + 1), (x1 - 1, y0, x1 + 1, y1)]
+    sizes = [(box.width + 4, box.height + 1) for box in boxes]
+    placements = place(points, sizes, tuple(panel.get_window_extent(renderer).extents), dots)
+    to_data = panel.transData.inverted()
+    for text, placement in zip(drawn, placements, strict=True):
+        text.set(position=to_data.transform((placement.box[0] + 2, placement.box[1])), ha="left", va="bottom")
+        if placement.leader:
+            panel.plot(*to_data.transform(placement.leader).T, color=QUIET, linewidth=0.5, zorder=1)
 
 
 def _seeds(studies: dict[str, Packed]) -> str:

@@ -117,3 +117,9 @@ def read(name: str) -> Packed | None:
     """The study of this name; None where it was not packed."""
     path = RECORDS / f"{name}.json"
     return Packed(name, json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def starting_with(prefix: str) -> list[Packed]:
+    """The packed studies whose names begin so, in alphabetical order."""
+    names = sorted(path.stem for path in RECORDS.glob(f"{prefix}*.json"))
+    return [study for name in names if (study := read(name)) is not None]
