@@ -27,9 +27,6 @@ class HeadsArguments:
         segattn heads --family window
         segattn heads ccnet
 
-        segattn heads
-        segattn heads ccnet
-
     `segattn heads check HEAD ...` checks how heads behave, also your own, and says what failed and why.
     """
 

@@ -102,7 +102,7 @@ class Head(nn.Module):
 
     loss_weights: ClassVar[dict[str, float]] = {"out": 1.0}
     Mechanism = MaskedAttention
-    family = "criss-cross"
+    family = "other"
     growth = (2, 2)
     gates = ("gamma",)
     without_attention = "identity"
