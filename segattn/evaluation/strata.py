@@ -65,7 +65,7 @@ def count(prediction: np.ndarray, label: np.ndarray, num_classes: int, ignore_in
 
 def _of(label: np.ndarray, ignore_index: int) -> np.ndarray:
     """Size and width stratum of each pixel in one number, uint8 (H, W); a study scores every network on the same labels."""
-    key = (hashlib.blake2b(label).digest(), label.shape, label.dtype.str, ignore_index)
+    key = (hashlib.blake2b(label.data).digest(), label.shape, label.dtype.str, ignore_index)
     found = _kept.get(key)
     if found is None:
         found = size_of_segments(label, ignore_index) * np.uint8(len(WIDTHS)) + widths(label, ignore_index)
