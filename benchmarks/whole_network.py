@@ -68,7 +68,7 @@ class Inference(nn.Module):
 
 
 def task(case: dict[str, Any], prepared: dict[str, Any], device: str, seed: int) -> Task:
-    """The task of a case: mmsegmentation's network, or ours as `segattn bench` runs it."""
+    """The task of a case: mmsegmentation's network, or ours as `segattn bench` runs it but with freed memory kept."""
     chosen, shapes = msgspec.convert(case, Case), msgspec.convert(prepared, cases.Prepared)
     if chosen.implementation != THEIRS:
         keep_memory(["predict" if chosen.phase == "inference" else "train"])

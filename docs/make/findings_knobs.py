@@ -45,14 +45,14 @@ def settings(base: Packed) -> Iterator[Setting]:
             if head not in base.networks or not swept:
                 continue
             options = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in swept.items())
-            own, usual = _by_seed(runs), _by_seed(base.networks[head])
-            seeds = sorted(own.keys() & usual.keys())
-            difference = student.paired([own[seed] for seed in seeds], [usual[seed] for seed in seeds])
-            yield Setting(head, options, study, network, difference)
+            yield Setting(head, options, study, network, _paired(runs, base.networks[head]))
 
 
-def _by_seed(runs: list[dict[str, Any]]) -> dict[int, float]:
-    return {run["seed"]: 100 * run["mean_iou"] for run in runs}
+def _paired(runs: list[dict[str, Any]], others: list[dict[str, Any]]) -> Difference:
+    """Mean IoU of runs minus that of others, in points, over the seeds that both have."""
+    a, b = ({run["seed"]: 100 * run["mean_iou"] for run in each} for each in (runs, others))
+    seeds = sorted(a.keys() & b.keys())
+    return student.paired([a[seed] for seed in seeds], [b[seed] for seed in seeds])
 
 
 def section() -> str:
@@ -84,18 +84,11 @@ def positions() -> str:
     if base is None or study is None:
         return "*The study `findings_positions` has not been run yet.*"
     rows = []
-    for runs in study.networks.values():
+    for network, runs in study.networks.items():
         swept = {name.rpartition(".")[2]: value for name, value in runs[0]["swept"].items()}
-        own = _by_seed(runs)
-        against = [_by_seed(base.networks[name]) for name in ("fcn", "ccnet")]
-        changes = [
-            student.paired([own[seed] for seed in seeds], [usual[seed] for seed in seeds])
-            for usual in against
-            for seeds in [sorted(own.keys() & usual.keys())]
-        ]
-        mean = student.mean([*own.values()])
-        words = [swept["positions"].replace("_", " and "), f"{swept['recurrence']}", f"{len(runs)}", f"{mean:.2f}"]
-        rows.append([*words, *map(interval, changes), f"{_gflops(swept):.4f}"])
+        changes = [interval(_paired(runs, base.networks[name])) for name in ("fcn", "ccnet")]
+        words = [swept["positions"].replace("_", " and "), f"{swept['recurrence']}", f"{len(runs)}"]
+        rows.append([*words, f"{study.mean(network, 'mean_iou'):.2f}", *changes, f"{_gflops(swept):.4f}"])
     heading = ["positions", "recurrences", "n", "mIoU %", "minus FCN", "minus CCNet", "GFLOPs"]
     made = f"`{study.content['command']}`; {study.content['machine']}; {study.content['date']}."
     table = markdown_table(heading, rows, align="lrrrrrr")
