@@ -118,6 +118,10 @@ CLOSED_FORMS = {
         "R N (C (2D + C) + (H + W) (D + C))",
         lambda H, W: 2 * H * W * (C * (C // 4 + C) + (H + W) * (C // 8 + C)),
     ),
+    "star": (
+        "R N (C (2D + C) + (3H + W) (D + C))",
+        lambda H, W: 2 * H * W * (C * (C // 4 + C) + (3 * H + W) * (C // 8 + C)),
+    ),
     "psp": ("50 X w of the levels", lambda H, W: 50 * X * C),
     "aspp": ("X w + 28 N X w of the branches", lambda H, W: X * C + 28 * H * W * X * C),
 }

@@ -107,7 +107,7 @@ def test_growth_of_time_is_what_the_ledger_tends_to(name, ledgers):
     assert math.log(large / small, 4) == pytest.approx(head_facts(name).growth[0], abs=0.03)
 
 
-@pytest.mark.parametrize("name", ["non_local", "dnlnet", "danet", "denoised_nl", "isanet", "ccnet", "flanet"])
+@pytest.mark.parametrize("name", ["non_local", "dnlnet", "danet", "denoised_nl", "isanet", "ccnet", "star", "flanet"])
 def test_growth_of_memory_is_that_of_the_largest_softmax(name, ledgers):
     def maps(ledger):
         return max(row.activation_bytes / row.calls for row in ledger.rows if row.operator == "_softmax")

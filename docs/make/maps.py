@@ -52,6 +52,7 @@ MAPS: dict[str, Maps] = {
         "N R", lambda h, w, c: h * w * 64, calls=7, note="in each of 7 updates, 6 of them without gradient"
     ),
     "ccnet": Maps("N (H + W)", lambda h, w, c: h * w * (h + w), calls=2, note="in each of 2 recurrences"),
+    "star": Maps("N (3H + W)", lambda h, w, c: h * w * (3 * h + w), calls=2, note="in each of 2 recurrences"),
 }
 
 

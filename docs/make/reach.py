@@ -38,6 +38,7 @@ from segattn.heads import (
     psp,
     reconet,
     ss2d,
+    star,
 )
 
 SIZE, CHANNELS = 16, 16
@@ -128,6 +129,10 @@ PANELS: dict[str, tuple[Panel, ...]] = {
     "ccnet": (
         Panel("R = 1", partial(_criss_cross, 1), ("weights",)),
         Panel("R = 2", partial(_criss_cross, 2), ("weights",)),
+    ),
+    "star": (
+        Panel("R = 1", _of(star.Star, recurrence=1), ("weights",)),
+        Panel("R = 2", _of(star.Star), ("weights",)),
     ),
     "efficient": (Panel("Efficient attention", _of(efficient.EfficientAttention), ("weights",)),),
     "external": (Panel("External attention, S = 8", _of(external.ExternalAttention, num_slots=8), ("weights",)),),

@@ -30,6 +30,7 @@ from segattn.heads.polarized import PolarizedAttention
 from segattn.heads.psp import PyramidContext
 from segattn.heads.reconet import TensorReconstruction
 from segattn.heads.ss2d import SelectiveScan2d
+from segattn.heads.star import Star
 from tests.heads import (
     test_agent,
     test_aspp,
@@ -51,6 +52,7 @@ from tests.heads import (
     test_psp,
     test_reconet,
     test_ss2d,
+    test_star,
 )
 
 MAPS = [(16, 5, 7)]  # channels, height, width of what a mechanism takes
@@ -197,6 +199,7 @@ CASES = [
     Case("emanet", _emanet, test_emanet.oracle, constant=("0", "embed.weight", "embed.bias")),
     *(_isanet(mask_padding) for mask_padding in (False, True)),
     *(_ccnet(recurrence) for recurrence in (1, 2)),
+    *(Case(f"star, R = {recurrence}", _of(Star, recurrence=recurrence), test_star.oracle) for recurrence in (1, 2)),
     *(
         Case(f"psp, align_corners={flag}", _of(PyramidContext, align_corners=flag), test_psp.oracle)
         for flag in (True, False)

@@ -47,6 +47,7 @@ def test_only_the_baseline_has_no_attention_maps(name, mode):
 
 IDENTITIES = {
     "agent", "ccnet", "danet", "dnlnet", "efficient", "flanet", "large_kernel", "neighborhood", "non_local", "ss2d",
+    "star",
 }  # fmt: skip
 
 

@@ -269,7 +269,7 @@ def test_declarations_are_of_the_contract(name, mode):
 # The heads whose mechanism adds to its input.
 IDENTITY = {
     "agent", "ccnet", "danet", "dnlnet", "efficient", "emanet", "external", "fcn", "flanet", "hamburger", "large_kernel",
-    "neighborhood", "non_local", "ss2d",
+    "neighborhood", "non_local", "ss2d", "star",
 }  # fmt: skip
 
 
