@@ -35,6 +35,11 @@ def section(head: str) -> str:
             baseline = read(folder.replace("faithful", "heads"), BASELINE, "controlled")
             assert baseline is not None
             rows.append([trunk, mode, *_figures(record, None if head == BASELINE else baseline)])
+    if not rows:
+        return (
+            "The zoo has no network of this head. [Findings](../findings.md#which-positions-are-worth-attending-to) has its "
+            "figures, over several seeds."
+        )
     heading = [
         "trunk",
         "mode",

@@ -1,15 +1,16 @@
-"""Star attention, a mechanism of this project: criss-cross attention (arXiv 1811.11721) over both diagonals as well.
+"""segattn: *Star Attention: Criss-Cross Attention over Both Diagonals*, 2026, after CCNet, arXiv 1811.11721.
 
-Of the sets of positions that docs/findings.md compares it is the one that did best. Applied R times with the same weights:
+Each position attends to its row, column and diagonals, in docs/findings.md the best of the sets of positions that it compares:
 
     a_uv = softmax_{v in star(u)}(q_u^T k_v)        F^(r)_u = F^(r-1)_u + gamma sum_{v in star(u)} a_uv g(F^(r-1)_v)
 
-where F^(0) = F is the feature map; star(u) the positions v in u's row, column and both diagonals, u itself once; q, k: 1x1
-convolutions of F^(r-1) to D = C/8 channels; g: a 1x1 convolution to C channels (`value`); gamma a scalar that starts at 0. Logits
-are not scaled. R = 1 sees the star, R = 2 every position. The diagonals are columns of a sheared map (`parts/shear.py`).
+where F^(0) = F is the feature map; r = 1..R; star(u) the positions of u's row, column and both diagonals, u itself once; q, k:
+1x1 convolutions of F^(r-1) to D = C/8 channels; g: a 1x1 convolution to C channels (`value`); gamma a scalar that starts at 0.
+Logits are not scaled. R = 1 sees the star, R = 2 every position. Diagonals are columns of a sheared map (`parts/shear.py`).
 
-Cost: MACs R N (C (2D + C) + (3H + W) (D + C)); memory N (3H + W) for the weights of one recurrence. A diagonal is counted with H
-positions; on a square map a third of them are masked.
+Cost: MACs R N (C (2D + C) + (3H + W) (D + C)); memory N (3H + W) for the weights of one recurrence.
+
+Differences from the paper of CCNet: the diagonals. They are counted with H positions each, of which a square map masks a third.
 
 B batch, C channels, D = C/8 projected, H W feature map, N = H*W, K classes, I = H rows of a column.
 """

@@ -45,8 +45,8 @@ def test_heads_are_listed_below_their_family(capsys, monkeypatch):
 def test_only_heads_of_the_wanted_families_are_listed(capsys):
     assert main(["heads", "--family", "scan", "criss-cross"]) == 0
     shown = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line}
-    assert {"ss2d", "ccnet", "criss-cross:", "scan:"} <= shown
-    assert not shown & (set(heads.names()) - {"ss2d", "ccnet"})
+    assert {"ss2d", "ccnet", "star", "criss-cross:", "scan:"} <= shown
+    assert not shown & (set(heads.names()) - {"ss2d", "ccnet", "star"})
 
 
 def test_family_of_no_head_and_family_of_one_head_are_refused(capsys):

@@ -57,6 +57,7 @@ def test_mechanisms_behind_closed_gates_return_their_input_and_the_others_do_not
         "large_kernel",
         "neighborhood",
         "ss2d",
+        "star",
         "flanet",
         "non_local",
     }

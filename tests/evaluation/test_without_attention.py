@@ -28,7 +28,7 @@ ATTENDING = [name for name in heads.names() if name != "fcn"]
 MODES = ["faithful", "controlled"]
 NO_GATES = {"emanet", "external", "hamburger"}
 IDENTITY = {
-    "agent", "ccnet", "danet", "dnlnet", "efficient", "flanet", "large_kernel", "neighborhood", "non_local", "ss2d",
+    "agent", "ccnet", "danet", "dnlnet", "efficient", "flanet", "large_kernel", "neighborhood", "non_local", "ss2d", "star",
     *NO_GATES,
 }  # fmt: skip
 
