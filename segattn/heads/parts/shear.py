@@ -13,15 +13,13 @@ from torch import Tensor
 
 def shear(x: Float[Tensor, "B X H W"], step: int) -> Float[Tensor, "B X H W"]:
     """Lines that move on by `step` columns from row to row become columns."""
-    return x.gather(3, _columns(x.shape[2], x.shape[3], step, x.device).remainder(x.shape[3]).expand_as(x))
+    return x.gather(3, _wrapped(_columns(x.shape[2], x.shape[3], step, x.device), x.shape[3]).expand_as(x))
 
 
 def elsewhere(height: int, width: int, step: int, device: torch.device | None = None) -> Bool[Tensor, "I H W"]:
     """Whether row i of the column of (h, w) in a sheared map is on another line, or is (h, w) itself. I = H."""
-    rows, line = (
-        torch.arange(height, device=device),
-        _columns(height, width, step, device).div(width, rounding_mode="floor"),
-    )
+    rows, columns = torch.arange(height, device=device), _columns(height, width, step, device)
+    line = columns - _wrapped(columns, width)  # the same for all of a column that are on one line
     return (line.unsqueeze(1) != line) | (rows.unsqueeze(1) == rows).unsqueeze(2)
 
 
@@ -29,6 +27,11 @@ def _columns(height: int, width: int, step: int, device: torch.device | None) ->
     """The column that each position of a sheared map comes from, on a map without end."""
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     return columns + step * rows.unsqueeze(1)
+
+
+def _wrapped(columns: Int[Tensor, "..."], width: int) -> Int[Tensor, "..."]:
+    """Modulo the width, which stays a variable of an exported graph."""
+    return columns.remainder(columns.new_full((), width))
 
 
 # The same, faster
@@ -42,10 +45,10 @@ class ShearedColumns:
 
     def __init__(self, height: int, width: int, step: int, device: torch.device) -> None:
         rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
-        order = rows * width + (columns.unsqueeze(1) + step * rows).remainder(width)
-        place = (columns - step * rows.unsqueeze(1)).remainder(width) * height + rows.unsqueeze(1)
+        order = rows * width + _wrapped(columns.unsqueeze(1) + step * rows, width)
+        place = _wrapped(columns - step * rows.unsqueeze(1), width) * height + rows.unsqueeze(1)
         self.size, self.order, self.place = (height, width), order.flatten(), place.flatten()  # each other's inverse
-        self.elsewhere = elsewhere(height, width, step, device).permute(2, 1, 0)  # (W, H, I)
+        self.elsewhere = elsewhere(height, width, step, device).permute(2, 1, 0).contiguous()  # (W, H, I)
 
     def sheared(self, x: Float[Tensor, "B H W X"]) -> Float[Tensor, "_ H X"]:
         return x.flatten(1, 2).index_select(1, self.order).reshape(-1, self.size[0], x.shape[3])
