@@ -5,7 +5,11 @@ A family is known by timm's module. A network whose module is in no table here i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
 
 FAMILIES: dict[str, dict[str, str]] = {
     "plain transformers": {
@@ -168,3 +172,18 @@ def refusal(module: str, name: str) -> Refusal | None:
     if module == "maxxvit" and name.startswith("coat"):
         return Refusal(_ONE_SIZE, "maxvit_nano_rw_256")
     return REFUSED.get(module)
+
+
+def windows(network: nn.Module) -> tuple[int, int]:
+    """Pixels of a window of the last map, at stride 32; MaxViT needs whole windows and says how large they are."""
+    sizes: list[Any] = [module.partition_size for module in network.modules() if hasattr(module, "partition_size")]
+    heights, widths = {32 * height for height, _ in sizes}, {32 * width for _, width in sizes}
+    return math.lcm(32, *heights), math.lcm(32, *widths)
+
+
+def cut_behind(network: Any) -> None:
+    """Drop the blocks behind the last map: timm's EfficientNets keep and run them, whatever maps are asked for."""
+    name, _, index = network.feature_info.module_name()[-1].partition(".")  # as `blocks.2`
+    blocks = getattr(network, name, None)
+    if isinstance(blocks, nn.Sequential) and index.isdigit():
+        setattr(network, name, blocks[: int(index) + 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,3 +23,15 @@ def map_shapes(backbone: nn.Module, size: Sequence[int], *, in_channels: int) ->
     with torch.no_grad():
         maps = copy.deepcopy(backbone).to("meta").eval()(image)
     return [(x.shape[1], x.shape[2], x.shape[3]) for x in maps]
+
+
+def height_and_width(option: str, value: Any) -> tuple[int, int]:
+    """Height and width, of one number or two; ValueError names the option of any other value.
+
+    >>> height_and_width("img_size", 224)
+    (224, 224)
+    """
+    sides = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError(f"{option}={value!r} should be height and width in pixels, such as [512, 1024]")
+    return sides

@@ -8,7 +8,6 @@ whole patches and windows; positions of padding are cut off the maps. docs/backb
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 from segattn.backbones import families, first_layer, timm_weights
 from segattn.backbones.plain import STRIDES, SimplePyramid, cropped
 from segattn.backbones.positions import BY_MODULE, Positions
+from segattn.backbones.shapes import height_and_width
 from segattn.backbones.without_torchvision import import_timm
 from segattn.catalogue import check_options, keyword_only
 
@@ -90,7 +90,7 @@ class _Timm(nn.Module):
         super().__init__()
         self.name, self.in_channels, self.arguments = name, in_channels, dict(arguments)
         if (size := options["img_size"]) is not None:
-            self.arguments["img_size"] = _size(size)
+            self.arguments["img_size"] = height_and_width("img_size", size)
         if drop_path := options["drop_path"]:
             if type(drop_path) not in (int, float) or not 0 <= drop_path < 1:
                 raise ValueError(f"drop_path={drop_path!r} is a probability; give 0 or more and less than 1")
@@ -148,6 +148,8 @@ class TimmPyramid(_Timm):
     pretrained: timm's own weights of that name, downloaded; `--model.pretrained` also takes files.
     img_size: height and width that positions and windows are built for; timm's by default. Images may have any size.
     drop_path: probability that a residual branch is skipped in training, of the last block.
+    stages: how many of the four maps are computed, 1 to 4; the last of them is given in place of those that would follow, so
+        that the backbone sees less of the image and leaves context to the head.
     """
 
     def __init__(
@@ -159,14 +161,18 @@ class TimmPyramid(_Timm):
         pretrained: bool = False,
         img_size: int | Sequence[int] | None = None,
         drop_path: float = 0.0,
+        stages: int = 4,
     ) -> None:
+        if stages not in (1, 2, 3, 4):
+            raise ValueError(f"stages={stages!r} is not possible; a backbone has 1, 2, 3 or 4")
         module = module_of(library(name), name)
         super().__init__(
             name, in_channels, {"img_size": img_size, "drop_path": drop_path}, families.HIERARCHICAL.get(module, {})
         )
-        if module in families.HIERARCHICAL and output_stride != 32:
-            raise ValueError(_undilated(name, output_stride, "its maps have strides 4, 8, 16, 32"))
-        dilated = {} if output_stride == 32 else {"output_stride": output_stride}
+        hierarchical, own = module in families.HIERARCHICAL, STRIDES[32][stages - 1]
+        if hierarchical and output_stride != own:
+            raise ValueError(_undilated(name, output_stride, "its maps have strides 4, 8, 16, 32", own))
+        dilated = {} if hierarchical or output_stride == 32 else {"output_stride": max(output_stride, 8)}
         try:
             self.network = self.build(features_only=True, **dilated)
         except (NotImplementedError, TypeError, AssertionError) as error:
@@ -178,13 +184,18 @@ class TimmPyramid(_Timm):
             raise ValueError(
                 f"timm:{name} has {len(info.channels())} maps; heads need four, such as timm:pvt_v2_b0 has"
             )
-        self.channels, self.strides = tuple(info.channels()[-4:]), tuple(info.reduction()[-4:])
-        if module in families.HIERARCHICAL:
-            self.strides = STRIDES[32]  # older versions of timm declare others for CAFormer and DaViT
+        if stages < 4:
+            first = len(info.channels()) - 4
+            self.network = self.build(features_only=True, out_indices=range(first, first + stages), **dilated)
+            families.cut_behind(self.network)
+        strides = STRIDES[32] if hierarchical else info.reduction()[-4:]  # CAFormer's are not declared
+        self.channels, self.strides = (
+            (*x[:stages], *x[stages - 1 : stages] * (4 - stages)) for x in (info.channels()[-4:], strides)
+        )
         if self.strides[-1] != output_stride:
             raise ValueError(_undilated(name, output_stride, f"its maps have strides {_listed(self.strides)}"))
         self.channels_last = "NHWC" in str(getattr(self.network, "output_fmt", ""))
-        self.multiple = (1, 1) if module in families.ANY_SIZE else _windows(self.network)
+        self.multiple = (1, 1) if module in families.ANY_SIZE else families.windows(self.network)
         self.positions = BY_MODULE.get(module, Positions)(getattr(self.network, "model", self.network))
         if pretrained:
             self.load_published()
@@ -196,7 +207,8 @@ class TimmPyramid(_Timm):
         maps = list(self.network(images))[-4:]
         if self.channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
-        return [cropped(x, size, stride) for x, stride in zip(maps, self.strides, strict=True)]
+        maps = [cropped(x, size, stride) for x, stride in zip(maps, self.strides, strict=False)]
+        return maps + maps[-1:] * (4 - len(maps))
 
 
 class TimmPlain(_Timm):
@@ -267,23 +279,8 @@ def _created(timm: ModuleType, name: str, arguments: Mapping[str, Any]) -> Any:
         return timm.create_model(name, **arguments).to("meta")
 
 
-def _size(value: Any) -> tuple[int, int]:
-    """Height and width, of one number or two."""
-    sides = (value, value) if isinstance(value, int) else tuple(value) if isinstance(value, list | tuple) else ()
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-        raise ValueError(f"img_size={value!r} should be height and width in pixels, such as [512, 1024]")
-    return sides
-
-
-def _windows(network: nn.Module) -> tuple[int, int]:
-    """Pixels of a window of the last map, at stride 32; MaxViT needs whole windows and says how large they are."""
-    sizes: list[Any] = [module.partition_size for module in network.modules() if hasattr(module, "partition_size")]
-    heights, widths = {32 * height for height, _ in sizes}, {32 * width for _, width in sizes}
-    return math.lcm(32, *heights), math.lcm(32, *widths)
-
-
-def _undilated(name: str, output_stride: int, reason: str) -> str:
-    return f"timm:{name} cannot have output stride {output_stride} ({reason}); {_advice(32)}"
+def _undilated(name: str, output_stride: int, reason: str, possible: int = 32) -> str:
+    return f"timm:{name} cannot have output stride {output_stride} ({reason}); {_advice(possible)}"
 
 
 def _unbuilt(name: str, error: Exception) -> str:

@@ -26,9 +26,11 @@ def fitted(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str
         ValueError: timm cannot adapt them.
     """
     own: dict[str, Tensor] = backbone.state_dict()
-    if all(name.startswith(("network.", PYRAMID)) for name in weights):
-        return {**dict(weights), **_pyramid_of(own, weights)}
     whole: nn.Module = backbone.whole()
+    known = {_plain(name) for name in whole.state_dict()}
+    if all(name.startswith(("network.", PYRAMID)) for name in weights):
+        needed = {name: value for name, value in weights.items() if name in own or _plain(name) not in known}
+        return {**needed, **_pyramid_of(own, weights)}
     adapt = getattr(sys.modules[type(whole).__module__], "checkpoint_filter_fn", None)
     try:
         adapted: dict[str, Tensor] = dict(adapt(dict(weights), whole) if adapt is not None else weights)
@@ -36,7 +38,6 @@ def fitted(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str
         raise ValueError(
             f"pretrained backbone {where} does not fit timm:{backbone.name}: timm cannot adapt it ({first_line(error)})"
         ) from error
-    known = {_plain(name) for name in whole.state_dict()}
     names = {_plain(name): name for name in own}
     renamed = {names.get(_plain(name), name): value for name, value in adapted.items()}
     return {
