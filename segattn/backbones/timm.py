@@ -193,7 +193,9 @@ class TimmPyramid(_Timm):
             (*x[:stages], *x[stages - 1 : stages] * (4 - stages)) for x in (info.channels()[-4:], strides)
         )
         if self.strides[-1] != output_stride:
-            raise ValueError(_undilated(name, output_stride, f"its maps have strides {_listed(self.strides)}"))
+            raise ValueError(
+                _undilated(name, output_stride, f"its maps have strides {_listed(self.strides)}", self.strides[-1])
+            )
         self.channels_last = "NHWC" in str(getattr(self.network, "output_fmt", ""))
         self.multiple = (1, 1) if module in families.ANY_SIZE else families.windows(self.network)
         self.positions = BY_MODULE.get(module, Positions)(getattr(self.network, "model", self.network))

@@ -224,7 +224,7 @@ def test_network_without_dilation_works_at_its_own_stride():
         (
             "timm:resnet18",
             {"pyramid": False},
-            "has no option 'pyramid'; Its options: output_stride, in_channels, pretrained, img_size, drop_path",
+            "has no option 'pyramid'; Its options: output_stride, in_channels, pretrained, img_size, drop_path, stages",
         ),
         ("timm:resnet18", {"img_size": 224}, "timm:resnet18 has no option img_size; leave it out"),
         ("timm:vit_tiny_patch16_224", {"img_size": [0, 3]}, r"img_size=\[0, 3\] should be height and width in pixels"),
@@ -260,3 +260,53 @@ def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ValueError, match=r"timm:resnet18 needs the extra: pip install 'segattn\[timm\]'"):
         backbones.create("timm:resnet18")
+
+
+LITE = "timm:tf_efficientnet_lite0"
+
+
+@pytest.mark.parametrize(
+    ("name", "stages", "output_stride"),
+    [(LITE, 1, 4), (LITE, 2, 8), (LITE, 3, 16), (LITE, 3, 8), ("timm:resnet18", 2, 8), ("timm:pvt_v2_b0", 2, 8)],
+)
+def test_backbone_of_fewer_stages_is_the_beginning_of_the_whole_one(name, stages, output_stride):
+    hierarchical = name == "timm:pvt_v2_b0"
+    whole = backbones.create(name, output_stride=32 if hierarchical else max(output_stride, 8)).eval()
+    body = backbones.create(name, output_stride=output_stride, stages=stages).eval()
+    state = whole.state_dict()
+    body.load_state_dict({key: state[key] for key in body.state_dict()})
+    assert sum(x.numel() for x in body.parameters()) < sum(x.numel() for x in whole.parameters())
+    x = torch.randn(1, 3, 65, 97)
+    with torch.no_grad():
+        expected, found = whole(x), body(x)
+    for index, each in enumerate(found):
+        torch.testing.assert_close(each, expected[min(index, stages - 1)])
+    assert [tuple(each.shape[1:]) for each in found] == maps_of(body, (65, 97))
+    assert body.strides[-1] == output_stride
+
+
+def test_two_stages_of_efficientnet_lite_see_67_pixels():
+    body = backbones.create(LITE, output_stride=8, stages=2).eval()
+    image = torch.randn(1, 3, 193, 193, requires_grad=True)
+    body(image)[-1][0, :, 12, 12].abs().sum().backward()
+    seen = (image.grad.abs().sum((0, 1)) > 0).nonzero()
+    assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [67, 67]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (LITE, {"stages": 0}, "stages=0 is not possible; a backbone has 1, 2, 3 or 4"),
+        (LITE, {"stages": 5}, "stages=5 is not possible"),
+        (
+            LITE,
+            {"stages": 2, "output_stride": 16},
+            r"cannot have output stride 16 \(its maps have strides 4, 8, 8, 8\); try output_stride=8 ",
+        ),
+        ("timm:pvt_v2_b0", {"stages": 2, "output_stride": 32}, "try output_stride=8 "),
+        ("timm:deit_tiny_patch16_224", {"stages": 2, "output_stride": 16}, "has no option 'stages'"),
+    ],
+)
+def test_stages_that_are_not_possible_are_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        backbones.create(name, **options)

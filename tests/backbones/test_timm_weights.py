@@ -169,3 +169,28 @@ def test_offline_the_message_says_how_to_go_on(monkeypatch):
         ValueError, match=r"resnet18: cannot be downloaded .OSError: no route to host.*--model.pretrained FILE"
     ):
         timm_weights.downloaded("resnet18")
+
+
+@pytest.mark.parametrize("own_names", [False, True])
+def test_backbone_of_fewer_stages_takes_its_part_of_a_whole_file(own_names, tmp_path):
+    name = "tf_efficientnet_lite0"
+    source = backbones.create(f"timm:{name}", output_stride=8) if own_names else whole(name)
+    model = create_model(
+        "fcn",
+        num_classes=3,
+        backbone=f"timm:{name}",
+        backbone_options={"stages": 2},
+        pretrained=file_of(source, tmp_path),
+    )
+    state = source.state_dict()
+    for key, value in model.backbone.state_dict().items():
+        assert torch.equal(value, state[key if own_names else key.removeprefix("network.")])
+
+
+def test_file_of_another_network_in_own_names_is_refused_by_a_backbone_of_fewer_stages(tmp_path):
+    other = backbones.create("timm:resnet18", output_stride=8)
+    with pytest.raises(ValueError, match="does not fit"):
+        create_model(
+            "fcn", num_classes=3, backbone="timm:tf_efficientnet_lite0", backbone_options={"stages": 2},
+            pretrained=file_of(other, tmp_path),
+        )  # fmt: skip
