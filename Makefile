@@ -43,10 +43,10 @@ test test-all: check
 		echo "No Chromium here: the explorer's browser test is skipped. To run it: apt-get install chromium"
 	@command -v sinfo >/dev/null || echo "No Slurm here: tests of --engine slurm are skipped. To run them, as root on Debian:" \
 		"apt-get install slurmd slurmctld slurm-client munge && bash tests/one_node_slurm.sh"
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 test-fast: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 docs: $(VENV)/.core
 	$(RUN) -m docs.make

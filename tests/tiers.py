@@ -1,8 +1,20 @@
-"""Which tests belong to which run: the markers `slow`, `long` and `optin` of pyproject.toml."""
+"""Which tests belong to which run, by the markers `slow`, `long` and `optin` of pyproject.toml, and which files come first."""
 
 import re
+from collections import Counter
 
 import pytest
+
+FIRST = (
+    "test_choose_page.py",
+    "test_distributed.py",
+    "test_site.py",
+    "test_bench.py",
+    "test_cost.py",
+    "test_local.py",
+    "test_killed.py",
+)
+"""Files whose few tests take long. A run on several processes that ended with one of them would leave the others idle."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is applied
@@ -15,3 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.own_markers = [mark for mark in item.own_markers if mark.name != "long"]
         if long is not None or item.get_closest_marker("optin") is not None:
             item.add_marker(pytest.mark.slow)
+    _order(items)
+
+
+def _order(items: list[pytest.Item]) -> None:
+    """Files of `FIRST`, then those with more tests in the default run before those with fewer."""
+    counts = Counter(
+        item.path for item in items if not any(item.iter_markers("long")) and not any(item.iter_markers("optin"))
+    )
+    items.sort(key=lambda item: (item.path.name not in FIRST, -counts[item.path]))
