@@ -8,7 +8,15 @@ import re
 import numpy as np
 import pytest
 
-from docs.make import findings, findings_figures, findings_knobs, findings_records, findings_study, published_noise
+from docs.make import (
+    findings,
+    findings_figures,
+    findings_knobs,
+    findings_own,
+    findings_records,
+    findings_study,
+    published_noise,
+)
 from segattn.report.shared.student import holm, mean_interval
 from segattn.report.study.study import load
 from tests.report import fabricate
@@ -175,6 +183,41 @@ def test_sets_of_positions_are_compared_with_fcn_and_ccnet(packed, tmp_path, mon
     assert "| +1.00 (+1.00 to +1.00) |" in line
     # 2 recurrences of 512 positions, 64 channels, 8 of keys: 1x1 convolutions, and 47 positions in every cross
     assert line.endswith(f"| {2 * 2 * (512 * 64 * (2 * 8 + 64) + 512 * 47 * (8 + 64)) / 1e9:.4f} |")
+
+
+def test_the_own_mechanism_is_above_what_costs_more_and_is_less_accurate(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    (tmp_path / "findings_local.json").write_text(json.dumps(base))
+    of_ccnet = [run for run in base["runs"] if run["head"] == "ccnet"]
+
+    def write(name, options, gain, flops):
+        runs = [
+            run
+            | {"head": "star", "network": "own", "swept": options, "flops": run["flops"] | {"mechanism": flops}}
+            | {"mean_iou": run["mean_iou"] + gain + 1e-5 * run["seed"]}
+            for run in of_ccnet
+        ]
+        content = base | {"runs": runs, "differences": [], "missing": [], "command": f"command of {name}"}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+
+    costs = {run["network"]: run["flops"]["mechanism"] for run in base["runs"]}
+    write("findings_star", {}, 0.02, min(costs["ccnet"], costs["flanet"]))
+    write("knobs_star", {"model.head_options.recurrence": 1}, 0.01, max(costs.values()) + 1)
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    usual, other = findings_own.settings(findings_study.read("findings_local"), findings_own.LOCAL)
+    assert (usual.label, other.label) == ("star", "star recurrence=1")
+    assert usual.difference("ccnet").value == pytest.approx(2, abs=0.01)
+    assert "ccnet" in usual.dominated(["ccnet", "flanet"])
+    assert "fcn" not in usual.dominated(["fcn", "ccnet"])  # it costs nothing
+    assert other.dominated(["ccnet", "flanet"]) == []  # they cost less
+    page = findings_own.section("findings_local findings_star knobs_star")
+    (line,) = [line for line in page.splitlines() if line.startswith("| ccnet |")]
+    assert line.count("| +2.00 (") == 1
+    assert line.count("| +1.00 (") == 1
+    assert "**star** (3 seeds) is above these" in page
+    assert "    command of findings_star\n    command of knobs_star" in page
+    assert ">star recurrence=1<" in findings_figures.drawn()[1].svg
+    assert "No study of `star`" in findings_own.section("findings_full findings_star")
 
 
 def test_noise_of_published_tables_is_that_of_a_two_way_analysis():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -11,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from docs.make import findings_knobs
+from docs.make import findings_knobs, findings_own
 from docs.make.findings_study import Packed, read
 from segattn.report.shared.drawing import INK, QUIET, RULE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
@@ -28,7 +29,8 @@ def drawn() -> list[Drawn]:
     studies = {title: study for name, title in TRUNKS.items() if (study := read(name)) is not None}
     figures = [_gains(studies)] if studies else []
     if (base := read(findings_knobs.BASE)) is not None:
-        figures.append(_front(base, list(findings_knobs.settings(base))))
+        own = findings_own.settings(base, findings_own.LOCAL)
+        figures.append(_front(base, [*findings_knobs.settings(base), *own]))
     return figures
 
 
@@ -50,10 +52,10 @@ def _gains(studies: dict[str, Packed]) -> Drawn:
         return finish(figure, "findings_gains", "What a mechanism adds", "mIoU of each network minus that of FCN")
 
 
-def _front(base: Packed, settings: list[findings_knobs.Setting]) -> Drawn:
+def _front(base: Packed, settings: Sequence[findings_knobs.Setting | findings_own.Against]) -> Drawn:
     """Mean IoU over the mechanism's FLOPs: every head by default, other options hollow, and what nothing cheaper beats."""
-    spots = [(base.flops(name), base.mean(name, "mean_iou") or 0.0, name, name) for name in base.networks]
-    spots += [(each.gflops, each.mean_iou, each.head, f"{each.head} {each.options}") for each in settings]
+    spots = [(base.flops(name), base.mean(name, "mean_iou") or 0.0, base.family(name), name) for name in base.networks]
+    spots += [(each.gflops, each.mean_iou, each.study.family(each.network), each.label) for each in settings]
     least = min(x for x, *_ in spots if x > 0) / 2
     front = pareto([(x, y) for x, y, *_ in spots])
     with mpl.rc_context(STYLE):
@@ -62,8 +64,8 @@ def _front(base: Packed, settings: list[findings_knobs.Setting]) -> Drawn:
         corners = [(max(spots[index][0], least), spots[index][1]) for index in front]
         panel.step(*zip(*corners, strict=True), where="post", color=INK, linewidth=0.8)
         texts = []
-        for index, (x, y, head, label) in enumerate(spots):
-            own, usual = COLOURS.get(base.family(head), QUIET), label == head
+        for index, (x, y, family, label) in enumerate(spots):
+            own, usual = COLOURS.get(family, QUIET), "=" not in label
             panel.plot(max(x, least), y, "o", color=own, markerfacecolor=own if usual else "none", markersize=5)
             weight = "bold" if index in front else "normal"
             texts.append((max(x, least), y, label, weight))

@@ -29,6 +29,10 @@ class Setting:
     """Mean IoU minus that of the head by default, in points, paired by seed."""
 
     @property
+    def label(self) -> str:
+        return f"{self.head} {self.options}"
+
+    @property
     def mean_iou(self) -> float:
         return student.mean(self.study.values(self.network, "mean_iou"))
 
@@ -45,10 +49,10 @@ def settings(base: Packed) -> Iterator[Setting]:
             if head not in base.networks or not swept:
                 continue
             options = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in swept.items())
-            yield Setting(head, options, study, network, _paired(runs, base.networks[head]))
+            yield Setting(head, options, study, network, paired(runs, base.networks[head]))
 
 
-def _paired(runs: list[dict[str, Any]], others: list[dict[str, Any]]) -> Difference:
+def paired(runs: list[dict[str, Any]], others: list[dict[str, Any]]) -> Difference:
     """Mean IoU of runs minus that of others, in points, over the seeds that both have."""
     a, b = ({run["seed"]: 100 * run["mean_iou"] for run in each} for each in (runs, others))
     seeds = sorted(a.keys() & b.keys())
@@ -86,7 +90,7 @@ def positions() -> str:
     rows = []
     for network, runs in study.networks.items():
         swept = {name.rpartition(".")[2]: value for name, value in runs[0]["swept"].items()}
-        changes = [interval(_paired(runs, base.networks[name])) for name in ("fcn", "ccnet")]
+        changes = [interval(paired(runs, base.networks[name])) for name in ("fcn", "ccnet")]
         words = [swept["positions"].replace("_", " and "), f"{swept['recurrence']}", f"{len(runs)}"]
         rows.append([*words, f"{study.mean(network, 'mean_iou'):.2f}", *changes, f"{_gflops(swept):.4f}"])
     heading = ["positions", "recurrences", "n", "mIoU %", "minus FCN", "minus CCNet", "GFLOPs"]

@@ -1,0 +1,92 @@
+"""The project's own mechanism in docs/findings.md: against every published one, and which of them it dominates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from docs.make.findings_knobs import interval, paired
+from docs.make.findings_study import LEVEL, Packed, read
+from segattn.profile.markdown import markdown_table
+from segattn.report.shared import student
+from segattn.report.shared.student import Difference
+
+OWN = "star"
+LOCAL = ("findings_star", "knobs_star")
+"""Its studies on the backbone and scenes of `findings_local`."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """One setting of the own mechanism beside the other networks of a study."""
+
+    label: str
+    """As `star` or `star recurrence=1`."""
+    study: Packed
+    network: str
+    base: Packed
+
+    @property
+    def mean_iou(self) -> float:
+        return student.mean(self.study.values(self.network, "mean_iou"))
+
+    @property
+    def gflops(self) -> float:
+        return self.study.flops(self.network)
+
+    def difference(self, other: str) -> Difference:
+        """Mean IoU minus that of another network, in points, paired by seed."""
+        return paired(self.study.networks[self.network], self.base.networks[other])
+
+    def dominated(self, others: list[str]) -> list[str]:
+        """Those whose mechanism costs as much or more and that are less accurate, after Holm's correction over `others`."""
+        differences = [self.difference(other) for other in others]
+        if any(each.p is None for each in differences):
+            return []
+        adjusted = student.holm([each.p for each in differences if each.p is not None])
+        return [
+            other
+            for other, each, p in zip(others, differences, adjusted, strict=True)
+            if p < LEVEL and each.value > 0 and self.base.flops(other) >= self.gflops
+        ]
+
+
+def settings(base: Packed, names: Sequence[str]) -> list[Against]:
+    """The own mechanism with each of the options that were tried, in the studies `names`."""
+    found = []
+    for study in filter(None, map(read, names)):
+        for network, runs in study.networks.items():
+            if runs[0]["head"] == OWN:
+                options = [f"{name.rpartition('.')[2]}={value}" for name, value in runs[0]["swept"].items()]
+                found.append(Against(" ".join([OWN, *options]), study, network, base))
+    return found
+
+
+def section(words: str) -> str:
+    """`BASE STUDY ...`: a line for each network of the study BASE, and a sentence for each setting of the own mechanism."""
+    name, *names = words.split()
+    base = read(name)
+    every = [] if base is None else settings(base, names)
+    if base is None or not every:
+        return f"*No study of `{OWN}` has been run on this backbone yet.*"
+    others = [network for network, runs in base.networks.items() if runs[0]["head"] != OWN]
+    rows = [[each.label, f"{each.gflops:.3f}", f"{each.mean_iou:.2f}", *["–"] * len(every)] for each in every]
+    for other in others:
+        differences = [interval(each.difference(other)) for each in every]
+        rows.append([other, f"{base.flops(other):.3f}", f"{base.mean(other, 'mean_iou'):.2f}", *differences])
+    heading = ["network", "GFLOPs", "mIoU %", *(f"{each.label} minus it" for each in every)]
+    table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
+    sentences = [_sentence(each, others) for each in every]
+    commands = "\n".join(f"    {command}" for command in dict.fromkeys(each.study.content["command"] for each in every))
+    made = "; ".join(dict.fromkeys(f"{each.study.content['machine']}, {each.study.content['date']}" for each in every))
+    missing = [study.missing for study in {each.study.name: each.study for each in every}.values() if study.missing]
+    return "\n\n".join([table, *sentences, commands, f"{made}.", *missing])
+
+
+def _sentence(each: Against, others: list[str]) -> str:
+    found = [f"`{other}`" for other in each.dominated(others)]
+    seeds = len(each.study.networks[each.network])
+    return (
+        f"**{each.label}** ({seeds} seeds) is above these, at no more FLOPs of the mechanism, after Holm's correction over "
+        f"{len(others)} networks: {', '.join(found) or 'none'}."
+    )
