@@ -163,7 +163,7 @@ def test_a_knob_is_compared_with_the_head_by_default_on_the_same_seeds(packed, t
     low, high = mean_interval([1, 3])
     assert f"| ccnet | `recurrence=3` | 2 | {setting.mean_iou:.2f} | +2.00 ({low:+.2f} to {high:+.2f}) |" in page
     assert "    the command" in page
-    assert "1 planned runs are missing: ccnet-s7." in page
+    assert "1 planned run is missing: ccnet-s7." in page
     assert ">ccnet recurrence=3<" in findings_figures.drawn()[1].svg
 
 

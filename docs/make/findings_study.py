@@ -110,7 +110,8 @@ class Packed:
         """Which runs are missing, in a sentence; empty where none is."""
         names = self.content["missing"]
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        return f"{len(names)} planned runs are missing: {shown}." if names else ""
+        runs = "planned run is" if len(names) == 1 else "planned runs are"
+        return f"{len(names)} {runs} missing: {shown}." if names else ""
 
 
 def read(name: str) -> Packed | None:
