@@ -37,7 +37,9 @@ class Probe:
 
 
 _WITHOUT = tuple(Variant(name, name) for name in ("fcn", "psp", "aspp"))
-_CRISS_CROSS = tuple(Variant(f"ccnet R={times}", "ccnet", {"recurrence": times}) for times in (1, 2))
+_CRISS_CROSS, _STAR = (
+    tuple(Variant(f"{head} R={times}", head, {"recurrence": times}) for times in (1, 2)) for head in ("ccnet", "star")
+)
 _DENOISED = (
     Variant("denoised_nl", "denoised_nl"),
     Variant("denoised_nl rectifying only", "denoised_nl", {"window": 0}),
@@ -59,7 +61,7 @@ def _of(*names: str) -> tuple[Variant, ...]:
 PROBES = {
     probe.task: probe
     for probe in (
-        Probe("reach", 100, (*_WITHOUT, *_of("non_local"), *_CRISS_CROSS)),
+        Probe("reach", 100, (*_WITHOUT, *_of("non_local"), *_CRISS_CROSS, *_STAR)),
         Probe("conjunction", 400, (*_WITHOUT, *_of("non_local", "danet", "flanet"))),
         Probe("noise", 200, (*_WITHOUT, *_of("non_local"), *_DENOISED), maps=True),
         Probe("thin", 240, (*_WITHOUT, *_of("non_local"), _CRISS_CROSS[1]), class_weights=(10.0, 10.0, 1.0)),
@@ -74,9 +76,7 @@ def variants(task: str, grid: Grid, heads: Sequence[str]) -> list[Variant]:
     """The networks of a task; the full grid adds those of all `heads` that the reduced one has not, and more ablations."""
     chosen = list(PROBES[task].variants)
     if grid == "full":
-        named = {
-            variant.head for variant in chosen if variant.head != "ccnet" or variant.options.get("recurrence") == 2
-        }
+        named = {variant.head for variant in chosen if variant.options.get("recurrence", 2) == 2}
         chosen += [Variant(head, head) for head in heads if head not in named]
         chosen += _DENOISED_MORE if task == "noise" else ()
     return chosen
