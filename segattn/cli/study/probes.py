@@ -39,6 +39,9 @@ class ProbesArguments:
     two regions. All of them by default."""
     grid: Literal["reduced", "full"] = "reduced"
     """reduced: the heads that a claim is about, 5 seeds; full: every head, and more ablations of Denoised NL, 10 seeds."""
+    heads: tuple[str, ...] = ()
+    """Heads that the full grid adds to the reduced one, by name; all of them by default. One that the reduced grid has adds
+    nothing, so that `--heads fcn` leaves the ablations."""
     seeds: int | None = None
     """Number of runs of each network, in place of the grid's."""
     out: Path = Path("runs/probes")
@@ -59,6 +62,8 @@ def run(arguments: Sequence[str]) -> int:
     for name, value in (("--seeds", chosen.seeds), ("--jobs", chosen.jobs)):
         if value is not None and value < 1:
             raise ValueError(f"{name} {value}: at least 1")
+    if chosen.heads and chosen.grid == "reduced":
+        raise ValueError("--heads says which heads the full grid adds; give --grid full as well")
     return _run(chosen, arguments)
 
 
@@ -79,7 +84,7 @@ def _run(chosen: ProbesArguments, words: Sequence[str]) -> int:
         base=_with_backbone(chosen.backbone),
         tasks=cast(tuple[Task, ...], tuple(dict.fromkeys(chosen.tasks)) or get_args(Task)),
         grid=chosen.grid,
-        heads=head_names(("all",)) if chosen.grid == "full" else (),
+        heads=head_names(chosen.heads or ("all",)) if chosen.grid == "full" else (),
         seeds=chosen.seeds,
     )
     try:

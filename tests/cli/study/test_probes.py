@@ -23,6 +23,18 @@ def test_one_task_is_trained_shown_and_drawn(monkeypatch, tmp_path, capsys):
     assert read_probe(out / "compare.json").command.startswith("segattn study probes compare --seeds 1 --out ")
 
 
+@pytest.mark.slow
+def test_full_grid_has_the_heads_that_are_named_and_the_ablations(monkeypatch, tmp_path):
+    short = {"noise": Probe("noise", 2, (Variant("fcn", "fcn"),))}
+    monkeypatch.setattr(plan, "PROBES", short)
+    monkeypatch.setattr(record, "PROBES", short)
+    monkeypatch.setattr(plan, "_DENOISED_MORE", (Variant("denoised_nl hard", "denoised_nl", {"gr_mode": "hard"}),))
+    arguments = ["noise", "--grid", "full", "--heads", "fcn", "reconet", "--seeds", "1", "--out", str(tmp_path / "out")]
+    assert main(["study", "probes", *arguments]) == 0
+    runs = read_probe(tmp_path / "out/noise.json").runs
+    assert [run.variant for run in runs] == ["fcn", "reconet", "denoised_nl hard"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -30,6 +42,8 @@ def test_one_task_is_trained_shown_and_drawn(monkeypatch, tmp_path, capsys):
         (["--seeds", "0"], "--seeds 0: at least 1"),
         (["--jobs", "0"], "--jobs 0: at least 1"),
         (["--grid", "whole"], "reduced"),
+        (["--heads", "ccnet"], "--heads says which heads the full grid adds; give --grid full as well"),
+        (["--grid", "full", "--heads", "ccnett"], "unknown head 'ccnett'; did you mean ccnet"),
         (["reach", "--backbone", "resnet18"], "choose a backbone with a smaller field, such as patches"),
     ],
 )
