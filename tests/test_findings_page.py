@@ -11,6 +11,7 @@ import pytest
 from docs.make import (
     findings,
     findings_figures,
+    findings_hard,
     findings_knobs,
     findings_own,
     findings_records,
@@ -218,6 +219,33 @@ def test_the_own_mechanism_is_above_what_costs_more_and_is_less_accurate(packed,
     assert "    command of findings_star\n    command of knobs_star" in page
     assert ">star recurrence=1<" in findings_figures.drawn()[1].svg
     assert "No study of `star`" in findings_own.section("findings_full findings_star")
+
+
+def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", packed)
+    assert findings_hard.section() == "*No loss has been tried yet.*"
+    assert set(findings_hard.THIN) & set(base["class_names"])
+    of_fcn = [run for run in base["runs"] if run["head"] == "fcn"]
+    boundary = [run | {"small": run["small"] + 0.03, "iou": [0.5] * len(run["iou"])} for run in of_fcn[1:]]
+    runs = [run | {"network": "a", "swept": {"optimization.loss": "ce"}} for run in of_fcn]
+    runs += [run | {"network": "b", "swept": {"optimization.loss": "ce + boundary"}} for run in boundary]
+    content = base | {"runs": runs, "differences": [], "missing": [], "command": "the command"}
+    (tmp_path / "hard_loss.json").write_text(json.dumps(content))
+    both = {"optimization.loss": "ce + boundary", "optimization.ohem": True}
+    content["runs"] = [run | {"network": "c", "swept": both} for run in of_fcn]
+    (tmp_path / "hard_all.json").write_text(json.dumps(content))
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    lines = findings_hard.section().splitlines()
+    (line,) = [line for line in lines if line.startswith("| ce + boundary |")]
+    assert line.startswith("| ce + boundary | 2 | +0.00 (+0.00 to +0.00) | ")
+    assert "| +3.00 (+3.00 to +3.00) |" in line
+    (line,) = [line for line in lines if line.startswith("| ce + boundary, ohem=true |")]
+    assert set(line.split(" | ")[2:]) == {"+0.00 (+0.00 to +0.00)", "+0.00 (+0.00 to +0.00) |"}
+    (line,) = [line for line in lines if line.startswith("| ce |")]
+    names, classes = base["class_names"], findings_hard.THIN
+    expected = np.mean([100 * run["iou"][names.index(name)] for run in of_fcn for name in classes if name in names])
+    assert line.endswith(f" {expected:.1f} |")
 
 
 def test_noise_of_published_tables_is_that_of_a_two_way_analysis():

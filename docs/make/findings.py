@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.make import findings_figures, findings_knobs, findings_own, published_noise
+from docs.make import findings_figures, findings_hard, findings_knobs, findings_own, published_noise
 from docs.make.findings_knobs import interval
 from docs.make.findings_study import LEVEL, Packed, read
 from segattn.profile.markdown import markdown_table
@@ -132,5 +132,6 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "knobs": lambda _: findings_knobs.section(),
     "positions": lambda _: findings_knobs.positions(),
     "own": findings_own.section,
+    "hard": findings_hard.section,
     "published": lambda _: published_noise.section(),
 }

@@ -52,9 +52,9 @@ def settings(base: Packed) -> Iterator[Setting]:
             yield Setting(head, options, study, network, paired(runs, base.networks[head]))
 
 
-def paired(runs: list[dict[str, Any]], others: list[dict[str, Any]]) -> Difference:
-    """Mean IoU of runs minus that of others, in points, over the seeds that both have."""
-    a, b = ({run["seed"]: 100 * run["mean_iou"] for run in each} for each in (runs, others))
+def paired(runs: list[dict[str, Any]], others: list[dict[str, Any]], key: str = "mean_iou") -> Difference:
+    """A score of runs minus that of others, in points, over the seeds that both have."""
+    a, b = ({run["seed"]: 100 * run[key] for run in each} for each in (runs, others))
     seeds = sorted(a.keys() & b.keys())
     return student.paired([a[seed] for seed in seeds], [b[seed] for seed in seeds])
 

@@ -1,0 +1,63 @@
+"""Small and hard objects in docs/findings.md: what other losses do for FCN's thin, small and rare things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docs.make.findings_knobs import interval, paired
+from docs.make.findings_study import Packed, read, starting_with
+from segattn.profile.markdown import markdown_table
+from segattn.report.shared import student
+
+USUAL = {"optimization.loss": "ce"}
+COLUMNS = {"mIoU": "mean_iou", "boundary": "boundary", "small": "small", "thin": "thin"}
+THIN = ("pole", "traffic light", "traffic sign", "person", "rider", "bicycle")
+"""Classes whose things are a few pixels wide."""
+HEADS = ("ccnet", "star")
+"""Mechanisms with the usual loss, for scale: what a better context does for the same things."""
+
+
+def section(_: str = "") -> str:
+    """A line for each loss, with its differences from cross-entropy in points, paired by seed."""
+    studies = starting_with("hard_")
+    usual = next((runs for study in studies for runs in study.networks.values() if runs[0]["swept"] == USUAL), None)
+    if usual is None:
+        return "*No loss has been tried yet.*"
+    rows = [["ce", f"{len(usual)}", *(f"{student.mean(_values(usual, key)):.1f}" for key in COLUMNS.values())]]
+    rows[0].append(f"{student.mean([_thin(run, studies[0]) for run in usual]):.1f}")
+    for study in studies:
+        for runs in study.networks.values():
+            if runs[0]["swept"] != USUAL:
+                rows.append(_row(_words(runs[0]["swept"]), runs, usual, study))
+    for study in filter(None, [read("findings_star")]):
+        rows += [_row(f"ce, {head}", study.networks[head], usual, study) for head in HEADS if head in study.networks]
+    heading = ["loss", "n", *(f"{name} %" if name == "mIoU" else name for name in COLUMNS), "thin classes"]
+    table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
+    commands = "\n".join(f"    {study.content['command']}" for study in studies)
+    made = f"{studies[0].content['machine']}; {max(study.content['date'] for study in studies)}."
+    return "\n\n".join([table, commands, made, *(study.missing for study in studies if study.missing)])
+
+
+def _row(name: str, runs: list[dict[str, Any]], usual: list[dict[str, Any]], study: Packed) -> list[str]:
+    changes = [interval(paired(runs, usual, key)) for key in COLUMNS.values()]
+    thin = [[{**run, "of_thin": _thin(run, study) / 100} for run in each] for each in (runs, usual)]
+    seeds = len({run["seed"] for run in runs} & {run["seed"] for run in usual})
+    return [name, f"{seeds}", *changes, interval(paired(*thin, "of_thin"))]
+
+
+def _values(runs: list[dict[str, Any]], key: str) -> list[float]:
+    return [100 * run[key] for run in runs]
+
+
+def _thin(run: dict[str, Any], study: Packed) -> float:
+    """Mean IoU in points over the classes of `THIN` that occur."""
+    of_class = dict(zip(study.content["class_names"], run["iou"], strict=True))
+    return 100 * student.mean([of_class[name] for name in THIN if of_class.get(name) is not None])
+
+
+def _words(swept: dict[str, Any]) -> str:
+    """As `ce + boundary, class_balance=log`."""
+    return ", ".join(
+        f"{value}" if name == "optimization.loss" else f"{name.rpartition('.')[2]}={str(value).lower()}"
+        for name, value in swept.items()
+    )
