@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,11 +12,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedCo
 from segattn.cli import terminal
 
 
-class Shown:
-    """Shows the share in [0, 1] that is done, and the current case: a bar in a terminal, a line for each tenth elsewhere."""
+_PAUSE = 30.0
 
-    def __init__(self, console: Console, bar: Progress | None) -> None:
-        self.console, self.bar, self.printed = console, bar, -1
+
+class Shown:
+    """Shows the share in [0, 1] that is done, and the current case: a bar in a terminal; elsewhere a line for each tenth, and
+    one after `_PAUSE` seconds without."""
+
+    def __init__(self, console: Console, bar: Progress | None, *, now: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.bar, self.printed, self.now, self.at = console, bar, -1, now, now()
         self.task = None if bar is None else bar.add_task("starting", total=1.0)
 
     def notice(self, text: str) -> None:
@@ -25,8 +30,8 @@ class Shown:
     def __call__(self, share: float, what: str) -> None:
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, completed=share, description=what)
-        elif int(10 * share) > self.printed:
-            self.printed = int(10 * share)
+        elif int(10 * share) > self.printed or self.now() - self.at >= _PAUSE:
+            self.printed, self.at = int(10 * share), self.now()
             self.console.print(f"{100 * share:3.0f} %  {what}", highlight=False, soft_wrap=True)
 
 
