@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeElapsedCo
 
 from segattn.cli import terminal
 
-
 _PAUSE = 30.0
 
 
