@@ -215,7 +215,7 @@ def test_the_own_mechanism_is_above_what_costs_more_and_is_less_accurate(packed,
     (line,) = [line for line in page.splitlines() if line.startswith("| ccnet |")]
     assert line.count("| +2.00 (") == 1
     assert line.count("| +1.00 (") == 1
-    assert "**star** (3 seeds) is above these" in page
+    assert "**star** (3 seeds) is more accurate than these" in page
     assert "    command of findings_star\n    command of knobs_star" in page
     assert ">star recurrence=1<" in findings_figures.drawn()[1].svg
     assert "No study of `star`" in findings_own.section("findings_full findings_star")
@@ -228,13 +228,15 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     assert set(findings_hard.THIN) & set(base["class_names"])
     of_fcn = [run for run in base["runs"] if run["head"] == "fcn"]
     boundary = [run | {"small": run["small"] + 0.03, "iou": [0.5] * len(run["iou"])} for run in of_fcn[1:]]
-    runs = [run | {"network": "a", "swept": {"optimization.loss": "ce"}} for run in of_fcn]
-    runs += [run | {"network": "b", "swept": {"optimization.loss": "ce + boundary"}} for run in boundary]
+    runs = [run | {"network": "a", "swept": {"loss": "ce"}} for run in of_fcn]
+    runs += [run | {"network": "b", "swept": {"loss": "ce + boundary"}} for run in boundary]
     content = base | {"runs": runs, "differences": [], "missing": [], "command": "the command"}
     (tmp_path / "hard_loss.json").write_text(json.dumps(content))
-    both = {"optimization.loss": "ce + boundary", "optimization.ohem": True}
+    both = {"loss": "ce + boundary", "ohem": True}
     content["runs"] = [run | {"network": "c", "swept": both} for run in of_fcn]
     (tmp_path / "hard_all.json").write_text(json.dumps(content))
+    content["runs"] = [run for run in base["runs"] if run["head"] == "ccnet"]
+    (tmp_path / "findings_star.json").write_text(json.dumps(content | {"machine": "another machine"}))
     monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
     lines = findings_hard.section().splitlines()
     (line,) = [line for line in lines if line.startswith("| ce + boundary |")]
@@ -243,6 +245,8 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     (line,) = [line for line in lines if line.startswith("| ce + boundary, ohem=true |")]
     assert set(line.split(" | ")[2:]) == {"+0.00 (+0.00 to +0.00)", "+0.00 (+0.00 to +0.00) |"}
     (line,) = [line for line in lines if line.startswith("| ce |")]
+    assert any(line.startswith("| ce, ccnet | 3 |") for line in lines)
+    assert "another machine" in lines[-1]
     names, classes = base["class_names"], findings_hard.THIN
     expected = np.mean([100 * run["iou"][names.index(name)] for run in of_fcn for name in classes if name in names])
     assert line.endswith(f" {expected:.1f} |")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.places import ROOT
+from tests.tiers import FIRST
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +56,10 @@ def run_in(folder, *options):
 def test_run_has_the_tests_of_its_tier(options, expected, tmp_path):
     (tmp_path / "test_examples.py").write_text(EXAMPLES)
     assert [line.partition("::test_")[2].partition(" PASSED")[0] for line in run_in(tmp_path, *options)] == expected
+
+
+def test_the_files_that_come_first_exist():
+    assert {path.name for path in (ROOT / "tests").rglob("test_*.py")} >= set(FIRST)
 
 
 def test_long_files_come_first_and_then_those_with_more_tests(tmp_path):

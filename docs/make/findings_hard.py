@@ -9,8 +9,9 @@ from docs.make.findings_study import Packed, read, starting_with
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
-USUAL = {"optimization.loss": "ce"}
-COLUMNS = {"mIoU": "mean_iou", "boundary": "boundary", "small": "small", "thin": "thin"}
+USUAL = {"loss": "ce", "class_balance": "none", "ohem": False}
+"""The settings that are swept, by the last part of their names, as every other study has them."""
+COLUMNS = {"mIoU": "mean_iou", "boundary": "boundary", "small": "small", "thin pixels": "thin"}
 THIN = ("pole", "traffic light", "traffic sign", "person", "rider", "bicycle")
 """Classes whose things are a few pixels wide."""
 HEADS = ("ccnet", "star")
@@ -20,22 +21,28 @@ HEADS = ("ccnet", "star")
 def section(_: str = "") -> str:
     """A line for each loss, with its differences from cross-entropy in points, paired by seed."""
     studies = starting_with("hard_")
-    usual = next((runs for study in studies for runs in study.networks.values() if runs[0]["swept"] == USUAL), None)
+    usual = next((runs for study in studies for runs in study.networks.values() if _is_usual(runs[0])), None)
     if usual is None:
         return "*No loss has been tried yet.*"
     rows = [["ce", f"{len(usual)}", *(f"{student.mean(_values(usual, key)):.1f}" for key in COLUMNS.values())]]
     rows[0].append(f"{student.mean([_thin(run, studies[0]) for run in usual]):.1f}")
     for study in studies:
         for runs in study.networks.values():
-            if runs[0]["swept"] != USUAL:
+            if not _is_usual(runs[0]):
                 rows.append(_row(_words(runs[0]["swept"]), runs, usual, study))
-    for study in filter(None, [read("findings_star")]):
-        rows += [_row(f"ce, {head}", study.networks[head], usual, study) for head in HEADS if head in study.networks]
+    if (beside := read("findings_star")) is not None:
+        rows += [_row(f"ce, {head}", beside.networks[head], usual, beside) for head in HEADS if head in beside.networks]
+        studies.append(beside)
     heading = ["loss", "n", *(f"{name} %" if name == "mIoU" else name for name in COLUMNS), "thin classes"]
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
     commands = "\n".join(f"    {study.content['command']}" for study in studies)
-    made = f"{studies[0].content['machine']}; {max(study.content['date'] for study in studies)}."
-    return "\n\n".join([table, commands, made, *(study.missing for study in studies if study.missing)])
+    machines = "; ".join(dict.fromkeys(f"{study.content['machine']}, {study.content['date']}" for study in studies))
+    return "\n\n".join([table, commands, f"{machines}.", *(study.missing for study in studies if study.missing)])
+
+
+def _is_usual(run: dict[str, Any]) -> bool:
+    """Whether the run has cross-entropy and nothing else."""
+    return all(USUAL.get(name.rpartition(".")[2]) == value for name, value in run["swept"].items())
 
 
 def _row(name: str, runs: list[dict[str, Any]], usual: list[dict[str, Any]], study: Packed) -> list[str]:
@@ -58,6 +65,6 @@ def _thin(run: dict[str, Any], study: Packed) -> float:
 def _words(swept: dict[str, Any]) -> str:
     """As `ce + boundary, class_balance=log`."""
     return ", ".join(
-        f"{value}" if name == "optimization.loss" else f"{name.rpartition('.')[2]}={str(value).lower()}"
-        for name, value in swept.items()
+        f"{value}" if short == "loss" else f"{short}={str(value).lower()}"
+        for short, value in ((name.rpartition(".")[2], value) for name, value in swept.items())
     )

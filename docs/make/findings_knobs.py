@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from segattn.report.shared import student
 from segattn.report.shared.student import Difference
 
 BASE = "findings_local"
+OWN = "star"
+"""The project's own mechanism, which has a section of its own."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def settings(base: Packed) -> Iterator[Setting]:
     for study in starting_with("knobs_"):
         for network, runs in study.networks.items():
             head, swept = runs[0]["head"], runs[0]["swept"]
-            if head not in base.networks or not swept:
+            if head not in base.networks or head == OWN or not swept:
                 continue
             options = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in swept.items())
             yield Setting(head, options, study, network, paired(runs, base.networks[head]))
@@ -54,8 +57,10 @@ def settings(base: Packed) -> Iterator[Setting]:
 
 def paired(runs: list[dict[str, Any]], others: list[dict[str, Any]], key: str = "mean_iou") -> Difference:
     """A score of runs minus that of others, in points, over the seeds that both have."""
-    a, b = ({run["seed"]: 100 * run[key] for run in each} for each in (runs, others))
+    a, b = ({run["seed"]: 100 * run[key] for run in each if run[key] is not None} for each in (runs, others))
     seeds = sorted(a.keys() & b.keys())
+    if not seeds:
+        return Difference(math.nan, None, None, None)
     return student.paired([a[seed] for seed in seeds], [b[seed] for seed in seeds])
 
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from docs.make.findings_knobs import interval, paired
+from docs.make.findings_knobs import OWN, interval, paired
 from docs.make.findings_study import LEVEL, Packed, read
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 from segattn.report.shared.student import Difference
 
-OWN = "star"
 LOCAL = ("findings_star", "knobs_star")
 """Its studies on the backbone and scenes of `findings_local`."""
 
 
 @dataclass(frozen=True)
 class Against:
-    """One setting of the own mechanism beside the other networks of a study."""
+    """One setting of the project's own mechanism beside the other networks of a study."""
 
     label: str
     """As `star` or `star recurrence=1`."""
@@ -52,14 +51,14 @@ class Against:
 
 
 def settings(base: Packed, names: Sequence[str]) -> list[Against]:
-    """The own mechanism with each of the options that were tried, in the studies `names`."""
-    found = []
+    """The project's own mechanism with each of the options that were tried, in the studies `names`."""
+    every = []
     for study in filter(None, map(read, names)):
         for network, runs in study.networks.items():
             if runs[0]["head"] == OWN:
                 options = [f"{name.rpartition('.')[2]}={value}" for name, value in runs[0]["swept"].items()]
-                found.append(Against(" ".join([OWN, *options]), study, network, base))
-    return found
+                every.append(Against(" ".join([OWN, *options]), study, network, base))
+    return every
 
 
 def section(words: str) -> str:
@@ -78,15 +77,20 @@ def section(words: str) -> str:
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
     sentences = [_sentence(each, others) for each in every]
     commands = "\n".join(f"    {command}" for command in dict.fromkeys(each.study.content["command"] for each in every))
-    made = "; ".join(dict.fromkeys(f"{each.study.content['machine']}, {each.study.content['date']}" for each in every))
+    machines = "; ".join(
+        dict.fromkeys(f"{each.study.content['machine']}, {each.study.content['date']}" for each in every)
+    )
     missing = [study.missing for study in {each.study.name: each.study for each in every}.values() if study.missing]
-    return "\n\n".join([table, *sentences, commands, f"{made}.", *missing])
+    return "\n\n".join([table, *sentences, commands, f"{machines}.", *missing])
 
 
 def _sentence(each: Against, others: list[str]) -> str:
-    found = [f"`{other}`" for other in each.dominated(others)]
-    seeds = len(each.study.networks[each.network])
+    differences = [each.difference(other) for other in others]
+    if any(difference.p is None for difference in differences):
+        return f"**{each.label}**: one common seed tells it from no network."
+    seeds = len({run["seed"] for run in each.study.networks[each.network]})
+    dominated = ", ".join(f"`{other}`" for other in each.dominated(others)) or "none"
     return (
-        f"**{each.label}** ({seeds} seeds) is above these, at no more FLOPs of the mechanism, after Holm's correction over "
-        f"{len(others)} networks: {', '.join(found) or 'none'}."
+        f"**{each.label}** ({seeds} seeds) is more accurate than these, and its mechanism costs no more FLOPs (Holm's correction "
+        f"over {len(others)} networks): {dominated}."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docs.make.findings_knobs import OWN
 from segattn import records
 from segattn.profile.markdown import markdown_table
 
@@ -36,10 +37,9 @@ def section(head: str) -> str:
             assert baseline is not None
             rows.append([trunk, mode, *_figures(record, None if head == BASELINE else baseline)])
     if not rows:
-        return (
-            "The zoo has no network of this head. [Findings](../findings.md#which-positions-are-worth-attending-to) has its "
-            "figures, over several seeds."
-        )
+        text = "The zoo has no network of this head."
+        figures = " [Findings](../findings.md#a-mechanism-of-our-own-the-star) has its figures, over several seeds."
+        return text + figures * (head == OWN)
     heading = [
         "trunk",
         "mode",

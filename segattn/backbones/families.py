@@ -181,6 +181,14 @@ def windows(network: nn.Module) -> tuple[int, int]:
     return math.lcm(32, *heights), math.lcm(32, *widths)
 
 
+def check_cut(network: nn.Module, name: str) -> None:
+    """Refuse what timm computes whole for any map: HRNet, whose maps exchange information, and networks with hooks."""
+    if type(network).__name__ in ("HighResolutionNetFeatures", "FeatureHookNet"):
+        raise ValueError(
+            f"timm:{name} cannot have fewer stages: timm computes all of them for any map; leave stages out"
+        )
+
+
 def cut_behind(network: Any) -> None:
     """Drop the blocks behind the last map: timm's EfficientNets keep and run them, whatever maps are asked for."""
     name, _, index = network.feature_info.module_name()[-1].partition(".")  # as `blocks.2`

@@ -83,6 +83,7 @@ class _Timm(nn.Module):
     strides: tuple[int, ...]
     multiple: tuple[int, int]
     """Height and width in pixels to whose multiples images are padded."""
+    later: frozenset[str] = frozenset()  # names of weights, of the stages that are left out
     random_part: str = ""
     """What of a backbone with pretrained weights has none, in words."""
 
@@ -148,8 +149,8 @@ class TimmPyramid(_Timm):
     pretrained: timm's own weights of that name, downloaded; `--model.pretrained` also takes files.
     img_size: height and width that positions and windows are built for; timm's by default. Images may have any size.
     drop_path: probability that a residual branch is skipped in training, of the last block.
-    stages: how many of the four maps are computed, 1 to 4; the last of them is given in place of those that would follow, so
-        that the backbone sees less of the image and leaves context to the head.
+    stages: how many of the four maps are computed, 1 to 4; heads get the last one again in place of the rest. Convolutions then
+        see less of the image and leave context to the head.
     """
 
     def __init__(
@@ -163,8 +164,8 @@ class TimmPyramid(_Timm):
         drop_path: float = 0.0,
         stages: int = 4,
     ) -> None:
-        if stages not in (1, 2, 3, 4):
-            raise ValueError(f"stages={stages!r} is not possible; a backbone has 1, 2, 3 or 4")
+        if type(stages) is not int or not 1 <= stages <= 4:
+            raise ValueError(f"stages={stages!r} is not possible; use 1, 2, 3 or 4")
         module = module_of(library(name), name)
         super().__init__(
             name, in_channels, {"img_size": img_size, "drop_path": drop_path}, families.HIERARCHICAL.get(module, {})
@@ -172,7 +173,7 @@ class TimmPyramid(_Timm):
         hierarchical, own = module in families.HIERARCHICAL, STRIDES[32][stages - 1]
         if hierarchical and output_stride != own:
             raise ValueError(_undilated(name, output_stride, "its maps have strides 4, 8, 16, 32", own))
-        dilated = {} if hierarchical or output_stride == 32 else {"output_stride": max(output_stride, 8)}
+        dilated = {} if hierarchical or output_stride >= own else {"output_stride": max(output_stride, 8)}
         try:
             self.network = self.build(features_only=True, **dilated)
         except (NotImplementedError, TypeError, AssertionError) as error:
@@ -185,17 +186,18 @@ class TimmPyramid(_Timm):
                 f"timm:{name} has {len(info.channels())} maps; heads need four, such as timm:pvt_v2_b0 has"
             )
         if stages < 4:
-            first = len(info.channels()) - 4
-            self.network = self.build(features_only=True, out_indices=range(first, first + stages), **dilated)
+            families.check_cut(self.network, name)
+            whole = self.state_dict().keys()
+            self.network = self.build(features_only=True, out_indices=tuple(info.out_indices)[-4:][:stages], **dilated)
             families.cut_behind(self.network)
+            self.later = frozenset(whole - self.state_dict().keys())
         strides = STRIDES[32] if hierarchical else info.reduction()[-4:]  # CAFormer's are not declared
         self.channels, self.strides = (
             (*x[:stages], *x[stages - 1 : stages] * (4 - stages)) for x in (info.channels()[-4:], strides)
         )
         if self.strides[-1] != output_stride:
-            raise ValueError(
-                _undilated(name, output_stride, f"its maps have strides {_listed(self.strides)}", self.strides[-1])
-            )
+            its_maps = f"its maps have strides {_listed(self.strides)}"
+            raise ValueError(_undilated(name, output_stride, its_maps, self.strides[-1]))
         self.channels_last = "NHWC" in str(getattr(self.network, "output_fmt", ""))
         self.multiple = (1, 1) if module in families.ANY_SIZE else families.windows(self.network)
         self.positions = BY_MODULE.get(module, Positions)(getattr(self.network, "model", self.network))

@@ -23,14 +23,14 @@ def fitted(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str
     people's names); layers that the backbone does not have are left out, and its pyramid keeps its random weights.
 
     Raises:
-        ValueError: timm cannot adapt them.
+        ValueError: timm cannot adapt them, or they hold another number of later stages than the network that the backbone is a
+            part of.
     """
     own: dict[str, Tensor] = backbone.state_dict()
+    if all(name.startswith(("network.", PYRAMID)) for name in weights):
+        return {**_without_later(backbone, weights, where), **_pyramid_of(own, weights)}
     whole: nn.Module = backbone.whole()
     known = {_plain(name) for name in whole.state_dict()}
-    if all(name.startswith(("network.", PYRAMID)) for name in weights):
-        needed = {name: value for name, value in weights.items() if name in own or _plain(name) not in known}
-        return {**needed, **_pyramid_of(own, weights)}
     adapt = getattr(sys.modules[type(whole).__module__], "checkpoint_filter_fn", None)
     try:
         adapted: dict[str, Tensor] = dict(adapt(dict(weights), whole) if adapt is not None else weights)
@@ -38,12 +38,24 @@ def fitted(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str
         raise ValueError(
             f"pretrained backbone {where} does not fit timm:{backbone.name}: timm cannot adapt it ({first_line(error)})"
         ) from error
-    names = {_plain(name): name for name in own}
+    names = {_plain(name): name for name in [*own, *backbone.later]}
     renamed = {names.get(_plain(name), name): value for name, value in adapted.items()}
+    needed = _without_later(backbone, renamed, where)
     return {
-        **{name: value for name, value in renamed.items() if name in own or _plain(name) not in known},
+        **{name: value for name, value in needed.items() if name in own or _plain(name) not in known},
         **_pyramid_of(own, weights),
     }
+
+
+def _without_later(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Weights without those of later stages, which are all there or none: else the file is of another network."""
+    absent = sorted(backbone.later - weights.keys())
+    if absent and len(absent) < len(backbone.later):
+        raise ValueError(
+            f"pretrained backbone {where} does not fit timm:{backbone.name}: it lacks {absent[0]} of a later stage, and has "
+            "others of these stages; is it of a smaller network?"
+        )
+    return {name: value for name, value in weights.items() if name not in backbone.later}
 
 
 def note_random_part(backbone: Any, weights: Mapping[str, Tensor]) -> str:

@@ -15,8 +15,8 @@ _PAUSE = 30.0
 
 
 class Shown:
-    """Shows the share in [0, 1] that is done, and the current case: a bar in a terminal; elsewhere a line for each tenth, and
-    one after `_PAUSE` seconds without."""
+    """Shows the share in [0, 1] that is done, and the current case: a bar in a terminal; elsewhere a line at each tenth, and at
+    the first report `_PAUSE` seconds or more after the last line."""
 
     def __init__(self, console: Console, bar: Progress | None, *, now: Callable[[], float] = time.monotonic) -> None:
         self.console, self.bar, self.printed, self.now, self.at = console, bar, -1, now, now()

@@ -87,6 +87,7 @@ def create(
     own, of_mechanism = _options(name, source, mode)
     check_options(f"head {name!r}", chosen, [*own, *of_mechanism])
     _check_channels(name, chosen.get("channels", 1))
+    _check_whole_numbers(name, chosen, {**own, **of_mechanism})
     for_head = {option: value for option, value in chosen.items() if option in own}
     for_mechanism = {option: value for option, value in chosen.items() if option not in own}
     if mode == "controlled":
@@ -103,6 +104,13 @@ def _check_channels(name: str, channels: Any) -> None:
     """Torch builds layers without channels, and fails at the first image."""
     if not isinstance(channels, int) or channels < 1:
         raise ValueError(f"head {name!r} with channels={channels!r} is not possible; use a whole number of 1 or more")
+
+
+def _check_whole_numbers(name: str, chosen: Mapping[str, Any], options: Mapping[str, Parameter]) -> None:
+    """What is a whole number by default has to be one; which of them are possible, the head itself says."""
+    for option, value in chosen.items():
+        if type(options[option].default) is int and (type(value) is not int or value < 0):
+            raise ValueError(f"head {name!r} with {option}={value!r} is not possible; use a whole number, not below 0")
 
 
 _SETTINGS = {"head_options": ("mode",), "backbone_options": ("output_stride", "in_channels")}

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import Implementation, check_option, cut_off, full_precision, widen
+from segattn.heads.parts.attention import Implementation, check_counts, check_option, cut_off, full_precision, widen
 from segattn.heads.parts.layers import Sandwich
 from segattn.heads.parts.recording import recording
 
@@ -50,8 +50,7 @@ class CrissCross(nn.Module):
     ) -> None:
         super().__init__()
         check_option("implementation", implementation, Implementation)
-        if recurrence < 1:
-            raise ValueError(f"recurrence={recurrence} is not possible; use 1 or more (the paper's is 2)")
+        check_counts(recurrence=recurrence, reduction=reduction)
         self.recurrence, self.implementation = recurrence, implementation
         projected = max(channels // reduction, 1)
         self.query = nn.Conv2d(channels, projected, 1)

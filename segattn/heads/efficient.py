@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
+from segattn.heads.parts.attention import Implementation, check_counts, check_option, full_precision, widen
 from segattn.heads.parts.layers import Sandwich, start_small
 
 LATEX = r"""
@@ -57,6 +57,7 @@ class EfficientAttention(nn.Module):
         super().__init__()
         check_option("normalisation", normalisation, Normalisation)
         check_option("implementation", implementation, Implementation)
+        check_counts(reduction=reduction)
         projected = max(channels // reduction, 1)
         if num_heads < 1 or projected % num_heads:
             raise ValueError(f"num_heads={num_heads} does not divide the {projected} projected channels; use a divisor")

@@ -26,7 +26,7 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import Implementation, affinity, attend, check_option
+from segattn.heads.parts.attention import Implementation, affinity, attend, check_counts, check_option
 from segattn.heads.parts.layers import Sandwich, feature_map, positions, start_small
 
 LATEX = r"""
@@ -56,6 +56,7 @@ class NonLocal(nn.Module):
         check_option("pairwise", pairwise, Pairwise)
         check_option("implementation", implementation, Implementation)
         self.pairwise, self.implementation = pairwise, implementation
+        check_counts(reduction=reduction)
         projected = max(channels // reduction, 1)
         embedded = pairwise != "gaussian"
         self.query = nn.Conv2d(channels, projected, 1) if embedded else nn.Identity()

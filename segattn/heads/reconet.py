@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_option, recording
+from segattn.heads.parts.attention import Implementation, check_counts, check_option, recording
 from segattn.heads.parts.layers import Classifier, ConvBnRelu, unflatten
 
 LATEX = r"""
@@ -60,14 +60,13 @@ class TensorReconstruction(nn.Module):
         implementation: Implementation = "auto",
     ) -> None:
         super().__init__()
+        check_counts(rank=rank)
         check_option("rank_weights", rank_weights, RankWeights)
         check_option("size_handling", size_handling, SizeHandling)
         check_option("implementation", implementation, Implementation)
         self.rank_weights, self.size_handling, self.implementation = rank_weights, size_handling, implementation
         self.grid = (grid[0], grid[1])
-        self.channel = nn.Linear(channels, rank * channels, bias=False)
-        self.height = nn.Linear(grid[0], rank * grid[0], bias=False)
-        self.width = nn.Linear(grid[1], rank * grid[1], bias=False)
+        self.channel, self.height, self.width = (nn.Linear(S, rank * S, bias=False) for S in (channels, *self.grid))
         for linear in (self.channel, self.height, self.width):
             nn.init.normal_(linear.weight, std=(2 / linear.in_features) ** 0.5)  # He, for each of the r matrices
         start = torch.zeros(rank) if rank_weights == "softmax" else torch.full((rank,), 1 / rank)

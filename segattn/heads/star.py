@@ -1,6 +1,6 @@
 """segattn: *Star Attention: Criss-Cross Attention over Both Diagonals*, 2026, after CCNet, arXiv 1811.11721.
 
-Each position attends to its row, column and diagonals, in docs/findings.md the best of the sets of positions that it compares:
+Each position attends to its row, its column and both diagonals (docs/findings.md has the evidence for it):
 
     a_uv = softmax_{v in star(u)}(q_u^T k_v)        F^(r)_u = F^(r-1)_u + gamma sum_{v in star(u)} a_uv g(F^(r-1)_v)
 
@@ -10,7 +10,7 @@ Logits are not scaled. R = 1 sees the star, R = 2 every position. Diagonals are 
 
 Cost: MACs R N (C (2D + C) + (3H + W) (D + C)); memory N (3H + W) for the weights of one recurrence.
 
-Differences from the paper of CCNet: the diagonals. They are counted with H positions each, of which a square map masks a third.
+Differences from the paper of CCNet: the diagonals. Each is counted as H positions; on a square map a third of them are masked.
 
 B batch, C channels, D = C/8 projected, H W feature map, N = H*W, K classes, I = H rows of a column.
 """
@@ -24,9 +24,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import Implementation, check_option, cut_off, full_precision, widen
+from segattn.heads.parts.attention import Implementation, check_counts, check_option, cut_off, full_precision, widen
 from segattn.heads.parts.layers import Sandwich
-from segattn.heads.parts.shear import ShearedColumns, elsewhere, shear
+from segattn.heads.parts.shear import ShearedColumns, off_line, shear
 
 LATEX = r"""
 a_{uv} = \mathrm{softmax}_{v \in \mathrm{star}(u)}(q_u^\top k_v) \qquad
@@ -36,7 +36,7 @@ STEPS = (0, 1, -1)  # columns that a line moves on from row to row: columns, fal
 
 
 class Star(nn.Module):
-    """F + gamma sum over the star, `recurrence` times with shared weights; `auto` always is `fast`, on channels-last maps."""
+    """F + gamma sum over the star, `recurrence` times with shared weights; `auto` is always `fast`, on channels-last maps."""
 
     main_map = "composed"
 
@@ -45,8 +45,7 @@ class Star(nn.Module):
     ) -> None:
         super().__init__()
         check_option("implementation", implementation, Implementation)
-        if recurrence < 1:
-            raise ValueError(f"recurrence={recurrence} is not possible; use 1 or more (the default is 2)")
+        check_counts(recurrence=recurrence, reduction=reduction)
         self.recurrence, self.implementation = recurrence, implementation
         projected = max(channels // reduction, 1)
         self.query = nn.Conv2d(channels, projected, 1)
@@ -65,7 +64,7 @@ class Star(nn.Module):
             logits = []
             for step in STEPS:
                 line = torch.einsum("bdhw,bdiw->bihw", shear(q, step), shear(k, step))
-                logits.append(shear(line.masked_fill(elsewhere(H, W, step, q.device), float("-inf")), -step))
+                logits.append(shear(line.masked_fill(off_line(H, W, step, q.device), float("-inf")), -step))
             logits.append(torch.einsum("bdhw,bdhj->bjhw", q, k))
             return list(torch.cat(logits, dim=1).softmax(dim=1).split([H, H, H, W], dim=1))
 

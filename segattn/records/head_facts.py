@@ -9,7 +9,7 @@ FAMILIES = {
     "baseline": "no attention; the other heads are compared with it",
     "pyramid": "no attention; context of several scales, a second baseline",
     "pairwise": "every position attends to every position, N x N weights",
-    "criss-cross": "a position attends to its row and its column",
+    "criss-cross": "a position attends to the lines through it",
     "grouped": "positions attend within groups, of far ones, then of near ones",
     "basis": "positions attend to a few vectors: inferred, learnt or pooled",
     "channel": "channels attend to channels, C x C weights",

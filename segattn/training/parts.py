@@ -101,7 +101,7 @@ def parts_of(model: nn.Module, optimization: Optimization) -> dict[str, str]:
     """The part of each parameter. A backbone whose stages are not known is one part, `backbone`.
 
     Raises:
-        ValueError: `freeze` or `lr_factors` names a stage of such a backbone.
+        ValueError: `freeze` or `lr_factors` names a stage of such a backbone, or `freeze` one that the backbone leaves out.
     """
     backbone = getattr(model, "backbone", None)
     stages = _stages(backbone) if isinstance(backbone, nn.Module) else {}
@@ -116,6 +116,12 @@ def parts_of(model: nn.Module, optimization: Optimization) -> dict[str, str]:
                 f"the stages of {type(getattr(backbone, 'network', backbone)).__name__} are not known, so that optimization."
                 f"{'freeze' if wanted else 'lr_factors'} can name only backbone{', norms' if wanted else ', head and auxiliary'}"
             )
+    if stages:
+        left_out = BACKBONE[1 + max(stages.values()) :]
+        frozen = frozen_parts(optimization.freeze)
+        for each in left_out:
+            if each in frozen and not set(BACKBONE) <= frozen:
+                raise ValueError(f"optimization.freeze names {each}, but the backbone has {4 - len(left_out)} stages")
     parts = {}
     for name, _ in model.named_parameters():
         top, _, below = name.partition(".")
@@ -139,11 +145,11 @@ def _stages(backbone: nn.Module) -> dict[str, int] | None:
     for module in modules:
         inside = [index for index, name in enumerate(plain) if name.startswith(f"{module}_")]
         ends.append(max(inside, default=-1))
-    if len(ends) != 4 or ends != sorted(set(ends)) or ends[0] < 0:
+    if not ends or ends != sorted(set(ends)) or ends[0] < 0:
         return None
     holder = modules[0].partition("_")[0]
     first = next(index for index, name in enumerate(plain) if name.startswith(holder))
-    ends[3] = len(names)
+    ends[-1] = len(names)
     stage = [
         0 if index < first else 1 + next(i for i, end in enumerate(ends) if index <= end) for index in range(len(names))
     ]

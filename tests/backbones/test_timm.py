@@ -267,22 +267,28 @@ LITE = "timm:tf_efficientnet_lite0"
 
 @pytest.mark.parametrize(
     ("name", "stages", "output_stride"),
-    [(LITE, 1, 4), (LITE, 2, 8), (LITE, 3, 16), (LITE, 3, 8), ("timm:resnet18", 2, 8), ("timm:pvt_v2_b0", 2, 8)],
-)
-def test_backbone_of_fewer_stages_is_the_beginning_of_the_whole_one(name, stages, output_stride):
-    hierarchical = name == "timm:pvt_v2_b0"
-    whole = backbones.create(name, output_stride=32 if hierarchical else max(output_stride, 8)).eval()
+    [
+        (LITE, 1, 4), (LITE, 2, 8), (LITE, 3, 16), (LITE, 3, 8), ("timm:resnet18", 2, 8), ("timm:mobilenetv3_small_050", 1, 4),
+        ("timm:densenet121", 2, 8), ("timm:dla34", 2, 8),  # not to be dilated
+        ("timm:pvt_v2_b0", 2, 8), ("timm:swin_tiny_patch4_window7_224", 2, 8), ("timm:hiera_tiny_224", 3, 16),
+    ],
+)  # fmt: skip
+def test_backbone_of_fewer_stages_is_the_beginning_of_the_whole_one(name, stages, output_stride, small):
+    whole = backbones.create(name, output_stride=8 if (name, output_stride) == (LITE, 8) and stages == 3 else 32).eval()
     body = backbones.create(name, output_stride=output_stride, stages=stages).eval()
     state = whole.state_dict()
     body.load_state_dict({key: state[key] for key in body.state_dict()})
-    assert sum(x.numel() for x in body.parameters()) < sum(x.numel() for x in whole.parameters())
-    x = torch.randn(1, 3, 65, 97)
-    with torch.no_grad():
-        expected, found = whole(x), body(x)
-    for index, each in enumerate(found):
-        torch.testing.assert_close(each, expected[min(index, stages - 1)])
-    assert [tuple(each.shape[1:]) for each in found] == maps_of(body, (65, 97))
+    assert body.later == state.keys() - body.state_dict().keys()
+    for size in ((65, 97), (97, 41)):
+        x = torch.randn(1, 3, *size)
+        with torch.no_grad():
+            expected, maps = whole(x), body(x)
+        for index, each in enumerate(maps):
+            torch.testing.assert_close(each, expected[min(index, stages - 1)], rtol=1e-4, atol=1e-4)
+        assert [tuple(each.shape[1:]) for each in maps] == maps_of(body, size)
     assert body.strides[-1] == output_stride
+    body.train()(torch.randn(2, 3, 65, 97))[-1].square().mean().backward()
+    assert [key for key, value in body.named_parameters() if value.grad is None] == []
 
 
 def test_two_stages_of_efficientnet_lite_see_67_pixels():
@@ -296,8 +302,12 @@ def test_two_stages_of_efficientnet_lite_see_67_pixels():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        (LITE, {"stages": 0}, "stages=0 is not possible; a backbone has 1, 2, 3 or 4"),
+        (LITE, {"stages": 0}, "stages=0 is not possible; use 1, 2, 3 or 4"),
         (LITE, {"stages": 5}, "stages=5 is not possible"),
+        (LITE, {"stages": 2.0}, "stages=2.0 is not possible"),
+        (LITE, {"stages": True}, "stages=True is not possible"),
+        ("timm:hrnet_w18_small", {"stages": 2}, "hrnet_w18_small cannot have fewer stages"),
+        ("timm:xception41", {"stages": 2}, "xception41 cannot have fewer stages"),
         (
             LITE,
             {"stages": 2, "output_stride": 16},

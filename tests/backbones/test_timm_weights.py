@@ -189,8 +189,31 @@ def test_backbone_of_fewer_stages_takes_its_part_of_a_whole_file(own_names, tmp_
 
 def test_file_of_another_network_in_own_names_is_refused_by_a_backbone_of_fewer_stages(tmp_path):
     other = backbones.create("timm:resnet18", output_stride=8)
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match=r"does not fit.*unexpected network\.(bn1|conv1|layer1)"):
         create_model(
             "fcn", num_classes=3, backbone="timm:tf_efficientnet_lite0", backbone_options={"stages": 2},
             pretrained=file_of(other, tmp_path),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("own_names", [False, True])
+def test_file_of_a_smaller_sister_is_refused_by_a_backbone_of_fewer_stages(own_names, tmp_path):
+    sister = backbones.create("timm:resnet50", output_stride=8) if own_names else whole("resnet50")
+    with pytest.raises(ValueError, match=r"lacks network\.layer3\.10\..* of a later stage"):
+        create_model(
+            "fcn", num_classes=3, backbone="timm:resnet101", backbone_options={"stages": 2},
+            pretrained=file_of(sister, tmp_path),
+        )  # fmt: skip
+
+
+def test_file_of_a_backbone_of_fewer_stages_fits_one(tmp_path):
+    source = backbones.create("timm:resnet18", output_stride=8, stages=2)
+    model = create_model(
+        "fcn",
+        num_classes=3,
+        backbone="timm:resnet18",
+        backbone_options={"stages": 2},
+        pretrained=file_of(source, tmp_path),
+    )
+    state = source.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in model.backbone.state_dict().items())

@@ -39,7 +39,7 @@ def test_heads_are_listed_below_their_family(capsys, monkeypatch):
     assert headings == list(FAMILIES)
     first = lines.index("window: a position attends to those around it")
     assert lines[first + 1].startswith("neighborhood")
-    assert lines[lines.index("criss-cross: a position attends to its row and its column") + 1].startswith("ccnet")
+    assert lines[lines.index("criss-cross: a position attends to the lines through it") + 1].startswith("ccnet")
 
 
 def test_only_heads_of_the_wanted_families_are_listed(capsys):

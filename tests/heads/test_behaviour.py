@@ -102,6 +102,17 @@ def test_a_head_without_channels_is_refused(name, mode, channels):
             heads.create(name, IN_CHANNELS, CLASSES, mode=mode, channels=channels)
 
 
+@pytest.mark.parametrize("mode", ["faithful", "controlled"])
+@pytest.mark.parametrize("name", heads.names())
+def test_an_option_that_is_a_whole_number_has_to_be_one(name, mode):
+    options = heads.options(name, mode=mode)
+    whole = [option for option, parameter in options.items() if type(parameter.default) is int and option != "channels"]
+    for option in whole:
+        for value in (1.5, True, "3", -1):
+            with pytest.raises(ValueError, match=option):
+                heads.create(name, IN_CHANNELS, CLASSES, mode=mode, channels=16, **{option: value})
+
+
 @pytest.mark.parametrize(("name", "mode"), [head for head in HEADS if takes(*head, "channels")])
 @pytest.mark.parametrize("channels", [2, 17])
 def test_few_channels_and_a_prime_number_of_them_work(name, mode, channels):

@@ -172,9 +172,11 @@ def test_controlled_form_is_the_same_block_with_the_options_given():
     assert head.attention.query.out_channels == 4
 
 
-def test_a_recurrence_below_one_is_refused():
-    with pytest.raises(ValueError, match="recurrence=0 is not possible; use 1 or more"):
-        CrissCross(8, recurrence=0)
+@pytest.mark.parametrize("name", ["recurrence", "reduction"])
+@pytest.mark.parametrize("value", [0, -2, 1.5, True])
+def test_a_count_that_is_no_whole_number_of_one_or_more_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name}={value} is not possible; use 1 or more"):
+        CrissCross(8, **{name: value})
 
 
 def test_inference_adds_the_columns_in_place():

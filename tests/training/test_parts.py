@@ -188,6 +188,21 @@ def test_stages_of_timm_networks_end_where_their_maps_do(name, stride, stem, sta
     assert set(in_order) == {0, 1, 2, 3, 4}
 
 
+def test_parts_of_a_backbone_of_fewer_stages():
+    pytest.importorskip("timm")
+    model = create_model(
+        "fcn", num_classes=2, backbone="timm:resnet18", backbone_options={"stages": 2}, output_stride=8
+    )
+    part = parts.parts_of(model, Optimization(freeze="stem"))
+    assert part["backbone.network.layer1.0.conv1.weight"] == "stage1"
+    assert part["backbone.network.layer2.1.conv2.weight"] == "stage2"
+    assert set(part.values()) == {"stem", "stage1", "stage2", "head", "auxiliary"}
+    with pytest.raises(ValueError, match=r"optimization\.freeze names stage4, but the backbone has 2 stages"):
+        parts.parts_of(model, Optimization(freeze="stem,stage4"))
+    parts.freeze(model, Optimization(freeze="backbone"))
+    assert not any(parameter.requires_grad for parameter in model.backbone.parameters())
+
+
 class Unknown(nn.Module):
     channels = (2, 2, 2, 2)
 

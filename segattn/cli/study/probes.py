@@ -41,7 +41,7 @@ class ProbesArguments:
     """reduced: the heads that a claim is about, 5 seeds; full: every head, and more ablations of Denoised NL, 10 seeds."""
     heads: tuple[str, ...] = ()
     """Heads that the full grid adds to the reduced one, by name; all of them by default. One that the reduced grid has adds
-    nothing, so that `--heads fcn` leaves the ablations."""
+    nothing, so `--heads fcn` adds only the ablations."""
     seeds: int | None = None
     """Number of runs of each network, in place of the grid's."""
     out: Path = Path("runs/probes")

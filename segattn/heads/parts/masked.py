@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import check_option, full_precision, widen
+from segattn.heads.parts.attention import check_counts, check_option, full_precision, widen
 from segattn.heads.parts.layers import Sandwich
 
 Positions = Literal["cross", "diagonals", "window", "cross_window", "star", "all"]
@@ -44,8 +44,9 @@ class MaskedAttention(nn.Module):
     ) -> None:
         super().__init__()
         check_option("positions", positions, Positions)
-        if recurrence < 1 or window < 1 or window % 2 == 0:
-            raise ValueError(f"{recurrence=} and {window=}: use 1 or more recurrences, and an odd window")
+        check_counts(recurrence=recurrence, reduction=reduction, window=window)
+        if window % 2 == 0:
+            raise ValueError(f"{window=} is not possible; use an odd one")
         self.positions, self.window, self.recurrence = positions, window, recurrence
         projected = max(channels // reduction, 1)
         self.query = nn.Conv2d(channels, projected, 1)

@@ -1,7 +1,7 @@
 """Sheared maps, whose columns are diagonals: row i of a map, shifted cyclically by `step` i columns. Step 0 changes nothing.
 
-With step 1, position (i, j) is found in column j - i modulo W, and column c holds the diagonal that falls to the right from
-(0, c), and below it, where the map has ended, pieces of others. A map sheared by `step` and then by -`step` is as it was.
+With step 1, position (i, j) is found in column j - i modulo W. Column c holds the diagonal that falls to the right from (0, c)
+and wraps around the edge; each piece is a line of its own. Shearing by -`step` undoes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def shear(x: Float[Tensor, "B X H W"], step: int) -> Float[Tensor, "B X H W"]:
     return x.gather(3, _wrapped(_columns(x.shape[2], x.shape[3], step, x.device), x.shape[3]).expand_as(x))
 
 
-def elsewhere(height: int, width: int, step: int, device: torch.device | None = None) -> Bool[Tensor, "I H W"]:
+def off_line(height: int, width: int, step: int, device: torch.device | None = None) -> Bool[Tensor, "I H W"]:
     """Whether row i of the column of (h, w) in a sheared map is on another line, or is (h, w) itself. I = H."""
     rows, columns = torch.arange(height, device=device), _columns(height, width, step, device)
     line = columns - _wrapped(columns, width)  # the same for all of a column that are on one line
@@ -24,7 +24,7 @@ def elsewhere(height: int, width: int, step: int, device: torch.device | None = 
 
 
 def _columns(height: int, width: int, step: int, device: torch.device | None) -> Int[Tensor, "H W"]:
-    """The column that each position of a sheared map comes from, on a map without end."""
+    """The column that each position of a sheared map comes from, before it wraps."""
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     return columns + step * rows.unsqueeze(1)
 
@@ -48,7 +48,7 @@ class ShearedColumns:
         order = rows * width + _wrapped(columns.unsqueeze(1) + step * rows, width)
         place = _wrapped(columns - step * rows.unsqueeze(1), width) * height + rows.unsqueeze(1)
         self.size, self.order, self.place = (height, width), order.flatten(), place.flatten()  # each other's inverse
-        self.elsewhere = elsewhere(height, width, step, device).permute(2, 1, 0).contiguous()  # (W, H, I)
+        self.off_line = off_line(height, width, step, device).permute(2, 1, 0).contiguous()  # (W, H, I)
 
     def sheared(self, x: Float[Tensor, "B H W X"]) -> Float[Tensor, "_ H X"]:
         return x.flatten(1, 2).index_select(1, self.order).reshape(-1, self.size[0], x.shape[3])
@@ -60,6 +60,6 @@ class ShearedColumns:
         )
 
     def masked(self, logits: Float[Tensor, "_ H I"]) -> Float[Tensor, "_ H I"]:
-        """-inf where they are elsewhere."""
+        """-inf where they are off_line."""
         height, width = self.size
-        return logits.reshape(-1, width, height, height).masked_fill(self.elsewhere, float("-inf")).flatten(0, 1)
+        return logits.reshape(-1, width, height, height).masked_fill(self.off_line, float("-inf")).flatten(0, 1)
