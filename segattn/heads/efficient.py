@@ -29,7 +29,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import Implementation, check_counts, check_option, full_precision, widen
+from segattn.heads.parts.attention import Implementation, check_option, full_precision, widen
+from segattn.heads.parts.counts import check_counts
 from segattn.heads.parts.layers import Sandwich, start_small
 
 LATEX = r"""

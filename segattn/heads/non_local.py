@@ -26,7 +26,8 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import Implementation, affinity, attend, check_counts, check_option
+from segattn.heads.parts.attention import Implementation, affinity, attend, check_option
+from segattn.heads.parts.counts import check_counts
 from segattn.heads.parts.layers import Sandwich, feature_map, positions, start_small
 
 LATEX = r"""

@@ -29,7 +29,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segattn.heads.parts.attention import Implementation, check_counts, check_option, recording
+from segattn.heads.parts.attention import Implementation, check_option, recording
+from segattn.heads.parts.counts import check_counts
 from segattn.heads.parts.layers import Classifier, ConvBnRelu, unflatten
 
 LATEX = r"""

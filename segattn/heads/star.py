@@ -24,7 +24,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import Implementation, check_counts, check_option, cut_off, full_precision, widen
+from segattn.heads.parts.attention import Implementation, check_option, cut_off, full_precision, widen
+from segattn.heads.parts.counts import check_counts
 from segattn.heads.parts.layers import Sandwich
 from segattn.heads.parts.shear import ShearedColumns, off_line, shear
 

@@ -66,13 +66,6 @@ def check_option(name: str, value: object, allowed: object) -> None:
         raise ValueError(f"{name}={value!r} is not known; use one of {', '.join(map(repr, get_args(allowed)))}")
 
 
-def check_counts(**counts: object) -> None:
-    """Raise ValueError unless every one is a whole number of 1 or more."""
-    for name, value in counts.items():
-        if type(value) is not int or value < 1:
-            raise ValueError(f"{name}={value!r} is not possible; use 1 or more, a whole number")
-
-
 # The same, faster
 
 

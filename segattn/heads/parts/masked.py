@@ -24,7 +24,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from segattn.heads.parts.attention import check_counts, check_option, full_precision, widen
+from segattn.heads.parts.attention import check_option, full_precision, widen
+from segattn.heads.parts.counts import check_counts
 from segattn.heads.parts.layers import Sandwich
 
 Positions = Literal["cross", "diagonals", "window", "cross_window", "star", "all"]
