@@ -228,7 +228,7 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     assert set(findings_hard.THIN) & set(base["class_names"])
     of_fcn = [run for run in base["runs"] if run["head"] == "fcn"]
     boundary = [run | {"small": run["small"] + 0.03, "iou": [0.5] * len(run["iou"])} for run in of_fcn[1:]]
-    runs = [run | {"network": "a", "swept": {"loss": "ce"}} for run in of_fcn]
+    runs = [run | {"network": "a", "swept": {"loss": "ce", "class_balance": "log"}} for run in of_fcn]
     runs += [run | {"network": "b", "swept": {"loss": "ce + boundary"}} for run in boundary]
     content = base | {"runs": runs, "differences": [], "missing": [], "command": "the command"}
     (tmp_path / "hard_loss.json").write_text(json.dumps(content))

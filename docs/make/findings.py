@@ -132,6 +132,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "knobs": lambda _: findings_knobs.section(),
     "positions": lambda _: findings_knobs.positions(),
     "own": findings_own.section,
+    "recurrence": lambda _: findings_own.second_recurrence(),
     "hard": findings_hard.section,
     "published": lambda _: published_noise.section(),
 }

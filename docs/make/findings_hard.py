@@ -9,7 +9,7 @@ from docs.make.findings_study import Packed, read, starting_with
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
-USUAL = {"loss": "ce", "class_balance": "none", "ohem": False}
+USUAL = {"loss": "ce", "class_balance": "log", "ohem": False}
 """The settings that are swept, by the last part of their names, as every other study has them."""
 COLUMNS = {"mIoU": "mean_iou", "boundary": "boundary", "small": "small", "thin pixels": "thin"}
 THIN = ("pole", "traffic light", "traffic sign", "person", "rider", "bicycle")
@@ -41,7 +41,7 @@ def section(_: str = "") -> str:
 
 
 def _is_usual(run: dict[str, Any]) -> bool:
-    """Whether the run has cross-entropy and nothing else."""
+    """Whether the run has the loss of `findings_local`."""
     return all(USUAL.get(name.rpartition(".")[2]) == value for name, value in run["swept"].items())
 
 

@@ -84,6 +84,15 @@ def section(words: str) -> str:
     return "\n\n".join([table, *sentences, commands, f"{machines}.", *missing])
 
 
+def second_recurrence() -> str:
+    """What the second recurrence adds on the backbone of `findings_local`, in points, paired by seed."""
+    both, once = (read(name) for name in LOCAL)
+    if both is None or once is None:
+        return "not measured yet"
+    (with_one,) = once.networks.values()
+    return interval(paired(both.networks[OWN], with_one))
+
+
 def _sentence(each: Against, others: list[str]) -> str:
     differences = [each.difference(other) for other in others]
     if any(difference.p is None for difference in differences):

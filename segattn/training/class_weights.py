@@ -27,10 +27,12 @@ def class_weights(
     rank: int = 0,
     world_size: int = 1,
     total: Callable[[Tensor], Tensor] = lambda counts: counts,
+    say: Callable[[str], object] = lambda notice: None,
 ) -> Tensor | None:
     """Class weights (K,), float32, as set in the options; None if all are 1.
 
-    Each process counts its share of the labels; `total` sums over processes.
+    Each process counts its share of the labels; `total` sums over processes. `say` is told before they are counted, which takes
+    minutes where every label has to be painted or decoded.
 
     Raises:
         ValueError: the number of weights is not the number of classes, or no pixel is labelled.
@@ -43,6 +45,8 @@ def class_weights(
         return torch.tensor(weights)
     if optimization.class_balance == "none":
         return None
+    if rank == 0 and dataset not in _COUNTED:
+        say(f"class weights ({optimization.class_balance}): counting the labels of {len(dataset):,} images")
     pixels, present = (row.numpy() for row in total(torch.from_numpy(histogram(dataset, rank, world_size))).cpu())
     if not pixels.any():
         raise ValueError(f"{dataset.name} {dataset.split}: no pixel is labelled; class_balance needs labels")

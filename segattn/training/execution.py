@@ -41,6 +41,16 @@ def accelerator(precision: str, device: str) -> Accelerator:
     )
 
 
+def total(accelerator: Accelerator) -> Callable[[Tensor], Tensor]:
+    """The sum of a tensor over all processes, on the device of the run."""
+
+    def summed(part: Tensor) -> Tensor:
+        whole: Tensor = accelerator.reduce(part.to(accelerator.device), "sum")
+        return whole
+
+    return summed
+
+
 def arrange(model: SegmentationModel, optimization: Optimization, *, synchronize: bool) -> SegmentationModel:
     """Prepare the network as set in the options; `synchronize` computes batch-norm statistics over all processes.
 

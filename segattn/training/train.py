@@ -119,9 +119,7 @@ class Training:
         self.network, self.optimizer = accelerator.prepare(trained, optimizer_of(model, optimization))
         if accelerator.is_main_process and (table := rates.table(model, self.optimizer, optimization)):
             on_notice(table)
-        weights = class_weights(
-            optimization, train_set, **place, total=lambda each: accelerator.reduce(each.to(accelerator.device), "sum")
-        )
+        weights = class_weights(optimization, train_set, **place, total=execution.total(accelerator), say=on_notice)
         self.step = Step(optimization, accelerator, self.network, self.optimizer, model, weights)
         self.average = WeightAverage(model, optimization.ema_decay) if optimization.ema_decay else None
         sizes = {"batch_size": optimization.batch_size, "seed": config.seed, "num_workers": num_workers, **place}

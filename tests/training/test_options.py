@@ -12,7 +12,7 @@ from segattn import checkpoint
 from segattn.model import create_model
 from segattn.training import averaging, execution, resume
 from segattn.training.checks import check
-from segattn.training.class_weights import balanced, histogram
+from segattn.training.class_weights import balanced, class_weights, histogram
 from segattn.training.interruption import Interrupted
 from segattn.training.losses import num_counted, segmentation_loss
 from segattn.training.train import open_data, train
@@ -226,6 +226,18 @@ def test_histogram_is_that_of_a_loop_and_shares_sum_to_it():
             expected[1, k] += (sample.label != 255).sum() if (sample.label == k).any() else 0
     assert np.array_equal(histogram(dataset), expected)
     assert np.array_equal(histogram(dataset, 0, 2) + histogram(dataset, 1, 2), expected)
+
+
+def test_labels_are_counted_once_and_the_user_is_told_before():
+    optimization = tiny.experiment(optimization={"class_balance": "log"}).optimization
+    dataset, told = open_data(tiny.TINY.data)[0], []
+    first = class_weights(optimization, dataset, say=told.append)
+    again = class_weights(optimization, dataset, say=told.append)
+    assert told == [f"class weights (log): counting the labels of {len(dataset)} images"]
+    assert torch.equal(first, again)
+    other = open_data(tiny.TINY.data)[0]
+    class_weights(tiny.experiment(optimization={"class_balance": "none"}).optimization, other, say=told.append)
+    assert len(told) == 1
 
 
 def test_class_weights_reach_the_loss(tmp_path):
