@@ -15,6 +15,7 @@ CONTRASTS = {
     "reach": (
         ("non_local", "fcn", "diagonal-13"),
         ("ccnet R=2", "ccnet R=1", "diagonal-13"),
+        ("star R=1", "ccnet R=1", "diagonal-13"),
         ("psp", "fcn", "diagonal-13"),
     ),
     "conjunction": (
