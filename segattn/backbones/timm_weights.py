@@ -49,8 +49,11 @@ def fitted(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str
 
 def _without_later(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """Weights without those of later stages, which are all there or none: else the file is of another network."""
-    absent = sorted(backbone.later - weights.keys())
-    if absent and len(absent) < len(backbone.later):
+    later = {
+        name for name in backbone.later if not name.endswith("num_batches_tracked")
+    }  # many files are without these counts
+    absent = sorted(later - weights.keys())
+    if absent and len(absent) < len(later):
         raise ValueError(
             f"pretrained backbone {where} does not fit timm:{backbone.name}: it lacks {absent[0]} of a later stage, and has "
             "others of these stages; is it of a smaller network?"
