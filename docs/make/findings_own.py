@@ -99,7 +99,8 @@ def _sentence(each: Against, others: list[str]) -> str:
         return f"**{each.label}**: one common seed tells it from no network."
     seeds = len({run["seed"] for run in each.study.networks[each.network]})
     dominated = ", ".join(f"`{other}`" for other in each.dominated(others)) or "none"
+    correction = f" (Holm's correction over {len(others)} networks)" if len(others) > 1 else ""
     return (
-        f"**{each.label}** ({seeds} seeds) is more accurate than these, and its mechanism costs no more FLOPs (Holm's correction "
-        f"over {len(others)} networks): {dominated}."
+        f"**{each.label}** ({seeds} seeds) is more accurate than these, and its mechanism costs no more FLOPs{correction}: "
+        f"{dominated}."
     )
