@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from docs.make.findings_knobs import interval, paired
-from docs.make.findings_study import Packed, read, starting_with
+from docs.make.findings_study import Packed, read, starting_with, swept
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -21,15 +21,15 @@ HEADS = ("ccnet", "star")
 def section(_: str = "") -> str:
     """A line for each loss, with its differences from cross-entropy in points, paired by seed."""
     studies = starting_with("hard_")
-    usual = next((runs for study in studies for runs in study.networks.values() if _is_usual(runs[0])), None)
+    usual = next((runs for study in studies for runs in study.networks.values() if _is_usual(runs)), None)
     if usual is None:
         return "*No loss has been tried yet.*"
     rows = [["ce", f"{len(usual)}", *(f"{student.mean(_values(usual, key)):.1f}" for key in COLUMNS.values())]]
     rows[0].append(f"{student.mean([_thin(run, studies[0]) for run in usual]):.1f}")
     for study in studies:
         for runs in study.networks.values():
-            if not _is_usual(runs[0]):
-                rows.append(_row(_words(runs[0]["swept"]), runs, usual, study))
+            if not _is_usual(runs):
+                rows.append(_row(_words(runs), runs, usual, study))
     if (beside := read("findings_star")) is not None:
         rows += [_row(f"ce, {head}", beside.networks[head], usual, beside) for head in HEADS if head in beside.networks]
         studies.append(beside)
@@ -40,9 +40,9 @@ def section(_: str = "") -> str:
     return "\n\n".join([table, commands, f"{machines}.", *(study.missing for study in studies if study.missing)])
 
 
-def _is_usual(run: dict[str, Any]) -> bool:
-    """Whether the run has the loss of `findings_local`."""
-    return all(USUAL.get(name.rpartition(".")[2]) == value for name, value in run["swept"].items())
+def _is_usual(runs: list[dict[str, Any]]) -> bool:
+    """Whether the runs have the loss of `findings_local`."""
+    return swept(runs).items() <= USUAL.items()
 
 
 def _row(name: str, runs: list[dict[str, Any]], usual: list[dict[str, Any]], study: Packed) -> list[str]:
@@ -62,9 +62,8 @@ def _thin(run: dict[str, Any], study: Packed) -> float:
     return 100 * student.mean([of_class[name] for name in THIN if of_class.get(name) is not None])
 
 
-def _words(swept: dict[str, Any]) -> str:
+def _words(runs: list[dict[str, Any]]) -> str:
     """As `ce + boundary, class_balance=log`."""
     return ", ".join(
-        f"{value}" if short == "loss" else f"{short}={str(value).lower()}"
-        for short, value in ((name.rpartition(".")[2], value) for name, value in swept.items())
+        f"{value}" if name == "loss" else f"{name}={str(value).lower()}" for name, value in swept(runs).items()
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from docs.make.findings_study import Packed, read, starting_with
+from docs.make.findings_study import Packed, read, starting_with, swept
 from segattn.heads.parts.masked import MaskedAttention
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
@@ -48,10 +48,10 @@ def settings(base: Packed) -> Iterator[Setting]:
     """Every network of the studies `knobs_*` that differs from a head of `base` in its options alone."""
     for study in starting_with("knobs_"):
         for network, runs in study.networks.items():
-            head, swept = runs[0]["head"], runs[0]["swept"]
-            if head not in base.networks or head == OWN or not swept:
+            head, chosen = runs[0]["head"], swept(runs)
+            if head not in base.networks or head == OWN or not chosen:
                 continue
-            options = ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in swept.items())
+            options = ", ".join(f"{name}={value}" for name, value in chosen.items())
             yield Setting(head, options, study, network, paired(runs, base.networks[head]))
 
 
@@ -94,10 +94,10 @@ def positions() -> str:
         return "*The study `findings_positions` has not been run yet.*"
     rows = []
     for network, runs in study.networks.items():
-        swept = {name.rpartition(".")[2]: value for name, value in runs[0]["swept"].items()}
+        chosen = swept(runs)
         changes = [interval(paired(runs, base.networks[name])) for name in ("fcn", "ccnet")]
-        words = [swept["positions"].replace("_", " and "), f"{swept['recurrence']}", f"{len(runs)}"]
-        rows.append([*words, f"{study.mean(network, 'mean_iou'):.2f}", *changes, f"{_gflops(swept):.4f}"])
+        words = [chosen["positions"].replace("_", " and "), f"{chosen['recurrence']}", f"{len(runs)}"]
+        rows.append([*words, f"{study.mean(network, 'mean_iou'):.2f}", *changes, f"{_gflops(chosen):.4f}"])
     heading = ["positions", "recurrences", "n", "mIoU %", "minus FCN", "minus CCNet", "GFLOPs"]
     made = f"`{study.content['command']}`; {study.content['machine']}; {study.content['date']}."
     table = markdown_table(heading, rows, align="lrrrrrr")

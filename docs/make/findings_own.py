@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from docs.make.findings_knobs import OWN, interval, paired
-from docs.make.findings_study import LEVEL, Packed, read
+from docs.make.findings_study import LEVEL, Packed, read, swept
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 from segattn.report.shared.student import Difference
@@ -56,7 +56,7 @@ def settings(base: Packed, names: Sequence[str]) -> list[Against]:
     for study in filter(None, map(read, names)):
         for network, runs in study.networks.items():
             if runs[0]["head"] == OWN:
-                options = [f"{name.rpartition('.')[2]}={value}" for name, value in runs[0]["swept"].items()]
+                options = [f"{name}={value}" for name, value in swept(runs).items()]
                 every.append(Against(" ".join([OWN, *options]), study, network, base))
     return every
 

@@ -114,6 +114,11 @@ class Packed:
         return f"{len(names)} {runs} missing: {shown}." if names else ""
 
 
+def swept(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The settings that the study swept and their values in these runs, by the last part of their names."""
+    return {name.rpartition(".")[2]: value for name, value in runs[0]["swept"].items()}
+
+
 def read(name: str) -> Packed | None:
     """The study of this name; None where it was not packed."""
     path = RECORDS / f"{name}.json"
