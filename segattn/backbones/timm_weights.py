@@ -49,9 +49,8 @@ def fitted(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str
 
 def _without_later(backbone: Any, weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """Weights without those of later stages, which are all there or none: else the file is of another network."""
-    later = {
-        name for name in backbone.later if not name.endswith("num_batches_tracked")
-    }  # many files are without these counts
+    # Many files are without the counts of batches.
+    later = {name for name in backbone.later if not name.endswith("num_batches_tracked")}
     absent = sorted(later - weights.keys())
     if absent and len(absent) < len(later):
         raise ValueError(

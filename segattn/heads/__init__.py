@@ -107,10 +107,15 @@ def _check_channels(name: str, channels: Any) -> None:
 
 
 def _check_whole_numbers(name: str, chosen: Mapping[str, Any], options: Mapping[str, Parameter]) -> None:
-    """What is a whole number by default has to be one; which of them are possible, the head itself says."""
+    """What is a whole number by default has to be one, not below 0 unless the default is; the head itself checks the rest."""
     for option, value in chosen.items():
-        if type(options[option].default) is int and (type(value) is not int or value < 0):
-            raise ValueError(f"head {name!r} with {option}={value!r} is not possible; use a whole number, not below 0")
+        if type(options[option].default) is not int:
+            continue
+        least = min(options[option].default, 0)
+        if type(value) is not int or value < least:
+            raise ValueError(
+                f"head {name!r} with {option}={value!r} is not possible; use a whole number, not below {least}"
+            )
 
 
 _SETTINGS = {"head_options": ("mode",), "backbone_options": ("output_stride", "in_channels")}

@@ -113,6 +113,19 @@ def test_an_option_that_is_a_whole_number_has_to_be_one(name, mode):
                 heads.create(name, IN_CHANNELS, CLASSES, mode=mode, channels=16, **{option: value})
 
 
+def test_an_option_below_zero_by_default_may_be_below_zero(tmp_path, monkeypatch):
+    (tmp_path / "negative").mkdir()
+    (tmp_path / "negative/lab.py").write_text(
+        "from segattn.heads.fcn import Head as Fcn\n\n\nclass Head(Fcn):\n"
+        "    def __init__(self, in_channels, num_classes, *, axis: int = -1):\n"
+        "        super().__init__(in_channels, num_classes, channels=16)\n        self.axis = axis\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert heads.create("negative.lab", IN_CHANNELS, CLASSES, axis=-1).axis == -1
+    with pytest.raises(ValueError, match="axis=-2 is not possible; use a whole number, not below -1"):
+        heads.create("negative.lab", IN_CHANNELS, CLASSES, axis=-2)
+
+
 @pytest.mark.parametrize(("name", "mode"), [head for head in HEADS if takes(*head, "channels")])
 @pytest.mark.parametrize("channels", [2, 17])
 def test_few_channels_and_a_prime_number_of_them_work(name, mode, channels):
