@@ -73,12 +73,11 @@ def _lovasz_of_class(p: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
 def boundary(probabilities: Tensor, label: Tensor, *, ignore_index: int = 255) -> Tensor:
     """The boundary loss of each pixel, (B, H, W); 0 where it is ignored, negative where the prediction is right."""
     counted = label != ignore_index
-    present = occurring(label, probabilities.shape[1], ignore_index=ignore_index).tolist()  # a GPU waits here
-    loss = 0 * probabilities[:, 0].masked_fill(~counted, 0)
-    for k, p in enumerate(probabilities.unbind(1)):
-        if present[k]:
-            loss = loss + p.masked_fill(~counted, 0) * signed_distance(label == k, counted).to(p.dtype)
-    return loss
+    distances = torch.zeros_like(probabilities, requires_grad=False)  # phi, (B, K, H, W)
+    for image, (here, target) in enumerate(zip(label, counted, strict=True)):
+        present = here[target].unique()  # a GPU waits here
+        distances[image, present] = signed_distance(here == present[:, None, None], target).to(distances.dtype)
+    return (probabilities.masked_fill(~counted[:, None], 0) * distances).sum(1)
 
 
 @torch.no_grad()
@@ -97,17 +96,23 @@ def signed_distance(inside: Tensor, counted: Tensor) -> Tensor:
 def _distance(region: Tensor) -> Tensor:
     """Euclidean distance of each pixel to the nearest one of the region, float32 (B, H, W); inf where there is none.
 
-    First within each column, then over the columns of each row: d(y, x)^2 = min_x' (x - x')^2 + column(y, x')^2.
+    First within each row, then over the rows of each column: d(y, x)^2 = min_y' (y - y')^2 + row(y', x)^2. The second takes
+    as many steps as there are rows, or as the largest distance has pixels, so a tall image is turned.
     """
     H, W = region.shape[1:]
-    rows = torch.arange(H, device=region.device, dtype=torch.float32)[:, None]
-    above = rows.masked_fill(~region, -torch.inf).cummax(1).values
-    below = rows.masked_fill(~region, torch.inf).flip(1).cummin(1).values.flip(1)
-    column = torch.minimum(rows - above, below - rows).square()  # (B, H, W)
-    nearest = column.clone()
-    for shift in range(1, W):
-        nearest[:, :, shift:] = torch.minimum(nearest[:, :, shift:], column[:, :, :-shift] + shift**2)
-        nearest[:, :, :-shift] = torch.minimum(nearest[:, :, :-shift], column[:, :, shift:] + shift**2)
+    if H > W:
+        return _distance(region.mT.contiguous()).mT
+    columns = torch.arange(W, device=region.device, dtype=torch.float32)
+    left = columns.masked_fill(~region, -torch.inf).cummax(2).values
+    right = columns.masked_fill(~region, torch.inf).flip(2).cummin(2).values.flip(2)
+    row = torch.minimum(columns - left, right - columns).square()  # (B, H, W)
+    nearest, buffer = row.clone(), torch.empty_like(row)
+    for shift in range(1, H):
+        if shift % 8 == 0 and nearest.max() <= shift**2:
+            break
+        for here, there in (slice(shift, None), slice(-shift)), (slice(-shift), slice(shift, None)):
+            moved = torch.add(row[:, there], shift**2, out=buffer[:, here])
+            torch.minimum(nearest[:, here], moved, out=nearest[:, here])
     return nearest.sqrt()
 
 

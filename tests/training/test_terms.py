@@ -225,6 +225,20 @@ def test_distances_of_a_square_by_hand():
     assert phi[0, 6].item() == pytest.approx(math.sqrt(1 + 9) - 0.5)
 
 
+@pytest.mark.parametrize("size", [(30, 41), (41, 30), (1, 40), (40, 1)])
+def test_distances_are_those_of_a_loop(size):
+    torch.manual_seed(0)
+    region = torch.rand(2, *size) < 0.02
+    region[1] = False
+    region[1, -1, -1] = True  # one pixel in a corner: the largest distance of all
+    at = torch.stack(torch.meshgrid(*map(torch.arange, size), indexing="ij"), -1).flatten(0, 1).double()
+    for inside, phi in zip(region, terms.signed_distance(region, torch.ones_like(region)), strict=True):
+        between = torch.cdist(at, at)
+        other = torch.where(inside.flatten()[None] != inside.flatten()[:, None], between, torch.inf).amin(1) - 0.5
+        expected = torch.where(inside.flatten(), -other, other).float().view(size)
+        torch.testing.assert_close(phi, expected if inside.any() else torch.zeros(size))
+
+
 def test_distances_do_not_see_pixels_that_are_not_counted():
     inside = torch.zeros(1, 1, 6, dtype=torch.bool)
     inside[0, 0, :2] = True
