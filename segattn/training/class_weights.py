@@ -9,7 +9,10 @@ pixels are excluded. A class that never occurs has weight 1 and is excluded from
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from segattn.config import Optimization
 from segattn.data import Dataset
+from segattn.records import writing
 
 
 def class_weights(
@@ -45,7 +49,7 @@ def class_weights(
         return torch.tensor(weights)
     if optimization.class_balance == "none":
         return None
-    if rank == 0 and dataset not in _COUNTED:
+    if rank == 0 and dataset not in _COUNTED and (world_size > 1 or _kept(dataset) is None):
         say(f"class weights ({optimization.class_balance}): counting the labels of {len(dataset):,} images")
     pixels, present = (row.numpy() for row in total(torch.from_numpy(histogram(dataset, rank, world_size))).cpu())
     if not pixels.any():
@@ -73,14 +77,43 @@ def balanced(kind: str, pixels: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 _COUNTED: WeakKeyDictionary[Dataset, dict[tuple[int, int], np.ndarray]] = WeakKeyDictionary()
 """Histograms of the data sets in use: a study counts the labels once for all its runs."""
+_FOLDERS: WeakKeyDictionary[Dataset, Path] = WeakKeyDictionary()
+"""Where the counts of a data set are kept for the next process."""
+
+
+def keep_counts(dataset: Dataset, folder: Path) -> None:
+    """Keep the counts of all labels in a folder that stands for this data set alone: that of its stored features."""
+    _FOLDERS[dataset] = folder
 
 
 def histogram(dataset: Dataset, rank: int = 0, world_size: int = 1) -> np.ndarray:
     """n_k and m_k of every `world_size`-th label, starting at `rank`; int64 (2, K)."""
     counted = _COUNTED.setdefault(dataset, {})
     if (rank, world_size) not in counted:
-        counted[rank, world_size] = _histogram(dataset, rank, world_size)
+        kept = _kept(dataset) if world_size == 1 else None  # several processes may not see the same files
+        counted[rank, world_size] = counts = _histogram(dataset, rank, world_size) if kept is None else kept
+        if kept is None and world_size == 1 and (folder := _FOLDERS.get(dataset)) is not None:
+            with (
+                contextlib.suppress(OSError),
+                writing(folder / _FILE) as path,
+            ):  # a folder that may be read only is fine
+                path.write_text(json.dumps(counts.tolist()))
     return counted[rank, world_size]
+
+
+_FILE = "class-counts.json"
+
+
+def _kept(dataset: Dataset) -> np.ndarray | None:
+    """Counts of an earlier process; None where there are none or the file is damaged."""
+    folder, K = _FOLDERS.get(dataset), dataset.num_classes
+    if folder is None:
+        return None
+    try:
+        counts = np.array(json.loads((folder / _FILE).read_text()))
+    except (OSError, ValueError):
+        return None
+    return counts if counts.shape == (2, K) and counts.dtype == np.int64 and (counts >= 0).all() else None
 
 
 def _histogram(dataset: Dataset, rank: int, world_size: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from segattn.data.features import StoredFeatures, absent, in_computing_type
 from segattn.data.loader import AugmentedCopies, Batch, Images, Item, Items
 from segattn.device import DTYPES
 from segattn.model import SegmentationModel, build_model
+from segattn.training import class_weights
 
 
 class HeadOnly(nn.Module):
@@ -126,6 +127,8 @@ def split(
     val: Items | None = None if stored is None else stored.val
     if train is None:
         train = augmented_copies(train_set, config)
+    if stored is not None:
+        class_weights.keep_counts(train_set, stored.folder)
     if val is None and config.evaluation.one_plain_pass:
         val = backbone.items(Images(val_set, config.network))
     return HeadOnly(model), Source(train, val, backbone)

@@ -1,6 +1,7 @@
 """Options of execution and optimisation: each does what it says, and leaves the rest as it was."""
 
 import copy
+import json
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from segattn import checkpoint
 from segattn.model import create_model
 from segattn.training import averaging, execution, resume
 from segattn.training.checks import check
-from segattn.training.class_weights import balanced, class_weights, histogram
+from segattn.training.class_weights import balanced, class_weights, histogram, keep_counts
 from segattn.training.interruption import Interrupted
 from segattn.training.losses import num_counted, segmentation_loss
 from segattn.training.train import open_data, train
@@ -226,6 +227,34 @@ def test_histogram_is_that_of_a_loop_and_shares_sum_to_it():
             expected[1, k] += (sample.label != 255).sum() if (sample.label == k).any() else 0
     assert np.array_equal(histogram(dataset), expected)
     assert np.array_equal(histogram(dataset, 0, 2) + histogram(dataset, 1, 2), expected)
+
+
+def test_counts_are_kept_beside_the_features_for_the_next_process(tmp_path):
+    def counted(split=0):
+        dataset = open_data(tiny.TINY.data)[split]
+        keep_counts(dataset, tmp_path)
+        told.clear()
+        return class_weights(
+            tiny.experiment(optimization={"class_balance": "log"}).optimization, dataset, say=told.append
+        )
+
+    told = []
+    expected = counted()
+    assert told
+    [file] = tmp_path.iterdir()
+    assert torch.equal(counted(), expected)
+    assert not told
+    rows = json.loads(file.read_text())
+    rows[0][0] *= 50
+    for damaged in ("", "[[1, 2], [3", "[[1, 2]]", "{}", json.dumps([[-1] * len(rows[0])] * 2), json.dumps([rows[0]])):
+        file.write_text(damaged)
+        assert torch.equal(counted(), expected)  # counted again, and kept again
+        assert told
+    file.write_text(json.dumps(rows))
+    assert not torch.equal(counted(), expected)  # they are what is read
+    file.unlink()
+    file.mkdir()  # a folder that cannot be written
+    assert torch.equal(counted(), expected)
 
 
 def test_labels_are_counted_once_and_the_user_is_told_before():
