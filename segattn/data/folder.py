@@ -73,7 +73,8 @@ def load(
         val_fraction: share of the images that are for validation where there is no split of that name, 0.2 if None. If there is a
             split `train`, they are taken from it, and the option must be given.
         split_seed: another seed gives another split.
-        classes: the list of classes; `classes.txt`, `.json`, `.yaml` or `.yml` in `root` if None.
+        classes: the list of classes: a file, or what one holds, such as {road: [128, 64, 128], sky: [70, 130, 180]};
+            `classes.txt`, `.json`, `.yaml` or `.yml` in `root` if None.
         values: the name of the class of a stored mask value, 0 to 65535.
         others: meaning of mask values that neither `values` nor the class list names. index: the class of that index; error;
             ignore: ignored, and counted in a notice. None: index, but error where the class list has values.

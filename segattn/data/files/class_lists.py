@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import colorsys
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class ClassList:
 
 
 def class_list(base: Path | None, given_path: object, *, what: str) -> ClassList:
-    """The class list of a data set: a file, a list of names, or one of `FILES` in the folder `base`.
+    """The class list of a data set: a file, what such a file may hold, or one of `FILES` in the folder `base`.
 
     Args:
         what: the data set, for messages.
@@ -50,15 +50,16 @@ def class_list(base: Path | None, given_path: object, *, what: str) -> ClassList
     Raises:
         ValueError: no such file, or as `read`.
     """
-    if isinstance(given_path, list | tuple):
-        names = [str(name).strip() for name in given_path]
-        return ClassList(_checked(names, f"classes of data set {what}"), list(map(default_colour, range(len(names)))))
+    if isinstance(given_path, list | tuple | Mapping):
+        content = dict(given_path) if isinstance(given_path, Mapping) else list(given_path)
+        return _parsed(content, f"classes of data set {what}", None)
     if isinstance(given_path, str | os.PathLike):
         paths = [Path(given_path), *([base / given_path] if base is not None else [])]
         return read(next((path for path in paths if path.is_file()), None) or _absent(Path(given_path)))
     if given_path is not None:
         raise ValueError(
-            f"classes of data set {what} should be a file or a list of names, not {given_path!r:.80}; such as [road, sky]"
+            f"classes of data set {what} should be a file or a list of names, not {given_path!r:.80}; such as [road, sky], or "
+            "with colours {road: [128, 64, 128], sky: [70, 130, 180]}"
         )
     for name in FILES if base is not None else ():
         if (base / name).is_file():  # type: ignore[operator]
@@ -81,23 +82,30 @@ def read(path: Path) -> ClassList:
         ValueError: not a list of names, a name twice, a colour that is not three numbers from 0 to 255, or one colour or value
             for two classes.
     """
-    entries, ignored = _entries(path)
-    names = _checked([str(entry["name"]).strip() for entry in entries], str(path))
+    if path.suffix == ".txt":
+        return _parsed([line for line in read_text(path).splitlines() if line.strip()], str(path), path)
+    return _parsed(read_plain(path, path.suffix[1:]), str(path), path)
+
+
+def _parsed(content: object, where: str, path: Path | None) -> ClassList:
+    """The class list that a file's content says; `where` begins messages."""
+    entries, ignored = _entries(content, where)
+    names = _checked([str(entry["name"]).strip() for entry in entries], where)
     palette, colours, values = [], dict[Colour, int](), dict[int, int]()
     for index, entry in enumerate(entries):
         raw = entry.get("colour", entry.get("color"))
-        palette.append(default_colour(index) if raw is None else _colour(path, names[index], raw))
+        palette.append(default_colour(index) if raw is None else _colour(where, names[index], raw))
         if raw is not None:
             colours.setdefault(palette[-1], index)
-        for value in _values(path, names[index], entry.get("value")):
+        for value in _values(where, names[index], entry.get("value")):
             if values.setdefault(value, index) != index:
-                raise ValueError(f"{path}: value {value} stands for {names[values[value]]} and for {names[index]}")
+                raise ValueError(f"{where}: value {value} stands for {names[values[value]]} and for {names[index]}")
     shared = {colour for colour in palette if palette.count(colour) > 1}
     colours = {colour: index for colour, index in colours.items() if colour not in shared}  # they tell no class
     if values and len(set(values.values())) < len(names):
         lacking = next(name for index, name in enumerate(names) if index not in values.values())
         raise ValueError(
-            f"{path}: class {lacking!r} has no value, and others have one; give every class a value, or none"
+            f"{where}: class {lacking!r} has no value, and others have one; give every class a value, or none"
         )
     return ClassList(names, palette, colours, values, ignored, path)
 
@@ -117,23 +125,20 @@ def _checked(names: list[str], where: str) -> list[str]:
     return names
 
 
-def _entries(path: Path) -> tuple[list[dict[str, Any]], tuple[int | Colour, ...]]:
-    if path.suffix == ".txt":
-        return [{"name": line} for line in read_text(path).splitlines() if line.strip()], ()
-    content = read_plain(path, path.suffix[1:])
+def _entries(content: object, where: str) -> tuple[list[dict[str, Any]], tuple[int | Colour, ...]]:
     ignored: tuple[int | Colour, ...] = ()
     if isinstance(content, dict) and _is_list_of_classes(content.get("classes")):
         if other := sorted(map(str, set(content) - {"classes", "ignore"})):
-            raise ValueError(f"{path}: {other[0]!r} beside classes; expected classes and ignore")
-        ignored, content = ignored_marks(content.get("ignore"), f"{path}: ignore"), content["classes"]
+            raise ValueError(f"{where}: {other[0]!r} beside classes; expected classes and ignore")
+        ignored, content = ignored_marks(content.get("ignore"), f"{where}: ignore"), content["classes"]
     if isinstance(content, dict):
         return [{"name": name, "colour": colour} for name, colour in content.items()], ignored
     if not isinstance(content, list):
-        raise ValueError(f"{path}: expected a list of names, of {{name, colour}}, or a mapping of name to colour")
+        raise ValueError(f"{where}: expected a list of names, of {{name, colour}}, or a mapping of name to colour")
     for entry in content:
         if isinstance(entry, dict) and ("name" not in entry or set(entry) - _FIELDS):
             raise ValueError(
-                f"{path}: entry {entry!r:.80}; expected name and colour, and value where masks store another one"
+                f"{where}: entry {entry!r:.80}; expected name and colour, and value where masks store another one"
             )
     return [entry if isinstance(entry, dict) else {"name": entry} for entry in content], ignored
 
@@ -172,18 +177,18 @@ def _is_colour(colour: object) -> bool:
     )
 
 
-def _colour(path: Path, name: str, colour: Any) -> Colour:
+def _colour(where: str, name: str, colour: Any) -> Colour:
     if not _is_colour(colour):
-        raise ValueError(f"{path}: colour {colour!r:.80} of class {name!r}; expected [red, green, blue] from 0 to 255")
+        raise ValueError(f"{where}: colour {colour!r:.80} of class {name!r}; expected [red, green, blue] from 0 to 255")
     return colour[0], colour[1], colour[2]
 
 
-def _values(path: Path, name: str, raw: object) -> Sequence[int]:
+def _values(where: str, name: str, raw: object) -> Sequence[int]:
     values = [] if raw is None else list(raw) if isinstance(raw, list | tuple) else [raw]
     for value in values:
         if not is_mask_value(value):
             raise ValueError(
-                f"{path}: value {value!r:.40} of class {name!r}; expected a whole number from 0 to {MOST_VALUE}"
+                f"{where}: value {value!r:.40} of class {name!r}; expected a whole number from 0 to {MOST_VALUE}"
             )
     return [int(str(value)) for value in values]
 

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,23 @@ def test_a_relative_file_is_looked_for_in_the_root(tmp_path):
 def test_contradictions_are_named(tmp_path, content, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         read(written(tmp_path, content))
+    with pytest.raises(ValueError, match=rf"classes of data set mine: .*{re.escape(message)}"):
+        class_list(None, content, what="mine")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"road": [128, 64, 128], "sky": [70, 130, 180]},
+        [{"name": "road", "value": 7}, {"name": "sky", "value": [8, 9]}],
+        {"classes": ["road", "sky"], "ignore": [[0, 0, 0]]},
+        ["road", "sky"],
+    ],
+)
+def test_an_option_says_what_a_file_says(tmp_path, content):
+    from_file = read(written(tmp_path, content))
+    assert replace(from_file, path=None) == class_list(None, content, what="mine")
+    assert from_file.names == ["road", "sky"]
 
 
 def test_neither_file_nor_list_is_refused(tmp_path):
