@@ -41,14 +41,24 @@ class Ohem:
 
     threshold: float = 0.7
     """Probability in (0, 1]."""
-    min_kept: int = 100_000
-    """Pixels per image, pooled over the batch, as in mmsegmentation; in CCNet's code, pixels per batch of one GPU."""
+    min_kept: int | None = None
+    """Pixels per image, pooled over the batch, as in mmsegmentation; in CCNet's code, pixels per batch of one GPU. None: 100,000,
+    or on crops smaller than 512x512 the share that 100,000 is of these, since all pixels of a small crop would be kept."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}; it is a probability above 0 and at most 1 (usual: 0.7)")
-        if self.min_kept < 1:
+        if self.min_kept is not None and self.min_kept < 1:
             raise ValueError(f"min_kept is {self.min_kept}; at least 1 pixel per image must be kept (usual: 100000)")
+
+    def least(self, height: int, width: int) -> int:
+        """Pixels of an image of this size that are kept at least.
+
+        >>> Ohem().least(769, 769), Ohem().least(128, 256)
+        (100000, 12500)
+        """
+        share = min(height * width / 512**2, 1)
+        return max(round(100_000 * share), 1) if self.min_kept is None else self.min_kept
 
 
 CE = (Term("ce"),)
@@ -206,7 +216,7 @@ def _hard(logits: Tensor, label: Tensor, ignore_index: int, ohem: Ohem) -> Tenso
     # The loss is -log of the true class's probability, so it orders the pixels without a separate softmax map.
     hardness = F.cross_entropy(logits, label, ignore_index=ignore_index, reduction="none")
     hardness = hardness.masked_fill(label == ignore_index, -torch.inf)
-    kept = min(ohem.min_kept * len(label), label.numel())
+    kept = min(ohem.least(*label.shape[1:]) * len(label), label.numel())
     least = hardness.flatten().kthvalue(label.numel() - kept + 1).values  # -inf if fewer pixels count: all are kept
     return (hardness >= least) | ((-hardness).exp() < ohem.threshold)
 

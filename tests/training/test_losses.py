@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from segattn.training.losses import Ohem, segmentation_loss
 
@@ -121,7 +122,18 @@ def test_ohem_keeps_the_hardest_where_few_are_below_the_threshold(min_kept):
 
 def test_ohem_with_fewer_pixels_than_it_must_keep_is_plain_cross_entropy():
     logits, label = random_case()
-    assert loss_of(logits, label, ohem=Ohem(threshold=0.01)).item() == pytest.approx(loss_of(logits, label).item())
+    assert loss_of(logits, label, ohem=Ohem(0.01, 100_000)).item() == pytest.approx(loss_of(logits, label).item())
+
+
+@pytest.mark.parametrize("size", [(128, 256), (30, 40), (600, 512)], ids=str)
+def test_ohem_drops_pixels_of_crops_of_any_size(size):
+    torch.manual_seed(0)
+    logits, label = 9 * torch.randn(1, 3, *size), torch.randint(3, (1, *size))
+    each = F.cross_entropy(logits, label, reduction="none").flatten().sort(descending=True).values
+    kept = min(100_000, round(100_000 * size[0] * size[1] / 512**2))
+    loss = segmentation_loss({"out": logits}, label, {"out": 1.0}, ohem=Ohem(threshold=1e-30))[0]
+    assert kept < each.numel() / 2
+    assert loss.item() == pytest.approx(each[:kept].mean().item(), rel=1e-5)
 
 
 def test_ohem_on_equal_logits_drops_nothing():
