@@ -13,8 +13,10 @@ from docs.make import (
     findings_figures,
     findings_hard,
     findings_knobs,
+    findings_mixers,
     findings_own,
     findings_records,
+    findings_seeds,
     findings_study,
     published_noise,
 )
@@ -235,6 +237,9 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     both = {"loss": "ce + boundary", "ohem": True}
     content["runs"] = [run | {"network": "c", "swept": both} for run in of_fcn]
     (tmp_path / "hard_all.json").write_text(json.dumps(content))
+    detail = "segattn.heads.parts.detail"
+    content["runs"] = [run | {"network": detail, "head": detail, "swept": {}} for run in of_fcn]
+    (tmp_path / "hard_detail.json").write_text(json.dumps(content))
     content["runs"] = [run for run in base["runs"] if run["head"] == "ccnet"]
     (tmp_path / "findings_star.json").write_text(json.dumps(content | {"machine": "another machine"}))
     monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
@@ -246,10 +251,63 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     assert set(line.split(" | ")[2:]) == {"+0.00 (+0.00 to +0.00)", "+0.00 (+0.00 to +0.00) |"}
     (line,) = [line for line in lines if line.startswith("| ce |")]
     assert any(line.startswith("| ce, ccnet | 3 |") for line in lines)
+    assert any(line.startswith("| ce, detail branch | 3 | +0.00") for line in lines)
     assert "another machine" in lines[-1]
     names, classes = base["class_names"], findings_hard.THIN
     expected = np.mean([100 * run["iou"][names.index(name)] for run in of_fcn for name in classes if name in names])
     assert line.endswith(f" {expected:.1f} |")
+
+
+def test_mixers_are_compared_with_attention(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    assert "has not been run" in findings_mixers.section()
+    mixers = {"fcn": "attention", "ccnet": "pooling", "flanet": "none"}
+    runs = [run | {"swept": {"model.head_options.mixer": mixers[run["network"]]}} for run in base["runs"]]
+    (tmp_path / "findings_mixers.json").write_text(json.dumps(base | {"runs": runs}))
+    page = findings_mixers.section()
+    expected = findings_knobs.interval(findings_study.read("findings_mixers").difference("ccnet", "fcn"))
+    (line,) = [line for line in page.splitlines() if line.startswith("| pooling |")]
+    assert f"| {expected} |" in line
+    (line,) = [line for line in page.splitlines() if line.startswith("| attention |")]
+    assert "| – |" in line
+    assert base["command"] in page
+
+
+def test_noise_of_a_study_is_told_with_the_seeds_that_it_asks_for(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    assert findings_seeds.section() == "*No study has been run yet.*"
+    one_pair = [run for run in base["runs"] if run["network"] != "flanet"]
+    for name, runs in (("findings_a", base["runs"]), ("findings_pair", one_pair), ("knobs_b", base["runs"])):
+        (tmp_path / f"{name}.json").write_text(json.dumps(base | {"runs": runs}))
+    *_, line = findings_seeds.section().splitlines()
+    assert line.startswith("| `findings_a` | 3 | 3 | ")  # two networks have one pair, and a knob is no study
+    study = findings_study.read("findings_a")
+    single = np.sqrt(np.mean([np.var(study.values(name, "mean_iou"), ddof=1) for name in study.networks]))
+    assert f"| {single:.2f} | {100 * math.sqrt(study.spread.between_seeds):.2f} |" in line
+    assert f" {study.seeds_needed(0.5):.0f} |" in line
+
+
+def test_what_a_mechanism_adds_to_two_backbones(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+
+    def write(name, gains):
+        runs = [
+            run | {"mean_iou": gains[run["head"]] + run["seed"] / 100} for run in base["runs"] if run["head"] in gains
+        ]
+        (tmp_path / f"{name}.json").write_text(json.dumps(base | {"runs": runs}))
+
+    write("findings_local", {"fcn": 0.5, "ccnet": 0.52, "flanet": 0.55})
+    assert "have not both been run" in findings_seeds.closes()
+    write("findings_full", {"fcn": 0.6, "ccnet": 0.61})
+    page = findings_seeds.closes()
+    assert "FCN on the wide backbone is +10.00 (+10.00 to +10.00) points above" in page
+    (line,) = [line for line in page.splitlines() if line.startswith("| ccnet |")]
+    near = findings_study.read("findings_local").difference("ccnet", "fcn")
+    assert line.endswith(f"| -1.00 (-1.00 to -1.00) | {10 * near.value:.0f} |")
+    assert "flanet" not in page  # it did not run on both
 
 
 def test_noise_of_published_tables_is_that_of_a_two_way_analysis():

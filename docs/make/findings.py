@@ -6,7 +6,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.make import findings_figures, findings_hard, findings_knobs, findings_own, published_noise
+from docs.make import (
+    findings_figures,
+    findings_hard,
+    findings_knobs,
+    findings_mixers,
+    findings_own,
+    findings_seeds,
+    published_noise,
+)
 from docs.make.findings_knobs import interval
 from docs.make.findings_study import LEVEL, Packed, read
 from segattn.profile.markdown import markdown_table
@@ -134,5 +142,8 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "own": findings_own.section,
     "recurrence": lambda _: findings_own.second_recurrence(),
     "hard": findings_hard.section,
+    "mixers": findings_mixers.section,
+    "seeds": findings_seeds.section,
+    "closes": findings_seeds.closes,
     "published": lambda _: published_noise.section(),
 }

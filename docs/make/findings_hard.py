@@ -1,11 +1,11 @@
-"""Small and hard objects in docs/findings.md: what other losses do for FCN's thin, small and rare things."""
+"""Small and hard objects in docs/findings.md: what other losses and a detail branch do for thin, small and rare things of FCN."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from docs.make.findings_knobs import interval, paired
-from docs.make.findings_study import Packed, read, starting_with, swept
+from docs.make.findings_study import Packed, made, read, starting_with, swept
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -19,7 +19,7 @@ HEADS = ("ccnet", "star")
 
 
 def section(_: str = "") -> str:
-    """A line for each loss, with its differences from cross-entropy in points, paired by seed."""
+    """A line for each loss or branch, with its differences from cross-entropy in points, paired by seed."""
     studies = starting_with("hard_")
     usual = next((runs for study in studies for runs in study.networks.values() if _is_usual(runs)), None)
     if usual is None:
@@ -35,14 +35,12 @@ def section(_: str = "") -> str:
         studies.append(beside)
     heading = ["loss", "n", *(f"{name} %" if name == "mIoU" else name for name in COLUMNS), "thin classes"]
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
-    commands = "\n".join(f"    {study.content['command']}" for study in studies)
-    machines = "; ".join(dict.fromkeys(f"{study.content['machine']}, {study.content['date']}" for study in studies))
-    return "\n\n".join([table, commands, f"{machines}.", *(study.missing for study in studies if study.missing)])
+    return "\n\n".join([table, *made(studies)])
 
 
 def _is_usual(runs: list[dict[str, Any]]) -> bool:
-    """Whether the runs have the loss of `findings_local`."""
-    return swept(runs).items() <= USUAL.items()
+    """Whether the runs are FCN with the loss of `findings_local`."""
+    return runs[0]["head"] == "fcn" and swept(runs).items() <= USUAL.items()
 
 
 def _row(name: str, runs: list[dict[str, Any]], usual: list[dict[str, Any]], study: Packed) -> list[str]:
@@ -63,7 +61,10 @@ def _thin(run: dict[str, Any], study: Packed) -> float:
 
 
 def _words(runs: list[dict[str, Any]]) -> str:
-    """As `ce + boundary, class_balance=log`."""
+    """As `ce + boundary, class_balance=log`, or `ce, detail branch` of a head that is not FCN."""
+    head = runs[0]["head"]
+    if head != "fcn":
+        return f"ce, {head.rpartition('.')[2]} branch"
     return ", ".join(
         f"{value}" if name == "loss" else f"{name}={str(value).lower()}" for name, value in swept(runs).items()
     )

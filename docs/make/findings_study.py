@@ -119,6 +119,14 @@ def swept(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {name.rpartition(".")[2]: value for name, value in runs[0]["swept"].items()}
 
 
+def made(studies: list[Packed]) -> list[str]:
+    """The commands of studies, where and when they ran, and which of their runs are missing; each thing once."""
+    commands = dict.fromkeys(f"    {study.content['command']}" for study in studies)
+    machines = dict.fromkeys(f"{study.content['machine']}, {study.content['date']}" for study in studies)
+    missing = dict.fromkeys(study.missing for study in studies if study.missing)
+    return ["\n".join(commands), f"{'; '.join(machines)}.", *missing]
+
+
 def read(name: str) -> Packed | None:
     """The study of this name; None where it was not packed."""
     path = RECORDS / f"{name}.json"
