@@ -37,7 +37,8 @@ def check(config: Experiment) -> None:
             "a trunk of segattn zoo or a file"
         )
     parts.check(optimization)
-    if optimization.freeze and config.network.pretrained is None and config.init_from is None:
+    frozen = parts.frozen_parts(optimization.freeze) - {"gates"}
+    if frozen and config.network.pretrained is None and config.init_from is None:
         raise ValueError(
             f"optimization.freeze={optimization.freeze!r} keeps weights as they are, and random ones have learnt nothing; give "
             "init_from or model.pretrained a trained network"

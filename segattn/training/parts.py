@@ -20,11 +20,13 @@ from segattn.model import SegmentationModel
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")
 BACKBONE = ("stem", *STAGES)
+OTHERS = ("norms", "gates")
+"""What can be frozen besides: norms of the backbone, and the gates that a mechanism declares."""
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def frozen_parts(text: str) -> frozenset[str]:
-    """The parts that `optimization.freeze` names: of `BACKBONE`, and `norms`.
+    """The parts that `optimization.freeze` names: of `BACKBONE`, `norms` and `gates`.
 
     >>> sorted(frozen_parts("stages 1-2, norms"))
     ['norms', 'stage1', 'stage2', 'stem']
@@ -38,8 +40,8 @@ def frozen_parts(text: str) -> frozenset[str]:
         several = _parts_of(word)
         if several is None or set(several) & {"head", "auxiliary"}:
             raise ValueError(
-                f"optimization.freeze={text!r}: {word!r} should be stem, stage N, stages M-N with N up to 4, backbone or norms; "
-                'several with commas, such as "stages 1-2, norms"'
+                f"optimization.freeze={text!r}: {word!r} should be stem, stage N, stages M-N with N up to 4, backbone, norms or "
+                'gates; several with commas, such as "stages 1-2, norms"'
             )
         parts |= set(several)
     return frozenset(parts)
@@ -48,7 +50,7 @@ def frozen_parts(text: str) -> frozenset[str]:
 def _parts_of(word: str) -> tuple[str, ...] | None:
     """The parts of one word; None if it names none. Stages from the first on have the stem with them."""
     plain = re.sub(r"[\s_]+", "", word.lower())
-    if plain in ("stem", "head", "auxiliary", "norms"):
+    if plain in ("stem", "head", "auxiliary", *OTHERS):
         return (plain,)
     if plain == "backbone":
         return BACKBONE
@@ -62,10 +64,10 @@ def _parts_of(word: str) -> tuple[str, ...] | None:
 def check(optimization: Optimization) -> None:
     """Raise ValueError for values of `freeze` and `lr_factors` that no network can be trained with."""
     frozen = frozen_parts(optimization.freeze)
-    if frozen and optimization.train == "head":
+    if frozen - {"gates"} and optimization.train == "head":
         raise ValueError("optimization.train=head freezes the whole backbone; leave optimization.freeze out")
     for name, factor in optimization.lr_factors.items():
-        parts = _parts_of(name) if name != "norms" else None
+        parts = _parts_of(name) if name not in OTHERS else None
         if parts is None:
             raise ValueError(
                 f"optimization.lr_factors has {name!r}; the parts are {', '.join(BACKBONE)}, backbone, head and auxiliary, as in "
@@ -106,7 +108,7 @@ def parts_of(model: nn.Module, optimization: Optimization) -> dict[str, str]:
     backbone = getattr(model, "backbone", None)
     stages = _stages(backbone) if isinstance(backbone, nn.Module) else {}
     if stages is None:
-        wanted = [*frozen_parts(optimization.freeze) - {"norms"}]
+        wanted = [*frozen_parts(optimization.freeze) - {*OTHERS}]
         entries = [
             key for key in optimization.lr_factors if "backbone" not in key and set(_parts_of(key) or ()) & {*BACKBONE}
         ]
@@ -159,10 +161,12 @@ def _stages(backbone: nn.Module) -> dict[str, int] | None:
 def freeze(model: SegmentationModel, optimization: Optimization) -> None:
     """Freeze the parts that `optimization.freeze` names: no gradients, norms and dropout in eval mode, also after `train()`.
 
-    No operator before the first trained parameter keeps anything for the backward pass. `norms` are those of the backbone.
+    No operator before the first trained parameter keeps anything for the backward pass. `norms` are those of the backbone. `gates`
+    are what the mechanism declares so; those of a new head stay at 0, which makes the control of a network: the same one, whose
+    mechanism never takes part.
 
     Raises:
-        ValueError: as `parts_of`.
+        ValueError: as `parts_of`, or the head has no gates.
     """
     chosen, parts = frozen_parts(optimization.freeze), parts_of(model, optimization)
     if set(BACKBONE) <= chosen:
@@ -171,6 +175,13 @@ def freeze(model: SegmentationModel, optimization: Optimization) -> None:
     for name, parameter in model.named_parameters():
         if parts[name] in chosen:
             parameter.requires_grad_(False)
+    if "gates" in chosen:
+        of_mechanism = dict(model.mechanism.named_parameters())
+        gates = [of_mechanism[name] for name in model.declared("gates") if name in of_mechanism]
+        if not gates:
+            raise ValueError("optimization.freeze names gates, but the head has none; leave it out")
+        for gate in gates:
+            gate.requires_grad_(False)
     if "norms" in chosen:
         for module in model.backbone.modules():
             if isinstance(module, NORMS):

@@ -31,6 +31,7 @@ def model():
         ("stages 1-2", {"stem", "stage1", "stage2"}),
         ("Stages 2-3, norms", {"stage2", "stage3", "norms"}),
         ("stage1,stem", {"stem", "stage1"}),
+        ("gates", {"gates"}),
         ("backbone", {"stem", "stage1", "stage2", "stage3", "stage4"}),
     ],
 )
@@ -42,7 +43,9 @@ def test_words_name_parts(text, expected):
     "text", ["stage 5", "stages 3-1", "stage", "head", "layer1", "stem;norms", "stages 1-2,", "all"]
 )
 def test_a_word_that_names_no_part_is_refused(text):
-    with pytest.raises(ValueError, match=r"should be stem, stage N, stages M-N with N up to 4, backbone or norms"):
+    with pytest.raises(
+        ValueError, match=r"should be stem, stage N, stages M-N with N up to 4, backbone, norms or gates"
+    ):
         parts.frozen_parts(text)
 
 
@@ -111,6 +114,30 @@ def test_a_frozen_backbone_keeps_its_auxiliary_head_in_training(model):
     assert {name.partition(".")[0] for name in trainable(model)} == {"head", "auxiliary"}
     assert set(model(torch.randn(2, 3, 33, 33))) == {"out", "aux"}
     assert not model.backbone.training
+
+
+@pytest.mark.parametrize("head", ["ccnet", "danet", "denoised_nl", "non_local"])
+@pytest.mark.parametrize("mode", ["faithful", "controlled"])
+def test_frozen_gates_make_the_control_of_a_head(tmp_path, head, mode):
+    """It trains from random weights, and its mechanism takes no part at the end."""
+    changes = {"freeze": "gates", "iterations": 2, "lr": 0.1}
+    config = tiny.experiment(head, optimization=changes, validate_every=0, evaluation={"examples": 0, "strata": False})
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, mode=mode))
+    record = train(config, tmp_path / "control", device="cpu")
+    assert record.gates
+    assert set(record.gates.values()) == {0.0}
+    free = dataclasses.replace(config, optimization=dataclasses.replace(config.optimization, freeze=""))
+    assert any(train(free, tmp_path / "free", device="cpu").gates.values())
+
+
+def test_gates_can_be_frozen_where_the_backbone_is_and_in_a_head_that_has_some():
+    parts.check(Optimization(train="head", freeze="gates"))
+    with pytest.raises(ValueError, match="freezes the whole backbone"):
+        parts.check(Optimization(train="head", freeze="gates, stage 1"))
+    with pytest.raises(ValueError, match="'gates'; the parts are"):
+        parts.check(Optimization(lr_factors={"gates": 0.1}))
+    with pytest.raises(ValueError, match="names gates, but the head has none"):
+        arranged(create_model("fcn", num_classes=3, backbone="resnet18", backbone_options={"width": 8}), freeze="gates")
 
 
 def test_layer_norms_and_group_norms_are_norms():
