@@ -161,9 +161,9 @@ def _stages(backbone: nn.Module) -> dict[str, int] | None:
 def freeze(model: SegmentationModel, optimization: Optimization) -> None:
     """Freeze the parts that `optimization.freeze` names: no gradients, norms and dropout in eval mode, also after `train()`.
 
-    No operator before the first trained parameter keeps anything for the backward pass. `norms` are those of the backbone. `gates`
-    are what the mechanism declares so; those of a new head stay at 0, which makes the control of a network: the same one, whose
-    mechanism never takes part.
+    No operator before the first trained parameter keeps anything for the backward pass. `norms` are those of the backbone.
+    `gates` are what the mechanism declares so; those of a new head stay at 0, which makes the control of a network: the same one,
+    whose mechanism never takes part.
 
     Raises:
         ValueError: as `parts_of`, or the head has no gates.
