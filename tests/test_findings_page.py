@@ -18,6 +18,7 @@ from docs.make import (
     findings_records,
     findings_seeds,
     findings_study,
+    findings_test,
     published_noise,
 )
 from segattn.report.shared.student import holm, mean_interval
@@ -256,6 +257,27 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     names, classes = base["class_names"], findings_hard.THIN
     expected = np.mean([100 * run["iou"][names.index(name)] for run in of_fcn for name in classes if name in names])
     assert line.endswith(f" {expected:.1f} |")
+
+
+def test_a_test_split_is_packed_and_compared_on_the_same_seeds(tmp_path, monkeypatch):
+    folder = fabricate.study(tmp_path / "runs" / "photos", ["fcn", "ccnet"], seeds=3)
+    for path in sorted(folder.glob("*/record.json"))[:5]:  # the last seed of the second was not tested
+        record = json.loads(path.read_text())
+        value = 0.4 + 0.02 * (record["config"]["model"]["head"] == "ccnet") + record["seed"] / 50
+        scores = {"mean_iou": value, "iou": [0.1, None], "num_images": 233}
+        (path.parent / "test.json").write_text(json.dumps(scores))
+    packed = findings_records.pack(folder)
+    assert [run["test"]["iou"] for run in packed["runs"] if "test" in run] == [[0.1, None]] * 5
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    assert findings_test.section("fcn photos") == "*No network has been tested yet.*"
+    (tmp_path / "photos.json").write_text(json.dumps(packed))
+    lines = findings_test.section("fcn photos").splitlines()
+    (line,) = [line for line in lines if line.startswith("| ccnet |")]
+    assert line.startswith("| ccnet | photos | 2 | ")
+    assert line.endswith(" | 43.00 | +2.00 (+2.00 to +2.00) |")
+    (line,) = [line for line in lines if line.startswith("| fcn |")]
+    assert line.endswith(" | 42.00 | – |")
+    assert lines[-1].startswith("233 test images; ")
 
 
 def test_mixers_are_compared_with_attention(packed, tmp_path, monkeypatch):

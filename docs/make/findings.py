@@ -13,6 +13,7 @@ from docs.make import (
     findings_mixers,
     findings_own,
     findings_seeds,
+    findings_test,
     published_noise,
 )
 from docs.make.findings_knobs import interval
@@ -144,6 +145,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "hard": findings_hard.section,
     "mixers": findings_mixers.section,
     "seeds": findings_seeds.section,
+    "test": findings_test.section,
     "closes": findings_seeds.closes,
     "published": lambda _: published_noise.section(),
 }

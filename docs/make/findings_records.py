@@ -1,9 +1,9 @@
 """Pack finished studies for docs/findings.md: python -m docs.make.findings_records STUDY ...
 
 Writes docs/records/findings/NAME.json, NAME being that of the study's folder: the scores of every run, and what is computed from
-single images, whose counts are not committed: the difference of every two networks, with its interval over seeds and images. Of a
-study that is not finished, the seeds count that every network has. Runs that were planned and do not count are named. Packing a
-study again replaces its file.
+single images, whose counts are not committed: the difference of every two networks, with its interval over seeds and images.
+Scores on a test split are packed where a run's folder has them in test.json. Of a study that is not finished, the seeds count
+that every network has. Runs that were planned and do not count are named. Packing a study again replaces its file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from segattn.report.study.contrast import contrast
 from segattn.report.study.rows import Row, Run
 from segattn.report.study.study import Study, load
 
+TESTED = "test.json"
 FOLDER = Path(__file__).parents[1] / "records/findings"
 
 
@@ -76,7 +77,16 @@ def _run(row: Row, run: Run) -> dict[str, Any]:
         "gates": {name: _short(value) for name, value in (record.gates or {}).items()},
         "train_seconds": round(record.train_seconds, 1),
     }
-    return scores | _details(record) | _cost(record)
+    return scores | _details(record) | _cost(record) | _tested(run.folder)
+
+
+def _tested(folder: Path) -> dict[str, Any]:
+    """The scores in test.json, where `segattn evaluate RUN --split test -o RUN/test.json` has written them."""
+    if not (folder / TESTED).exists():
+        return {}
+    scores = json.loads((folder / TESTED).read_text(encoding="utf-8"))
+    iou = [_short(value) for value in scores["iou"]]
+    return {"test": {"mean_iou": _short(scores["mean_iou"]), "iou": iou, "num_images": scores["num_images"]}}
 
 
 def _details(record: RunRecord) -> dict[str, Any]:
