@@ -10,6 +10,7 @@ import pytest
 
 from docs.make import (
     findings,
+    findings_budget,
     findings_figures,
     findings_hard,
     findings_knobs,
@@ -278,6 +279,36 @@ def test_a_test_split_is_packed_and_compared_on_the_same_seeds(tmp_path, monkeyp
     (line,) = [line for line in lines if line.startswith("| fcn |")]
     assert line.endswith(" | 42.00 | – |")
     assert lines[-1].startswith("233 test images; ")
+
+
+def test_each_budget_has_its_front(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    scores = {"fcn": 0.5, "ccnet": 0.6, "flanet": 0.55}
+    runs = [run | {"mean_iou": scores[run["network"]]} for run in base["runs"]]
+    (tmp_path / "findings_local.json").write_text(json.dumps(base | {"runs": runs}))
+    assert "not been measured" in findings_budget.section()
+    costs = {"ccnet": (2.0, 9 * 2**20), "flanet": (3.0, 2**20), "hamburger": (1.0, 1)}
+    results = [
+        {"case": {"head": head}, "latency": {"median_ms": ms}, "memory": {"extra_bytes": extra}}
+        for head, (ms, extra) in costs.items()
+    ]
+    results.append({"case": {"head": "fcn"}, "latency": None, "memory": None})  # it has nothing to time
+    where = {"processor": "A processor", "threads": 2, "precision": None}
+    bench = {"results": results, "environment": where, "command": "segattn bench", "created": "2026-11-29T10:00:00"}
+    (tmp_path / "bench_local.json").write_text(json.dumps(bench))
+    lines = findings_budget.section().splitlines()
+    assert lines[2].startswith("| ccnet | 60.00 |")
+    assert "| 2.0 | 9.0 |" in lines[2]
+    (line,) = [line for line in lines if line.startswith("| flanet |")]
+    assert line.endswith("| 3.0 | 1.0 | MiB |")  # cheaper than CCNet in memory alone
+    (line,) = [line for line in lines if line.startswith("| fcn |")]
+    assert line.endswith("| 0.0 | 0.0 | FLOPs, ms, MiB |")
+    assert "hamburger" not in findings_budget.section()  # it was not trained
+    assert "A processor, 2 threads, fp32, 2026-11-29." in lines
+    drawn = findings_figures.drawn()[-1]
+    assert drawn.name == "findings_budget"
+    assert all(f">{name}<" in drawn.svg for name in scores)
 
 
 def test_mixers_are_compared_with_attention(packed, tmp_path, monkeypatch):

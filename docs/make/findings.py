@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs.make import (
+    findings_budget,
     findings_figures,
     findings_hard,
     findings_knobs,
@@ -144,6 +145,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "recurrence": lambda _: findings_own.second_recurrence(),
     "hard": findings_hard.section,
     "mixers": findings_mixers.section,
+    "budget": findings_budget.section,
     "seeds": findings_seeds.section,
     "test": findings_test.section,
     "closes": findings_seeds.closes,

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from docs.make import findings_knobs, findings_own
+from docs.make import findings_budget, findings_knobs, findings_own
 from docs.make.findings_study import Packed, read
 from segattn.report.shared.drawing import INK, QUIET, RULE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
@@ -31,6 +31,8 @@ def drawn() -> list[Drawn]:
     if (base := read(findings_knobs.BASE)) is not None:
         own = findings_own.settings(base, findings_own.LOCAL)
         figures.append(_front(base, [*findings_knobs.settings(base), *own]))
+    if every := findings_budget.measured():
+        figures.append(_budget(every))
     return figures
 
 
@@ -56,29 +58,57 @@ def _front(base: Packed, settings: Sequence[findings_knobs.Setting | findings_ow
     """Mean IoU over the mechanism's FLOPs: every head by default, other options hollow, and what nothing cheaper beats."""
     spots = [(base.flops(name), base.mean(name, "mean_iou") or 0.0, base.family(name), name) for name in base.networks]
     spots += [(each.gflops, each.mean_iou, each.study.family(each.network), each.label) for each in settings]
-    least = min(x for x, *_ in spots if x > 0) / 2
-    front = pareto([(x, y) for x, y, *_ in spots])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-        panel = figure.subplots()
+        words = "GFLOPs of the mechanism at 128x256 (2 per multiply-add)"
+        _fronts(figure, {words: spots})
+        return finish(
+            figure, "findings_front", "Context against cost", "Mean IoU of each network over its mechanism's FLOPs"
+        )
+
+
+def _budget(every: Sequence[findings_budget.Measured]) -> Drawn:
+    """Mean IoU over the mechanism's milliseconds and memory."""
+    costs = {"milliseconds": "ms of the mechanism on a scene of 256x512", "mebibytes": "MiB that it needs besides"}
+    panels = {
+        words: [(getattr(each, cost), each.mean_iou, each.family, each.network) for each in every]
+        for cost, words in costs.items()
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10.4, 4.2), layout="constrained")
+        _fronts(figure, panels)
+        what = "Mean IoU of each network over its mechanism's time and memory"
+        return finish(figure, "findings_budget", "Context against time and memory", what)
+
+
+Spot = tuple[float, float, str, str]
+"""Cost, mIoU, family and name of a network."""
+
+
+def _fronts(figure: Figure, panels: dict[str, list[Spot]]) -> None:
+    """A panel for each cost, with the line of what nothing cheaper beats; a name with = is hollow."""
+    labels = []
+    for panel, (words, spots) in zip(
+        figure.subplots(1, len(panels), squeeze=False, sharey=True)[0], panels.items(), strict=True
+    ):
+        least = min(x for x, *_ in spots if x > 0) / 2
+        front = pareto([(x, y) for x, y, *_ in spots])
         corners = [(max(spots[index][0], least), spots[index][1]) for index in front]
         panel.step(*zip(*corners, strict=True), where="post", color=INK, linewidth=0.8)
         texts = []
         for index, (x, y, family, label) in enumerate(spots):
             own, usual = COLOURS.get(family, QUIET), "=" not in label
             panel.plot(max(x, least), y, "o", color=own, markerfacecolor=own if usual else "none", markersize=5)
-            weight = "bold" if index in front else "normal"
-            texts.append((max(x, least), y, label, weight))
+            texts.append((max(x, least), y, label, "bold" if index in front else "normal"))
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
         panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.set_xlabel(f"GFLOPs of the mechanism at 128x256 (2 per multiply-add); FCN has none, drawn at {least:.1g}")
-        panel.set_ylabel("mIoU %")
-        _label(figure, panel, texts, corners)
-        return finish(
-            figure, "findings_front", "Context against cost", "Mean IoU of each network over its mechanism's FLOPs"
-        )
+        panel.set_xlabel(f"{words}; FCN has none, drawn at {least:.1g}")
+        labels.append((panel, texts, corners))
+    labels[0][0].set_ylabel("mIoU %")
+    for each in labels:
+        _label(figure, *each)
 
 
 def _label(
