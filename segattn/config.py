@@ -106,7 +106,7 @@ class Optimization:
     train: Literal["all", "head"] = "all"
     """head: the pretrained backbone is frozen, with its norms in eval mode, and there is no auxiliary head."""
     freeze: str = ""
-    """Parts not trained, norms in eval mode: stem, stage 3, stages 1-2 (with the stem), backbone, norms; gates of the head."""
+    """Parts not trained, norms in eval mode: stem, stage 3, stages 1-2 (with the stem), backbone, norms, gates (at 0)."""
     iterations: int = 80_000
     batch_size: int = 8
     """Images per iteration, over all processes."""

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -242,7 +243,10 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     detail = "segattn.heads.parts.detail"
     content["runs"] = [run | {"network": detail, "head": detail, "swept": {}} for run in of_fcn]
     (tmp_path / "hard_detail.json").write_text(json.dumps(content))
-    content["runs"] = [run for run in base["runs"] if run["head"] == "ccnet"]
+    of_ccnet = [run for run in base["runs"] if run["head"] == "ccnet"]
+    content["runs"] = [run | {"swept": {"loss": "ce + dice"}} for run in of_ccnet]
+    (tmp_path / "hard_mechanism.json").write_text(json.dumps(content))
+    content["runs"] = of_ccnet
     (tmp_path / "findings_star.json").write_text(json.dumps(content | {"machine": "another machine"}))
     monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
     lines = findings_hard.section().splitlines()
@@ -253,6 +257,7 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     assert set(line.split(" | ")[2:]) == {"+0.00 (+0.00 to +0.00)", "+0.00 (+0.00 to +0.00) |"}
     (line,) = [line for line in lines if line.startswith("| ce |")]
     assert any(line.startswith("| ce, ccnet | 3 |") for line in lines)
+    assert any(line.startswith("| ce + dice, ccnet | 3 |") for line in lines)
     assert any(line.startswith("| ce, detail branch | 3 | +0.00") for line in lines)
     assert "another machine" in lines[-1]
     names, classes = base["class_names"], findings_hard.THIN
@@ -265,7 +270,7 @@ def test_a_test_split_is_packed_and_compared_on_the_same_seeds(tmp_path, monkeyp
     for path in sorted(folder.glob("*/record.json"))[:5]:  # the last seed of the second was not tested
         record = json.loads(path.read_text())
         value = 0.4 + 0.02 * (record["config"]["model"]["head"] == "ccnet") + record["seed"] / 50
-        scores = {"mean_iou": value, "iou": [0.1, None], "num_images": 233}
+        scores = {"split": "test", "mean_iou": value, "iou": [0.1, None], "num_images": 233}
         (path.parent / "test.json").write_text(json.dumps(scores))
     packed = findings_records.pack(folder)
     assert [run["test"]["iou"] for run in packed["runs"] if "test" in run] == [[0.1, None]] * 5
@@ -279,6 +284,13 @@ def test_a_test_split_is_packed_and_compared_on_the_same_seeds(tmp_path, monkeyp
     (line,) = [line for line in lines if line.startswith("| fcn |")]
     assert line.endswith(" | 42.00 | – |")
     assert lines[-1].startswith("233 test images; ")
+    path.with_name("test.json").write_text(json.dumps(scores | {"split": "val"}))
+    with pytest.raises(ValueError, match="of the split val"):
+        findings_records.pack(folder)
+    path.with_name("test.json").write_text(json.dumps(scores))
+    os.utime(path.with_name("test.json"), (0, 0))
+    with pytest.raises(ValueError, match=r"older than record.json"):
+        findings_records.pack(folder)
 
 
 def test_each_budget_has_its_front(packed, tmp_path, monkeypatch):
@@ -309,6 +321,24 @@ def test_each_budget_has_its_front(packed, tmp_path, monkeypatch):
     drawn = findings_figures.drawn()[-1]
     assert drawn.name == "findings_budget"
     assert all(f">{name}<" in drawn.svg for name in scores)
+
+
+def test_a_control_stands_beside_its_head(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    monkeypatch.setattr(findings, "TEXT", tmp_path / "text")
+    (tmp_path / "text").write_text("[[control findings_local gates ccnet]] and [[gated findings_local gates ccnet]]")
+    (tmp_path / "findings_local.json").write_text(json.dumps(base))
+    assert "*No control has been run yet.* and (not measured yet)" in findings.page()
+    gain = {"fcn": 0.5, "ccnet": 0.53, "flanet": 0.5}
+    runs = [run | {"mean_iou": gain[run["head"]] + run["seed"] / 100} for run in base["runs"]]
+    (tmp_path / "findings_local.json").write_text(json.dumps(base | {"runs": runs}))
+    control = [run | {"mean_iou": run["mean_iou"] - 0.01} for run in runs if run["head"] == "ccnet"]
+    (tmp_path / "gates.json").write_text(json.dumps(base | {"runs": control}))
+    page = findings.page()
+    assert "| ccnet | 54.00 | +3.00 (+3.00 to +3.00) | +1.00 (+1.00 to +1.00) |" in page
+    assert "| ccnet, gate at 0 | 53.00 | +2.00 (+2.00 to +2.00) | – |" in page
+    assert "and +2.00 (+2.00 to +2.00) points" in page
 
 
 def test_mixers_are_compared_with_attention(packed, tmp_path, monkeypatch):
@@ -358,9 +388,18 @@ def test_what_a_mechanism_adds_to_two_backbones(packed, tmp_path, monkeypatch):
     page = findings_seeds.closes()
     assert "FCN on the wide backbone is +10.00 (+10.00 to +10.00) points above" in page
     (line,) = [line for line in page.splitlines() if line.startswith("| ccnet |")]
-    near = findings_study.read("findings_local").difference("ccnet", "fcn")
-    assert line.endswith(f"| -1.00 (-1.00 to -1.00) | {10 * near.value:.0f} |")
+    added = "+2.00 (+2.00 to +2.00) | +1.00 (+1.00 to +1.00) | -1.00 (-1.00 to -1.00)"
+    assert line == f"| ccnet | 3 | {added} | 20 |"
     assert "flanet" not in page  # it did not run on both
+    uneven = {"fcn": {0: 0.6, 1: 0.6}, "ccnet": {1: 0.64, 2: 0.9}}  # seed 1 is the only one of all four
+    runs = [run for run in base["runs"] if run["seed"] in uneven.get(run["head"], {})]
+    runs = [run | {"mean_iou": uneven[run["head"]][run["seed"]]} for run in runs]
+    (tmp_path / "findings_full.json").write_text(json.dumps(base | {"runs": runs}))
+    (line,) = [line for line in findings_seeds.closes().splitlines() if line.startswith("| ccnet |")]
+    assert line == "| ccnet | 1 | +2.00 | +4.00 | +2.00 | 22 |"  # 2 of the 9 points between 51 and 60
+    runs = [run for run in runs if run["seed"] != 1]
+    (tmp_path / "findings_full.json").write_text(json.dumps(base | {"runs": runs}))
+    assert "| ccnet | 0 | – | – | – | – |" in findings_seeds.closes()
 
 
 def test_noise_of_published_tables_is_that_of_a_two_way_analysis():

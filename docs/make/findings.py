@@ -17,8 +17,8 @@ from docs.make import (
     findings_test,
     published_noise,
 )
-from docs.make.findings_knobs import interval
-from docs.make.findings_study import LEVEL, Packed, read
+from docs.make.findings_knobs import interval, paired
+from docs.make.findings_study import LEVEL, Packed, provenance, read
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -100,7 +100,7 @@ def _apart(name: str) -> str:
     """Which networks differ from FCN after Holm's correction over all that are compared with it."""
     study = read(name)
     if study is None:
-        return "(not measured yet)"
+        return ""
     others = [network for network in study.networks if network != "fcn"]
     differences = [study.difference(network, "fcn") for network in others]
     if any(each.p is None for each in differences):
@@ -130,6 +130,33 @@ def _classes(words: str) -> str:
     return markdown_table(["class", "fcn IoU %", *networks], rows, align="lr" + "r" * len(networks))
 
 
+def _control(words: str) -> str:
+    """`BASE STUDY HEAD`: a head and its control of another study, whose gates stay 0, against FCN and each other."""
+    base, study, head = _controlled(words)
+    if base is None or study is None or head not in base.networks:
+        return "*No control has been run yet.*"
+    whole, control, fcn = base.networks[head], study.networks[head], base.networks["fcn"]
+    lines = [
+        [head, f"{base.mean(head, 'mean_iou'):.2f}", interval(paired(whole, fcn)), interval(paired(whole, control))],
+        [f"{head}, gate at 0", f"{study.mean(head, 'mean_iou'):.2f}", interval(paired(control, fcn)), "–"],
+    ]
+    table = markdown_table(["network", "mIoU %", "minus FCN", "minus gate at 0"], lines, align="lrrr")
+    return "\n\n".join([f"{table}", *provenance([study])])
+
+
+def _gated(words: str) -> str:
+    """`BASE STUDY HEAD`: the control minus FCN, in points."""
+    base, study, head = _controlled(words)
+    if base is None or study is None:
+        return "(not measured yet)"
+    return f"{interval(paired(study.networks[head], base.networks['fcn']))} points"
+
+
+def _controlled(words: str) -> tuple[Packed | None, Packed | None, str]:
+    base, study, head = words.split()
+    return read(base), read(study), head
+
+
 def _points(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
@@ -139,6 +166,8 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "pair": _pair,
     "apart": _apart,
     "classes": _classes,
+    "control": _control,
+    "gated": _gated,
     "knobs": lambda _: findings_knobs.section(),
     "positions": lambda _: findings_knobs.positions(),
     "own": findings_own.section,

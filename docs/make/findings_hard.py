@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from docs.make.findings_knobs import interval, paired
-from docs.make.findings_study import Packed, made, read, starting_with, swept
+from docs.make.findings_study import Packed, provenance, read, starting_with, swept
+from segattn import heads
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -35,7 +36,7 @@ def section(_: str = "") -> str:
         studies.append(beside)
     heading = ["loss", "n", *(f"{name} %" if name == "mIoU" else name for name in COLUMNS), "thin classes"]
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
-    return "\n\n".join([table, *made(studies)])
+    return "\n\n".join([table, *provenance(studies)])
 
 
 def _is_usual(runs: list[dict[str, Any]]) -> bool:
@@ -61,10 +62,10 @@ def _thin(run: dict[str, Any], study: Packed) -> float:
 
 
 def _words(runs: list[dict[str, Any]]) -> str:
-    """As `ce + boundary, class_balance=log`, or `ce, detail branch` of a head that is not FCN."""
-    head = runs[0]["head"]
+    """As `ce + boundary, class_balance=log`; `ce + dice, ccnet` or `ce, detail branch` of a head that is not FCN."""
+    head, chosen = runs[0]["head"], swept(runs)
+    loss = [str(chosen.pop("loss", "ce"))] if head != "fcn" or "loss" in chosen else []
+    words = [*loss, *(f"{name}={str(value).lower()}" for name, value in chosen.items())]
     if head != "fcn":
-        return f"ce, {head.rpartition('.')[2]} branch"
-    return ", ".join(
-        f"{value}" if name == "loss" else f"{name}={str(value).lower()}" for name, value in swept(runs).items()
-    )
+        words.append(head if head in heads.names() else f"{head.rpartition('.')[2]} branch")
+    return ", ".join(words)

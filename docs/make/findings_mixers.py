@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from docs.make.findings_knobs import interval
-from docs.make.findings_study import Packed, made, read, swept
+from docs.make.findings_study import Packed, provenance, read, swept
 from segattn.profile.markdown import markdown_table
 
 STUDY = "findings_mixers"
@@ -29,7 +29,7 @@ def section(_: str = "") -> str:
         "GFLOPs of the network",
         "least s",
     ]
-    return "\n\n".join([markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), *made([study])])
+    return "\n\n".join([markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), *provenance([study])])
 
 
 def _row(study: Packed, network: str, mixer: str, usual: str | None) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from docs.make.findings_knobs import OWN, interval, paired
-from docs.make.findings_study import LEVEL, Packed, made, read, swept
+from docs.make.findings_study import LEVEL, Packed, provenance, read, swept
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 from segattn.report.shared.student import Difference
@@ -76,7 +76,7 @@ def section(words: str) -> str:
     heading = ["network", "GFLOPs", "mIoU %", *(f"{each.label} minus it" for each in every)]
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
     sentences = [_sentence(each, others) for each in every]
-    return "\n\n".join([table, *sentences, *made([each.study for each in every])])
+    return "\n\n".join([table, *sentences, *provenance([each.study for each in every])])
 
 
 def second_recurrence() -> str:

@@ -81,10 +81,19 @@ def _run(row: Row, run: Run) -> dict[str, Any]:
 
 
 def _tested(folder: Path) -> dict[str, Any]:
-    """The scores in test.json, where `segattn evaluate RUN --split test -o RUN/test.json` has written them."""
-    if not (folder / TESTED).exists():
+    """The scores in test.json, where `segattn evaluate RUN --split test -o RUN/test.json` has written them.
+
+    Raises:
+        ValueError: they are of another split, or older than the network.
+    """
+    path = folder / TESTED
+    if not path.exists():
         return {}
-    scores = json.loads((folder / TESTED).read_text(encoding="utf-8"))
+    scores = json.loads(path.read_text(encoding="utf-8"))
+    if scores.get("split") != "test":
+        raise ValueError(f"{path}: of the split {scores.get('split')}; run segattn evaluate with --split test")
+    if path.stat().st_mtime < (folder / "record.json").stat().st_mtime:
+        raise ValueError(f"{path}: older than record.json; evaluate the network again")
     iou = [_short(value) for value in scores["iou"]]
     return {"test": {"mean_iou": _short(scores["mean_iou"]), "iou": iou, "num_images": scores["num_images"]}}
 

@@ -8,7 +8,6 @@ from docs.make.findings_knobs import interval, paired
 from docs.make.findings_study import Packed, read, starting_with
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
-from segattn.report.shared.student import Difference
 
 NARROW, WIDE = "findings_local", "findings_full"
 """The same scenes and networks on a backbone that sees little and on one that sees nearly everything."""
@@ -56,37 +55,33 @@ def _count(seeds: float) -> str:
 def closes(_: str = "") -> str:
     """What each mechanism adds on both backbones, and how much of the distance between their FCNs it closes on the narrow one."""
     narrow, wide = read(NARROW), read(WIDE)
-    if narrow is None or wide is None:
+    if narrow is None or wide is None or not all("fcn" in study.networks for study in (narrow, wide)):
         return f"*The studies `{NARROW}` and `{WIDE}` have not both been run yet.*"
-    distance = paired(wide.networks["fcn"], narrow.networks["fcn"])
     rows = []
     for name in narrow.networks:
         if name != "fcn" and name in wide.networks:
-            near, far = (study.difference(name, "fcn") for study in (narrow, wide))
-            change = _change(narrow, wide, name)
-            rows.append(
-                [name, interval(near), interval(far), interval(change), f"{100 * near.value / distance.value:.0f}"]
-            )
-    heading = [
-        "network",
-        "added where it sees 55 px",
-        "added where it sees 311 px",
-        "change",
-        "% of the distance closed",
-    ]
+            rows.append([name, *_compared(narrow, wide, name)])
+    distance = paired(wide.networks["fcn"], narrow.networks["fcn"])
+    heading = ["network", "n", "added where it sees 55 px", "added where it sees 311 px", "change", "% of the distance"]
     words = (
-        f"FCN on the wide backbone is {interval(distance)} points above FCN on the narrow one: the distance. *Change* is the "
-        "second column minus the first, paired by seed."
+        f"FCN on the wide backbone is {interval(distance)} points above FCN on the narrow one: the distance. *Added* is the "
+        "mIoU of a network minus that of FCN, *change* the second such column minus the first, all on the seeds that both "
+        "studies have and paired by seed; *% of the distance* is how much of it the mechanism closes on the narrow backbone."
     )
-    return "\n\n".join([words, markdown_table(heading, rows, align="lrrrr")])
+    return "\n\n".join([words, markdown_table(heading, rows, align="lrrrrr")])
 
 
-def _change(narrow: Packed, wide: Packed, name: str) -> Difference:
-    """What a mechanism adds on the wide backbone minus what it adds on the narrow one, over the seeds that both have."""
-    gains = []
-    for study in (narrow, wide):
-        of = {network: {run["seed"]: run["mean_iou"] for run in study.networks[network]} for network in (name, "fcn")}
-        gains.append(
-            [{"seed": seed, "gain": of[name][seed] - of["fcn"][seed]} for seed in of[name].keys() & of["fcn"].keys()]
-        )
-    return paired(gains[1], gains[0], "gain")
+def _compared(narrow: Packed, wide: Packed, name: str) -> list[str]:
+    """Seeds, what is added on either backbone, the change and the share of the distance."""
+    scores = [
+        {network: {run["seed"]: run["mean_iou"] for run in study.networks[network]} for network in (name, "fcn")}
+        for study in (narrow, wide)
+    ]
+    seeds = sorted(set.intersection(*(set(by_seed) for study in scores for by_seed in study.values())))
+    if not seeds:
+        return ["0", *["–"] * 4]
+    near, far = ([100 * (study[name][seed] - study["fcn"][seed]) for seed in seeds] for study in scores)
+    distance = student.mean([100 * (scores[1]["fcn"][seed] - scores[0]["fcn"][seed]) for seed in seeds])
+    none = [0.0] * len(seeds)
+    added = [interval(student.paired(values, other)) for values, other in ((near, none), (far, none), (far, near))]
+    return [f"{len(seeds)}", *added, f"{100 * student.mean(near) / distance:.0f}" if distance else "–"]

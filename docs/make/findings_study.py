@@ -119,7 +119,7 @@ def swept(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {name.rpartition(".")[2]: value for name, value in runs[0]["swept"].items()}
 
 
-def made(studies: list[Packed]) -> list[str]:
+def provenance(studies: list[Packed]) -> list[str]:
     """The commands of studies, where and when they ran, and which of their runs are missing; each thing once."""
     commands = dict.fromkeys(f"    {study.content['command']}" for study in studies)
     machines = dict.fromkeys(f"{study.content['machine']}, {study.content['date']}" for study in studies)

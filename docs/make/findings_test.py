@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from docs.make.findings_knobs import interval, paired
-from docs.make.findings_study import Packed, made, read
+from docs.make.findings_study import Packed, provenance, read
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -28,7 +28,7 @@ def section(words: str) -> str:
                 rows.append([network, study.name, f"{len(tested)}", f"{on_val:.2f}", f"{_mean(tested):.2f}", change])
     heading = ["network", "study", "n", "val mIoU %", "test mIoU %", f"test minus {base}"]
     images = ", ".join(dict.fromkeys(f"{_images(study)}" for study in studies))
-    machine = made(studies)[1]
+    machine = provenance(studies)[1]
     return "\n\n".join([markdown_table(heading, rows, align="llrrrr"), f"{images} test images; {machine}"])
 
 

@@ -170,7 +170,7 @@ def _evaluate(chosen: EvaluateArguments) -> None:
         result = plain()
     _show(console, model, result, without, dataset, precision)
     if chosen.out is not None and rank == 0:
-        _write(chosen.out, model, result, without)
+        _write(chosen.out, model, result, without, dataset.split)
     next_step.label_photos(console, chosen.run, modules=chosen.allow_module)
 
 
@@ -248,15 +248,13 @@ def _what_was_cut(model: SegmentationModel, mean_iou: float, cut: float) -> str:
     return f"{text}\nlearnt gate{'s' * (len(gates) > 1)}: {', '.join(gates)}" if gates else text
 
 
-def _write(path: Path, model: SegmentationModel, result: Evaluated, without: Evaluated | None) -> None:
-    """The scores as JSON; those of the network without its mechanism under `without_attention`."""
+def _write(path: Path, model: SegmentationModel, result: Evaluated, without: Evaluated | None, split: str) -> None:
+    """The scores and their split as JSON; the scores of the network without its mechanism under `without_attention`."""
     from segattn import records
     from segattn.evaluation.without_attention import record
 
-    if without is None:
-        records.write(result.scores, path)
-    else:
-        records.write({**vars(result.scores), "without_attention": record(model, without)}, path)
+    more = {} if without is None else {"without_attention": record(model, without)}
+    records.write({"split": split, **vars(result.scores), **more}, path)
 
 
 _BOTH = ("without %", "difference")

@@ -3,6 +3,7 @@
     FOLDER/index.json             what the maps belong to, their shapes and type; written first
     FOLDER/train-00000.bin, ...   samples one after the other: the maps that heads read, channels last, then the label, uint8
     FOLDER/val-00000.bin, ...
+    FOLDER/class-counts.json      pixels of each class in the training labels, see `segattn.training.class_weights`
 
 A part appears under its name when it is complete. Sample c of image i of the training split is its augmented copy c.
 """

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import get_args, get_type_hints
 
 from segattn.config import Experiment, Optimization, to_dict
+from segattn.cost import head_facts
 from segattn.training import formula, parts
 
 
@@ -37,8 +38,12 @@ def check(config: Experiment) -> None:
             "a trunk of segattn zoo or a file"
         )
     parts.check(optimization)
-    frozen = parts.frozen_parts(optimization.freeze) - {"gates"}
-    if frozen and config.network.pretrained is None and config.init_from is None:
+    frozen = parts.frozen_parts(optimization.freeze)
+    if "gates" in frozen and not head_facts(config.model.head, config.model.mode).gates:
+        raise ValueError(
+            f"optimization.freeze names gates, but head {config.model.head} has none; leave out one of them"
+        )
+    if frozen - {"gates"} and config.network.pretrained is None and config.init_from is None:
         raise ValueError(
             f"optimization.freeze={optimization.freeze!r} keeps weights as they are, and random ones have learnt nothing; give "
             "init_from or model.pretrained a trained network"

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from segattn.catalogue import read_json
 from segattn.config import Optimization
 from segattn.data import Dataset
 from segattn.records import writing
@@ -92,7 +93,7 @@ def histogram(dataset: Dataset, rank: int = 0, world_size: int = 1) -> np.ndarra
     if (rank, world_size) not in counted:
         kept = _kept(dataset) if world_size == 1 else None  # several processes may not see the same files
         counted[rank, world_size] = counts = _histogram(dataset, rank, world_size) if kept is None else kept
-        if kept is None and world_size == 1 and (folder := _FOLDERS.get(dataset)) is not None:
+        if kept is None and world_size == 1 and (folder := _FOLDERS.get(dataset)) is not None and folder.is_dir():
             with (
                 contextlib.suppress(OSError),
                 writing(folder / _FILE) as path,
@@ -110,10 +111,13 @@ def _kept(dataset: Dataset) -> np.ndarray | None:
     if folder is None:
         return None
     try:
-        counts = np.array(json.loads((folder / _FILE).read_text()))
+        counts = np.array(read_json(folder / _FILE))
     except (OSError, ValueError):
         return None
-    return counts if counts.shape == (2, K) and counts.dtype == np.int64 and (counts >= 0).all() else None
+    if counts.shape != (2, K) or counts.dtype != np.int64:
+        return None
+    pixels, present = counts  # an image that holds a class has at least as many labelled pixels as it has of the class
+    return counts if ((pixels >= 0) & (present >= pixels) & ((pixels > 0) == (present > 0))).all() else None
 
 
 def _histogram(dataset: Dataset, rank: int, world_size: int) -> np.ndarray:

@@ -129,7 +129,8 @@ def plan_features(
     accelerator = execution.accelerator(first.optimization.precision, device)
     model, _ = build(first, opened)
     refuse_other_trunks(experiments)
-    backbone = execution.arrange(model, first.optimization, synchronize=False).backbone.to(accelerator.device)
+    alike = dataclasses.replace(first.optimization, freeze="")  # of the head, which others may not have
+    backbone = execution.arrange(model, alike, synchronize=False).backbone.to(accelerator.device)
     stages = stages_read(experiments, backbone.channels, train_set.num_classes)  # type: ignore[arg-type]
     common = facts(first, backbone, opened, precision=accelerator.mixed_precision)
     key = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()[:12]

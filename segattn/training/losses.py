@@ -34,8 +34,8 @@ from segattn.training.formula import Term
 class Ohem:
     """Online hard example mining over pixels, on the main output only (as in the recipes of CCNet and mmsegmentation).
 
-    A pixel is kept if the probability of its true class is below `threshold`. If fewer than `min_kept` per image are below it,
-    the `min_kept` times batch size hardest pixels of the batch are kept (all, if the batch has fewer). The loss is the mean over
+    A pixel is kept if the probability of its true class is below `threshold`. If fewer than `least` per image are below it,
+    the `least` times batch size hardest pixels of the batch are kept (all, if the batch has fewer). The loss is the mean over
     the kept pixels.
     """
 

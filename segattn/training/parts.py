@@ -65,10 +65,12 @@ def check(optimization: Optimization) -> None:
     """Raise ValueError for values of `freeze` and `lr_factors` that no network can be trained with."""
     frozen = frozen_parts(optimization.freeze)
     if frozen - {"gates"} and optimization.train == "head":
-        raise ValueError("optimization.train=head freezes the whole backbone; leave optimization.freeze out")
+        raise ValueError(
+            "optimization.train=head freezes the whole backbone; optimization.freeze can be gates or nothing there"
+        )
     for name, factor in optimization.lr_factors.items():
-        parts = _parts_of(name) if name not in OTHERS else None
-        if parts is None:
+        parts = _parts_of(name)
+        if parts is None or set(parts) & {*OTHERS}:
             raise ValueError(
                 f"optimization.lr_factors has {name!r}; the parts are {', '.join(BACKBONE)}, backbone, head and auxiliary, as in "
                 "stem=0.1,stage4=0.5"
@@ -116,7 +118,8 @@ def parts_of(model: nn.Module, optimization: Optimization) -> dict[str, str]:
             assert backbone is not None
             raise ValueError(
                 f"the stages of {type(getattr(backbone, 'network', backbone)).__name__} are not known, so that optimization."
-                f"{'freeze' if wanted else 'lr_factors'} can name only backbone{', norms' if wanted else ', head and auxiliary'}"
+                f"{'freeze' if wanted else 'lr_factors'} can name only backbone, "
+                f"{'norms and gates' if wanted else 'head and auxiliary'}"
             )
     if stages:
         left_out = BACKBONE[1 + max(stages.values()) :]
@@ -162,11 +165,11 @@ def freeze(model: SegmentationModel, optimization: Optimization) -> None:
     """Freeze the parts that `optimization.freeze` names: no gradients, norms and dropout in eval mode, also after `train()`.
 
     No operator before the first trained parameter keeps anything for the backward pass. `norms` are those of the backbone.
-    `gates` are what the mechanism declares so; those of a new head stay at 0, which makes the control of a network: the same one,
-    whose mechanism never takes part.
+    `gates` are what the mechanism declares so; they stay 0, which makes the control of a network: the same one without what its
+    gates scale. (What they do not scale stays: the convolutions of Denoised NL, the unary term of DNLNet's official preset.)
 
     Raises:
-        ValueError: as `parts_of`, or the head has no gates.
+        ValueError: as `parts_of`; the head has no gates, or gates that are not 0.
     """
     chosen, parts = frozen_parts(optimization.freeze), parts_of(model, optimization)
     if set(BACKBONE) <= chosen:
@@ -177,11 +180,18 @@ def freeze(model: SegmentationModel, optimization: Optimization) -> None:
             parameter.requires_grad_(False)
     if "gates" in chosen:
         of_mechanism = dict(model.mechanism.named_parameters())
-        gates = [of_mechanism[name] for name in model.declared("gates") if name in of_mechanism]
+        gates = [name for name in model.declared("gates") if name in of_mechanism]
         if not gates:
             raise ValueError("optimization.freeze names gates, but the head has none; leave it out")
-        for gate in gates:
-            gate.requires_grad_(False)
+        for name in gates:
+            if of_mechanism[name].any():
+                raise ValueError(
+                    f"optimization.freeze keeps gates at 0, and {name} is not 0; start from a network without this mechanism"
+                )
+            of_mechanism[name].requires_grad_(False)
+            shift = of_mechanism.get(f"{name.removesuffix('.weight')}.bias") if name.endswith(".weight") else None
+            if shift is not None:  # of a norm whose weights are the gate
+                shift.requires_grad_(False)
     if "norms" in chosen:
         for module in model.backbone.modules():
             if isinstance(module, NORMS):

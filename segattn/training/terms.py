@@ -74,9 +74,10 @@ def boundary(probabilities: Tensor, label: Tensor, *, ignore_index: int = 255) -
     """The boundary loss of each pixel, (B, H, W); 0 where it is ignored, negative where the prediction is right."""
     counted = label != ignore_index
     distances = torch.zeros_like(probabilities, requires_grad=False)  # phi, (B, K, H, W)
-    for image, (here, target) in enumerate(zip(label, counted, strict=True)):
-        present = here[target].unique()  # a GPU waits here
-        distances[image, present] = signed_distance(here == present[:, None, None], target).to(distances.dtype)
+    for image, (classes, seen) in enumerate(zip(label, counted, strict=True)):
+        present = classes[seen].unique()  # a GPU waits here
+        if len(present) > 1:  # a single class has no boundary
+            distances[image, present] = signed_distance(classes == present[:, None, None], seen).to(distances.dtype)
     return (probabilities.masked_fill(~counted[:, None], 0) * distances).sum(1)
 
 
@@ -110,9 +111,9 @@ def _distance(region: Tensor) -> Tensor:
     for shift in range(1, H):
         if shift % 8 == 0 and nearest.max() <= shift**2:
             break
-        for here, there in (slice(shift, None), slice(-shift)), (slice(-shift), slice(shift, None)):
-            moved = torch.add(row[:, there], shift**2, out=buffer[:, here])
-            torch.minimum(nearest[:, here], moved, out=nearest[:, here])
+        for rows, sources in (slice(shift, None), slice(-shift)), (slice(-shift), slice(shift, None)):
+            moved = torch.add(row[:, sources], shift**2, out=buffer[:, rows])
+            torch.minimum(nearest[:, rows], moved, out=nearest[:, rows])
     return nearest.sqrt()
 
 

@@ -1,6 +1,7 @@
 """Head-only training: stored maps, maps computed on the fly and heads side by side agree to the last bit."""
 
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -99,6 +100,33 @@ def test_stored_maps_maps_on_the_fly_and_heads_side_by_side_agree_to_the_last_bi
         assert same(weights(folders[0]), weights(folders[1]))
         assert same(weights(folders[0]), weights(folders[2]))
         assert losses(folders[0]) == losses(folders[1]) == losses(folders[2])
+
+
+def test_labels_are_counted_once_for_stored_maps_in_all_processes(trunk, tmp_path):
+    run = head_only(trunk, optimization={"class_balance": "log", "iterations": 1})
+    notices = []
+    for number in range(2):  # data sets that no other run has opened, as in another process
+        opened = open_data(run.data)
+        stored = compute(plan_features([run], opened, tmp_path / "features", device="cpu"))
+        out = tmp_path / f"run{number}"
+        told = functools.partial(lambda at, text: notices.append((at, text)), number)
+        train(run, out, device="cpu", opened=opened, stored=stored, on_notice=told)
+    counted = [at for at, text in notices if "counting the labels" in text]
+    assert counted == [0]
+    assert same(weights(tmp_path / "run0"), weights(tmp_path / "run1"))
+    fewer = dataclasses.replace(run, data=dataclasses.replace(run.data, train_images=1))
+    assert plan_features([fewer], open_data(fewer.data), tmp_path / "features", device="cpu").folder != stored.folder
+
+
+def test_a_head_without_gates_is_named_before_maps_are_computed(trunk, tmp_path):
+    runs = [head_only(trunk, head, optimization={"freeze": "gates"}) for head in ("ccnet", "emanet")]
+    with pytest.raises(ValueError, match="names gates, but head emanet has none"):
+        plan_features(runs, open_data(runs[0].data), tmp_path / "features", device="cpu")
+    with_gates = [runs[0], head_only(trunk, "ccnet")]
+    first, second = (
+        plan_features(each, open_data(runs[0].data), tmp_path, device="cpu") for each in (with_gates, with_gates[::-1])
+    )
+    assert first.folder == second.folder  # the maps are the same
 
 
 def test_heads_side_by_side_with_adamw_are_those_trained_alone(trunk, tmp_path):

@@ -230,8 +230,8 @@ def test_histogram_is_that_of_a_loop_and_shares_sum_to_it():
 
 
 def test_counts_are_kept_beside_the_features_for_the_next_process(tmp_path):
-    def counted(split=0):
-        dataset = open_data(tiny.TINY.data)[split]
+    def counted():
+        dataset = open_data(tiny.TINY.data)[0]
         keep_counts(dataset, tmp_path)
         told.clear()
         return class_weights(
@@ -245,8 +245,13 @@ def test_counts_are_kept_beside_the_features_for_the_next_process(tmp_path):
     assert torch.equal(counted(), expected)
     assert not told
     rows = json.loads(file.read_text())
-    rows[0][0] *= 50
-    for damaged in ("", "[[1, 2], [3", "[[1, 2]]", "{}", json.dumps([[-1] * len(rows[0])] * 2), json.dumps([rows[0]])):
+    rows[0][0] //= 2
+    impossible = (
+        [[-1] * len(rows[0])] * 2,
+        [rows[0]],
+        [rows[0], [0] * len(rows[0])],
+    )  # the last: no image holds a class
+    for damaged in ("", "[[1, 2], [3", "[[1, 2]]", "{}", 4000 * "[", *map(json.dumps, impossible)):
         file.write_text(damaged)
         assert torch.equal(counted(), expected)  # counted again, and kept again
         assert told

@@ -239,6 +239,21 @@ def test_distances_are_those_of_a_loop(size):
         torch.testing.assert_close(phi, expected if inside.any() else torch.zeros(size))
 
 
+@pytest.mark.parametrize("size", [(17, 19), (40, 9)])
+def test_the_boundary_loss_of_images_without_a_boundary_is_0(size):
+    torch.manual_seed(0)
+    logits, label = torch.randn(3, 4, *size, requires_grad=True), torch.randint(4, (3, *size))
+    label[0], label[1] = 255, 2  # nothing is labelled, and one class alone
+    p = logits.softmax(1)
+    loss = terms.boundary(p, label)
+    assert loss[:2].count_nonzero() == 0
+    torch.testing.assert_close(loss[2:], terms.boundary(p[2:], label[2:]))
+    assert loss[2].count_nonzero() > 0
+    nothing = terms.boundary(p, torch.full_like(label, 255)).sum()
+    nothing.backward()
+    assert nothing.item() == logits.grad.count_nonzero() == 0
+
+
 def test_distances_do_not_see_pixels_that_are_not_counted():
     inside = torch.zeros(1, 1, 6, dtype=torch.bool)
     inside[0, 0, :2] = True

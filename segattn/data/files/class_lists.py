@@ -133,7 +133,7 @@ def _entries(content: object, where: str) -> tuple[list[dict[str, Any]], tuple[i
         ignored, content = ignored_marks(content.get("ignore"), f"{where}: ignore"), content["classes"]
     if isinstance(content, dict):
         return [{"name": name, "colour": colour} for name, colour in content.items()], ignored
-    if not isinstance(content, list):
+    if not isinstance(content, list | tuple):
         raise ValueError(f"{where}: expected a list of names, of {{name, colour}}, or a mapping of name to colour")
     for entry in content:
         if isinstance(entry, dict) and ("name" not in entry or set(entry) - _FIELDS):
@@ -145,7 +145,7 @@ def _entries(content: object, where: str) -> tuple[list[dict[str, Any]], tuple[i
 
 def _is_list_of_classes(content: object) -> bool:
     """Whether this is a list of classes, and no colour."""
-    return isinstance(content, list) and not all(isinstance(entry, int) for entry in content)
+    return isinstance(content, list | tuple) and not all(isinstance(entry, int) for entry in content)
 
 
 def ignored_marks(raw: object, where: str) -> tuple[int | Colour, ...]:

@@ -5,9 +5,12 @@ earlier stage, as in the decoder of DeepLabv3+ (Chen et al., ECCV 2018, arXiv 18
 
     Y' = up(Y) + W CBR3([up(Y) ; CBR1(X_s)])
 
-with Y the logits of the controlled head, X_s the map of stage s (1: stride 4 in a ResNet), up bilinear to its size, CBR a
-convolution, batch norm and ReLU. W starts at 0, so that the network starts as the controlled head. In an experiment it stands in
-mode `faithful`: the convolutions around the mechanism are here already.
+with Y the logits of the controlled head, X_s the map of stage s (1: stride 4 in a ResNet), up bilinear to its size without
+aligned corners, CBR a convolution, batch norm and ReLU. W starts at 0, so that the network starts as the controlled head. In an
+experiment it stands in mode `faithful`, since the convolutions around the mechanism are here already:
+
+    segattn study findings_local --heads segattn.heads.parts.detail --model.mode faithful \\
+        --allow-module segattn.heads.parts.detail
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segattn.heads.parts.contract import declared
 from segattn.heads.parts.controlled import ControlledHead
 from segattn.heads.parts.counts import check_counts
 from segattn.heads.parts.layers import ConvBnRelu
@@ -38,10 +42,15 @@ class Head(ControlledHead):
     ) -> None:
         from segattn import heads  # this module is a head itself: found by name, not imported by the catalogue
 
+        Around = heads.module(around).Head
+        if declared(Around, "Mechanism") is None:
+            raise ValueError(
+                f"around={around!r} has no mechanism that stands in a controlled head; choose another head"
+            )
         if not 1 <= stage < len(in_channels):
             raise ValueError(f"stage={stage} is not an earlier one; choose 1 to {len(in_channels) - 1}")
         check_counts(width=width)
-        super().__init__(in_channels, num_classes, heads.module(around).Head, {}, channels=channels, dropout=dropout)
+        super().__init__(in_channels, num_classes, Around, {}, channels=channels, dropout=dropout)
         self.stage = stage
         self.early = ConvBnRelu(in_channels[stage - 1], width, 1)
         self.both = ConvBnRelu(num_classes + width, 2 * width)
