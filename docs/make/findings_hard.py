@@ -20,20 +20,19 @@ HEADS = ("ccnet", "star")
 
 
 def section(_: str = "") -> str:
-    """A line for each loss or branch, with its differences from cross-entropy in points, paired by seed."""
+    """A line for each loss, branch and mechanism: differences from cross-entropy in points, paired by seed, the largest gain first."""
     studies = starting_with("hard_")
     usual = next((runs for study in studies for runs in study.networks.values() if _is_usual(runs)), None)
     if usual is None:
         return "*No loss has been tried yet.*"
     rows = [["ce", f"{len(usual)}", *(f"{student.mean(_values(usual, key)):.1f}" for key in COLUMNS.values())]]
     rows[0].append(f"{student.mean([_thin(run, studies[0]) for run in usual]):.1f}")
-    for study in studies:
-        for runs in study.networks.values():
-            if not _is_usual(runs):
-                rows.append(_row(_words(runs), runs, usual, study))
+    others = [(runs, study) for study in studies for runs in study.networks.values() if not _is_usual(runs)]
     if (beside := read("findings_star")) is not None:
-        rows += [_row(f"ce, {head}", beside.networks[head], usual, beside) for head in HEADS if head in beside.networks]
+        others += [(beside.networks[head], beside) for head in HEADS if head in beside.networks]
         studies.append(beside)
+    others.sort(key=lambda each: -paired(each[0], usual).value)
+    rows += [_row(_words(runs), runs, usual, study) for runs, study in others]
     heading = ["loss", "n", *(f"{name} %" if name == "mIoU" else name for name in COLUMNS), "thin classes"]
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
     return "\n\n".join([table, *provenance(studies)])
