@@ -20,7 +20,7 @@ HEADS = ("ccnet", "star")
 
 
 def section(_: str = "") -> str:
-    """A line for each loss, branch and mechanism: differences from cross-entropy in points, paired by seed, the largest gain first."""
+    """A line for each loss, branch and mechanism: points above cross-entropy, paired by seed, the largest gain first."""
     studies = starting_with("hard_")
     usual = next((runs for study in studies for runs in study.networks.values() if _is_usual(runs)), None)
     if usual is None:
