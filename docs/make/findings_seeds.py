@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from docs.make.findings_knobs import interval, paired
+from docs.make.findings_knobs import OWN, interval, paired
 from docs.make.findings_study import Packed, read, starting_with
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
+Networks = dict[str, list[dict[str, Any]]]
+"""Runs by network."""
 NARROW, WIDE = "findings_local", "findings_full"
 """The same scenes and networks on a backbone that sees little and on one that sees nearly everything."""
 SIZES = (0.5, 1.0)
@@ -57,10 +60,11 @@ def closes(_: str = "") -> str:
     narrow, wide = read(NARROW), read(WIDE)
     if narrow is None or wide is None or not all("fcn" in study.networks for study in (narrow, wide)):
         return f"*The studies `{NARROW}` and `{WIDE}` have not both been run yet.*"
-    rows = []
-    for name in narrow.networks:
-        if name != "fcn" and name in wide.networks:
-            rows.append([name, *_compared(narrow, wide, name)])
+    near, own = dict(narrow.networks), read("findings_star")
+    if own is not None and OWN in own.networks:
+        near[OWN] = own.networks[OWN]
+    near = dict(sorted(near.items(), key=lambda item: -student.mean([run["mean_iou"] for run in item[1]])))
+    rows = [[name, *_compared(near, wide.networks, name)] for name in near if name != "fcn" and name in wide.networks]
     distance = paired(wide.networks["fcn"], narrow.networks["fcn"])
     heading = ["network", "n", "added where it sees 55 px", "added where it sees 311 px", "change", "% of the distance"]
     words = (
@@ -71,10 +75,10 @@ def closes(_: str = "") -> str:
     return "\n\n".join([words, markdown_table(heading, rows, align="lrrrrr")])
 
 
-def _compared(narrow: Packed, wide: Packed, name: str) -> list[str]:
+def _compared(narrow: Networks, wide: Networks, name: str) -> list[str]:
     """Seeds, what is added on either backbone, the change and the share of the distance."""
     scores = [
-        {network: {run["seed"]: run["mean_iou"] for run in study.networks[network]} for network in (name, "fcn")}
+        {network: {run["seed"]: run["mean_iou"] for run in study[network]} for network in (name, "fcn")}
         for study in (narrow, wide)
     ]
     seeds = sorted(set.intersection(*(set(by_seed) for study in scores for by_seed in study.values())))
