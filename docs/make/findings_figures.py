@@ -42,7 +42,7 @@ def _gains(studies: dict[str, Packed]) -> Drawn:
     with mpl.rc_context(STYLE):
         width = 1.9 + 3.1 * len(studies)
         figure = Figure(figsize=(width, 1.4 + 0.21 * len(names)), layout="constrained")
-        panels = figure.subplots(1, len(studies), squeeze=False, sharey=True)[0]
+        panels = figure.subplots(1, len(studies), squeeze=False, sharex=True, sharey=True)[0]
         for panel, (title, study) in zip(panels, studies.items(), strict=True):
             _gain_panel(panel, names, study)
             panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %")
@@ -136,8 +136,9 @@ def _label(
 
 
 def _seeds(studies: dict[str, Packed]) -> str:
-    fewest = min(len(runs) for study in studies.values() for runs in study.networks.values())
-    return "one seed, no interval" if fewest == 1 else f"{fewest} seeds, 95 % interval over seeds and images"
+    fewest = [min(len(runs) for runs in study.networks.values()) for study in studies.values()]
+    counts = " and ".join(str(count) for count in dict.fromkeys(fewest))
+    return "one seed, no interval" if counts == "1" else f"{counts} seeds, 95 % interval over seeds and images"
 
 
 def _gain_panel(panel: Any, names: list[str], study: Packed) -> None:
