@@ -139,7 +139,7 @@ class Optimization:
     lr_factors: dict[str, Any] = field(default_factory=dict)
     """Learning rates of stem, stage1 to stage4, backbone, head and auxiliary as multiples of lr, such as stem=0.1,stage4=0.5."""
     ohem: bool = False
-    """Online hard example mining: confidence threshold 0.7, at least 100,000 pixels of an image kept (38 % below 512x512)."""
+    """Online hard example mining: confidence threshold 0.7, at least 100,000 pixels of an image kept (fewer below 512x512)."""
     class_weights: tuple[float, ...] = ()
     """Weight of each class in the loss, in the order of the data set's classes; empty: all 1."""
     class_balance: Literal["none", "log", "median"] = "none"

@@ -117,13 +117,20 @@ def _options(parser: argparse.ArgumentParser, kind: type, details: Details, adde
         text = descriptions(owner).get(field.name, "").partition(". ")[0]
         if plain is bool:
             no = f"{names[0].removesuffix(field.name.replace('_', '-'))}no-{field.name.replace('_', '-')}"
-            parser.add_argument(*names, no, dest=names[0], help=text, action="store_true")
+            parser.add_argument(*names, no, dest=names[0], help=_escaped(text), action="store_true")
             continue
         several = get_origin(without_none(plain)) is tuple
         choices = next((known[name] for name in names if name in known), _choices(plain))
-        option = parser.add_argument(*names, dest=names[0], help=text, choices=choices, nargs="*" if several else None)
+        option = parser.add_argument(
+            *names, dest=names[0], help=_escaped(text), choices=choices, nargs="*" if several else None
+        )
         if Path in (without_none(plain), *get_args(without_none(plain))):
             option.complete = shtab.FILE  # type: ignore[attr-defined]
+
+
+def _escaped(text: str) -> str:
+    """A help text of an option as shtab expects it, which takes a percent sign for the start of a format."""
+    return text.replace("%", "%%")
 
 
 def _positional(parser: argparse.ArgumentParser, name: str, plain: Any) -> None:

@@ -63,6 +63,12 @@ def test_other_shells_accept_the_script(shell, capsys, tmp_path):
         subprocess.run([shell, "-n", str(path)], check=True, timeout=60)
 
 
+def test_a_percent_sign_in_a_help_text_stays_one(monkeypatch, capsys):
+    monkeypatch.setattr(completion, "descriptions", lambda owner: {"seed": "is 1 % better"})
+    assert main(["completion", "fish", "--print"]) == 0
+    assert "'is 1 % better'" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("shell", "environment", "path"),
     [
