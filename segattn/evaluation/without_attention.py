@@ -181,9 +181,14 @@ def learnt_gates(model: SegmentationModel) -> dict[str, float]:
 
     Gates that do not exist with the chosen options are left out.
     """
-    parameters = dict(model.mechanism.named_parameters())
-    gates = {name: parameters[name].detach().double() for name in model.declared("gates") if name in parameters}
+    gates = {name: value.detach().double() for name, value in gates_of(model).items()}
     return {name: float(value if value.ndim == 0 else value.abs().mean()) for name, value in gates.items()}
+
+
+def gates_of(model: SegmentationModel) -> dict[str, torch.nn.Parameter]:
+    """The parameters that the head declares as gates, by their name within the mechanism, without absent ones."""
+    parameters = dict(model.mechanism.named_parameters())
+    return {name: parameters[name] for name in model.declared("gates") if name in parameters}
 
 
 def record(model: SegmentationModel, without: Evaluated) -> records.WithoutAttention:

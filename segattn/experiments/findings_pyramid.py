@@ -2,14 +2,14 @@
 
     segattn study findings_pyramid --heads all --seeds 2
 
-Its ImageNet weights are downloaded. docs/findings.md rests on random ones, which asks what a mechanism adds to maps that mix the
-whole image without having learnt to:
+Its ImageNet weights are downloaded. Random ones ask what a mechanism adds to maps that mix the whole image without having learnt
+to:
 
     python -c "import timm, torch, safetensors.torch as st; torch.manual_seed(0); \\
         st.save_file(timm.create_model('pvt_v2_b0').state_dict(), 'random-pvt.safetensors')"
     segattn study findings_pyramid --heads all --seeds 2 --model.pretrained random-pvt.safetensors
 
-About 30 minutes of one core.
+About 30 minutes of one core, estimated from its parts.
 """
 
 from dataclasses import replace

@@ -5,7 +5,7 @@
     segattn study findings_whole --heads fcn ccnet star non_local isanet --seeds 3
 
 Every network starts from the trunk `streets-local` and its convolutions, as there, and trains the backbone too, so that it can
-shape its maps for the mechanism. Ten minutes a run on one core without AMX. docs/findings.md rests on this study.
+shape its maps for the mechanism. Six minutes a run on one core of an AMD EPYC without AMX. docs/findings.md rests on this study.
 """
 
 from dataclasses import replace

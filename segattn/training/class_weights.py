@@ -50,9 +50,13 @@ def class_weights(
         return torch.tensor(weights)
     if optimization.class_balance == "none":
         return None
-    if rank == 0 and dataset not in _COUNTED and (world_size > 1 or _kept(dataset) is None):
-        say(f"class weights ({optimization.class_balance}): counting the labels of {len(dataset):,} images")
-    pixels, present = (row.numpy() for row in total(torch.from_numpy(histogram(dataset, rank, world_size))).cpu())
+
+    def told() -> None:
+        if rank == 0:
+            say(f"class weights ({optimization.class_balance}): counting the labels of {len(dataset):,} images")
+
+    counts = histogram(dataset, rank, world_size, before=told)
+    pixels, present = (row.numpy() for row in total(torch.from_numpy(counts)).cpu())
     if not pixels.any():
         raise ValueError(f"{dataset.name} {dataset.split}: no pixel is labelled; class_balance needs labels")
     return torch.from_numpy(balanced(optimization.class_balance, pixels, present)).float()
@@ -87,29 +91,34 @@ def keep_counts(dataset: Dataset, folder: Path) -> None:
     _FOLDERS[dataset] = folder
 
 
-def histogram(dataset: Dataset, rank: int = 0, world_size: int = 1) -> np.ndarray:
-    """n_k and m_k of every `world_size`-th label, starting at `rank`; int64 (2, K)."""
+def histogram(
+    dataset: Dataset, rank: int = 0, world_size: int = 1, *, before: Callable[[], object] = lambda: None
+) -> np.ndarray:
+    """n_k and m_k of every `world_size`-th label, starting at `rank`; int64 (2, K). `before` is called before counting."""
     counted = _COUNTED.setdefault(dataset, {})
     if (rank, world_size) not in counted:
-        kept = _kept(dataset) if world_size == 1 else None  # several processes may not see the same files
-        counted[rank, world_size] = counts = _histogram(dataset, rank, world_size) if kept is None else kept
-        if kept is None and world_size == 1 and (folder := _FOLDERS.get(dataset)) is not None and folder.is_dir():
-            with (
-                contextlib.suppress(OSError),
-                writing(folder / _FILE) as path,
-            ):  # a folder that may be read only is fine
-                path.write_text(json.dumps(counts.tolist()))
+        folder = _FOLDERS.get(dataset) if world_size == 1 else None  # several processes may not see the same files
+        counts = None if folder is None else _kept(folder, dataset.num_classes)
+        if counts is None:
+            before()
+            counts = _histogram(dataset, rank, world_size)
+            if folder is not None and folder.is_dir():
+                _keep(folder, counts)
+        counted[rank, world_size] = counts
     return counted[rank, world_size]
 
 
 _FILE = "class-counts.json"
 
 
-def _kept(dataset: Dataset) -> np.ndarray | None:
+def _keep(folder: Path, counts: np.ndarray) -> None:
+    """Write the counts for the next process; a folder that may only be read is left as it is."""
+    with contextlib.suppress(OSError), writing(folder / _FILE) as path:
+        path.write_text(json.dumps(counts.tolist()))
+
+
+def _kept(folder: Path, K: int) -> np.ndarray | None:
     """Counts of an earlier process; None where there are none or the file is damaged."""
-    folder, K = _FOLDERS.get(dataset), dataset.num_classes
-    if folder is None:
-        return None
     try:
         counts = np.array(read_json(folder / _FILE))
     except (OSError, ValueError):

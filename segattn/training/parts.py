@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from segattn.config import Optimization
+from segattn.evaluation.without_attention import gates_of
 from segattn.model import SegmentationModel
 
 STAGES = ("stage1", "stage2", "stage3", "stage4")
@@ -179,19 +180,7 @@ def freeze(model: SegmentationModel, optimization: Optimization) -> None:
         if parts[name] in chosen:
             parameter.requires_grad_(False)
     if "gates" in chosen:
-        of_mechanism = dict(model.mechanism.named_parameters())
-        gates = [name for name in model.declared("gates") if name in of_mechanism]
-        if not gates:
-            raise ValueError("optimization.freeze names gates, but the head has none; leave it out")
-        for name in gates:
-            if of_mechanism[name].any():
-                raise ValueError(
-                    f"optimization.freeze keeps gates at 0, and {name} is not 0; start from a network without this mechanism"
-                )
-            of_mechanism[name].requires_grad_(False)
-            shift = of_mechanism.get(f"{name.removesuffix('.weight')}.bias") if name.endswith(".weight") else None
-            if shift is not None:  # of a norm whose weights are the gate
-                shift.requires_grad_(False)
+        _freeze_gates(model)
     if "norms" in chosen:
         for module in model.backbone.modules():
             if isinstance(module, NORMS):
@@ -202,6 +191,22 @@ def freeze(model: SegmentationModel, optimization: Optimization) -> None:
         parameters = list(module.parameters())
         if parameters and not any(parameter.requires_grad for parameter in parameters):
             still(module)
+
+
+def _freeze_gates(model: SegmentationModel) -> None:
+    """Freeze the gates of the mechanism, and the shift of a norm whose weights are the gate."""
+    gates = gates_of(model)
+    if not gates:
+        raise ValueError("optimization.freeze names gates, but the head has none; leave it out")
+    for name, gate in gates.items():
+        if gate.any():
+            raise ValueError(
+                f"optimization.freeze keeps gates at 0, and {name} is not 0; start from a network without this mechanism"
+            )
+        gate.requires_grad_(False)
+        module, _, last = name.rpartition(".")
+        if last == "weight":
+            model.mechanism.get_submodule(module).bias.requires_grad_(False)
 
 
 def refuse_random(backbone: nn.Module, setting: str) -> None:

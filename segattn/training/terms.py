@@ -73,7 +73,7 @@ def _lovasz_of_class(p: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
 def boundary(probabilities: Tensor, label: Tensor, *, ignore_index: int = 255) -> Tensor:
     """The boundary loss of each pixel, (B, H, W); 0 where it is ignored, negative where the prediction is right."""
     counted = label != ignore_index
-    distances = torch.zeros_like(probabilities, requires_grad=False)  # phi, (B, K, H, W)
+    distances = torch.zeros_like(probabilities)  # phi, (B, K, H, W)
     for image, (classes, seen) in enumerate(zip(label, counted, strict=True)):
         present = classes[seen].unique()  # a GPU waits here
         if len(present) > 1:  # a single class has no boundary
