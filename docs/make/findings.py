@@ -141,7 +141,7 @@ def _control(words: str) -> str:
         [f"{head}, gate at 0", f"{study.mean(head, 'mean_iou'):.2f}", interval(paired(control, fcn)), "–"],
     ]
     table = markdown_table(["network", "mIoU %", "minus FCN", "minus gate at 0"], lines, align="lrrr")
-    return "\n\n".join([f"{table}", *provenance([study])])
+    return "\n\n".join([table, *provenance([study])])
 
 
 def _gated(words: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from docs.make import findings_study
 from docs.make.findings_knobs import OWN
@@ -31,10 +32,10 @@ class Measured:
 
 def measured() -> list[Measured]:
     """FCN, which has no mechanism, and every mechanism that was measured and trained; the most accurate first."""
-    base, star, path = read(BASE), read("findings_star"), findings_study.RECORDS / RECORD
-    if base is None or not path.exists():
+    base, star, bench = read(BASE), read("findings_star"), _bench()
+    if base is None or bench is None:
         return []
-    timed = {case["case"]["head"]: case for case in json.loads(path.read_text())["results"] if case["latency"]}
+    timed = {case["case"]["head"]: case for case in bench["results"] if case["latency"]}
     every = [Measured("fcn", base.family("fcn"), base.mean("fcn", "mean_iou") or 0.0, 0.0, 0.0, 0.0)]
     for name, case in timed.items():
         study = star if name == OWN else base
@@ -45,10 +46,15 @@ def measured() -> list[Measured]:
     return sorted(every, key=lambda each: -each.mean_iou)
 
 
+def _bench() -> dict[str, Any] | None:
+    path = findings_study.RECORDS / RECORD
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def section(_: str = "") -> str:
     """A line for each mechanism, with the budgets at which no cheaper one is as accurate."""
-    every = measured()
-    if not every:
+    every, bench = measured(), _bench()
+    if not every or bench is None:
         return "*Time and memory have not been measured yet.*"
     costs = {"FLOPs": "gflops", "ms": "milliseconds", "MiB": "mebibytes"}
     fronts = {
@@ -61,7 +67,6 @@ def section(_: str = "") -> str:
         numbers = [f"{each.mean_iou:.2f}", f"{each.gflops:.3f}", f"{each.milliseconds:.1f}", f"{each.mebibytes:.1f}"]
         rows.append([each.network, *numbers, ", ".join(on) or "–"])
     table = markdown_table(["network", "mIoU %", "GFLOPs", "ms", "MiB", "on the front of"], rows, align="lrrrrl")
-    content = json.loads((findings_study.RECORDS / RECORD).read_text())
-    where = content["environment"]
+    where = bench["environment"]
     machine = f"{where['processor']}, {where['threads']} thread{'s' * (where['threads'] != 1)}, {where['precision'] or 'fp32'}"
-    return "\n\n".join([table, f"    {content['command']}", f"{machine}, {content['created'][:10]}."])
+    return "\n\n".join([table, f"    {bench['command']}", f"{machine}, {bench['created'][:10]}."])

@@ -42,13 +42,8 @@ def section(_: str = "") -> str:
 
 def _single(study: Packed) -> float:
     """Standard deviation of one network's mIoU over seeds, in points: root mean square over networks."""
-    variances = []
-    for network in study.networks:
-        values = study.values(network, "mean_iou")
-        if len(values) > 1:
-            mean = student.mean(values)
-            variances.append(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-    return math.sqrt(student.mean(variances))
+    deviations = [student.deviation(study.values(network, "mean_iou")) for network in study.networks]
+    return math.sqrt(student.mean([each**2 for each in deviations if each is not None]))
 
 
 def _count(seeds: float) -> str:
