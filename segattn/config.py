@@ -144,6 +144,8 @@ class Optimization:
     """Weight of each class in the loss, in the order of the data set's classes; empty: all 1."""
     class_balance: Literal["none", "log", "median"] = "none"
     """Class weights from the training labels' histogram; log: 1 / ln(1.02 + share), median: median(frequency) / frequency."""
+    rare_class_sampling: float = 0.0
+    """Above 0: temperature (usual: 0.01) at which a class is drawn, rare ones most often, and then an image that holds it."""
     accumulation: int = 1
     """Gradient accumulation: number of parts into which each process splits its share of the batch."""
     freeze_norm: bool = False
@@ -162,14 +164,13 @@ class Optimization:
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """The frozen backbone's feature maps in head-only training: the same samples for all heads and seeds, so that they can be
-    computed once (`segattn data features`). Computed on the fly, they are rounded to the same type."""
+    """The frozen backbone's maps in head-only training: the same samples for all heads and seeds, computed once or on the fly."""
 
     copies: int = 4
     """Augmented copies of each training image; each is a pure function of `seed`, image and copy."""
     seed: int = 0
     dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
-    """Type in which feature maps are stored."""
+    """Type in which feature maps are stored, and to which they are rounded on the fly."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ __all__ = ["Dataset", "Sample", "load", "module", "names", "verify"]
 
 OWN = ("folder", "huggingface", "webdataset")
 """Data sets that read a user's own data; results name them after their folder."""
-_NOT_DATA_SETS = {"classes", "features", "files", "loader", "splits", "tools", "transforms"}  # shared by all data sets
+_NOT_DATA_SETS = {"classes", "features", "files", "items", "loader", "rare_classes", "splits", "tools", "transforms"}
+"""Shared by all data sets."""
 
 
 def names() -> list[str]:

@@ -25,7 +25,7 @@ from torch import Tensor
 from segattn import records
 from segattn.catalogue import read_json
 from segattn.data._dataset import Dataset
-from segattn.data.loader import Item
+from segattn.data.items import Item
 
 FORMAT = 1
 _ALIGNED = 64
@@ -113,11 +113,8 @@ class StoredSplit:
         Raises:
             ValueError: the file has vanished or been cut off.
         """
-        part = item // self.layout.per_part
-        self.layout.check(self.folder, part)
-        dtype, path = self.layout.dtype, self.folder / self.layout.name(part)
-        offset, sample = self.layout.offsets[item], self.layout.samples[item]
-        whole = _read(path, offset, sample.num_bytes(dtype))
+        dtype, sample = self.layout.dtype, self.layout.samples[item]
+        whole = self._bytes(item, 0, sample.num_bytes(dtype))
         maps, offset = [absent()] * 4, 0
         for stage, (C, h, w) in sample.maps.items():
             end = offset + C * h * w * dtype.itemsize
@@ -126,6 +123,18 @@ class StoredSplit:
         label = whole[offset : offset + math.prod(sample.label)].reshape(sample.label)
         index = item // self.copies
         return maps, torch.from_numpy(label).long(), self.dataset.image_name(index), index
+
+    def label(self, item: int) -> np.ndarray:
+        """The label of a sample alone, uint8 (H, W); errors as for the sample."""
+        sample = self.layout.samples[item]
+        maps = sum(math.prod(shape) for shape in sample.maps.values()) * self.layout.dtype.itemsize
+        return self._bytes(item, maps, math.prod(sample.label)).reshape(sample.label)
+
+    def _bytes(self, item: int, start: int, count: int) -> np.ndarray:
+        """`count` bytes of a sample's record, from `start` on."""
+        part = item // self.layout.per_part
+        self.layout.check(self.folder, part)
+        return _read(self.folder / self.layout.name(part), self.layout.offsets[item] + start, count)
 
 
 def absent(device: torch.device | str = "cpu") -> Tensor:

@@ -1,15 +1,16 @@
 """Batches for training and evaluation: which sample comes when is a pure function of seed and position.
 
 Position p of the endless training stream is sample p mod n of a permutation that seed and epoch (p div n) fix, augmented
-with a generator that seed and p fix. Iteration i of batch size b holds positions b*i to b*i + b - 1, whoever computes them:
-so a resumed run, any number of workers and any number of processes see the same batches.
+with a generator that seed and p fix; with rare class sampling seed and p fix the sample too. Iteration i of batch size b
+holds positions b*i to b*i + b - 1, whoever computes them: so a resumed run, any number of workers and any number of
+processes see the same batches.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import NotRequired, Protocol, TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -19,11 +20,9 @@ from torch.utils.data import DataLoader
 from segattn.config import Augmentation
 from segattn.data._dataset import Dataset
 from segattn.data._workers import leave_signals_to_the_parent
-from segattn.data.transforms import Normalization, augment, to_tensor
-
-Item = tuple[Tensor | list[Tensor], Tensor | None, str, int]
-"""One sample: the image float32 (C, H, W), or the feature maps (C_i, H_i, W_i) of a frozen backbone instead; label (H, W); name;
-index in the data set."""
+from segattn.data.items import Images, Item, Items, augmented
+from segattn.data.rare_classes import RareClasses
+from segattn.data.transforms import Normalization
 
 
 class Batch(TypedDict):
@@ -50,6 +49,7 @@ class TrainingStream:
         num_workers: worker processes, 0 computes inline; no influence on what comes out.
         items: the samples to draw from, prepared; by default each sample of `dataset`, augmented anew for each position.
         network: what declares how images enter it, such as an experiment's `model`; see `transforms.Normalization.of`.
+        rare: draws the samples, in place of permutations, by the classes that they hold; crops are drawn for the class too.
 
     Raises:
         ValueError: an empty split, images of other bands than the network takes, a batch that does not divide, a rank out of
@@ -69,6 +69,7 @@ class TrainingStream:
         pin_memory: bool = False,
         items: Items | None = None,
         network: object = None,
+        rare: RareClasses | None = None,
     ) -> None:
         _check_share(rank, world_size)
         if len(dataset) == 0:
@@ -86,12 +87,15 @@ class TrainingStream:
         self.num_workers = num_workers
         self.pin_memory = pin_memory
         self.items = items
+        self.rare = rare
         self.normalization = Normalization.of(network)
         if items is None:
             _check_bands(dataset, self.normalization)
 
     def sample_index(self, position: int) -> int:
         """Which sample of the data set, or which of `items`, stands at a position of the stream."""
+        if self.rare is not None:
+            return self.rare.draw(self.seed, position)[1]
         size = len(self.dataset if self.items is None else self.items)
         epoch, offset = divmod(position, size)
         return int(_permutation(self.seed, epoch, size)[offset])
@@ -147,33 +151,9 @@ class _Positions:
         index = stream.sample_index(position)
         if stream.items is not None:
             return stream.items[index]
-        return _augmented(stream.dataset, index, (stream.seed, position), stream.augmentation, stream.normalization)
-
-
-class AugmentedCopies:
-    """A fixed number of augmented copies of each sample: copy c of sample i is item `copies * i + c`, drawn from (seed, i, c)."""
-
-    def __init__(
-        self, dataset: Dataset, augmentation: Augmentation, *, copies: int, seed: int, network: object = None
-    ) -> None:
-        self.dataset, self.augmentation, self.copies, self.seed = dataset, augmentation, copies, seed
-        self.normalization = Normalization.of(network)
-
-    def __len__(self) -> int:
-        return len(self.dataset) * self.copies
-
-    def __getitem__(self, item: int) -> Item:
-        index, copy = divmod(item, self.copies)
-        return _augmented(self.dataset, index, (self.seed, index, copy, 2), self.augmentation, self.normalization)
-
-
-def _augmented(
-    dataset: Dataset, index: int, words: tuple[int, ...], augmentation: Augmentation, normalization: Normalization
-) -> Item:
-    """A sample augmented with the generator that `words` seed."""
-    sample = dataset.lazily(index)
-    image, label = augment(sample, np.random.default_rng(words), augmentation, normalization.colour)
-    return to_tensor(image, normalization), torch.from_numpy(label).long(), sample.name, index
+        wanted = None if stream.rare is None else stream.rare.draw(stream.seed, position)[0]
+        words, augmentation = (stream.seed, position), stream.augmentation
+        return augmented(stream.dataset, index, words, augmentation, stream.normalization, wanted)
 
 
 @functools.lru_cache(maxsize=4)
@@ -242,28 +222,6 @@ class EvaluationStream:
             worker_init_fn=leave_signals_to_the_parent,
         )
         return iter(loader)
-
-
-class Items(Protocol):
-    """A sequence of samples."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, item: int, /) -> Item: ...
-
-
-class Images:
-    """A data set as a sequence of whole samples in tensors."""
-
-    def __init__(self, dataset: Dataset, network: object = None) -> None:
-        self.dataset, self.normalization = dataset, Normalization.of(network)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Item:
-        sample = self.dataset[index]
-        label = None if sample.label is None else torch.from_numpy(sample.label).long()
-        return to_tensor(sample.image, self.normalization), label, sample.name, index
 
 
 def _collate(items: list[Item]) -> Batch:

@@ -24,6 +24,7 @@ from torch import Tensor
 from segattn.config import Augmentation, Model
 from segattn.data._dataset import IGNORE, Scene
 from segattn.data._photometric import distort
+from segattn.data.rare_classes import holds
 
 LONGEST = 4
 """The long side of a resized image is at most this many times `short_side`."""
@@ -97,9 +98,17 @@ PAD_COLOUR = IMAGENET.colour
 
 
 def augment(
-    sample: Scene, rng: np.random.Generator, augmentation: Augmentation, colour: tuple[int, ...] = PAD_COLOUR
+    sample: Scene,
+    rng: np.random.Generator,
+    augmentation: Augmentation,
+    colour: tuple[int, ...] = PAD_COLOUR,
+    *,
+    wanted: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Augment a labelled sample.
+
+    Args:
+        wanted: a class; crops are redrawn (up to 10 times) while it covers less than `rare_classes.LEAST` of the labelled pixels.
 
     Returns:
         image uint8 (h, w, bands) and label uint8 (h, w) of `crop_size`; padding below and to the right is `colour`, by default
@@ -108,18 +117,30 @@ def augment(
     Raises:
         ValueError: the sample has no label, or image and label are of different size.
     """
+    window, label, flipped = _cropped(sample, rng, augmentation, wanted)
+    image = window.image(sample)
+    image = image[:, ::-1] if flipped else image
+    if augmentation.photometric:
+        image = distort(image, rng)
+    return _padded(image, augmentation.crop_size, colour), label
+
+
+def augmented_label(sample: Scene, rng: np.random.Generator, augmentation: Augmentation) -> np.ndarray:
+    """The label that `augment` returns, without its image; errors as there."""
+    return _cropped(sample, rng, augmentation, None)[1]
+
+
+def _cropped(
+    sample: Scene, rng: np.random.Generator, augmentation: Augmentation, wanted: int | None
+) -> tuple[_Window, np.ndarray, bool]:
+    """The window, its label in full size, and whether both are flipped."""
     if sample.label is None:
         raise ValueError(f"{sample.name} has no label; training needs a labelled split")
     if sample.label.shape != sample.size:
         raise ValueError(f"{sample.name}: image of shape {sample.size} and label of {sample.label.shape}")
-    window = _Window.draw(sample.label, rng, augmentation)
-    label = window.label(sample.label)
-    image = window.image(sample)
-    if rng.random() < augmentation.flip:
-        label, image = label[:, ::-1], image[:, ::-1]
-    if augmentation.photometric:
-        image = distort(image, rng)
-    return _padded(image, augmentation.crop_size, colour), _padded(label, augmentation.crop_size, IGNORE)
+    window = _Window.draw(sample.label, rng, augmentation, wanted)
+    label, flipped = window.label(sample.label), rng.random() < augmentation.flip
+    return window, _padded(label[:, ::-1] if flipped else label, augmentation.crop_size, IGNORE), flipped
 
 
 def fit_short_side(size: Sequence[int], short_side: int) -> float:
@@ -145,7 +166,7 @@ class _Window:
     right: int
 
     @staticmethod
-    def draw(label: np.ndarray, rng: np.random.Generator, augmentation: Augmentation) -> _Window:
+    def draw(label: np.ndarray, rng: np.random.Generator, augmentation: Augmentation, wanted: int | None) -> _Window:
         scale = rng.uniform(*augmentation.scale_range)
         if augmentation.short_side is not None:
             scale *= fit_short_side(label.shape, augmentation.short_side)
@@ -155,7 +176,13 @@ class _Window:
             left = int(rng.integers(max(0, width - augmentation.crop_size[1]) + 1))
             bottom, right = min(height, top + augmentation.crop_size[0]), min(width, left + augmentation.crop_size[1])
             window = _Window(height, width, top, left, bottom, right)
-            if augmentation.max_class_share >= 1 or _largest_share(window.label(label)) <= augmentation.max_class_share:
+            if augmentation.max_class_share >= 1 and wanted is None:
+                break
+            counts = np.array(
+                Image.fromarray(window.label(label)).histogram()[:IGNORE]
+            )  # np.bincount would make words first
+            balanced = counts.max() / max(1, counts.sum()) <= augmentation.max_class_share
+            if balanced and (wanted is None or holds(counts)[wanted]):
                 break
         return window
 
@@ -201,11 +228,6 @@ def _span(start: int, stop: int, scaled: int, source: int) -> tuple[float, float
 def _nearest(start: int, stop: int, scaled: int, source: int) -> np.ndarray:
     """Source index under the centre of each scaled pixel, in whole numbers."""
     return (2 * np.arange(start, stop) + 1) * source // (2 * scaled)
-
-
-def _largest_share(label: np.ndarray) -> float:
-    counts = Image.fromarray(label).histogram()[:IGNORE]  # np.bincount would first make words of the bytes
-    return max(counts) / max(1, sum(counts))
 
 
 def _padded(array: np.ndarray, size: tuple[int, int], value: int | tuple[int, ...]) -> np.ndarray:

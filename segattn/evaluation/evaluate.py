@@ -20,7 +20,8 @@ from segattn.data import Dataset
 from segattn.data.classes import matched
 from segattn.data.features import in_computing_type
 from segattn.data.files.shown import shown
-from segattn.data.loader import Batch, EvaluationStream, Items
+from segattn.data.items import Items
+from segattn.data.loader import Batch, EvaluationStream
 from segattn.data.tools.labels import refuse_one_class, unscorable
 from segattn.data.transforms import Normalization, to_tensor
 from segattn.evaluation import strata as stratification

@@ -115,7 +115,7 @@ _ABOVE_0 = (
 )
 _NOT_NEGATIVE = (
     *("optimization.momentum", "optimization.weight_decay", "optimization.min_lr", "optimization.warmup"),
-    *("optimization.poly_power", "optimization.clip_norm"),
+    *("optimization.poly_power", "optimization.clip_norm", "optimization.rare_class_sampling"),
     *("model.auxiliary_weight", "validate_every", "seed", "features.seed"),
 )
 

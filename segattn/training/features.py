@@ -34,7 +34,7 @@ from segattn.data.features import (
     size_text,
     write_index,
 )
-from segattn.data.loader import Images, Items
+from segattn.data.items import Images, Items
 from segattn.data.splits import open_data
 from segattn.device import DTYPES
 from segattn.model import map_shapes

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from segattn.config import Experiment
 from segattn.data import Dataset
 from segattn.data.features import StoredFeatures, absent, in_computing_type
-from segattn.data.loader import AugmentedCopies, Batch, Images, Item, Items
+from segattn.data.items import AugmentedCopies, Images, Item, Items, LabelledItems
+from segattn.data.loader import Batch
 from segattn.device import DTYPES
 from segattn.model import SegmentationModel, build_model
 from segattn.training import class_weights
@@ -97,7 +98,7 @@ class Source:
     """Where a run's samples come from. Training of the whole network: images, augmented anew. Head-only: stored maps, or maps
     computed on the fly, of a fixed number of augmented copies."""
 
-    train: Items | None = None
+    train: LabelledItems | None = None
     val: Items | None = None
     frozen: Frozen | None = None
 
@@ -123,7 +124,7 @@ def split(
             raise ValueError(f"{stored.folder} holds feature maps of a frozen backbone; set optimization.train to head")
         return model, Source()
     backbone, (train_set, val_set) = Frozen(model.backbone, config, accelerator), opened
-    train: Items | None = None if stored is None else stored.train
+    train: LabelledItems | None = None if stored is None else stored.train
     val: Items | None = None if stored is None else stored.val
     if train is None:
         train = augmented_copies(train_set, config)

@@ -19,7 +19,7 @@ from accelerate.utils import broadcast, gather_object
 from segattn import checkpoint, records
 from segattn.config import Experiment
 from segattn.data import Dataset
-from segattn.data.loader import Items
+from segattn.data.items import Items
 from segattn.data.tools.images import range_of
 from segattn.data.tools.labels import unscorable
 from segattn.evaluation import without_attention

@@ -24,7 +24,7 @@ from segattn.data.features import StoredFeatures
 from segattn.data.loader import Batch, TrainingStream
 from segattn.data.splits import open_data
 from segattn.evaluation import without_attention
-from segattn.training import execution, extension, folder, frozen, rates, resume, trackers
+from segattn.training import execution, extension, folder, frozen, rare_classes, rates, resume, trackers
 from segattn.training.averaging import WeightAverage
 from segattn.training.checks import check
 from segattn.training.class_weights import class_weights
@@ -123,8 +123,9 @@ class Training:
         self.step = Step(optimization, accelerator, self.network, self.optimizer, model, weights)
         self.average = WeightAverage(model, optimization.ema_decay) if optimization.ema_decay else None
         sizes = {"batch_size": optimization.batch_size, "seed": config.seed, "num_workers": num_workers, **place}
-        items, network = self.source.train, config.network
-        self.stream = TrainingStream(train_set, config.augmentation, items=items, network=network, **sizes)
+        items, network, crops = self.source.train, config.network, config.augmentation
+        rare = rare_classes.sampling(config, train_set, items, accelerator, on_notice)
+        self.stream = TrainingStream(train_set, crops, items=items, network=network, rare=rare, **sizes)
 
         # Restore: from here on files are written, under the folder's lease.
         dropout = shared(model, optimization, accelerator)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -369,3 +370,47 @@ def test_each_head_starts_from_its_own_member_of_a_trunk_of_several_heads(tmp_pa
     train(again, tmp_path / "again", device="cpu")
     after = weights(tmp_path / "again")
     assert all(torch.allclose(after[name], before[name]) for name in after if name.endswith(".weight"))
+
+
+def test_rare_classes_are_drawn_alike_from_stored_maps_and_from_maps_on_the_fly(trunk, tmp_path):
+    options = {"rare_class_sampling": 0.05, "iterations": 2}
+    runs = [head_only(trunk, head, optimization=options) for head in ("fcn", "ccnet")]
+    opened, notices = open_data(runs[0].data), []
+    stored = compute(plan_features(runs, opened, tmp_path / "features", device="cpu"))
+    crops = frozen.augmented_copies(opened[0], runs[0])
+    for item in range(len(crops)):
+        assert np.array_equal(stored.train.label(item), crops.label(item))
+        assert np.array_equal(crops.label(item), crops[item][1].numpy())
+    for run in runs:
+        out = tmp_path / "stored" / run.model.head
+        train(run, out, device="cpu", opened=opened, stored=stored, on_notice=notices.append)
+        train(run, tmp_path / "fly" / run.model.head, device="cpu")
+    train_side_by_side([(run, tmp_path / "side" / run.model.head) for run in runs], opened=opened, device="cpu")
+    for run in runs:
+        folders = [tmp_path / way / run.model.head for way in ("stored", "fly", "side")]
+        assert same(weights(folders[0]), weights(folders[1]))
+        assert same(weights(folders[0]), weights(folders[2]))
+    told = [text for text in notices if text.startswith("rare class")]
+    assert told == [f"rare class sampling: counting the labels of {len(crops)} crops"]  # once for both
+    usual = dataclasses.replace(
+        runs[0], optimization=dataclasses.replace(runs[0].optimization, rare_class_sampling=0.0)
+    )
+    train(usual, tmp_path / "usual", device="cpu", opened=opened, stored=stored)
+    assert not same(weights(tmp_path / "usual"), weights(tmp_path / "stored" / "fcn"))
+
+
+def test_rare_class_sampling_trains_the_whole_network_and_resumes(tmp_path):
+    options = {"rare_class_sampling": 0.05, "iterations": 3}
+    config = tiny.experiment(optimization=options, validate_every=0, checkpoint_every=2)
+    train(config, tmp_path / "whole", device="cpu")
+
+    def stop(progress):
+        if progress.stage == "train" and progress.done == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "resumed", device="cpu", on_progress=stop)
+    train(config, tmp_path / "resumed", device="cpu")
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "resumed"))
+    with pytest.raises(ValueError, match="rare_class_sampling"):
+        check(tiny.experiment(optimization={"rare_class_sampling": -0.1}))
