@@ -123,7 +123,7 @@ def test_unknown_head_is_named_with_the_nearest(arguments, message):
         ({"head_options": {"chanels": 8}}, "head 'fcn' has no option 'chanels'; did you mean channels"),
         ({"backbone_options": {"widht": 8}}, "backbone 'resnet18' has no option 'widht'; did you mean width"),
         ({"mode": "fair"}, "unknown mode 'fair'; use one of faithful, controlled"),
-        ({"output_stride": 4}, "output_stride=4 is not possible; use one of 8, 16, 32"),
+        ({"output_stride": 2}, "output_stride=2 is not possible; use one of 4, 8, 16, 32"),
         ({"num_classes": 0}, "num_classes=0 should be at least 1"),
         ({"pretrained": "nowhere.pth"}, "nowhere.pth: no such file"),
     ],

@@ -1,7 +1,7 @@
 """He, Zhang, Ren, Sun: *Deep Residual Learning for Image Recognition*, CVPR 2016, arXiv 1512.03385, dilated.
 
 The last stages use dilation instead of a stride (Yu, Koltun, Funkhouser: *Dilated Residual Networks*, arXiv 1705.09914), so that
-stage 4 keeps 1/8 of the image's size. The stride of a bottleneck is in its 3x3 convolution, as in torchvision.
+stage 4 keeps 1/8 of the image's size, or 1/4. The stride of a bottleneck is in its 3x3 convolution, as in torchvision.
 
 Parameter names: torchvision's with `stem="plain"`, mmsegmentation's ResNetV1c with `stem="deep"` (they differ in the stem only).
 """
@@ -18,6 +18,7 @@ DEPTHS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int
 Stem = Literal["deep", "plain"]
 # Output stride -> (strides, dilations) of the four stages.
 LAYOUTS = {
+    4: ((1, 1, 1, 1), (1, 2, 4, 8)),
     8: ((1, 2, 1, 1), (1, 1, 2, 4)),
     16: ((1, 2, 2, 1), (1, 1, 1, 2)),
     32: ((1, 2, 2, 2), (1, 1, 1, 1)),
@@ -177,7 +178,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> list[Tensor]:
-        """The four stages' maps, strides 4, 8, 8, 8 at output stride 8."""
+        """The four stages' maps, strides 4, 8, 8, 8 at output stride 8, all 4 at 4."""
         x = self.maxpool(self.stem(images) if self.deep else self.relu(self.bn1(self.conv1(images))))
         features = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):

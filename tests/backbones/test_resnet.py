@@ -75,6 +75,7 @@ def test_deep_stem_has_mmsegmentations_v1c_names_and_shapes():
 @pytest.mark.parametrize(
     ("output_stride", "sizes"),
     [
+        (4, [(17, 25)] * 4),
         (8, [(17, 25), (9, 13), (9, 13), (9, 13)]),
         (16, [(17, 25), (9, 13), (5, 7), (5, 7)]),
         (32, [(17, 25), (9, 13), (5, 7), (3, 4)]),
@@ -105,6 +106,7 @@ def dilations(body):
 @pytest.mark.parametrize(
     ("options", "layer3", "layer4"),
     [
+        ({"output_stride": 4}, [2, 4, 4, 4, 4, 4], [4, 8, 8]),
         ({}, [1, 2, 2, 2, 2, 2], [2, 4, 4]),
         ({"contract_dilation": False}, [2, 2, 2, 2, 2, 2], [4, 4, 4]),
         ({"multi_grid": (1, 2, 4), "contract_dilation": False}, [2, 2, 2, 2, 2, 2], [4, 8, 16]),  # DANet, Denoised NL
@@ -118,18 +120,21 @@ def dilations(body):
 @pytest.mark.parametrize("name", ["resnet34", "resnet50"])
 def test_dilations_of_the_last_stages(name, options, layer3, layer4):
     body = small(name, **options)
-    assert dilations(body) == [[1] * 3, [1] * 4, layer3, layer4]
+    layer2 = [1, 2, 2, 2] if options.get("output_stride") == 4 else [1] * 4
+    assert dilations(body) == [[1] * 3, layer2, layer3, layer4]
     body.eval()(IMAGE)  # padding follows the dilation, or the shortcut would not fit
 
 
-def test_a_stage_with_dilation_sees_the_input_as_with_stride():
+@pytest.mark.parametrize("output_stride", [4, 8])
+def test_a_stage_with_dilation_sees_the_input_as_with_stride(output_stride):
     """On every eighth pixel the dilated network equals the strided one with the same weights (arXiv 1705.09914, sec. 3)."""
-    dilated = randomised(small("resnet50", contract_dilation=True))
+    dilated = randomised(small("resnet50", contract_dilation=True, output_stride=output_stride))
     strided = small("resnet50", output_stride=32).eval()
     strided.load_state_dict(dilated.state_dict())
     images = torch.randn(1, 3, 257, 257, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        fine, coarse = dilated(images)[3][..., ::4, ::4], strided(images)[3]
+        step = 32 // output_stride
+        fine, coarse = dilated(images)[3][..., ::step, ::step], strided(images)[3]
     assert fine.shape == coarse.shape == (1, 256, 9, 9)
     assert torch.allclose(fine, coarse, rtol=1e-4, atol=1e-5 * float(coarse.max()))  # sums of other order
 
@@ -212,7 +217,7 @@ def test_blocks_start_as_their_shortcut():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"output_stride": 4}, "output_stride=4 is not possible; use one of 8, 16, 32"),
+        ({"output_stride": 2}, "output_stride=2 is not possible; use one of 4, 8, 16, 32"),
         ({"stem": "v1c"}, "stem='v1c' is not known; use one of deep, plain"),
         (
             {"multi_grid": (1, 2, 4)},

@@ -40,7 +40,7 @@ class FlopsArguments:
     backbone: str = "resnet101"
     """Backbone of the network."""
     output_stride: int = 8
-    """Input size divided by the size of the backbone's last feature map: 8, 16 or 32."""
+    """Input size divided by the size of the backbone's last feature map: 8, 16 or 32; of our ResNets also 4."""
     num_classes: int | None = None
     """Number of classes; by default, as in the study, 150 for an input of 520x520 and 19 otherwise."""
     in_channels: int = 3

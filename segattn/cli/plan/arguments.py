@@ -36,7 +36,7 @@ class PlanArguments:
     backbone: str = "resnet101"
     """Backbone of the network."""
     output_stride: int = 8
-    """Input size divided by the size of the backbone's last feature map: 8, 16 or 32."""
+    """Input size divided by the size of the backbone's last feature map: 8, 16 or 32; of our ResNets also 4."""
     mode: Mode = "faithful"
     """faithful: each paper's own head; controlled: the same convolutions around every mechanism."""
     num_classes: int = 19

@@ -90,7 +90,7 @@ def test_operators_of_one_head(form, capsys):
         (["--backbone", "resnet81"], "unknown backbone 'resnet81'"),
         (["--input", "large"], "size 'large' should be HEIGHTxWIDTH in pixels, such as 769x769"),
         (["--input", "0x5"], "size '0x5' should be"),
-        (["--output-stride", "4"], "output_stride=4 is not possible; use one of 8, 16, 32"),
+        (["--output-stride", "2"], "output_stride=2 is not possible; use one of 4, 8, 16, 32"),
         (["--num-classes", "0"], "num_classes=0 should be at least 1"),
         (
             ["--operators"],
