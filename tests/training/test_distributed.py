@@ -30,7 +30,8 @@ ALIKE = {  # nothing that each process draws or measures by itself
 DROPPED = {**ALIKE, "model": {**ALIKE["model"], "head_options": {"channels": 8, "dropout": 0.4}}}
 OWN = {"model": {"head": "danet"}, "optimization": {"batch_size": 4, "iterations": 5}}  # dropout, batch norm
 COUNTED = {"batch_size": 4, "accumulation": 2, "iterations": 3}
-CLIPPED = {"clip_norm": 0.5, "loss": "ce + 0.5 focal + 0.01 boundary", "class_balance": "log"}
+LOSS = "ce + 0.5 focal + 0.01 boundary"
+CLIPPED = {"clip_norm": 0.5, "loss": LOSS, "class_balance": "log", "rare_class_sampling": 0.05}
 STOPS = [
     {"stop_at": ["evaluate", 1], "stop_rank": 1, "evaluation": 2},  # it has no other image, and waits
     {"stop_at": ["evaluate", 2], "stop_rank": 0, "evaluation": 2},  # the one after 4 again, and the last
