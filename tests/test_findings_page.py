@@ -301,11 +301,16 @@ def test_each_budget_has_its_front(packed, tmp_path, monkeypatch):
     (tmp_path / "findings_local.json").write_text(json.dumps(base | {"runs": runs}))
     assert "not been measured" in findings_budget.section()
     costs = {"ccnet": (2.0, 9 * 2**20), "flanet": (3.0, 2**20), "hamburger": (1.0, 1)}
-    results = [
-        {"case": {"head": head}, "latency": {"median_ms": ms}, "memory": {"extra_bytes": extra}}
-        for head, (ms, extra) in costs.items()
-    ]
-    results.append({"case": {"head": "fcn"}, "latency": None, "memory": None})  # it has nothing to time
+    stride = base["backbone"]["output_stride"]
+
+    def result(head, ms, extra, *, stride=stride, **options):
+        case = {"head": head, "output_stride": stride, "head_options": {"channels": 8, **options}}
+        return {"case": case, "latency": {"median_ms": ms}, "memory": {"extra_bytes": extra}}
+
+    results = [result(head, *cost) for head, cost in costs.items()]
+    results.append(result("fcn", 0, 0) | {"latency": None, "memory": None})  # it has nothing to time
+    results.append(result("ccnet", 0.5, 2**19, kernel_size=3))  # not trained with this option
+    results.append(result("flanet", 0.5, 2**19, stride=2 * stride))  # nor at this stride
     where = {"processor": "A processor", "threads": 2, "precision": None}
     bench = {"results": results, "environment": where, "command": "segattn bench", "created": "2026-11-29T10:00:00"}
     (tmp_path / "bench_local.json").write_text(json.dumps(bench))
@@ -318,6 +323,15 @@ def test_each_budget_has_its_front(packed, tmp_path, monkeypatch):
     assert line.endswith("| 0.0 | 0.0 | FLOPs, ms, MiB |")
     assert "hamburger" not in findings_budget.section()  # it was not trained
     assert "A processor, 2 threads, fp32, 2026-11-29." in lines
+    one = [run | {"swept": {"model.head_options.recurrence": 1}} for run in runs if run["network"] == "ccnet"]
+    (tmp_path / "knobs_a.json").write_text(json.dumps(base | {"runs": one}))
+    results.append(result("ccnet", 1.0, 2**18, recurrence=1))
+    (tmp_path / "bench_local.json").write_text(json.dumps(bench))
+    lines = findings_budget.section().splitlines()
+    (line,) = [line for line in lines if line.startswith("| ccnet recurrence=1 |")]
+    assert line.endswith("| 1.0 | 0.2 | ms, MiB |")
+    assert sum(line.startswith("| ccnet") for line in lines) == 2
+    assert sum(line.startswith("| flanet") for line in lines) == 1
     drawn = findings_figures.drawn()[-1]
     assert drawn.name == "findings_budget"
     assert all(f">{name}<" in drawn.svg for name in scores)

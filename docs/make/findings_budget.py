@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from docs.make import findings_study
-from docs.make.findings_knobs import OWN
-from docs.make.findings_study import read
+from docs.make import findings_knobs, findings_own, findings_study
+from docs.make.findings_study import Packed, read, swept
 from segattn.profile.markdown import markdown_table
 from segattn.report.study.figures import pareto
 
@@ -32,18 +31,50 @@ class Measured:
 
 def measured() -> list[Measured]:
     """FCN, which has no mechanism, and every mechanism that was measured and trained; the most accurate first."""
-    base, star, bench = read(BASE), read("findings_star"), _bench()
+    base, bench = read(BASE), _bench()
     if base is None or bench is None:
         return []
-    timed = {case["case"]["head"]: case for case in bench["results"] if case["latency"]}
+    trained = _trained(base)
     every = [Measured("fcn", base.family("fcn"), base.mean("fcn", "mean_iou") or 0.0, 0.0, 0.0, 0.0)]
-    for name, case in timed.items():
-        study = star if name == OWN else base
-        if study is not None and name in study.networks:
-            latency, memory = case["latency"]["median_ms"], case["memory"]["extra_bytes"] / 2**20
-            accuracy = study.mean(name, "mean_iou") or 0.0
-            every.append(Measured(name, study.family(name), accuracy, study.flops(name), latency, memory))
+    for result in bench["results"]:
+        network = trained.get(_key(result["case"]))
+        if result["latency"] and network is not None:
+            latency, memory = result["latency"]["median_ms"], result["memory"]["extra_bytes"] / 2**20
+            accuracy = network.study.mean(network.network, "mean_iou") or 0.0
+            family, gflops = network.study.family(network.network), network.study.flops(network.network)
+            every.append(Measured(network.label, family, accuracy, gflops, latency, memory))
     return sorted(every, key=lambda each: -each.mean_iou)
+
+
+class _Trained(NamedTuple):
+    """A network of a study: its name there and on the page."""
+
+    label: str
+    study: Packed
+    network: str
+
+
+def _trained(base: Packed) -> dict[str, _Trained]:
+    """Every head by default and with one other option, by what `_key` makes of a measured network."""
+    networks = [_Trained(name, base, name) for name in base.networks]
+    others = [*findings_knobs.settings(base), *findings_own.settings(base, findings_own.LOCAL)]
+    networks += [_Trained(each.label, each.study, each.network) for each in others]
+    found = {}
+    for each in networks:
+        runs = each.study.networks[each.network]
+        stride = base.content["backbone"]["output_stride"]
+        found[_name(runs[0]["head"], {"output_stride": stride, **swept(runs)})] = each
+    return found
+
+
+def _key(case: dict[str, Any]) -> str:
+    """A measured network as it is looked up among the trained ones."""
+    options = {name: value for name, value in case["head_options"].items() if name != "channels"}
+    return _name(case["head"], {"output_stride": case["output_stride"], **options})
+
+
+def _name(head: str, options: dict[str, Any]) -> str:
+    return f"{head} {json.dumps(options, sort_keys=True)}"
 
 
 def _bench() -> dict[str, Any] | None:

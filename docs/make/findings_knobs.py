@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from docs.make.findings_study import Packed, read, starting_with, swept
+from docs.make.findings_study import Packed, provenance, read, starting_with, swept
 from segattn.heads.parts.masked import MaskedAttention
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
@@ -80,11 +80,7 @@ def section() -> str:
             rows.append([head, f"`{each.options}`", f"{seeds}", f"{each.mean_iou:.2f}", change, f"{each.gflops:.3f}"])
     heading = ["network", "option", "n", "mIoU %", "minus default", "GFLOPs"]
     studies = list({each.study.name: each.study for each in every}.values())
-    commands = "\n".join(f"    {study.content['command']}" for study in studies)
-    missing = "\n\n".join(study.missing for study in studies if study.missing)
-    made = f"{studies[0].content['machine']}; {max(study.content['date'] for study in studies)}."
-    parts = [markdown_table(heading, rows, align="llrrrr"), commands, made, missing]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join([markdown_table(heading, rows, align="llrrrr"), *provenance(studies)])
 
 
 def positions() -> str:
