@@ -20,6 +20,8 @@ _FILES = (".json", ".yaml", ".yml")
 def sweep_of(words: Sequence[str]) -> list[dict[str, Any]]:
     """The settings of a sweep: every combination of `PATH=VALUE,VALUE,...`, or the list in a file.
 
+    A value that is a list is written in brackets, such as `[4,4],[8,8]`.
+
     Raises:
         ValueError: another form, a setting that an experiment does not have, or one that is given twice.
     """
@@ -39,7 +41,7 @@ def sweep_of(words: Sequence[str]) -> list[dict[str, Any]]:
         path, kind = _setting(path)
         if path in axes:
             raise ValueError(f"--sweep {path} is given twice; write all its values after one =")
-        axes[path] = [_value(path, kind, each) for each in text.split(",")]
+        axes[path] = [_value(path, kind, each) for each in _split(text)]
     return grid(axes)
 
 
@@ -82,8 +84,20 @@ def _setting(path: str) -> tuple[str, Any]:
     raise ValueError(f"--sweep {path}: a group of settings; name one, such as {path}.{fields(owner)[0].name}")
 
 
+def _split(text: str) -> list[str]:
+    """The values between commas that are in no brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{(") - (letter in "]})")
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
 def _value(path: str, kind: Any, text: str) -> Any:
-    if kind is None:
+    if kind is None or text.startswith("["):
         try:
             return yaml.safe_load(text)
         except yaml.YAMLError:

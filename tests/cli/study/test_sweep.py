@@ -13,6 +13,16 @@ def test_words_are_values_of_their_settings_type():
         {"model.head_options.num_bases": 32},
         {"model.head_options.num_bases": 64},
     ]
+    assert sweep_of(["model.head_options.partition=[4,4],[8,8],none"]) == [
+        {"model.head_options.partition": value} for value in ([4, 4], [8, 8], "none")
+    ]
+    assert sweep_of(["model.backbone_options.a={b: [1, 2], c: 3},4"]) == [
+        {"model.backbone_options.a": value} for value in ({"b": [1, 2], "c": 3}, 4)
+    ]
+    assert sweep_of(["evaluation.scales=[0.5,1.0],[1.0]"]) == [
+        {"evaluation.scales": [0.5, 1.0]},
+        {"evaluation.scales": [1.0]},
+    ]
     assert sweep_of(["optimization.ohem=true,false"]) == [{"optimization.ohem": True}, {"optimization.ohem": False}]
 
 
@@ -47,6 +57,7 @@ def test_file_is_a_list_of_settings(tmp_path):
         (["optimization.train=none"], "unknown value 'none'"),
         (["optimization.lr=1", "optimization.lr=2"], "given twice"),
         (["a.yaml", "optimization.lr=2"], "one file, or settings"),
+        (["evaluation.scales=[0.5,1"], r"evaluation\.scales: .* is no value"),
         (["/nowhere/a.yaml"], "cannot read the sweep /nowhere/a.yaml: No such file"),
     ],
 )
