@@ -145,7 +145,7 @@ class Optimization:
     class_balance: Literal["none", "log", "median"] = "none"
     """Class weights from the training labels' histogram; log: 1 / ln(1.02 + share), median: median(frequency) / frequency."""
     rare_class_sampling: float = 0.0
-    """Above 0: temperature (usual: 0.01) at which a class is drawn, rare ones most often, and then an image that holds it."""
+    """Above 0: temperature (usual: 0.01) at which a class is drawn, rare ones most often, then image and crop that hold it."""
     accumulation: int = 1
     """Gradient accumulation: number of parts into which each process splits its share of the batch."""
     freeze_norm: bool = False

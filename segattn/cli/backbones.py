@@ -65,7 +65,7 @@ def _show(console: Console, groups: Mapping[str, Sequence[str]], refused: Mappin
         console.print(table)
         console.print(
             "\nstrides, widths: pixels and channels of the four maps. M: millions of parameters.\n"
-            "Strides 4 8 8 8: at output stride 8; 16 and 32 are possible too.\n"
+            "Strides 4 8 8 8: at output stride 8; 16 and 32 are possible too, and 4 for those that are built in.\n"
             "Strides 4 8 16 32: add --model.output-stride 32 (in flops, plan and bench --output-stride 32)."
         )
     if groups.keys() == {"built in"}:

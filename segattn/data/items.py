@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from segattn.config import Augmentation
-from segattn.data._dataset import Dataset
+from segattn.data._dataset import Dataset, Scene
 from segattn.data.transforms import Normalization, augment, augmented_label, to_tensor
 
 Item = tuple[Tensor | list[Tensor], Tensor | None, str, int]
@@ -25,7 +25,7 @@ class Items(Protocol):
 
 
 class LabelledItems(Items, Protocol):
-    """Samples to train on, whose labels can be had alone."""
+    """Samples to train on, whose labels can be read without their images."""
 
     def label(self, item: int, /) -> np.ndarray: ...
 
@@ -53,6 +53,7 @@ class AugmentedCopies:
     ) -> None:
         self.dataset, self.augmentation, self.copies, self.seed = dataset, augmentation, copies, seed
         self.normalization = Normalization.of(network)
+        self._scene: tuple[int, Scene] | None = None
 
     def __len__(self) -> int:
         return len(self.dataset) * self.copies
@@ -62,10 +63,12 @@ class AugmentedCopies:
         return augmented(self.dataset, index, (self.seed, index, copy, 2), self.augmentation, self.normalization)
 
     def label(self, item: int) -> np.ndarray:
-        """The label of an item alone, uint8 (H, W)."""
+        """The label of an item alone, uint8 (H, W); copies of one sample in a row read it once."""
         index, copy = divmod(item, self.copies)
+        if self._scene is None or self._scene[0] != index:
+            self._scene = index, self.dataset.lazily(index)
         rng = np.random.default_rng((self.seed, index, copy, 2))
-        return augmented_label(self.dataset.lazily(index), rng, self.augmentation)
+        return augmented_label(self._scene[1], rng, self.augmentation)
 
 
 def augmented(

@@ -49,7 +49,7 @@ class TrainingStream:
         num_workers: worker processes, 0 computes inline; no influence on what comes out.
         items: the samples to draw from, prepared; by default each sample of `dataset`, augmented anew for each position.
         network: what declares how images enter it, such as an experiment's `model`; see `transforms.Normalization.of`.
-        rare: draws the samples, in place of permutations, by the classes that they hold; crops are drawn for the class too.
+        rare: draws the samples, in place of permutations, by the classes that they hold; so are crops, unless `items` are given.
 
     Raises:
         ValueError: an empty split, images of other bands than the network takes, a batch that does not divide, a rank out of

@@ -2,8 +2,11 @@
 
     P(c) = exp((1 - f_c) / T) / sum_k exp((1 - f_k) / T)
 
-where f_c is the share of class c in the labelled pixels and T the temperature: as it falls, more is drawn for the rarest class;
-with a high one all classes are drawn alike. The sample is drawn evenly from those that hold the class.
+where f_c is the share of class c in the labelled pixels and T the temperature: the lower it is, the more often the rarest class
+is drawn; with a high one all classes are drawn alike. The sample is drawn uniformly from those that hold the class.
+
+Differences: a sample holds a class from a share of its pixels on, not from a number of them, so that images of any size can be
+used; ignored pixels count for nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +16,19 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAST = 0.003
-"""Share of the labelled pixels from which on an image or crop counts as holding a class."""
+"""Share of the labelled pixels from which on an image or crop holds a class."""
+OCCURS, HOLDS = 1, 2
 
 
-def holds(counts: np.ndarray) -> np.ndarray:
-    """Whether images with these numbers of pixels (..., K) hold each class: bool (..., K)."""
-    present: np.ndarray = (counts > 0) & (counts >= LEAST * counts.sum(axis=-1, keepdims=True))
-    return present
+def presence(counts: np.ndarray) -> np.ndarray:
+    """Of labels with these numbers of pixels (..., K): HOLDS for each class that they hold, OCCURS for fewer pixels, 0 for none.
+
+    >>> presence(np.array([990, 8, 2, 0])).tolist()
+    [2, 2, 1, 0]
+    """
+    occurs = counts > 0
+    held = occurs & (counts >= LEAST * counts.sum(axis=-1, keepdims=True))
+    return (OCCURS * occurs + (HOLDS - OCCURS) * held).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -27,30 +36,28 @@ class RareClasses:
     """Draws a class and a sample for each position of a stream, as a pure function of seed and position."""
 
     bounds: np.ndarray
-    """(K,): probability of each class, added up; a class that no label holds has none."""
+    """(K,): cumulative probabilities of the classes; one that no label has is never drawn."""
     samples: tuple[np.ndarray, ...]
     """Indices of the samples that hold each class; where none holds enough of it, of all in which it occurs."""
 
     @staticmethod
-    def of(counts: np.ndarray, temperature: float) -> RareClasses:
-        """From the numbers of pixels (N, K) in the labels of N samples.
+    def of(pixels: np.ndarray, present: np.ndarray, temperature: float) -> RareClasses:
+        """From the pixels (K,) of each class in all labels, and `presence` (N, K) in each of them.
 
         Raises:
             ValueError: no pixel is labelled.
 
         >>> counts = np.array([[90, 10, 0], [100, 0, 0]])
-        >>> RareClasses.of(counts, 1.0).bounds.round(3).tolist(), RareClasses.of(counts, 0.1).bounds.round(3).tolist()
-        ([0.289, 1.0, 1.0], [0.0, 1.0, 1.0])
+        >>> [RareClasses.of(counts.sum(axis=0), presence(counts), T).bounds.round(3).tolist() for T in (1.0, 0.1)]
+        [[0.289, 1.0, 1.0], [0.0, 1.0, 1.0]]
         """
-        pixels = counts.sum(axis=0, dtype=np.int64)
         if not pixels.any():
             raise ValueError("no pixel is labelled; rare class sampling needs labels")
-        rarity = np.where(pixels > 0, (1 - pixels / pixels.sum()) / temperature, -np.inf)
-        weights = np.exp(rarity - rarity.max())
-        bounds = np.cumsum(weights / weights.sum())
-        held = holds(counts)
-        held = np.where(held.any(axis=0), held, counts > 0)
-        return RareClasses(bounds / bounds[-1], tuple(np.flatnonzero(column) for column in held.T))
+        rarity = np.where(pixels > 0, -pixels / pixels.sum(), -np.inf)
+        with np.errstate(over="ignore"):  # of the lowest temperatures
+            bounds = np.cumsum(np.exp((rarity - rarity.max()) / temperature))
+        least = np.where((present == HOLDS).any(axis=0), HOLDS, OCCURS)
+        return RareClasses(bounds / bounds[-1], tuple(np.flatnonzero(column) for column in (present >= least).T))
 
     def draw(self, seed: int, position: int) -> tuple[int, int]:
         """A class, and the index of a sample that holds it."""

@@ -24,7 +24,7 @@ from torch import Tensor
 from segattn.config import Augmentation, Model
 from segattn.data._dataset import IGNORE, Scene
 from segattn.data._photometric import distort
-from segattn.data.rare_classes import holds
+from segattn.data.rare_classes import HOLDS, presence
 
 LONGEST = 4
 """The long side of a resized image is at most this many times `short_side`."""
@@ -178,11 +178,10 @@ class _Window:
             window = _Window(height, width, top, left, bottom, right)
             if augmentation.max_class_share >= 1 and wanted is None:
                 break
-            counts = np.array(
-                Image.fromarray(window.label(label)).histogram()[:IGNORE]
-            )  # np.bincount would make words first
+            # np.bincount would first convert the bytes to 64-bit integers
+            counts = np.array(Image.fromarray(window.label(label)).histogram()[:IGNORE])
             balanced = counts.max() / max(1, counts.sum()) <= augmentation.max_class_share
-            if balanced and (wanted is None or holds(counts)[wanted]):
+            if balanced and (wanted is None or presence(counts)[wanted] == HOLDS):
                 break
         return window
 

@@ -403,6 +403,8 @@ def test_rare_class_sampling_trains_the_whole_network_and_resumes(tmp_path):
     options = {"rare_class_sampling": 0.05, "iterations": 3}
     config = tiny.experiment(optimization=options, validate_every=0, checkpoint_every=2)
     train(config, tmp_path / "whole", device="cpu")
+    train(tiny.experiment(optimization={"iterations": 3}, validate_every=0), tmp_path / "usual", device="cpu")
+    assert not same(weights(tmp_path / "whole"), weights(tmp_path / "usual"))
 
     def stop(progress):
         if progress.stage == "train" and progress.done == 2:

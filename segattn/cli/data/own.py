@@ -156,11 +156,14 @@ def run_show(arguments: Sequence[str]) -> int:
     from segattn.data.splits import load_split, notices
     from segattn.data.tools.show import GREY, sheet
     from segattn.inference.legend import beside, legend
+    from segattn.training import execution, rare_classes
 
+    console = terminal.console()
     dataset = load_split(config.data, chosen.split or config.data.train_split, config.data.train_images)
     drawn = sheet(
         dataset,
         config.augmentation,
+        rare=rare_classes.sampling(config, dataset, None, execution.accelerator("fp32", "cpu"), console.print),
         samples=chosen.samples,
         columns=chosen.columns,
         tile=chosen.tile,
@@ -180,7 +183,6 @@ def run_show(arguments: Sequence[str]) -> int:
     texts, colours = zip(*rows, strict=True)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     beside(drawn.picture, legend(drawn.picture.shape[0], texts, colours)).save(chosen.out)
-    console = terminal.console()
     for line in (
         *notices(dataset),
         f"{chosen.samples} sample{'s' * (chosen.samples != 1)} of {dataset.title} {dataset.split}: {chosen.out}",

@@ -12,6 +12,7 @@ from segattn.config import Augmentation
 from segattn.data._dataset import IGNORE, Dataset
 from segattn.data.files.shown import shown
 from segattn.data.loader import TrainingStream
+from segattn.data.rare_classes import RareClasses
 from segattn.data.transforms import Normalization, augment
 
 GREY = (150, 150, 150)
@@ -40,12 +41,14 @@ def sheet(
     tile: int = 320,
     seed: int = 0,
     network: object = None,
+    rare: RareClasses | None = None,
 ) -> Sheet:
     """The first samples of a training with this seed, in pairs: the augmented crop, and its label over it.
 
     Args:
         columns: pairs side by side.
         tile: longest side of a crop on the sheet, in pixels; the crop itself is not changed.
+        rare: as of `TrainingStream`.
         network: as of `TrainingStream`; padding has its mean. Where the images have other bands, padding is mid-grey.
 
     Raises:
@@ -54,12 +57,13 @@ def sheet(
     if samples < 1 or columns < 1 or tile < 16:
         raise ValueError(f"{samples} samples in {columns} columns of {tile} pixels; give at least 1, 1 and 16")
     normalization = _of_bands(dataset, Normalization.of(network))
-    stream = TrainingStream(dataset, augmentation, batch_size=1, seed=seed, network=normalization)
+    stream = TrainingStream(dataset, augmentation, batch_size=1, seed=seed, network=normalization, rare=rare)
     colour = normalization.colour
     pixels, pairs = Counter[int](), []
     for position in range(samples):
         scene = dataset.lazily(stream.sample_index(position))
-        image, label = augment(scene, np.random.default_rng((seed, position)), augmentation, colour)
+        wanted = None if rare is None else rare.draw(seed, position)[0]
+        image, label = augment(scene, np.random.default_rng((seed, position)), augmentation, colour, wanted=wanted)
         values, counts = np.unique(label, return_counts=True)
         pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         image, label = _scaled(shown(image), label, tile)

@@ -27,6 +27,18 @@ def is_under(key: str, names: tuple[str, ...]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
+_OFF = ("", "0", "0.0", "false", "null", "[]", "{}")
+
+
+def same(a: str | None, b: str | None) -> bool:
+    """Whether two values of a setting are equal; None of a version that did not have it yet, which is the setting turned off.
+
+    >>> same("0.0", None), same("0.5", None), same(None, None)
+    (True, False, True)
+    """
+    return a == b or (a is None and b in _OFF) or (b is None and a in _OFF)
+
+
 def text(value: Any) -> str:
     """A value: texts as they are, others as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -5,6 +5,7 @@ from PIL import Image
 from segattn import data
 from segattn.config import Augmentation
 from segattn.data.loader import TrainingStream
+from segattn.data.rare_classes import RareClasses, presence
 from segattn.data.tools.show import GREY, overlay, sheet
 from segattn.data.transforms import to_image
 
@@ -23,6 +24,16 @@ def test_sheet_shows_the_samples_of_the_training(dataset):
     assert np.abs(left.astype(int) - to_image(batch["image"][0])).max() <= 1
     values, counts = np.unique(batch["label"].numpy(), return_counts=True)
     assert drawn.pixels == dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def test_sheet_shows_the_rare_classes_that_the_training_draws(dataset):
+    counts = np.array([np.bincount(sample.label.reshape(-1), minlength=256)[:19] for sample in dataset])
+    rare = RareClasses.of(counts.sum(axis=0), presence(counts), 0.001)
+    drawn = sheet(dataset, AUGMENTATION, samples=2, columns=1, tile=48, seed=5, rare=rare)
+    batch = next(TrainingStream(dataset, AUGMENTATION, batch_size=2, seed=5, rare=rare).batches())
+    values, seen = np.unique(batch["label"].numpy(), return_counts=True)
+    assert drawn.pixels == dict(zip(values.tolist(), seen.tolist(), strict=True))
+    assert drawn.pixels != sheet(dataset, AUGMENTATION, samples=2, columns=1, tile=48, seed=5).pixels
 
 
 @pytest.mark.parametrize("bands", [1, 2, 5])

@@ -75,8 +75,14 @@ def test_seeds_missing_on_both_sides_are_named(tmp_path):
 
 def test_other_samples_are_not_paired_and_other_learning_rates_are(tmp_path):
     record = fabricate.run("ccnet", 0, tmp_path / "x" / "template", images=0)
-    for section, key, value in (("augmentation", "crop_size", [65, 65]), ("optimization", "lr", 0.5)):
-        folder = tmp_path / section
+    changes = {
+        "augmentation": ("augmentation", "crop_size", [65, 65]),
+        "optimization": ("optimization", "lr", 0.5),
+        "rare": ("optimization", "rare_class_sampling", 0.01),
+        "later": ("optimization", "rare_class_sampling", 0.0),  # of a version that has the option, and does not use it
+    }
+    for name, (section, key, value) in changes.items():
+        folder = tmp_path / name
         config = {**record.config, section: {**record.config[section], key: value}}
         runs(folder, "ccnet", range(2))
         runs(folder, "fcn", range(2), config=config)
@@ -84,6 +90,8 @@ def test_other_samples_are_not_paired_and_other_learning_rates_are(tmp_path):
         "ccnet and fcn were trained on different samples: augmentation.crop_size"
     )
     assert compared(tmp_path / "optimization").test == "two-way"
+    assert compared(tmp_path / "rare").unpaired.endswith("different samples: optimization.rare_class_sampling")
+    assert compared(tmp_path / "later").test == "two-way"
 
 
 def test_the_same_data_in_another_folder_are_the_same_samples(tmp_path):
