@@ -16,7 +16,7 @@ from segattn.report.comparison.without import Without, without
 from segattn.report.shared import bootstrap, images, student, twoway
 from segattn.report.shared.student import Difference
 from segattn.report.study.contrast import by_seed, unpaired
-from segattn.report.study.rows import Row, is_hard
+from segattn.report.study.rows import Row, called, is_hard
 from segattn.report.study.study import Source, Study, check, load
 from segattn.report.study.verdict import LEVEL
 
@@ -190,10 +190,11 @@ def _defined(values: tuple[float, float]) -> tuple[float | None, float | None]:
 
 
 def told_apart(rows: Sequence[Row]) -> list[Row]:
-    """The rows with different labels: the head, where needed with its mode, experiment, or else the folder."""
+    """The rows with different labels: the head, where needed with its mode, swept settings, experiment, or else the folder."""
     names = [
         [row.head for row in rows],
         [f"{row.head} ({row.mode})" for row in rows],
+        [row.label for row in rows],
         [f"{row.head} ({row.experiment})" for row in rows],
         [f"{row.head} ({_place(row)})" for row in rows],
     ]
@@ -212,7 +213,8 @@ def _place(row: Row) -> str:
 def select(name: str, head: str | None = None) -> Study:
     """The one network that `name` stands for: a run's folder, `STUDY:head`, or a study's folder and the head.
 
-    A head is named as in `segattn heads`, or with its mode where the study has both: `ccnet-controlled`.
+    A head is named as in `segattn heads`, with its mode where the study has both (`ccnet-controlled`), or as the folders of its
+    runs are where the study is a sweep (`ccnet-controlled-lr0.01`).
 
     Raises:
         ValueError: nothing there, no such head, or several networks; the message lists them.
@@ -225,12 +227,8 @@ def select(name: str, head: str | None = None) -> Study:
         head = wanted
     study = load(path)
     rows = [row for row in study.rows if head in (None, row.head, f"{row.head}-{row.mode}")]
-    known = ", ".join(
-        dict.fromkeys(
-            row.head if sum(other.head == row.head for other in study.rows) == 1 else f"{row.head}-{row.mode}"
-            for row in sorted(study.rows, key=lambda row: row.label)
-        )
-    )
+    rows = [row for row in study.rows if head == called(row, study.rows)] or rows
+    known = ", ".join(dict.fromkeys(called(row, study.rows) for row in sorted(study.rows, key=lambda row: row.label)))
     if not rows:
         raise ValueError(f"{path} has no finished run of {head!r}; it has {known}")
     if len(rows) > 1:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from segattn.records.pictures import picture_size
-from segattn.report.study.rows import Row, Run
+from segattn.report.study.rows import Run, called
 from segattn.report.study.study import Study
 
 Command = list[list[str]]
@@ -45,13 +45,8 @@ def _compare(study: Study) -> Command:
     folder = _folder(study)
     if folder is None or len({row.experiment for row in study.rows}) > 1:
         return [["segattn", "compare", str(first.runs[0].folder)], [str(second.runs[0].folder)]]
-    names = [_name(study, row) for row in (first, second)]
+    names = [called(row, study.rows) for row in (first, second)]
     return [["segattn", "compare", str(folder)], ["--heads", *names]]
-
-
-def _name(study: Study, row: Row) -> str:
-    """How `segattn compare` names the row: with its mode where the study has the head in both."""
-    return row.head if sum(other.head == row.head for other in study.rows) == 1 else f"{row.head}-{row.mode}"
 
 
 def _folder(study: Study) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +57,17 @@ class Run:
         if self.record.per_image is None:
             raise ValueError(f"{self.folder}: the record names no counts of single images; run it again to have them")
         return images.read(self.folder, self.record.per_image, len(self.record.class_names), details=details)
+
+
+def called(row: Row, rows: Sequence[Row]) -> str:
+    """How commands name a network of a study: its head, with its mode where there are several of the head, and as the folders of
+    its runs are where there are several of both (a sweep)."""
+    of_head = [other for other in rows if other.head == row.head]
+    if len(of_head) == 1:
+        return row.head
+    if sum(other.mode == row.mode for other in of_head) == 1:
+        return f"{row.head}-{row.mode}"
+    return row.runs[0].folder.name.removesuffix(f"-s{row.runs[0].record.seed}")
 
 
 @dataclass(frozen=True)

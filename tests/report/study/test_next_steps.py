@@ -70,6 +70,32 @@ def test_the_comparison_runs_as_written(here, capsys):
     assert "ccnet" in capsys.readouterr().out
 
 
+def test_networks_of_a_sweep_are_named_as_their_folders(here, capsys):
+    for rate in (0.01, 0.02):
+        config = fabricate.run("fcn", 0, Path("x/template"), images=0).config
+        config = {**config, "optimization": {**config["optimization"], "lr": rate}}
+        for seed in range(2):
+            fabricate.run("fcn", seed, Path(f"s/fcn-faithful-lr{rate}-s{seed}"), config=config)
+    names = [f"fcn-faithful-lr{rate}-s{seed}/record.json" for rate in (0.01, 0.02) for seed in range(2)]
+    study = records.StudyRecord(
+        experiment="synthetic",
+        command="segattn study synthetic",
+        runs=names,
+        costs=[],
+        environment=fabricate.ENVIRONMENT,
+        head_facts={"fcn": fabricate.facts("fcn")},
+        swept=["optimization.lr"],
+    )
+    records.write(study, Path("s/study.json"))
+    (line,) = report.next_steps(report.load("s"))
+    assert shlex.split(line)[:4] == ["segattn", "compare", "s", "--heads"]
+    assert set(shlex.split(line)[4:]) == {"fcn-faithful-lr0.01", "fcn-faithful-lr0.02"}
+    assert main(shlex.split(line)[1:]) == 0
+    assert "lr=0.02" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"It has fcn-faithful-lr0\.01, fcn-faithful-lr0\.02"):
+        select("s", "fcn")
+
+
 def test_a_leading_baseline_is_compared_with_the_second_row(here):
     fabricate.study(Path("s"), ["fcn", "ccnet"], seeds=1)
     study = report.load("s")
