@@ -12,8 +12,8 @@ NIPS 2017) added once, half of the channels for the row and half for the column.
     attention   softmax attention with several heads, the transformer's own
     pooling     the mean of 3x3 neighbours minus the position itself, as in PoolFormer
     none        zero: an MLP of each position
-    NAME        what the mechanism of the head NAME adds to its input. Gates that start at 0 in the head start at 1 here, where
-                nothing but the mixer tells a position about others
+    NAME        what the mechanism of the head NAME adds to its skip, which is its input, the input after ReLU, or nothing. Gates
+                that start at 0 in the head start at 1 here, where nothing but the mixer tells a position about others
 
 A mechanism with training outputs of its own (Denoised NL, OCR) is no mixer.
 """
@@ -121,16 +121,34 @@ class Nothing(nn.Module):
         return torch.zeros_like(x)
 
 
-class Added(nn.Module):
-    """What a mechanism adds to its input; `frozen` are its parameters without gradient."""
+SKIPS: dict[str, Callable[[Tensor], Tensor]] = {"input": lambda x: x, "relu": F.relu, "none": torch.zeros_like}
 
-    def __init__(self, mechanism: nn.Module, frozen: Sequence[str] = ()) -> None:
+
+class Added(nn.Module):
+    """What a mechanism adds to its skip, one of `SKIPS`; `frozen` are its parameters without gradient."""
+
+    def __init__(self, mechanism: nn.Module, skip: str, frozen: Sequence[str] = ()) -> None:
         super().__init__()
-        self.mechanism, self.frozen = mechanism, tuple(frozen)
+        self.mechanism, self.skip, self.frozen = mechanism, skip, tuple(frozen)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        return self.mechanism(x) - x
+        mixed: Tensor = self.mechanism(x)
+        return mixed if self.skip == "none" else mixed - SKIPS[self.skip](x)
+
+
+def skip_of(build: Callable[[], nn.Module], channels: int) -> str:
+    """Which of `SKIPS` a mechanism of maps (B, channels, H, W) has: the one nearest to its output when all its weights are tiny.
+
+    Global random numbers stay as they are.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
+        torch.manual_seed(0)
+        mechanism, x = build().eval(), torch.randn(1, channels, 8, 8)
+        for parameter in mechanism.parameters():
+            parameter.mul_(1e-6)
+        y = mechanism(x)
+        return min(SKIPS, key=lambda name: float((y - SKIPS[name](x)).abs().mean()))
 
 
 OWN: dict[str, Callable[..., nn.Module]] = {
@@ -168,7 +186,9 @@ def create_mixer(name: str, channels: int, num_classes: int, options: Mapping[st
             except AttributeError:  # this gate does not exist with the chosen options
                 continue
             value.fill_(1)
-    return Added(mechanism, [name.removeprefix("attention.") for name in declared(Head, "frozen")])
+    frozen = [name.removeprefix("attention.") for name in declared(Head, "frozen")]
+    skip = skip_of(lambda: build_mechanism(Mechanism, channels, num_classes, **options), channels)
+    return Added(mechanism, skip, frozen)
 
 
 def positions(x: Float[Tensor, "B C H W"]) -> Float[Tensor, "C H W"]:

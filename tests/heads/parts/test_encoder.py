@@ -64,6 +64,36 @@ def test_a_mechanism_is_what_the_head_adds():
     mixer, x = encoder.create_mixer("non_local", 16, 5, {}), torch.randn(1, 16, 4, 5)
     torch.testing.assert_close(mixer(x), mixer.mechanism(x) - x)
     assert mixer(x).any()
+    whole = encoder.create_mixer("isanet", 16, 5, {}).eval()  # it has no skip
+    torch.testing.assert_close(whole(x), whole.mechanism(x))
+
+
+@pytest.mark.parametrize(
+    "name", ["ccnet", "emanet", "flanet", "isanet", "agent", "non_local", "reconet", "hamburger", "polarized", "psp"]
+)
+def test_without_its_weights_a_mixer_adds_nothing(name):
+    torch.manual_seed(4)
+    mixer, x = encoder.create_mixer(name, 16, 5, {}).double().eval(), torch.randn(1, 16, 5, 6, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in mixer.parameters():
+            parameter.mul_(1e-6)
+    assert (mixer(x).abs() < 0.3 * x.abs() + 1e-4).all()  # RecoNet weighs its input by a tensor that is a quarter then
+
+
+def test_looking_for_the_skip_draws_no_random_numbers():
+    def drawn(name):
+        torch.manual_seed(6)
+        mixer = encoder.create_mixer(name, 16, 5, {})
+        return mixer.mechanism.state_dict(), torch.rand(1)
+
+    (first, number), (_, again) = drawn("hamburger"), drawn("hamburger")
+    torch.manual_seed(6)
+    alone = heads.module("hamburger").MatrixDecomposition(16)
+    assert torch.equal(number, again)
+    assert torch.equal(number, torch.rand(1))
+    assert all(torch.equal(first[key], value) for key, value in alone.state_dict().items())
+    with torch.device("meta"):  # as it is built to be counted
+        assert encoder.create_mixer("isanet", 16, 5, {}).skip == "none"
 
 
 def test_gates_are_open():
