@@ -283,6 +283,13 @@ def test_a_test_split_is_packed_and_compared_on_the_same_seeds(tmp_path, monkeyp
     assert line.endswith(" | 43.00 | +2.00 (+2.00 to +2.00) |")
     (line,) = [line for line in lines if line.startswith("| fcn |")]
     assert line.endswith(" | 42.00 | – |")
+    both = findings_test.section("fcn,ccnet photos")
+    assert "| test minus fcn | test minus ccnet |" in both
+    assert " | 43.00 | +2.00 (+2.00 to +2.00) | – |" in both
+    assert findings_test.difference("photos ccnet fcn") == "+2.00 (+2.00 to +2.00) points"
+    assert (
+        findings_test.difference("photos ccnet psp") == findings_test.difference("nowhere a b") == "(not measured yet)"
+    )
     assert lines[-1].startswith("233 test images; ")
     path.with_name("test.json").write_text(json.dumps(scores | {"split": "val"}))
     with pytest.raises(ValueError, match="of the split val"):
@@ -304,7 +311,8 @@ def test_each_budget_has_its_front(packed, tmp_path, monkeypatch):
     stride = base["backbone"]["output_stride"]
 
     def result(head, ms, extra, *, stride=stride, **options):
-        case = {"head": head, "output_stride": stride, "head_options": {"channels": 8, **options}}
+        case = {"head": head, "mode": base["runs"][0]["mode"], "output_stride": stride}
+        case["head_options"] = {"channels": 8, **options}
         return {"case": case, "latency": {"median_ms": ms}, "memory": {"extra_bytes": extra}}
 
     results = [result(head, *cost) for head, cost in costs.items()]

@@ -177,6 +177,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "budget": findings_budget.section,
     "seeds": findings_seeds.section,
     "test": findings_test.section,
+    "tested": findings_test.difference,
     "closes": findings_seeds.closes,
     "published": lambda _: published_noise.section(),
 }

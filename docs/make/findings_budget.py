@@ -63,14 +63,14 @@ def _trained(base: Packed) -> dict[str, _Trained]:
     for each in networks:
         runs = each.study.networks[each.network]
         stride = base.content["backbone"]["output_stride"]
-        found[_name(runs[0]["head"], {"output_stride": stride, **swept(runs)})] = each
+        found[_name(runs[0]["head"], {"mode": runs[0]["mode"], "output_stride": stride, **swept(runs)})] = each
     return found
 
 
 def _key(case: dict[str, Any]) -> str:
     """A measured network as it is looked up among the trained ones."""
     options = {name: value for name, value in case["head_options"].items() if name != "channels"}
-    return _name(case["head"], {"output_stride": case["output_stride"], **options})
+    return _name(case["head"], {"mode": case["mode"], "output_stride": case["output_stride"], **options})
 
 
 def _name(head: str, options: dict[str, Any]) -> str:

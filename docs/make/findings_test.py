@@ -11,8 +11,9 @@ from segattn.report.shared import student
 
 
 def section(words: str) -> str:
-    """`BASE STUDY ...`: a line for each network of the studies that was tested, against the network BASE of its study."""
-    base, *names = words.split()
+    """`BASE,... STUDY ...`: a line for each network of the studies that was tested, against each network BASE of its study."""
+    first, *names = words.split()
+    bases = first.split(",")
     studies = [
         study for name in names if (study := read(name)) is not None and any(map(_tested, study.networks.values()))
     ]
@@ -20,16 +21,29 @@ def section(words: str) -> str:
         return "*No network has been tested yet.*"
     rows = []
     for study in studies:
-        usual = _tested(study.networks.get(base, []))
+        usual = {base: _tested(study.networks.get(base, [])) for base in bases}
         for network, runs in study.networks.items():
             if tested := _tested(runs):
-                change = interval(paired(tested, usual)) if usual and network != base else "–"
+                changes = [
+                    interval(paired(tested, others)) if others and network != base else "–"
+                    for base, others in usual.items()
+                ]
                 on_val = student.mean([100 * run["mean_iou"] for run in runs if "test" in run])
-                rows.append([network, study.name, f"{len(tested)}", f"{on_val:.2f}", f"{_mean(tested):.2f}", change])
-    heading = ["network", "study", "n", "val mIoU %", "test mIoU %", f"test minus {base}"]
+                rows.append([network, study.name, f"{len(tested)}", f"{on_val:.2f}", f"{_mean(tested):.2f}", *changes])
+    heading = ["network", "study", "n", "val mIoU %", "test mIoU %", *(f"test minus {base}" for base in bases)]
     images = ", ".join(dict.fromkeys(f"{_images(study)}" for study in studies))
     machine = provenance(studies)[1]
-    return "\n\n".join([markdown_table(heading, rows, align="llrrrr"), f"{images} test images; {machine}"])
+    return "\n\n".join(
+        [markdown_table(heading, rows, align="ll" + "r" * (len(heading) - 2)), f"{images} test images; {machine}"]
+    )
+
+
+def difference(words: str) -> str:
+    """`STUDY A B`: A minus B on the test split, in points, paired by seed."""
+    name, a, b = words.split()
+    study = read(name)
+    tested = [] if study is None else [_tested(study.networks.get(network, [])) for network in (a, b)]
+    return f"{interval(paired(*tested))} points" if tested and all(tested) else "(not measured yet)"
 
 
 def _tested(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

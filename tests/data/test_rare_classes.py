@@ -63,6 +63,12 @@ def test_labels_without_a_pixel_are_refused():
         of(np.zeros((3, 2), np.int32), 0.1)
 
 
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan")])
+def test_a_temperature_that_is_not_above_0_is_refused(temperature):
+    with pytest.raises(ValueError, match=r"rare_class_sampling=.* should be above 0"):
+        of(COUNTS, temperature)
+
+
 def scenes(count=12, size=64):
     """Class 1 is a square of 8x8 pixels in every fourth image, class 2 is in none."""
 

@@ -93,7 +93,7 @@ def _split(text: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += letter
-    return parts
+    return [part.strip() for part in parts]
 
 
 def _value(path: str, kind: Any, text: str) -> Any:

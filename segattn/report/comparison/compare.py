@@ -227,7 +227,7 @@ def select(name: str, head: str | None = None) -> Study:
         head = wanted
     study = load(path)
     rows = [row for row in study.rows if head in (None, row.head, f"{row.head}-{row.mode}")]
-    rows = [row for row in study.rows if head == called(row, study.rows)] or rows
+    rows = [row for row in study.rows if head in (called(row, study.rows), row.folder_name)] or rows
     known = ", ".join(dict.fromkeys(called(row, study.rows) for row in sorted(study.rows, key=lambda row: row.label)))
     if not rows:
         raise ValueError(f"{path} has no finished run of {head!r}; it has {known}")

@@ -11,7 +11,7 @@ from segattn.report.shared.student import Difference
 from segattn.report.shared.text import listing
 from segattn.report.shared.twoway import Spread
 from segattn.report.study.rows import Row, Run
-from segattn.report.study.settings import flatten, is_under, same
+from segattn.report.study.settings import LATER, flatten, is_under
 
 SAMPLES = (
     "data",
@@ -124,8 +124,8 @@ def _over_images_of_one_seed(a: Row, b: Row) -> float | None:
 
 def _differing(a: Run, b: Run) -> list[str]:
     """Settings under `SAMPLES` that differ."""
-    mine, other = flatten(a.record.config), flatten(b.record.config)
-    keys = [key for key in dict.fromkeys([*mine, *other]) if not same(mine.get(key), other.get(key))]
+    mine, other = LATER | flatten(a.record.config), LATER | flatten(b.record.config)
+    keys = [key for key in dict.fromkeys([*mine, *other]) if mine.get(key) != other.get(key)]
     return [key for key in keys if key not in _ELSEWHERE and is_under(key, SAMPLES)]
 
 

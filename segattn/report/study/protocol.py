@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from segattn.report.study.rows import Run
-from segattn.report.study.settings import flatten, is_under, same, text
+from segattn.report.study.settings import LATER, flatten, is_under, text
 from segattn.report.study.study import Study
 
 BY_DESIGN = ("name", "seed", "model.head", "model.mode", "model.head_options")
@@ -75,10 +75,8 @@ def _merge(values: list[tuple[Run, dict[str, str]]], by_design: tuple[str, ...])
     merged = []
     for key in keys:
         holders: dict[str, list[Run]] = {}
-        first, *others = dict.fromkeys(of_run[key] for _, of_run in values if key in of_run)
-        unset = first if not others and same(first, None) else "(not set)"
         for run, of_run in values:
-            holders.setdefault(of_run.get(key, unset), []).append(run)
+            holders.setdefault(of_run.get(key, LATER.get(key, "(not set)")), []).append(run)
         differs = len(holders) > 1
         pairs = [(value, _runs_text(runs) if differs else "") for value, runs in list(holders.items())[:_VALUES]]
         pairs += [(f"and {len(holders) - _VALUES:,} more values", "")] if len(holders) > _VALUES else []

@@ -67,7 +67,7 @@ def called(row: Row, rows: Sequence[Row]) -> str:
         return row.head
     if sum(other.mode == row.mode for other in of_head) == 1:
         return f"{row.head}-{row.mode}"
-    return row.runs[0].folder.name.removesuffix(f"-s{row.runs[0].record.seed}")
+    return row.folder_name
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,11 @@ class Row:
     """Values of the settings that the study sweeps over, by short name."""
     name: str = ""
     """The label without these settings, for tables that have a column for each; empty where there are none."""
+
+    @property
+    def folder_name(self) -> str:
+        """That of its runs' folders without the seed, as `fcn-controlled-lr0.01`."""
+        return self.runs[0].folder.name.removesuffix(f"-s{self.runs[0].record.seed}")
 
     @property
     def n(self) -> int:

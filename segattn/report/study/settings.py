@@ -27,16 +27,8 @@ def is_under(key: str, names: tuple[str, ...]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
-_OFF = ("", "0", "0.0", "false", "null", "[]", "{}")
-
-
-def same(a: str | None, b: str | None) -> bool:
-    """Whether two values of a setting are equal; None of a version that did not have it yet, which is the setting turned off.
-
-    >>> same("0.0", None), same("0.5", None), same(None, None)
-    (True, False, True)
-    """
-    return a == b or (a is None and b in _OFF) or (b is None and a in _OFF)
+LATER = {"optimization.rare_class_sampling": "0.0"}
+"""Settings that fix the samples of a run and that older versions did not have, with the value that says what these did."""
 
 
 def text(value: Any) -> str:

@@ -19,7 +19,7 @@ def test_words_are_values_of_their_settings_type():
     assert sweep_of(["model.backbone_options.a={b: [1, 2], c: 3},4"]) == [
         {"model.backbone_options.a": value} for value in ({"b": [1, 2], "c": 3}, 4)
     ]
-    assert sweep_of(["evaluation.scales=[0.5,1.0],[1.0]"]) == [
+    assert sweep_of(["evaluation.scales=[0.5,1.0], [1.0]"]) == [
         {"evaluation.scales": [0.5, 1.0]},
         {"evaluation.scales": [1.0]},
     ]

@@ -80,10 +80,11 @@ def test_other_samples_are_not_paired_and_other_learning_rates_are(tmp_path):
         "optimization": ("optimization", "lr", 0.5),
         "rare": ("optimization", "rare_class_sampling", 0.01),
         "later": ("optimization", "rare_class_sampling", 0.0),  # of a version that has the option, and does not use it
+        "options": ("data", "options", {"ignore": 0}),
     }
     for name, (section, key, value) in changes.items():
         folder = tmp_path / name
-        config = {**record.config, section: {**record.config[section], key: value}}
+        config = {**record.config, section: {**record.config.get(section, {}), key: value}}
         runs(folder, "ccnet", range(2))
         runs(folder, "fcn", range(2), config=config)
     assert compared(tmp_path / "augmentation").unpaired == (
@@ -92,6 +93,7 @@ def test_other_samples_are_not_paired_and_other_learning_rates_are(tmp_path):
     assert compared(tmp_path / "optimization").test == "two-way"
     assert compared(tmp_path / "rare").unpaired.endswith("different samples: optimization.rare_class_sampling")
     assert compared(tmp_path / "later").test == "two-way"
+    assert "data.options.ignore" in compared(tmp_path / "options").unpaired
 
 
 def test_the_same_data_in_another_folder_are_the_same_samples(tmp_path):

@@ -60,3 +60,13 @@ def test_unequal_numbers_of_seeds_are_a_warning(tmp_path):
     for index, (head, seed) in enumerate([("fcn", 0), ("fcn", 1), ("ccnet", 0)]):
         fabricate.run(head, seed, tmp_path / str(index), images=0)
     assert "different numbers of seeds" in " ".join(protocol.warnings(report.load(tmp_path)))
+
+
+def test_a_setting_that_older_runs_did_not_have_is_flagged_where_it_is_used(tmp_path):
+    def flagged(name, **second):
+        return [s.key for s in protocol.settings(study_with(tmp_path / name, **second)) if s.flagged]
+
+    usual = fabricate.run("fcn", 0, tmp_path / "usual", images=0).config["optimization"]
+    assert flagged("off", optimization={**usual, "rare_class_sampling": 0.0}) == []
+    assert flagged("on", optimization={**usual, "rare_class_sampling": 0.01}) == ["optimization.rare_class_sampling"]
+    assert flagged("options", data={"name": "streets", "options": {"ignore": 0}})  # 0 is not the default of this one
