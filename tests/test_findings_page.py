@@ -374,6 +374,8 @@ def test_mixers_are_compared_with_attention(packed, tmp_path, monkeypatch):
     expected = findings_knobs.interval(findings_study.read("findings_mixers").difference("ccnet", "fcn"))
     (line,) = [line for line in page.splitlines() if line.startswith("| pooling |")]
     assert f"| {expected} |" in line
+    assert findings_mixers.difference("pooling") == f"{expected} points"
+    assert findings_mixers.difference("ccnet") == "(not measured yet)"
     (line,) = [line for line in page.splitlines() if line.startswith("| attention |")]
     assert "| – |" in line
     assert base["command"] in page

@@ -174,6 +174,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "recurrence": lambda _: findings_own.second_recurrence(),
     "hard": findings_hard.section,
     "mixers": findings_mixers.section,
+    "mixer": findings_mixers.difference,
     "budget": findings_budget.section,
     "seeds": findings_seeds.section,
     "test": findings_test.section,

@@ -32,6 +32,15 @@ def section(_: str = "") -> str:
     return "\n\n".join([markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), *provenance([study])])
 
 
+def difference(mixer: str) -> str:
+    """A mixer minus the transformer's own attention, in points."""
+    study = read(STUDY)
+    names = {} if study is None else {str(swept(runs)["mixer"]): network for network, runs in study.networks.items()}
+    if study is None or not {mixer, USUAL} <= names.keys():
+        return "(not measured yet)"
+    return f"{interval(study.difference(names[mixer], names[USUAL]))} points"
+
+
 def _row(study: Packed, network: str, mixer: str, usual: str | None) -> list[str]:
     change = "–" if usual in (None, network) else interval(study.difference(network, usual))  # type: ignore[arg-type]
     scores = [study.mean(network, key) for key in ("boundary", "small", "thin")]
