@@ -109,12 +109,17 @@ class Pretrained:
         rest = f"head: {_parts(whole)} from there, {_parts(fresh)} at random" if fresh else WHOLE_HEAD
         return f"classifier: {classes.words()}; {rest}" if fit.partly or fit.classifier else rest
 
-    def check_backbone(self, name: str, output_stride: int, options: Mapping[str, Any]) -> None:
-        """Raise ValueError where the pretrained network's backbone is described and is another one: the setting is named."""
+    def check_backbone(self, name: str, output_stride: int | None, options: Mapping[str, Any]) -> None:
+        """Raise ValueError where the pretrained network's backbone is described and is another one: the setting is named.
+
+        `output_stride` is None where any will do, as convolutions have the same weights strided and dilated.
+        """
         if self.network is None:
             return
-        described = {"backbone": self.network["backbone"], "output_stride": self.network["output_stride"]}
-        wanted = {"backbone": name, "output_stride": output_stride}
+        described: dict[str, Any] = {"backbone": self.network["backbone"]}
+        wanted: dict[str, Any] = {"backbone": name}
+        if output_stride is not None:
+            described["output_stride"], wanted["output_stride"] = self.network["output_stride"], output_stride
         described |= {
             f"backbone_options.{key}": value for key, value in _chosen(self.network["backbone_options"]).items()
         }

@@ -92,7 +92,7 @@ def load(
         name.removeprefix("backbone."): value for name, value in source.state.items() if name.startswith("backbone.")
     }
     weights = Pretrained(source.where, backbone, network=source.network)
-    weights.check_backbone(network.backbone, network.output_stride, network.backbone_options)
+    weights.check_backbone(network.backbone, None, network.backbone_options)
     weights.check_input(network.mean, network.std, network.channel_order)
     weights.load_backbone(model.backbone)
     rest = _above_backbone(source.state, network.head)
@@ -113,7 +113,7 @@ def load(
         bool(fit.partly or fit.classifier or dims.keys() & fit.loaded.keys()),
         _skipped(rest, own, fit),
         _modules([*fit.missing, *fit.other_shape]),
-        [*source.notices, *_other_alignment(source, network)],
+        [*source.notices, *_differing(source, network)],
     )
 
 
@@ -146,11 +146,13 @@ def _skipped(rest: Mapping[str, Tensor], own: Mapping[str, Tensor], fit: fitting
     return reasons
 
 
-def _other_alignment(source: Source, network: configuration.Model) -> list[str]:
-    before = (source.network or {}).get("align_corners", network.align_corners)
-    if before == network.align_corners:
-        return []
-    return [f"align_corners is {before} there and {network.align_corners} here"]
+def _differing(source: Source, network: configuration.Model) -> list[str]:
+    """Settings that the weights do not depend on, where they are others than those that these were trained with."""
+    both = ((name, getattr(network, name)) for name in ("output_stride", "align_corners"))
+    described = source.network or {}
+    return [
+        f"{name} is {described[name]} there and {own} here" for name, own in both if described.get(name, own) != own
+    ]
 
 
 def _modules(names: Iterable[str]) -> list[str]:

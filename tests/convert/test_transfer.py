@@ -104,7 +104,7 @@ def test_another_width_of_the_head_is_said_with_both_shapes():
             {"backbone": "resnet34"},
             r"runs/first has another backbone: backbone is 'resnet18' there and 'resnet34' here",
         ),
-        ({"output_stride": 16}, r"output_stride is 8 there and 16 here"),
+        ({"backbone": "patches", "output_stride": 16}, r"backbone is 'resnet18' there and 'patches' here"),
         ({"mean": (0.0, 0.0, 0.0)}, r"takes images with mean \[0.485, 0.456, 0.406\]"),
         ({"channel_order": "bgr"}, r"takes images with channel_order rgb, this one with bgr"),
     ],
@@ -112,6 +112,27 @@ def test_another_width_of_the_head_is_said_with_both_shapes():
 def test_another_backbone_or_input_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         moved(network(1, 3, **changes), source_of(network(0, 3)), NAMES, **changes)
+
+
+@pytest.mark.parametrize("output_stride", [4, 16])
+def test_another_output_stride_takes_all_weights_and_is_told(output_stride):
+    first, second = network(0, 3), network(1, 3, output_stride=output_stride)
+    result = moved(second, source_of(first), NAMES, output_stride=output_stride)
+    assert all(count == total for count, total in result.loaded.values())
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())
+    assert result.notices == [f"output_stride is 8 there and {output_stride} here"]
+
+
+def test_a_backbone_whose_weights_depend_on_the_output_stride_is_refused():
+    patches = {"backbone": "patches", "backbone_options": {"width": 8}}
+    with pytest.raises(ValueError, match="runs/first does not fit"):
+        moved(
+            network(1, 3, **patches, output_stride=16),
+            source_of(network(0, 3, **patches), **patches),
+            NAMES,
+            **patches,
+            output_stride=16,
+        )
 
 
 def test_a_backbone_alone_leaves_the_head_at_random():
