@@ -100,8 +100,9 @@ def settings(device: torch.device | str = "cpu") -> dict[str, str]:
         "MKL": _yes(torch.backends.mkl.is_available()),
         "AMX": _yes(torch.cpu._is_amx_tile_supported()),
     }
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "KMP_AFFINITY", "ONEDNN_MAX_CPU_ISA",
-             "LD_PRELOAD", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")  # fmt: skip
+    names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES",
+             "KMP_AFFINITY", "ONEDNN_MAX_CPU_ISA", "LD_PRELOAD", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_",
+             "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")  # fmt: skip
     entries |= {name: os.environ[name] for name in names if name in os.environ}
     if torch.device(device).type == "cuda":
         entries |= {"CUDA": str(torch.version.cuda), "cuDNN": str(torch.backends.cudnn.version())}
