@@ -30,7 +30,10 @@ def drawn() -> list[Drawn]:
     figures = [_gains(studies)] if studies else []
     if (base := read(findings_knobs.BASE)) is not None:
         own = findings_own.settings(base, findings_own.LOCAL)
-        figures.append(_front(base, [*findings_knobs.settings(base), *own]))
+        knobs = [
+            each for each in findings_knobs.settings(base) if "output_stride" not in each.options
+        ]  # 10 points below
+        figures.append(_front(base, [*knobs, *own]))
     if every := findings_budget.measured():
         figures.append(_budget(every))
     return figures
