@@ -30,9 +30,8 @@ def drawn() -> list[Drawn]:
     figures = [_gains(studies)] if studies else []
     if (base := read(findings_knobs.BASE)) is not None:
         own = findings_own.settings(base, findings_own.LOCAL)
-        knobs = [
-            each for each in findings_knobs.settings(base) if "output_stride" not in each.options
-        ]  # 10 points below
+        # another stride is ten points below, where the axis would leave no room for the rest
+        knobs = [each for each in findings_knobs.settings(base) if "output_stride" not in each.options]
         figures.append(_front(base, [*knobs, *own]))
     if every := findings_budget.measured():
         figures.append(_budget(every))

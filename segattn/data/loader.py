@@ -94,11 +94,15 @@ class TrainingStream:
 
     def sample_index(self, position: int) -> int:
         """Which sample of the data set, or which of `items`, stands at a position of the stream."""
+        return self.drawn(position)[1]
+
+    def drawn(self, position: int) -> tuple[int | None, int]:
+        """The class that a position of the stream is drawn for, if any, and its `sample_index`."""
         if self.rare is not None:
-            return self.rare.draw(self.seed, position)[1]
+            return self.rare.draw(self.seed, position)
         size = len(self.dataset if self.items is None else self.items)
         epoch, offset = divmod(position, size)
-        return int(_permutation(self.seed, epoch, size)[offset])
+        return None, int(_permutation(self.seed, epoch, size)[offset])
 
     def positions(self, iteration: int) -> range:
         """Positions of the stream that this process computes in an iteration."""
@@ -148,10 +152,9 @@ class _Positions:
 
     def __getitem__(self, position: int) -> Item:
         stream = self.stream
-        index = stream.sample_index(position)
+        wanted, index = stream.drawn(position)
         if stream.items is not None:
             return stream.items[index]
-        wanted = None if stream.rare is None else stream.rare.draw(stream.seed, position)[0]
         words, augmentation = (stream.seed, position), stream.augmentation
         return augmented(stream.dataset, index, words, augmentation, stream.normalization, wanted)
 

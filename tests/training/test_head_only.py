@@ -52,6 +52,19 @@ def losses(run):
     return [(point.loss, point.mean_iou) for point in records.read(run / "record.json").curve]
 
 
+def agree_in_three_ways(runs, opened, stored, folder, **options):
+    """Train each run from stored maps (with `options`), from maps on the fly, and all side by side: the same to the last bit."""
+    for run in runs:
+        train(run, folder / "stored" / run.model.head, device="cpu", opened=opened, stored=stored, **options)
+        train(run, folder / "fly" / run.model.head, device="cpu")
+    train_side_by_side([(run, folder / "side" / run.model.head) for run in runs], opened=opened, device="cpu")
+    for run in runs:
+        folders = [folder / way / run.model.head for way in ("stored", "fly", "side")]
+        assert same(weights(folders[0]), weights(folders[1]))
+        assert same(weights(folders[0]), weights(folders[2]))
+        assert losses(folders[0]) == losses(folders[1]) == losses(folders[2])
+
+
 def test_the_backbone_is_not_changed_and_the_head_is(trunk, tmp_path):
     train(head_only(trunk), tmp_path / "run", device="cpu")
     before, after = weights(trunk), weights(tmp_path / "run")
@@ -92,15 +105,7 @@ def test_stored_maps_maps_on_the_fly_and_heads_side_by_side_agree_to_the_last_bi
     runs = [head_only(trunk, head) for head in ("fcn", "ccnet", "denoised_nl", "isanet")]
     opened = open_data(runs[0].data)
     stored = compute(plan_features(runs, opened, tmp_path / "features", device="cpu"))
-    for run in runs:
-        train(run, tmp_path / "stored" / run.model.head, device="cpu", opened=opened, stored=stored)
-        train(run, tmp_path / "fly" / run.model.head, device="cpu")
-    train_side_by_side([(run, tmp_path / "side" / run.model.head) for run in runs], opened=opened, device="cpu")
-    for run in runs:
-        folders = [tmp_path / way / run.model.head for way in ("stored", "fly", "side")]
-        assert same(weights(folders[0]), weights(folders[1]))
-        assert same(weights(folders[0]), weights(folders[2]))
-        assert losses(folders[0]) == losses(folders[1]) == losses(folders[2])
+    agree_in_three_ways(runs, opened, stored, tmp_path)
 
 
 def test_labels_are_counted_once_for_stored_maps_in_all_processes(trunk, tmp_path):
@@ -381,15 +386,7 @@ def test_rare_classes_are_drawn_alike_from_stored_maps_and_from_maps_on_the_fly(
     for item in range(len(crops)):
         assert np.array_equal(stored.train.label(item), crops.label(item))
         assert np.array_equal(crops.label(item), crops[item][1].numpy())
-    for run in runs:
-        out = tmp_path / "stored" / run.model.head
-        train(run, out, device="cpu", opened=opened, stored=stored, on_notice=notices.append)
-        train(run, tmp_path / "fly" / run.model.head, device="cpu")
-    train_side_by_side([(run, tmp_path / "side" / run.model.head) for run in runs], opened=opened, device="cpu")
-    for run in runs:
-        folders = [tmp_path / way / run.model.head for way in ("stored", "fly", "side")]
-        assert same(weights(folders[0]), weights(folders[1]))
-        assert same(weights(folders[0]), weights(folders[2]))
+    agree_in_three_ways(runs, opened, stored, tmp_path, on_notice=notices.append)
     told = [text for text in notices if text.startswith("rare class")]
     assert told == [f"rare class sampling: counting the labels of {len(crops)} crops"]  # once for both
     usual = dataclasses.replace(

@@ -156,14 +156,18 @@ def run_show(arguments: Sequence[str]) -> int:
     from segattn.data.splits import load_split, notices
     from segattn.data.tools.show import GREY, sheet
     from segattn.inference.legend import beside, legend
-    from segattn.training import execution, rare_classes
 
     console = terminal.console()
     dataset = load_split(config.data, chosen.split or config.data.train_split, config.data.train_images)
+    rare = None
+    if config.optimization.rare_class_sampling:
+        from segattn.training import execution, rare_classes
+
+        rare = rare_classes.sampling(config, dataset, None, execution.accelerator("fp32", "cpu"), console.print)
     drawn = sheet(
         dataset,
         config.augmentation,
-        rare=rare_classes.sampling(config, dataset, None, execution.accelerator("fp32", "cpu"), console.print),
+        rare=rare,
         samples=chosen.samples,
         columns=chosen.columns,
         tile=chosen.tile,

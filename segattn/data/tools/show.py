@@ -61,8 +61,8 @@ def sheet(
     colour = normalization.colour
     pixels, pairs = Counter[int](), []
     for position in range(samples):
-        scene = dataset.lazily(stream.sample_index(position))
-        wanted = None if rare is None else rare.draw(seed, position)[0]
+        wanted, index = stream.drawn(position)
+        scene = dataset.lazily(index)
         image, label = augment(scene, np.random.default_rng((seed, position)), augmentation, colour, wanted=wanted)
         values, counts = np.unique(label, return_counts=True)
         pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))

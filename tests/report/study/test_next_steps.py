@@ -92,9 +92,8 @@ def test_networks_of_a_sweep_are_named_as_their_folders(here, capsys):
     assert set(shlex.split(line)[4:]) == {"fcn-faithful-lr0.01", "fcn-faithful-lr0.02"}
     assert main(shlex.split(line)[1:]) == 0
     assert "lr=0.02" in capsys.readouterr().out
-    shutil.copytree(
-        "s/fcn-faithful-lr0.01-s0", "half/fcn-faithful-lr0.01-s0"
-    )  # a sweep of which one setting is finished
+    half = "half/fcn-faithful-lr0.01-s0"  # a sweep of which one setting is finished
+    shutil.copytree("s/fcn-faithful-lr0.01-s0", half)
     assert select("half", "fcn-faithful-lr0.01").rows[0].head == "fcn"
     with pytest.raises(ValueError, match=r"It has fcn-faithful-lr0\.01, fcn-faithful-lr0\.02"):
         select("s", "fcn")
