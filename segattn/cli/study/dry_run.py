@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from segattn.profile.liveness import Device
 from segattn.study.plan import plan, run_name
 from segattn.study.status import RunStatus, status_of
 from segattn.study.sweep import paths
+from segattn.training import start
 
 _OF_MEMORY = (
     *("train", "batch_size", "accumulation", "ohem", "freeze_norm", "ema_decay", "activation_checkpointing"),
@@ -33,10 +35,10 @@ _OF_MEMORY = (
 
 
 def show(chosen: Any, head_names: Sequence[str], seeds: Sequence[int]) -> None:
-    """Print the table; nothing is written.
+    """Print the table, and start the runs' networks from weights that are on this machine; nothing is written.
 
     Raises:
-        ValueError: as `plan`.
+        ValueError: as `plan`; after the table, as `training.start.build`.
     """
     out = chosen.out or Path("runs") / chosen.config.name
     sweep = sweep_of(chosen.sweep)
@@ -69,6 +71,7 @@ def show(chosen: Any, head_names: Sequence[str], seeds: Sequence[int]) -> None:
     console.print(f"\n{summary(states)}", highlight=False, soft_wrap=True)
     for line in (_total(total, unknown), *expected.notes()):
         console.print(line, highlight=False)
+    _check_start(runs[state.name] for state in states if state.state != "finished")
 
 
 def _total(total: float, unknown: int) -> str:
@@ -76,6 +79,27 @@ def _total(total: float, unknown: int) -> str:
         return "Time: not known. It is taken from finished runs, and from bench*.json (segattn bench) in the study's folder."
     rest = f", and {unknown} runs of unknown length" if unknown else ""
     return f"Time: {hours(total)} of one run after the other{rest}."
+
+
+def _check_start(runs: Iterable[Experiment]) -> None:
+    """Start the first network of every backbone as its run would, unless its weights would have to be downloaded.
+
+    Raises:
+        ValueError: as `training.start.build`.
+    """
+    first: dict[str, Experiment] = {}
+    for run in runs:
+        backbone = replace(run.model, head="", mode="faithful", head_options={})
+        first.setdefault(repr((backbone, run.init_from)), run)
+    for run in first.values():
+        where, section = run.init_from or run.model.pretrained, run.data
+        if where is None or (":" in where and not os.path.exists(where)):
+            continue
+        try:
+            opened = data.load(section.name, section.train_split, root=section.root, **section.options)
+        except (ValueError, OSError):
+            continue  # the table says that the data cannot be opened
+        start.build(run, (opened, opened))
 
 
 class _Expected:

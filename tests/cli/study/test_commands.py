@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from segattn import experiments, records
 from segattn.cli import main
@@ -103,6 +105,21 @@ def test_dry_run_lists_runs_times_and_memory_and_writes_nothing(experiment_file,
     assert all(float(row[5]) > 0.1 and row[6] == "GB" for row in rows)
     assert "8 runs: 8 waiting" in shown
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_refuses_weights_that_do_not_fit_and_downloads_none(experiment_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["study", str(experiment_file), "--heads", "fcn", "--seeds", "1", "--device", "cpu", "--dry-run"]
+    save_file({"layer1.0.conv1.weight": torch.zeros(4, 4, 3, 3)}, "other.safetensors")
+    assert main([*words, "--model.pretrained", "other.safetensors"]) == 2
+    shown = capsys.readouterr()
+    assert "1 run: 1 waiting" in shown.out
+    assert "pretrained backbone other.safetensors does not fit: missing" in shown.err
+    assert main([*words, "--model.pretrained", "runs/nothing"]) == 2
+    assert "pretrained backbone runs/nothing: no such file" in capsys.readouterr().err
+    assert main([*words, "--init-from", "runs/nothing"]) == 2
+    assert "runs/nothing" in capsys.readouterr().err
+    assert main([*words, "--model.pretrained", "https://localhost:1/weights.pth"]) == 0
 
 
 @pytest.mark.long
