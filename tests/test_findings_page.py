@@ -8,6 +8,8 @@ import re
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from docs.make import (
     findings,
@@ -21,8 +23,11 @@ from docs.make import (
     findings_seeds,
     findings_study,
     findings_test,
+    findings_time,
     published_noise,
+    wider,
 )
+from segattn.backbones import pretrained
 from segattn.report.shared.student import holm, mean_interval
 from segattn.report.study.study import load
 from tests.report import fabricate
@@ -396,7 +401,7 @@ def test_noise_of_a_study_is_told_with_the_seeds_that_it_asks_for(packed, tmp_pa
     assert f" {study.seeds_needed(0.5):.0f} |" in line
 
 
-def test_what_a_mechanism_adds_to_two_backbones(packed, tmp_path, monkeypatch):
+def test_what_a_mechanism_adds_to_backbones_that_see_more(packed, tmp_path, monkeypatch):
     base = json.loads((packed / "findings_local.json").read_text())
     monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
 
@@ -410,11 +415,20 @@ def test_what_a_mechanism_adds_to_two_backbones(packed, tmp_path, monkeypatch):
     assert "have not both been run" in findings_seeds.closes()
     write("findings_full", {"fcn": 0.6, "ccnet": 0.61})
     page = findings_seeds.closes()
-    assert "FCN on the wide backbone is +10.00 (+10.00 to +10.00) points above" in page
+    assert "FCN minus FCN with 55 px is +10.00 (+10.00 to +10.00) with 311 px, in points" in page
     (line,) = [line for line in page.splitlines() if line.startswith("| ccnet |")]
     added = "+2.00 (+2.00 to +2.00) | +1.00 (+1.00 to +1.00) | -1.00 (-1.00 to -1.00)"
     assert line == f"| ccnet | 3 | {added} | 20 |"
     assert "flanet" not in page  # it did not run on both
+    write("findings_mid", {"fcn": 0.55, "star": 0.56})
+    page = findings_seeds.closes()
+    assert "+5.00 (+5.00 to +5.00) with 103 px and +10.00 (+10.00 to +10.00) with 311 px" in page
+    missing = added.replace(" | +1.00", " | – | +1.00")
+    assert f"| ccnet | 3 | {missing} | 20 |" in page  # it did not run on the one between
+    write("findings_mid", {"fcn": 0.55, "ccnet": 0.56})
+    between = added.replace(" | +1.00", " | +1.00 (+1.00 to +1.00) | +1.00")
+    assert f"| ccnet | 3 | {between} | 20 |" in findings_seeds.closes()
+    (tmp_path / "findings_mid.json").unlink()
     uneven = {"fcn": {0: 0.6, 1: 0.6}, "ccnet": {1: 0.64, 2: 0.9}}  # seed 1 is the only one of all four
     runs = [run for run in base["runs"] if run["seed"] in uneven.get(run["head"], {})]
     runs = [run | {"mean_iou": uneven[run["head"]][run["seed"]]} for run in runs]
@@ -424,6 +438,22 @@ def test_what_a_mechanism_adds_to_two_backbones(packed, tmp_path, monkeypatch):
     runs = [run for run in runs if run["seed"] != 1]
     (tmp_path / "findings_full.json").write_text(json.dumps(base | {"runs": runs}))
     assert "| ccnet | 0 | – | – | – | – |" in findings_seeds.closes()
+
+
+def test_time_that_the_studies_took(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    assert "No study has been run yet" in findings_time.section()
+    for name, seconds in (("findings_a", 400), ("knobs_b", 800)):
+        runs = [run | {"train_seconds": seconds} for run in base["runs"]]
+        (tmp_path / f"{name}.json").write_text(json.dumps(base | {"runs": runs}))
+    (tmp_path / "bench_local.json").write_text(json.dumps({"results": []}))
+    lines = findings_time.section().splitlines()
+    assert [line.split("|")[1:6] for line in lines[2:]] == [
+        [" `findings_a` ", " 3 ", " 9 ", " 400 ", " 1.0 "],
+        [" `knobs_b` ", " 3 ", " 9 ", " 800 ", " 2.0 "],
+        [" all ", "  ", " 18 ", "  ", " 3.0 "],
+    ]
 
 
 def test_noise_of_published_tables_is_that_of_a_two_way_analysis():
@@ -459,3 +489,16 @@ def test_published_tables_are_complete():
         assert np.isfinite(table.values).all()
         assert 30 < table.values.min() < table.values.max() < 90
         assert len(table.differences()) == len(list(itertools.combinations(table.heads, 2)))
+
+
+def test_trunk_that_sees_103_pixels_starts_with_the_maps_of_the_one_that_sees_55():
+    narrow, wide = wider.backbone(55).eval(), wider.backbone(wider.RECEPTIVE_FIELD).eval()
+    pretrained.read(wider.TRUNK).load_backbone(narrow)
+    wide.load_state_dict(wider.widened())
+    assert (narrow.receptive_field, wide.receptive_field) == (55, 103)
+    images = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        for before, after in zip(narrow(images), wide(images), strict=True):
+            torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+    kernels = {tuple(module.weight.shape[-2:]) for module in wide.layer2.modules() if isinstance(module, nn.Conv2d)}
+    assert (3, 3) in kernels

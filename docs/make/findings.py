@@ -15,6 +15,7 @@ from docs.make import (
     findings_own,
     findings_seeds,
     findings_test,
+    findings_time,
     published_noise,
 )
 from docs.make.findings_knobs import interval, paired
@@ -180,5 +181,6 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "test": findings_test.section,
     "tested": findings_test.difference,
     "closes": findings_seeds.closes,
+    "time": findings_time.section,
     "published": lambda _: published_noise.section(),
 }

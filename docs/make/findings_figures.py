@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from docs.make import findings_budget, findings_knobs, findings_own
+from docs.make import findings_budget, findings_knobs, findings_own, findings_seeds
 from docs.make.findings_study import Packed, read
 from segattn.report.shared.drawing import INK, QUIET, RULE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
@@ -21,12 +21,15 @@ from segattn.report.study.figures import pareto
 
 _LETTERS = 14
 """Of the note, to an inch."""
-TRUNKS = {"findings_local": "backbone sees 55 pixels", "findings_full": "backbone sees 311 pixels"}
 
 
 def drawn() -> list[Drawn]:
     """Every picture whose records are there."""
-    studies = {title: study for name, title in TRUNKS.items() if (study := read(name)) is not None}
+    studies = {
+        f"backbone sees {pixels} pixels": study
+        for name, pixels in findings_seeds.TRUNKS.items()
+        if (study := read(name)) is not None
+    }
     figures = [_gains(studies)] if studies else []
     if (base := read(findings_knobs.BASE)) is not None:
         own = findings_own.settings(base, findings_own.LOCAL)

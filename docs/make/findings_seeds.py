@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from docs.make.findings_knobs import OWN, interval, paired
@@ -12,8 +13,9 @@ from segattn.report.shared import student
 
 Networks = dict[str, list[dict[str, Any]]]
 """Runs by network."""
-NARROW, WIDE = "findings_local", "findings_full"
-"""The same scenes and networks on a backbone that sees little and on one that sees nearly everything."""
+TRUNKS = {"findings_local": 55, "findings_mid": 103, "findings_full": 311}
+"""The same scenes and networks on backbones of which a position sees so many pixels."""
+NARROW, *_, WIDE = TRUNKS
 SIZES = (0.5, 1.0)
 """Differences in points that a reader may want to detect."""
 
@@ -51,36 +53,45 @@ def _count(seeds: float) -> str:
 
 
 def closes(_: str = "") -> str:
-    """What each mechanism adds on both backbones, and how much of the distance between their FCNs it closes on the narrow one."""
-    narrow, wide = read(NARROW), read(WIDE)
-    if narrow is None or wide is None or not all("fcn" in study.networks for study in (narrow, wide)):
+    """What each mechanism adds on every backbone, and how much of the distance between the widest and the narrowest it closes."""
+    studies = {pixels: study for name, pixels in TRUNKS.items() if (study := read(name)) is not None}
+    if not {NARROW, WIDE} <= {study.name for study in studies.values()} or any(
+        "fcn" not in study.networks for study in studies.values()
+    ):
         return f"*The studies `{NARROW}` and `{WIDE}` have not both been run yet.*"
-    near, own = dict(narrow.networks), read("findings_star")
+    networks = [dict(study.networks) for study in studies.values()]
+    own = read("findings_star")
     if own is not None and OWN in own.networks:
-        near[OWN] = own.networks[OWN]
-    near = dict(sorted(near.items(), key=lambda item: -student.mean([run["mean_iou"] for run in item[1]])))
-    rows = [[name, *_compared(near, wide.networks, name)] for name in near if name != "fcn" and name in wide.networks]
-    distance = paired(wide.networks["fcn"], narrow.networks["fcn"])
-    heading = ["network", "n", "added where it sees 55 px", "added where it sees 311 px", "change", "% of the distance"]
+        networks[0][OWN] = own.networks[OWN]
+    order = sorted(networks[0].items(), key=lambda item: -student.mean([run["mean_iou"] for run in item[1]]))
+    rows = [[name, *_compared(networks, name)] for name, _ in order if name != "fcn" and name in networks[-1]]
+    distances = [interval(paired(wider["fcn"], networks[0]["fcn"])) for wider in networks[1:]]
+    pixels = [f"{side} px" for side in studies]
+    between = " and ".join(f"{far} with {side}" for side, far in zip(pixels[1:], distances, strict=True))
     words = (
-        f"FCN on the wide backbone is {interval(distance)} points above FCN on the narrow one: the distance. *Added* is the "
-        "mIoU of a network minus that of FCN, *change* the second such column minus the first, all on the seeds that both "
-        "studies have and paired by seed; *% of the distance* is how much of it the mechanism closes on the narrow backbone."
+        f"FCN minus FCN with {pixels[0]} is {between}, in points; the last is the distance. *Added* is the mIoU of a "
+        "network minus that of FCN, *change* the last such column minus the first, all on the seeds that the studies have in "
+        "common and paired by seed; *% of the distance* is how much of it the mechanism closes on the narrowest backbone."
     )
-    return "\n\n".join([words, markdown_table(heading, rows, align="lrrrrr")])
+    heading = ["network", "n", *(f"added with {side}" for side in pixels), "change", "% of the distance"]
+    return "\n\n".join([words, markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))])
 
 
-def _compared(narrow: Networks, wide: Networks, name: str) -> list[str]:
-    """Seeds, what is added on either backbone, the change and the share of the distance."""
+def _compared(studies: Sequence[Networks], name: str) -> list[str]:
+    """Seeds, what is added on each backbone, the change from the first to the last and the share of the distance."""
     scores = [
         {network: {run["seed"]: run["mean_iou"] for run in study[network]} for network in (name, "fcn")}
-        for study in (narrow, wide)
+        if name in study
+        else None
+        for study in studies
     ]
-    seeds = sorted(set.intersection(*(set(by_seed) for study in scores for by_seed in study.values())))
+    seeds = sorted(set.intersection(*(set(by_seed) for study in scores if study for by_seed in study.values())))
     if not seeds:
-        return ["0", *["–"] * 4]
-    near, far = ([100 * (study[name][seed] - study["fcn"][seed]) for seed in seeds] for study in scores)
-    distance = student.mean([100 * (scores[1]["fcn"][seed] - scores[0]["fcn"][seed]) for seed in seeds])
+        return ["0", *["–"] * (len(studies) + 2)]
+    gains = [study and [100 * (study[name][seed] - study["fcn"][seed]) for seed in seeds] for study in scores]
+    distance = student.mean([100 * (scores[-1]["fcn"][seed] - scores[0]["fcn"][seed]) for seed in seeds])
     none = [0.0] * len(seeds)
-    added = [interval(student.paired(values, other)) for values, other in ((near, none), (far, none), (far, near))]
-    return [f"{len(seeds)}", *added, f"{100 * student.mean(near) / distance:.0f}" if distance else "–"]
+    added = ["–" if values is None else interval(student.paired(values, none)) for values in gains]
+    change = interval(student.paired(gains[-1], gains[0]))
+    share = f"{100 * student.mean(gains[0]) / distance:.0f}" if distance else "–"
+    return [f"{len(seeds)}", *added, change, share]
