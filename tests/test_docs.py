@@ -67,7 +67,7 @@ def _check_page(name, wanted):
     for number, (line, other) in enumerate(itertools.zip_longest(found.splitlines(), wanted.splitlines()), start=1):
         if line != other:
             pytest.fail(f"{name} {STALE}; line {number} is {line!r} instead of {other!r}", pytrace=False)
-    assert len(found) == len(wanted)
+    assert len(found) == len(wanted), f"{name} {STALE}"
 
 
 def test_every_head_has_a_page_and_no_page_lacks_a_head():

@@ -363,8 +363,8 @@ def test_a_control_stands_beside_its_head(packed, tmp_path, monkeypatch):
     control = [run | {"mean_iou": run["mean_iou"] - 0.01} for run in runs if run["head"] == "ccnet"]
     (tmp_path / "gates.json").write_text(json.dumps(base | {"runs": control}))
     page = findings.page()
-    assert "| ccnet | 54.00 | +3.00 (+3.00 to +3.00) | +1.00 (+1.00 to +1.00) |" in page
-    assert "| ccnet, gate at 0 | 53.00 | +2.00 (+2.00 to +2.00) | – |" in page
+    assert "| ccnet | 3 | 54.00 | +3.00 (+3.00 to +3.00) | +1.00 (+1.00 to +1.00) |" in page
+    assert "| ccnet, gate at 0 | 3 | 53.00 | +2.00 (+2.00 to +2.00) | – |" in page
     assert "and +2.00 (+2.00 to +2.00) points" in page
 
 
@@ -450,8 +450,8 @@ def test_time_that_the_studies_took(packed, tmp_path, monkeypatch):
     (tmp_path / "bench_local.json").write_text(json.dumps({"results": []}))
     lines = findings_time.section().splitlines()
     assert [line.split("|")[1:6] for line in lines[2:]] == [
-        [" `findings_a` ", " 3 ", " 9 ", " 400 ", " 1.0 "],
-        [" `knobs_b` ", " 3 ", " 9 ", " 800 ", " 2.0 "],
+        [" `findings_a` ", " 3 ", " 9 ", " 400 ", " 1.00 "],
+        [" `knobs_b` ", " 3 ", " 9 ", " 800 ", " 2.00 "],
         [" all ", "  ", " 18 ", "  ", " 3.0 "],
     ]
 

@@ -137,11 +137,11 @@ def _control(words: str) -> str:
     if base is None or study is None or head not in base.networks:
         return "*No control has been run yet.*"
     whole, control, fcn = base.networks[head], study.networks[head], base.networks["fcn"]
-    lines = [
-        [head, f"{base.mean(head, 'mean_iou'):.2f}", interval(paired(whole, fcn)), interval(paired(whole, control))],
-        [f"{head}, gate at 0", f"{study.mean(head, 'mean_iou'):.2f}", interval(paired(control, fcn)), "–"],
-    ]
-    table = markdown_table(["network", "mIoU %", "minus FCN", "minus gate at 0"], lines, align="lrrr")
+    lines = []
+    for label, runs, change in ((head, whole, interval(paired(whole, control))), (f"{head}, gate at 0", control, "–")):
+        mean = student.mean([100 * run["mean_iou"] for run in runs])
+        lines.append([label, f"{len(runs)}", f"{mean:.2f}", interval(paired(runs, fcn)), change])
+    table = markdown_table(["network", "n", "mIoU %", "minus FCN", "minus gate at 0"], lines, align="lrrrr")
     return "\n\n".join([table, *provenance([study])])
 
 

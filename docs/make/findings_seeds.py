@@ -54,10 +54,9 @@ def _count(seeds: float) -> str:
 
 def closes(_: str = "") -> str:
     """What each mechanism adds on every backbone, and how much of the distance between the widest and the narrowest it closes."""
-    studies = {pixels: study for name, pixels in TRUNKS.items() if (study := read(name)) is not None}
-    if not {NARROW, WIDE} <= {study.name for study in studies.values()} or any(
-        "fcn" not in study.networks for study in studies.values()
-    ):
+    read_ones = {pixels: study for name, pixels in TRUNKS.items() if (study := read(name)) is not None}
+    studies = {pixels: study for pixels, study in read_ones.items() if "fcn" in study.networks}
+    if not {NARROW, WIDE} <= {study.name for study in studies.values()}:
         return f"*The studies `{NARROW}` and `{WIDE}` have not both been run yet.*"
     networks = [dict(study.networks) for study in studies.values()]
     own = read("findings_star")
@@ -70,8 +69,8 @@ def closes(_: str = "") -> str:
     between = " and ".join(f"{far} with {side}" for side, far in zip(pixels[1:], distances, strict=True))
     words = (
         f"FCN minus FCN with {pixels[0]} is {between}, in points; the last is the distance. *Added* is the mIoU of a "
-        "network minus that of FCN, *change* the last such column minus the first, all on the seeds that the studies have in "
-        "common and paired by seed; *% of the distance* is how much of it the mechanism closes on the narrowest backbone."
+        "network minus that of FCN, *change* the last such column minus the first, on the seeds that both of these "
+        "have and paired by seed; *% of the distance* is how much of it the mechanism closes on the narrowest backbone."
     )
     heading = ["network", "n", *(f"added with {side}" for side in pixels), "change", "% of the distance"]
     return "\n\n".join([words, markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))])
@@ -80,18 +79,19 @@ def closes(_: str = "") -> str:
 def _compared(studies: Sequence[Networks], name: str) -> list[str]:
     """Seeds, what is added on each backbone, the change from the first to the last and the share of the distance."""
     scores = [
-        {network: {run["seed"]: run["mean_iou"] for run in study[network]} for network in (name, "fcn")}
-        if name in study
-        else None
+        {network: {run["seed"]: run["mean_iou"] for run in study.get(network, [])} for network in (name, "fcn")}
         for study in studies
     ]
-    seeds = sorted(set.intersection(*(set(by_seed) for study in scores if study for by_seed in study.values())))
+    shared = [by_network[name].keys() & by_network["fcn"].keys() for by_network in scores]
+    seeds = sorted(shared[0] & shared[-1])
     if not seeds:
         return ["0", *["–"] * (len(studies) + 2)]
-    gains = [study and [100 * (study[name][seed] - study["fcn"][seed]) for seed in seeds] for study in scores]
+    gains = [
+        [100 * (study[name][seed] - study["fcn"][seed]) for seed in seeds if seed in own]
+        for study, own in zip(scores, shared, strict=True)
+    ]
     distance = student.mean([100 * (scores[-1]["fcn"][seed] - scores[0]["fcn"][seed]) for seed in seeds])
-    none = [0.0] * len(seeds)
-    added = ["–" if values is None else interval(student.paired(values, none)) for values in gains]
+    added = [interval(student.paired(values, [0.0] * len(values))) if values else "–" for values in gains]
     change = interval(student.paired(gains[-1], gains[0]))
     share = f"{100 * student.mean(gains[0]) / distance:.0f}" if distance else "–"
     return [f"{len(seeds)}", *added, change, share]

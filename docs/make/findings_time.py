@@ -23,7 +23,7 @@ def _row(study: Packed) -> list[str]:
     hours = _hours(study)
     mean = f"{3600 * hours / _runs(study):.0f}"
     processor, *_ = study.content["machine"].split(", ")
-    return [f"{len(study.networks)}", f"{_runs(study)}", mean, f"{hours:.1f}", processor]
+    return [f"{len(study.networks)}", f"{_runs(study)}", mean, f"{hours:.2f}", processor]
 
 
 def _runs(study: Packed) -> int:

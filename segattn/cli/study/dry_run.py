@@ -21,6 +21,7 @@ from segattn.cli.study.sweep import sweep_of
 from segattn.cli.study.table import STYLES, hours, summary
 from segattn.config import Experiment
 from segattn.device import resolve_device, resolve_precision
+from segattn.model import build_model
 from segattn.profile.liveness import Device
 from segattn.study.plan import plan, run_name
 from segattn.study.status import RunStatus, status_of
@@ -38,7 +39,7 @@ def show(chosen: Any, head_names: Sequence[str], seeds: Sequence[int]) -> None:
     """Print the table, and start the runs' networks from weights that are on this machine; nothing is written.
 
     Raises:
-        ValueError: as `plan`; after the table, as `training.start.build`.
+        ValueError: as `plan`; after the table, as `build_model` and `training.start.build`.
     """
     out = chosen.out or Path("runs") / chosen.config.name
     sweep = sweep_of(chosen.sweep)
@@ -82,24 +83,32 @@ def _total(total: float, unknown: int) -> str:
 
 
 def _check_start(runs: Iterable[Experiment]) -> None:
-    """Start the first network of every backbone as its run would, unless its weights would have to be downloaded.
+    """Start the first network of every backbone as its run would, of every run where each has its own weights in a study.
+
+    Weights whose name has a colon, such as URLs, are left out: they may have to be downloaded.
 
     Raises:
-        ValueError: as `training.start.build`.
+        ValueError: as `build_model` and `training.start.build`.
     """
     first: dict[str, Experiment] = {}
     for run in runs:
-        backbone = replace(run.model, head="", mode="faithful", head_options={})
-        first.setdefault(repr((backbone, run.init_from)), run)
-    for run in first.values():
-        where, section = run.init_from or run.model.pretrained, run.data
+        where = run.init_from or run.model.pretrained
         if where is None or (":" in where and not os.path.exists(where)):
             continue
+        of_study = os.path.isdir(where) and not os.path.exists(os.path.join(where, "model.safetensors"))
+        own = (run.model.head, run.model.mode, run.seed) if of_study else None  # a study has weights for each run
+        backbone = replace(run.model, head="", mode="faithful", head_options={})
+        first.setdefault(repr((backbone, run.init_from, own)), run)
+    for run in first.values():
+        section = run.data
         try:
             opened = data.load(section.name, section.train_split, root=section.root, **section.options)
         except (ValueError, OSError):
-            continue  # the table says that the data cannot be opened
-        start.build(run, (opened, opened))
+            continue  # the run would not come as far as its weights
+        if run.init_from is None:
+            build_model(run.network, opened.num_classes, class_names=opened.class_names, seed=run.seed)
+        else:
+            start.build(run, (opened, opened))
 
 
 class _Expected:
