@@ -2,8 +2,8 @@
 
     segattn study findings_camvid --heads all --seeds 5 --data.root camvid --model.pretrained lite0.safetensors
 
-`lite0.safetensors` holds weights of timm's tf_efficientnet_lite0; online, `--model.pretrained tf_efficientnet_lite0.in1k` gets
-them. Maps of stride 16, heads of 128 channels from random weights. About 100 minutes of one core. docs/findings.md rests on it.
+`lite0.safetensors` holds weights of timm's tf_efficientnet_lite0; without the option they are downloaded. Maps of stride 16,
+heads of 128 channels from random weights. About 100 minutes of one core. docs/findings.md rests on it.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ def experiment() -> Experiment:
             mode="controlled",
             backbone="timm:tf_efficientnet_lite0",
             output_stride=16,
-            pretrained="tf_efficientnet_lite0.in1k",
+            pretrained="timm:tf_efficientnet_lite0.in1k",
             auxiliary_weight=0.0,
             backbone_options={},
         ),

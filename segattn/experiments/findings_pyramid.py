@@ -26,7 +26,7 @@ def experiment() -> Experiment:
         local.model,
         backbone="timm:pvt_v2_b0",
         output_stride=32,
-        pretrained="pvt_v2_b0.in1k",
+        pretrained="timm:pvt_v2_b0.in1k",
         init_head="random",
         backbone_options={},
     )

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 pytest.importorskip("timm")
 
-from segattn import experiments
+from segattn import experiments, zoo
+from segattn.backbones.published import PUBLISHED
 from segattn.backbones.without_torchvision import import_timm
 from segattn.checkpoint import load_model
 from segattn.model import build_model
@@ -90,3 +91,16 @@ def test_recipe_trains_its_backbone_cut_to_few_blocks(name, tmp_path, monkeypatc
     after = load_model(tmp_path / "run").state_dict()
     moved = {key.split(".")[0] for key, value in after.items() if not torch.equal(value, before[key])}
     assert moved == ({"head"} if experiment.optimization.train == "head" else {"backbone", "head", "auxiliary"})
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_pretrained_weights_of_an_experiment_have_a_name_that_is_known(name):
+    where = experiments.load(name).model.pretrained
+    if where is None or where.startswith("runs/") or zoo.is_named(where):
+        return
+    source, _, network = where.partition(":")
+    if source == "timm":
+        weights = import_timm().list_pretrained()
+        assert network in weights or any(each.partition(".")[0] == network for each in weights)
+    else:
+        assert where in PUBLISHED
