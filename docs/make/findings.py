@@ -137,10 +137,11 @@ def _control(words: str) -> str:
     if base is None or study is None or head not in base.networks:
         return "*No control has been run yet.*"
     whole, control, fcn = base.networks[head], study.networks[head], base.networks["fcn"]
-    lines = []
-    for label, runs, change in ((head, whole, interval(paired(whole, control))), (f"{head}, gate at 0", control, "–")):
-        mean = student.mean([100 * run["mean_iou"] for run in runs])
-        lines.append([label, f"{len(runs)}", f"{mean:.2f}", interval(paired(runs, fcn)), change])
+    means = [f"{each.mean(head, 'mean_iou'):.2f}" for each in (base, study)]
+    lines = [
+        [head, f"{len(whole)}", means[0], interval(paired(whole, fcn)), interval(paired(whole, control))],
+        [f"{head}, gate at 0", f"{len(control)}", means[1], interval(paired(control, fcn)), "–"],
+    ]
     table = markdown_table(["network", "n", "mIoU %", "minus FCN", "minus gate at 0"], lines, align="lrrrr")
     return "\n\n".join([table, *provenance([study])])
 

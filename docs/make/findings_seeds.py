@@ -54,8 +54,8 @@ def _count(seeds: float) -> str:
 
 def closes(_: str = "") -> str:
     """What each mechanism adds on every backbone, and how much of the distance between the widest and the narrowest it closes."""
-    read_ones = {pixels: study for name, pixels in TRUNKS.items() if (study := read(name)) is not None}
-    studies = {pixels: study for pixels, study in read_ones.items() if "fcn" in study.networks}
+    found = {pixels: read(name) for name, pixels in TRUNKS.items()}
+    studies = {pixels: study for pixels, study in found.items() if study is not None and "fcn" in study.networks}
     if not {NARROW, WIDE} <= {study.name for study in studies.values()}:
         return f"*The studies `{NARROW}` and `{WIDE}` have not both been run yet.*"
     networks = [dict(study.networks) for study in studies.values()]

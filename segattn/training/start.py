@@ -47,7 +47,7 @@ def refuse_other_trunks(experiments: Sequence[Experiment]) -> None:
     That can only be where each starts from its own run of a study. No network is built: the weights in the files are compared.
     """
     where = experiments[0].init_from or experiments[0].model.pretrained
-    if where is None or not os.path.isdir(where) or os.path.exists(os.path.join(where, "model.safetensors")):
+    if where is None or not is_study(where):
         return
     first = _trunk(where, experiments[0])
     for experiment in experiments[1:]:
@@ -58,6 +58,11 @@ def refuse_other_trunks(experiments: Sequence[Experiment]) -> None:
                 f"{experiment.model.head} of seed {experiment.seed}); head-only training shares one: name one of its runs, such "
                 f"as {where}/{experiments[0].model.head}-{experiments[0].model.mode}-s{experiments[0].seed}"
             )
+
+
+def is_study(where: str) -> bool:
+    """Whether weights to start from are a study's, in which a run finds those of its own head, mode and seed."""
+    return os.path.isdir(where) and not os.path.exists(os.path.join(where, "model.safetensors"))
 
 
 def _trunk(where: str, experiment: Experiment) -> dict[str, torch.Tensor]:

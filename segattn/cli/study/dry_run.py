@@ -20,6 +20,7 @@ from segattn.cli.plan.time import device_at_hand, seconds_in
 from segattn.cli.study.sweep import sweep_of
 from segattn.cli.study.table import STYLES, hours, summary
 from segattn.config import Experiment
+from segattn.data import Dataset
 from segattn.device import resolve_device, resolve_precision
 from segattn.model import build_model
 from segattn.profile.liveness import Device
@@ -72,7 +73,8 @@ def show(chosen: Any, head_names: Sequence[str], seeds: Sequence[int]) -> None:
     console.print(f"\n{summary(states)}", highlight=False, soft_wrap=True)
     for line in (_total(total, unknown), *expected.notes()):
         console.print(line, highlight=False)
-    _check_start(runs[state.name] for state in states if state.state != "finished")
+    if expected.dataset is not None:
+        _check_start((runs[state.name] for state in states if state.state != "finished"), expected.dataset)
 
 
 def _total(total: float, unknown: int) -> str:
@@ -82,7 +84,7 @@ def _total(total: float, unknown: int) -> str:
     return f"Time: {hours(total)} of one run after the other{rest}."
 
 
-def _check_start(runs: Iterable[Experiment]) -> None:
+def _check_start(runs: Iterable[Experiment], opened: Dataset) -> None:
     """Start the first network of every backbone as its run would, of every run where each has its own weights in a study.
 
     Weights whose name has a colon, such as URLs, are left out: they may have to be downloaded.
@@ -95,16 +97,10 @@ def _check_start(runs: Iterable[Experiment]) -> None:
         where = run.init_from or run.model.pretrained
         if where is None or (":" in where and not os.path.exists(where)):
             continue
-        of_study = os.path.isdir(where) and not os.path.exists(os.path.join(where, "model.safetensors"))
-        own = (run.model.head, run.model.mode, run.seed) if of_study else None  # a study has weights for each run
+        own = (run.model.head, run.model.mode, run.seed) if start.is_study(where) else None
         backbone = replace(run.model, head="", mode="faithful", head_options={})
         first.setdefault(repr((backbone, run.init_from, own)), run)
     for run in first.values():
-        section = run.data
-        try:
-            opened = data.load(section.name, section.train_split, root=section.root, **section.options)
-        except (ValueError, OSError):
-            continue  # the run would not come as far as its weights
         if run.init_from is None:
             build_model(run.network, opened.num_classes, class_names=opened.class_names, seed=run.seed)
         else:
@@ -127,7 +123,7 @@ class _Expected:
         for state in states:
             if state.state == "finished" and state.hours:
                 self.took.setdefault(state.head, []).append(state.hours)
-        self.num_classes = _num_classes(config)
+        self.dataset = _opened(config)
         self.memories: dict[str, str] = {}
         self.problems: dict[str, str] = {}
 
@@ -149,7 +145,7 @@ class _Expected:
     def memory(self, run: Experiment) -> str:
         """The peak of a training step, in GB."""
         key = repr((run.network, [getattr(run.optimization, name) for name in _OF_MEMORY], run.augmentation.crop_size))
-        if self.num_classes is None:
+        if self.dataset is None:
             return "?"
         if key not in self.memories:
             try:
@@ -164,13 +160,13 @@ class _Expected:
             model=run.network,
             optimization=replace(run.optimization, precision=self.precision),
             crop_size=run.augmentation.crop_size,
-            num_classes=self.num_classes or 0,
+            num_classes=self.dataset.num_classes if self.dataset else 0,
             device=self.device,
         )
 
     def notes(self) -> list[str]:
         """What the memory column means, or why it is empty."""
-        if self.num_classes is None:
+        if self.dataset is None:
             return ["Memory: not known, because the data set cannot be opened here."]
         if not self.memories:
             return []
@@ -178,10 +174,10 @@ class _Expected:
         return [what, *(f"{head}: {problem}" for head, problem in self.problems.items())]
 
 
-def _num_classes(config: Experiment) -> int | None:
-    """Of the data set; no sample is read."""
+def _opened(config: Experiment) -> Dataset | None:
+    """The training split; None where it cannot be opened here. No sample is read."""
     section = config.data
     try:
-        return data.load(section.name, section.train_split, root=section.root, **section.options).num_classes
+        return data.load(section.name, section.train_split, root=section.root, **section.options)
     except (ValueError, OSError):
         return None
