@@ -3,6 +3,9 @@
 TRUNK_RUN trained backbone and FCN head; each HEAD_RUN (or study) trained another head on that backbone, frozen. The backbone is
 stored once. Tensors of two dimensions or more are rounded to fp16 or bf16, whichever loses less; all others stay float32, among
 them the statistics of batch norms. Networks of the same trunk that were packed before stay. The folder is replaced as a whole.
+
+With the packed trunk itself as TRUNK_RUN, such as segattn/zoo/streets-local, heads that were trained on it are added; it stays as
+it is.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from docs.make.training_command import command_of
-from docs.make.zoo_run import TYPES, Run, check, measured, read_run, stored, tensors
+from docs.make.zoo_run import TYPES, Run, Trunk, check, measured, read_run, stored, tensors
 from segattn import checkpoint, config, zoo
 from segattn.profile.markdown import markdown_table
 from segattn.zoo import card
@@ -57,24 +61,15 @@ def pack(
     """
     if scenes["name"] != "streets":
         raise ValueError(f"scenes of {scenes['name']}: the zoo ships networks of generated scenes only (streets)")
+    if (trunk_run / FACTS).is_file():
+        return _add(trunk_run, head_runs, name=name, root=root, command=command, say=say)
     trunk = read_run(trunk_run)
-    folders = [folder for each in head_runs for folder in checkpoint.find_runs(each)]
-    by_name: dict[str, Run] = {}
-    for run in (read_run(folder) for folder in folders if folder.resolve() != trunk_run.resolve()):
-        if run.network in by_name:
-            raise ValueError(f"two runs of {run.network}: {by_name[run.network].folder} and {run.folder}; give one")
-        by_name[run.network] = run
-    by_name = {trunk.network: trunk} | by_name
-    weights = stored(tensors(trunk, "backbone.", "head."))
+    by_name = {trunk.network: trunk} | _named(head_runs, beside=trunk_run)
+    shared = Trunk.of_run(trunk)
     for run in by_name.values():
-        check(run, trunk, weights, scenes)
-    folder, temporary, previous = root / name, root / f".{name}.packing", root / f".{name}.previous"
-    if previous.exists() and not folder.exists():  # an earlier call ended between the last two steps
-        previous.rename(folder)
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        trunk_file = _write(weights, temporary / "trunk.safetensors")
+        check(run, shared, scenes)
+    with _replacing(root, name) as (folder, temporary):
+        trunk_file = _write(shared.weights, temporary / "trunk.safetensors")
         of_trunk = {
             **{"trunk": name, "trunk_file": trunk_file, "scenes": dict(scenes)},
             "trunk_command": trunk_command or command_of(trunk.experiment),
@@ -89,11 +84,63 @@ def pack(
             template = trunk_command if run is trunk else command
             entry = _entry(run, of_trunk, head_file, first, template)
             entries.append(dataclasses.replace(entry, first_mean_iou=measured(run, entry, say)))
-        kept = {entry.name: entry for entry in _packed_before(folder, entries, replace_trunk)}
-        entries = [*kept.values(), *(entry for entry in entries if entry.name not in kept)]
-        entries.sort(key=lambda entry: (entry.head != trunk.record.head, entry.mode != "controlled", entry.head))
-        (temporary / FACTS).write_bytes(encode(entries))
-        (temporary / "README.md").write_text(card.page(entries, markdown_table), encoding="utf-8")
+        _describe(temporary, trunk.record.head, entries, _packed_before(folder, entries, replace_trunk))
+    return root / name
+
+
+def _add(
+    packed: Path,
+    head_runs: Sequence[Path],
+    *,
+    name: str,
+    root: Path,
+    command: str | None,
+    say: Callable[[str], object],
+) -> Path:
+    """Write `root/name` again, with the heads that these runs trained on its trunk; scenes and trunk are those of before."""
+    if packed.resolve() != (root / name).resolve():
+        raise ValueError(f"{packed} is not {root / name}: heads are added to the packed trunk that they are named with")
+    old = zoo.read(packed)
+    by_name, trunk = _named(head_runs), Trunk.of_entry(old[0])
+    if not by_name:
+        raise ValueError(f"no run was given whose head is to be added to {packed}")
+    for run in by_name.values():
+        check(run, trunk, old[0].scenes)
+    with _replacing(root, name) as (folder, temporary):
+        shutil.copyfile(old[0].trunk_file.path, temporary / old[0].trunk_file.path.name)
+        trunk_file = dataclasses.replace(old[0].trunk_file, path=temporary / old[0].trunk_file.path.name)
+        of_trunk = {field: getattr(old[0], field) for field in OF_TRUNK} | {"trunk_file": trunk_file}
+        entries = []
+        for run in by_name.values():
+            entry = _entry(run, of_trunk, _write_head(run, temporary), old[0].first_images, command)
+            entries.append(dataclasses.replace(entry, first_mean_iou=measured(run, entry, say)))
+        same = {"trunk_file": trunk_file, "head_file": trunk_file}
+        own = [dataclasses.replace(each, **same) for each in old if not each.own_bytes and each.head not in by_name]
+        _describe(temporary, old[0].head, [*own, *entries], _packed_before(folder, entries, replace_trunk=False))
+    return root / name
+
+
+def _named(head_runs: Sequence[Path], beside: Path | None = None) -> dict[str, Run]:
+    """The runs by network, without the run of the trunk."""
+    folders = [folder for each in head_runs for folder in checkpoint.find_runs(each)]
+    by_name: dict[str, Run] = {}
+    for run in (read_run(folder) for folder in folders if beside is None or folder.resolve() != beside.resolve()):
+        if run.network in by_name:
+            raise ValueError(f"two runs of {run.network}: {by_name[run.network].folder} and {run.folder}; give one")
+        by_name[run.network] = run
+    return by_name
+
+
+@contextmanager
+def _replacing(root: Path, name: str) -> Iterator[tuple[Path, Path]]:
+    """The folder of a trunk and an empty one beside it, which takes its place unless something is raised."""
+    folder, temporary, previous = root / name, root / f".{name}.packing", root / f".{name}.previous"
+    if previous.exists() and not folder.exists():  # an earlier call ended between the last two steps
+        previous.rename(folder)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield folder, temporary
         _check_size(root, folder, temporary)
         shutil.rmtree(previous, ignore_errors=True)
         if folder.exists():
@@ -102,7 +149,15 @@ def pack(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(previous, ignore_errors=True)
-    return folder
+
+
+def _describe(folder: Path, head: str, new: Sequence[zoo.Entry], before: Sequence[zoo.Entry]) -> None:
+    """Write the facts and the page of a trunk: networks packed before keep their places, those of the trunk's head come first."""
+    kept = {entry.name for entry in before}
+    entries = [*before, *(entry for entry in new if entry.name not in kept)]
+    entries.sort(key=lambda entry: (entry.head != head, entry.mode != "controlled", entry.head))
+    (folder / FACTS).write_bytes(encode(entries))
+    (folder / "README.md").write_text(card.page(entries, markdown_table), encoding="utf-8")
 
 
 def _entry(run: Run, of_trunk: Mapping[str, Any], head_file: zoo.File, first: int, template: str | None) -> zoo.Entry:

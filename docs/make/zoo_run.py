@@ -76,23 +76,43 @@ def stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: nearest(value.detach().cpu()).contiguous() for name, value in state.items()}
 
 
-def check(run: Run, trunk: Run, weights: Mapping[str, Tensor], scenes: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class Trunk:
+    """What every network on a trunk shares, of a run or packed."""
+
+    folder: Path
+    model: config.Model
+    class_names: tuple[str, ...]
+    weights: Mapping[str, Tensor]
+    """As they are stored."""
+
+    @classmethod
+    def of_run(cls, run: Run) -> Trunk:
+        weights = stored(tensors(run, "backbone.", "head."))
+        return cls(run.folder, run.experiment.model, tuple(run.record.class_names), weights)
+
+    @classmethod
+    def of_entry(cls, entry: zoo.Entry) -> Trunk:
+        settings = config.from_dict(entry.experiment).model
+        file = entry.trunk_file
+        return cls(file.path.parent, settings, entry.class_names, checkpoint.read_tensors(file.verified()))
+
+
+def check(run: Run, trunk: Trunk, scenes: Mapping[str, Any]) -> None:
     """Raise ValueError unless the run's network is a head on the trunk's backbone, scored on these scenes."""
-    own, shared = run.experiment.model, trunk.experiment.model
     for setting in ("backbone", "output_stride", "backbone_options"):
-        if getattr(own, setting) != getattr(shared, setting):
-            raise ValueError(
-                f"{run.folder}: model.{setting} is {getattr(own, setting)}, that of the trunk {trunk.folder} "
-                f"{getattr(shared, setting)}"
-            )
+        own, shared = getattr(run.experiment.model, setting), getattr(trunk.model, setting)
+        if own != shared:
+            raise ValueError(f"{run.folder}: model.{setting} is {own}, that of the trunk {trunk.folder} {shared}")
     state = tensors(run, "backbone.")
     for name in state:
         if name.endswith("num_batches_tracked"):  # a counter that nothing reads
             continue
-        if not torch.equal(state[name].to(weights[name].dtype), weights[name]):  # trained on the trunk, rounded or not
+        # trained on the trunk, rounded or not
+        if not torch.equal(state[name].to(trunk.weights[name].dtype), trunk.weights[name]):
             advice = "a network of the zoo is a head on the frozen trunk"
             raise ValueError(f"{run.folder}: {name} differs from the trunk's ({trunk.folder}); {advice}")
-    if run.record.class_names != trunk.record.class_names:
+    if tuple(run.record.class_names) != trunk.class_names:
         raise ValueError(f"{run.folder}: other classes than the trunk {trunk.folder}")
     if run.record.scores.num_images != scenes["val_images"]:
         raise ValueError(

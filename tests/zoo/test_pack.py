@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 from dataclasses import field, make_dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -193,6 +194,28 @@ def test_networks_packed_before_stay_and_the_trunk_never_changes(runs, tmp_path)
     for name, before in bytes_before.items():
         assert (first / name).read_bytes() == before
     assert checkpoint.load_model(zoo.read(root / "streets")[1]).experiment.model.head == "ccnet"
+
+
+def test_heads_are_added_to_the_packed_trunk_as_to_the_trunks_run(runs, tmp_path):
+    whole, added = (tiny.pack(runs[:count], tmp_path / f"{count}") for count in (3, 2))
+    packing.pack(added, runs[2:3], name="streets", root=added.parent, command=tiny.COMMANDS["command"])
+    assert {path.name for path in added.iterdir()} == {path.name for path in whole.iterdir()}
+    for path in whole.iterdir():
+        assert (added / path.name).read_bytes() == path.read_bytes()
+
+
+def test_what_is_not_of_the_packed_trunk_is_not_added_to_it(runs, tmp_path):
+    folder = tiny.pack(runs[:2], tmp_path / "zoo")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    add = partial(packing.pack, folder, root=folder.parent, command="segattn train tiny")
+    with pytest.raises(ValueError, match="no run was given"):
+        add([], name="streets")
+    with pytest.raises(ValueError, match=r"streets is not .*more: heads are added to the packed trunk"):
+        add(runs[2:3], name="more")
+    rewrite(runs[2], lambda state: state["backbone.stem.1.running_mean"].mul_(1.001))
+    with pytest.raises(ValueError, match=r"backbone\.stem\.1\.running_mean differs from the trunk's"):
+        add(runs[2:3], name="streets")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_other_trunk_needs_a_word_and_drops_its_networks(runs, tmp_path):
