@@ -440,6 +440,34 @@ def test_what_a_mechanism_adds_to_backbones_that_see_more(packed, tmp_path, monk
     assert "| ccnet | 0 | – | – | – | – |" in findings_seeds.closes()
 
 
+def test_networks_of_two_studies_stand_beside_each_other(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+
+    def write(name, gains, seeds=(0, 1, 2)):
+        runs = [
+            run | {"network": head, "head": head, "mean_iou": gain + run["seed"] / 100}
+            for head, gain in gains.items()
+            for run in base["runs"]
+            if run["head"] == "fcn" and run["seed"] in seeds
+        ]
+        (tmp_path / f"{name}.json").write_text(json.dumps(base | {"runs": runs}))
+
+    write("findings_local", {"fcn": 0.5, "ccnet": 0.52, "flanet": 0.51, "psp": 0.4})
+    assert "have not both been run yet" in findings_seeds.beside("findings_local findings_b")
+    write("findings_b", {"fcn": 0.6, "ccnet": 0.61, "flanet": 0.59, "star": 0.7}, seeds=(0, 1))
+    page = findings_seeds.beside("findings_local findings_b")
+    lines = dict(re.findall(r"^\| (\w+) \| (.*) \|$", page, re.M))
+    assert lines.keys() == {"network", "fcn", "ccnet", "flanet"}  # psp and star are in one of them
+    assert lines["fcn"] == "2 | 50.50 | 60.50 | – | – | –"
+    assert lines["ccnet"] == (
+        "2 | 52.50 | 61.50 | +2.00 (+2.00 to +2.00) | +1.00 (+1.00 to +1.00) | -1.00 (-1.00 to -1.00)"
+    )
+    assert "orders of these 3 networks is 0.33" in page  # ccnet, flanet, fcn, and ccnet, fcn, flanet
+    write("findings_star", {"star": 0.55})
+    assert "| star | 2 | 55.50 | 70.50 | +5.00 (" in findings_seeds.beside("findings_local findings_b")
+
+
 def test_time_that_the_studies_took(packed, tmp_path, monkeypatch):
     base = json.loads((packed / "findings_local.json").read_text())
     monkeypatch.setattr(findings_study, "RECORDS", tmp_path)

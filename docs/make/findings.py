@@ -182,6 +182,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "test": findings_test.section,
     "tested": findings_test.difference,
     "closes": findings_seeds.closes,
+    "beside": findings_seeds.beside,
     "time": findings_time.section,
     "published": lambda _: published_noise.section(),
 }

@@ -6,8 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from docs.make.findings_knobs import OWN, interval, paired
 from docs.make.findings_study import Packed, read, starting_with
+from docs.make.published_noise import tau
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -58,10 +61,7 @@ def closes(_: str = "") -> str:
     studies = {pixels: study for pixels, study in found.items() if study is not None and "fcn" in study.networks}
     if not {NARROW, WIDE} <= {study.name for study in studies.values()}:
         return f"*The studies `{NARROW}` and `{WIDE}` have not both been run yet.*"
-    networks = [dict(study.networks) for study in studies.values()]
-    own = read("findings_star")
-    if own is not None and OWN in own.networks:
-        networks[0][OWN] = own.networks[OWN]
+    networks = [_with_own(study) for study in studies.values()]
     order = sorted(networks[0].items(), key=lambda item: -student.mean([run["mean_iou"] for run in item[1]]))
     rows = [[name, *_compared(networks, name)] for name, _ in order if name != "fcn" and name in networks[-1]]
     distances = [interval(paired(wider["fcn"], networks[0]["fcn"])) for wider in networks[1:]]
@@ -74,6 +74,34 @@ def closes(_: str = "") -> str:
     )
     heading = ["network", "n", *(f"added with {side}" for side in pixels), "change", "% of the distance"]
     return "\n\n".join([words, markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))])
+
+
+def beside(words: str) -> str:
+    """`A B`: the networks of two studies, what each adds to FCN in both, and whether the order is the same."""
+    studies = [study for name in words.split() if (study := read(name)) is not None and "fcn" in study.networks]
+    if len(studies) < 2:
+        return f"*The studies {words.replace(' ', ' and ')} have not both been run yet.*"
+    first, second = (_with_own(study) for study in studies)
+    rows, means = [], []
+    for name in second:
+        seeds = {run["seed"] for run in second[name]} & {run["seed"] for run in first.get(name, [])}
+        if not seeds:
+            continue
+        of_both = [[run["mean_iou"] for run in side[name] if run["seed"] in seeds] for side in (first, second)]
+        means.append([100 * student.mean(values) for values in of_both])
+        count, *compared, _ = _compared([first, second], name)
+        rows.append([name, count, *(f"{mean:.2f}" for mean in means[-1]), *(["–"] * 3 if name == "fcn" else compared)])
+    sides = [f"`{study.name}`" for study in studies]
+    heading = ["network", "n", *(f"{side} %" for side in sides), *(f"minus FCN in {side}" for side in sides), "change"]
+    order = tau(*np.array(means).T)
+    words = f"Kendall's tau of the two orders of these {len(means)} networks is {order:.2f}."
+    return "\n\n".join([markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), words])
+
+
+def _with_own(study: Packed) -> Networks:
+    """The networks of a study; the narrowest backbone's have the project's own mechanism in a study of its own."""
+    own = read("findings_star") if study.name == NARROW else None
+    return study.networks | {name: runs for name, runs in (own.networks if own else {}).items() if name == OWN}
 
 
 def _compared(studies: Sequence[Networks], name: str) -> list[str]:

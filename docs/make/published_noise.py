@@ -70,7 +70,7 @@ class Table:
 
     def agreement(self) -> float:
         """Kendall's tau of the orders of two settings, mean over all pairs of settings: 1 the same order, 0 chance."""
-        return float(np.mean([_tau(a, b) for a, b in itertools.combinations(self.values, 2)]))
+        return float(np.mean([tau(a, b) for a, b in itertools.combinations(self.values, 2)]))
 
 
 def tables() -> list[Table]:
@@ -117,6 +117,7 @@ def section() -> str:
     return "\n\n".join([parts[0], "\n".join(parts[1:])])
 
 
-def _tau(a: np.ndarray, b: np.ndarray) -> float:
+def tau(a: np.ndarray, b: np.ndarray) -> float:
+    """Kendall's tau of the orders of two lists of scores of the same networks."""
     signs = [np.sign((a[i] - a[j]) * (b[i] - b[j])) for i, j in itertools.combinations(range(len(a)), 2)]
     return float(np.mean(signs))
