@@ -196,18 +196,21 @@ def run_of(folder: Path, head: str, mode: str, seed: int) -> Path:
     """The folder itself if it is a run's, else the run of the study in it.
 
     Raises:
-        ValueError: it has no trained network, or none of this head, mode and seed (its runs are listed).
+        ValueError: it has no trained network, or none of this head, mode and seed (its most similar runs are named).
     """
     if (folder / "model.safetensors").is_file():
         return folder
     runs = sorted(path.parent for path in folder.glob("[!.]*/model.safetensors"))
     if not runs:
         raise ValueError(f"pretrained network {folder}: it has no trained network; give the folder of a finished run")
+    unlike = {}
     for run in runs:
         experiment = _experiment_of(run)
-        if (experiment["model"]["head"], experiment["model"]["mode"], experiment["seed"]) == (head, mode, seed):
+        own = (experiment["model"]["head"], experiment["model"]["mode"], experiment["seed"])
+        if own == (head, mode, seed):
             return run
-    names = ", ".join(run.name for run in runs)
+        unlike[run.name] = (own[0] != head, own[1] != mode)
+    names = _some(sorted(unlike, key=lambda name: unlike[name]))
     wanted = f"{head}, {mode}, seed {seed}" if head else "the wanted head"
     raise ValueError(f"pretrained network {folder}: it has no run of {wanted}; give one of its runs: {names}")
 

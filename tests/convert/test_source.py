@@ -1,5 +1,6 @@
 """Whatever a network can start from is read, and what is not one is refused in one line."""
 
+import json
 import os
 import shutil
 
@@ -46,6 +47,27 @@ def test_run_its_file_and_its_study_are_the_same_network(run):
 def test_a_study_without_that_run_lists_what_it_has(run):
     with pytest.raises(ValueError, match=r"no run of danet, faithful, seed 0; give one of its runs: ccnet-faithful-s0"):
         source.read(run.parent, head="danet", mode="faithful", seed=0)
+
+
+def test_of_a_large_study_the_most_similar_runs_are_named(run, tmp_path):
+    ours = json.loads((run / "config.json").read_text())
+    for head, mode, seed in (
+        *(("ccnet", "controlled", seed) for seed in range(9)),
+        ("fcn", "faithful", 0),
+        ("fcn", "controlled", 1),
+    ):
+        folder = tmp_path / f"{head}-{mode}-s{seed}"
+        folder.mkdir()
+        (folder / "model.safetensors").touch()
+        experiment = ours["experiment"] | {
+            "seed": seed,
+            "model": ours["experiment"]["model"] | {"head": head, "mode": mode},
+        }
+        (folder / "config.json").write_text(json.dumps(ours | {"experiment": experiment}))
+    with pytest.raises(ValueError, match="no run of fcn, controlled, seed 3") as raised:
+        source.read(tmp_path, head="fcn", mode="controlled", seed=3)
+    named = ", ".join(["fcn-controlled-s1", "fcn-faithful-s0", *(f"ccnet-controlled-s{seed}" for seed in range(3))])
+    assert str(raised.value).endswith(f"give one of its runs: {named} and 6 more")
 
 
 def test_a_changed_run_is_refused(run):
