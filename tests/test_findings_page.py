@@ -150,6 +150,21 @@ def test_the_figure_is_drawn_from_the_records(read):
     assert front.png.startswith(b"\x89PNG")
 
 
+def test_the_figure_has_the_own_mechanism_of_the_narrowest_backbone(packed, tmp_path, monkeypatch):
+    text = (packed / "findings_local.json").read_text()
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    (tmp_path / "findings_local.json").write_text(text)
+    before = findings_figures.drawn()[0].svg
+    (tmp_path / "findings_star.json").write_text(text.replace('"ccnet"', '"star"'))
+    gains, *_ = findings_figures.drawn()
+    assert ">star<" not in before
+    assert all(f">{name}<" in gains.svg for name in ("star", "ccnet", "flanet"))
+    joined = findings_seeds.with_own(findings_study.read("findings_local"))
+    assert joined.networks.keys() == {"fcn", "ccnet", "flanet", "star"}
+    assert joined.difference("star", "fcn") == joined.difference("ccnet", "fcn")
+    assert len(joined.networks["fcn"]) == 3
+
+
 def _repacked(packed, tmp_path, monkeypatch, name, swept, gain, seeds):
     """The records with a further study: CCNet with other options, `gain[seed]` above CCNet."""
     content = json.loads((packed / "findings_local.json").read_text())

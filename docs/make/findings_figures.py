@@ -26,7 +26,7 @@ _LETTERS = 14
 def drawn() -> list[Drawn]:
     """Every picture whose records are there."""
     studies = {
-        f"backbone sees {pixels} pixels": study
+        f"backbone sees {pixels} pixels": findings_seeds.with_own(study)
         for name, pixels in findings_seeds.TRUNKS.items()
         if (study := read(name)) is not None
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def closes(_: str = "") -> str:
     studies = {pixels: study for pixels, study in found.items() if study is not None and "fcn" in study.networks}
     if not {NARROW, WIDE} <= {study.name for study in studies.values()}:
         return f"*The studies `{NARROW}` and `{WIDE}` have not both been run yet.*"
-    networks = [_with_own(study) for study in studies.values()]
+    networks = [with_own(study).networks for study in studies.values()]
     order = sorted(networks[0].items(), key=lambda item: -student.mean([run["mean_iou"] for run in item[1]]))
     rows = [[name, *_compared(networks, name)] for name, _ in order if name != "fcn" and name in networks[-1]]
     distances = [interval(paired(wider["fcn"], networks[0]["fcn"])) for wider in networks[1:]]
@@ -81,7 +82,7 @@ def beside(words: str) -> str:
     studies = [study for name in words.split() if (study := read(name)) is not None and "fcn" in study.networks]
     if len(studies) < 2:
         return f"*The studies {words.replace(' ', ' and ')} have not both been run yet.*"
-    first, second = (_with_own(study) for study in studies)
+    first, second = (with_own(study).networks for study in studies)
     rows, means = [], []
     for name in second:
         seeds = {run["seed"] for run in second[name]} & {run["seed"] for run in first.get(name, [])}
@@ -98,10 +99,15 @@ def beside(words: str) -> str:
     return "\n\n".join([markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), words])
 
 
-def _with_own(study: Packed) -> Networks:
-    """The networks of a study; the narrowest backbone's have the project's own mechanism in a study of its own."""
+def with_own(study: Packed) -> Packed:
+    """The study; that on the narrowest backbone with the project's own mechanism, which has a study of its own there."""
     own = read("findings_star") if study.name == NARROW else None
-    return study.networks | {name: runs for name, runs in (own.networks if own else {}).items() if name == OWN}
+    if own is None:
+        return study
+    against_fcn = [each for each in own.content["differences"] if {each["a"], each["b"]} == {OWN, "fcn"}]
+    parts = {"runs": own.networks.get(OWN, []), "differences": against_fcn}
+    joined = {part: [*study.content[part], *more] for part, more in parts.items()}
+    return replace(study, content=study.content | joined)
 
 
 def _compared(studies: Sequence[Networks], name: str) -> list[str]:
