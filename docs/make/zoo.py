@@ -4,8 +4,8 @@ TRUNK_RUN trained backbone and FCN head; each HEAD_RUN (or study) trained anothe
 stored once. Tensors of two dimensions or more are rounded to fp16 or bf16, whichever loses less; all others stay float32, among
 them the statistics of batch norms. Networks of the same trunk that were packed before stay. The folder is replaced as a whole.
 
-With the packed trunk itself as TRUNK_RUN, such as segattn/zoo/streets-local, heads that were trained on it are added; it stays as
-it is.
+With the packed trunk itself as TRUNK_RUN, such as segattn/zoo/streets-local, heads that were trained on it are added; trunk,
+scenes and name stay as they are.
 """
 
 from __future__ import annotations
@@ -61,8 +61,6 @@ def pack(
     """
     if scenes["name"] != "streets":
         raise ValueError(f"scenes of {scenes['name']}: the zoo ships networks of generated scenes only (streets)")
-    if (trunk_run / FACTS).is_file():
-        return _add(trunk_run, head_runs, name=name, root=root, command=command, say=say)
     trunk = read_run(trunk_run)
     by_name = {trunk.network: trunk} | _named(head_runs, beside=trunk_run)
     shared = Trunk.of_run(trunk)
@@ -88,36 +86,40 @@ def pack(
     return root / name
 
 
-def _add(
+def add(
     packed: Path,
     head_runs: Sequence[Path],
     *,
-    name: str,
-    root: Path,
-    command: str | None,
-    say: Callable[[str], object],
+    command: str | None = None,
+    say: Callable[[str], object] = print,
 ) -> Path:
-    """Write `root/name` again, with the heads that these runs trained on its trunk; scenes and trunk are those of before."""
-    if packed.resolve() != (root / name).resolve():
-        raise ValueError(f"{packed} is not {root / name}: heads are added to the packed trunk that they are named with")
+    """Add heads that these runs trained on a packed trunk, such as segattn/zoo/streets-local, to its folder; returns it.
+
+    Trunk and scenes stay as they are; a head that is there already is replaced.
+
+    Raises:
+        ValueError: no run was given; a run as in `pack`; the zoo would be too large. Nothing is written then.
+    """
+    packed = packed.absolute()
+    _restore(packed.parent, packed.name)
     old = zoo.read(packed)
     by_name, trunk = _named(head_runs), Trunk.of_entry(old[0])
     if not by_name:
         raise ValueError(f"no run was given whose head is to be added to {packed}")
     for run in by_name.values():
         check(run, trunk, old[0].scenes)
-    with _replacing(root, name) as (folder, temporary):
-        shutil.copyfile(old[0].trunk_file.path, temporary / old[0].trunk_file.path.name)
+    with _replacing(packed.parent, packed.name) as (folder, temporary):
         trunk_file = dataclasses.replace(old[0].trunk_file, path=temporary / old[0].trunk_file.path.name)
+        shutil.copyfile(old[0].trunk_file.path, trunk_file.path)
         of_trunk = {field: getattr(old[0], field) for field in OF_TRUNK} | {"trunk_file": trunk_file}
         entries = []
         for run in by_name.values():
             entry = _entry(run, of_trunk, _write_head(run, temporary), old[0].first_images, command)
             entries.append(dataclasses.replace(entry, first_mean_iou=measured(run, entry, say)))
-        same = {"trunk_file": trunk_file, "head_file": trunk_file}
-        own = [dataclasses.replace(each, **same) for each in old if not each.own_bytes and each.head not in by_name]
+        names, same = {entry.name for entry in entries}, {"trunk_file": trunk_file, "head_file": trunk_file}
+        own = [dataclasses.replace(each, **same) for each in old if not each.own_bytes and each.name not in names]
         _describe(temporary, old[0].head, [*own, *entries], _packed_before(folder, entries, replace_trunk=False))
-    return root / name
+    return packed
 
 
 def _named(head_runs: Sequence[Path], beside: Path | None = None) -> dict[str, Run]:
@@ -131,12 +133,18 @@ def _named(head_runs: Sequence[Path], beside: Path | None = None) -> dict[str, R
     return by_name
 
 
+def _restore(root: Path, name: str) -> None:
+    """Bring the folder of a trunk back, where an earlier call ended before its new one took its place."""
+    folder, previous = root / name, root / f".{name}.previous"
+    if previous.exists() and not folder.exists():
+        previous.rename(folder)
+
+
 @contextmanager
 def _replacing(root: Path, name: str) -> Iterator[tuple[Path, Path]]:
     """The folder of a trunk and an empty one beside it, which takes its place unless something is raised."""
     folder, temporary, previous = root / name, root / f".{name}.packing", root / f".{name}.previous"
-    if previous.exists() and not folder.exists():  # an earlier call ended between the last two steps
-        previous.rename(folder)
+    _restore(root, name)
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -235,15 +243,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("trunk_run", type=Path, metavar="TRUNK_RUN")
     parser.add_argument("head_runs", type=Path, nargs="*", metavar="HEAD_RUN")
-    parser.add_argument("--name", required=True, help="name of the trunk, such as streets-local")
-    parser.add_argument("--scenes", type=json.loads, default=SCENES, help="settings of the generated scenes, as JSON")
-    parser.add_argument("--first", type=int, default=FIRST, help="validation scenes that the tests score")
     parser.add_argument("--command", help="trained the heads, with {head}, {mode}, {seed}; by default worked out")
-    parser.add_argument("--trunk-command", help="trained the trunk; by default worked out from its experiment")
-    parser.add_argument("--root", type=Path, default=zoo.ROOT, help="folder of the trunks")
-    parser.add_argument("--replace-trunk", action="store_true", help="replace a packed trunk that differs")
+    new = parser.add_argument_group("of a trunk's run")
+    new.add_argument("--name", help="name of the trunk, such as streets-local")
+    new.add_argument("--scenes", type=json.loads, help=f"settings of the generated scenes; by default {SCENES}")
+    new.add_argument("--first", type=int, help=f"validation scenes that the tests score; by default {FIRST}")
+    new.add_argument("--trunk-command", help="trained the trunk; by default worked out from its experiment")
+    new.add_argument("--root", type=Path, help="folder of the trunks; by default segattn/zoo")
+    new.add_argument("--replace-trunk", action="store_true", default=None, help="replace a packed trunk that differs")
+    chosen = vars(parser.parse_args(arguments))
+    trunk_run, head_runs, command = (chosen.pop(name) for name in ("trunk_run", "head_runs", "command"))
+    given = {name: value for name, value in chosen.items() if value is not None}
+    _restore(trunk_run.parent, trunk_run.name)
+    packed = (trunk_run / FACTS).is_file()
     try:
-        print(pack(**vars(parser.parse_args(arguments))))
+        if packed and given:
+            names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ValueError(f"{trunk_run} is a packed trunk, which stays as it is; leave out {names}")
+        if not packed and "name" not in given:
+            raise ValueError("say the trunk's --name, such as streets-local")
+        print((add if packed else pack)(trunk_run, head_runs, command=command, **given))
     except ValueError as error:
         parser.error(str(error))
 

@@ -81,7 +81,7 @@ class Trunk:
     """What every network on a trunk shares, of a run or packed."""
 
     folder: Path
-    model: config.Model
+    settings: config.Model
     class_names: tuple[str, ...]
     weights: Mapping[str, Tensor]
     """As they are stored."""
@@ -101,7 +101,7 @@ class Trunk:
 def check(run: Run, trunk: Trunk, scenes: Mapping[str, Any]) -> None:
     """Raise ValueError unless the run's network is a head on the trunk's backbone, scored on these scenes."""
     for setting in ("backbone", "output_stride", "backbone_options"):
-        own, shared = getattr(run.experiment.model, setting), getattr(trunk.model, setting)
+        own, shared = getattr(run.experiment.model, setting), getattr(trunk.settings, setting)
         if own != shared:
             raise ValueError(f"{run.folder}: model.{setting} is {own}, that of the trunk {trunk.folder} {shared}")
     state = tensors(run, "backbone.")

@@ -4,7 +4,6 @@ import json
 import shlex
 import shutil
 from dataclasses import field, make_dataclass
-from functools import partial
 
 import numpy as np
 import pytest
@@ -197,24 +196,33 @@ def test_networks_packed_before_stay_and_the_trunk_never_changes(runs, tmp_path)
 
 
 def test_heads_are_added_to_the_packed_trunk_as_to_the_trunks_run(runs, tmp_path):
-    whole, added = (tiny.pack(runs[:count], tmp_path / f"{count}") for count in (3, 2))
-    packing.pack(added, runs[2:3], name="streets", root=added.parent, command=tiny.COMMANDS["command"])
+    whole, added = (tiny.pack(runs[:count], tmp_path / f"{count}") for count in (4, 2))
+    for run in (runs[2], runs[1], runs[3]):  # one after the other; the second is there already
+        assert packing.add(added, [run], command=tiny.COMMANDS["command"]) == added
     assert {path.name for path in added.iterdir()} == {path.name for path in whole.iterdir()}
     for path in whole.iterdir():
         assert (added / path.name).read_bytes() == path.read_bytes()
 
 
+def test_added_head_takes_the_place_of_the_one_before_and_of_the_trunks(runs, tmp_path):
+    folder = tiny.pack(runs[:2], tmp_path / "zoo")
+    for run, words in ((runs[0], "segattn train fcn-again"), (runs[1], "segattn train ccnet-again")):
+        packing.add(folder, [run], command=words)
+    assert [(entry.name, entry.command) for entry in zoo.read(folder)] == [
+        ("streets/fcn", "segattn train fcn-again"),
+        ("streets/ccnet", "segattn train ccnet-again"),
+    ]
+    assert zoo.read(folder)[0].head_file.path.name == "fcn.safetensors"
+
+
 def test_what_is_not_of_the_packed_trunk_is_not_added_to_it(runs, tmp_path):
     folder = tiny.pack(runs[:2], tmp_path / "zoo")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    add = partial(packing.pack, folder, root=folder.parent, command="segattn train tiny")
     with pytest.raises(ValueError, match="no run was given"):
-        add([], name="streets")
-    with pytest.raises(ValueError, match=r"streets is not .*more: heads are added to the packed trunk"):
-        add(runs[2:3], name="more")
+        packing.add(folder, [])
     rewrite(runs[2], lambda state: state["backbone.stem.1.running_mean"].mul_(1.001))
     with pytest.raises(ValueError, match=r"backbone\.stem\.1\.running_mean differs from the trunk's"):
-        add(runs[2:3], name="streets")
+        packing.add(folder, runs[2:3])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -253,12 +261,35 @@ def test_command_packs_a_study_that_has_the_trunk_in_it_too(runs, tmp_path, caps
     assert len(zoo.read(tmp_path / "zoo/streets")) == len(tiny.NETWORKS)
 
 
-def test_mistake_of_the_command_is_a_line(runs, tmp_path, capsys):
+def test_command_adds_to_a_packed_trunk_also_after_one_that_ended_early(runs, tmp_path, capsys):
+    folder = tiny.pack(runs[:2], tmp_path / "zoo")
+    folder.rename(folder.with_name(".streets.previous"))  # between the last two steps
+    packing.main([str(folder), str(runs[2]), "--command", "segattn study x"])
+    assert f"{folder}\n" in capsys.readouterr().out
+    assert [entry.name for entry in zoo.read(folder)] == ["streets/fcn", "streets/ccnet", "streets/emanet"]
+    assert [path.name for path in folder.parent.iterdir()] == ["streets"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--name", "x"], "tiny is not an experiment of segattn; say --command and --trunk-command"),
+        ([], "say the trunk's --name, such as streets-local"),
+    ],
+)
+def test_mistake_of_the_command_is_a_line(words, message, runs, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        packing.main(
-            [str(runs[0]), "--name", "x", "--root", str(tmp_path / "zoo"), "--scenes", json.dumps(tiny.SCENES)]
-        )
-    assert "tiny is not an experiment of segattn; say --command and --trunk-command" in capsys.readouterr().err
+        packing.main([str(runs[0]), *words, "--root", str(tmp_path / "zoo"), "--scenes", json.dumps(tiny.SCENES)])
+    assert message in capsys.readouterr().err
+
+
+def test_options_of_a_trunks_run_are_refused_with_a_packed_trunk(runs, tmp_path, capsys):
+    folder = tiny.pack(runs[:2], tmp_path / "zoo")
+    with pytest.raises(SystemExit):
+        packing.main([str(folder), str(runs[2]), "--replace-trunk", "--first", "3"])
+    message = "is a packed trunk, which stays as it is; leave out --first and --replace-trunk"
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert len(zoo.read(folder)) == 2
 
 
 def test_training_command_gives_the_experiment_back():
