@@ -163,6 +163,9 @@ def test_the_figure_has_the_own_mechanism_of_the_narrowest_backbone(packed, tmp_
     assert joined.networks.keys() == {"fcn", "ccnet", "flanet", "star"}
     assert joined.difference("star", "fcn") == joined.difference("ccnet", "fcn")
     assert len(joined.networks["fcn"]) == 3
+    without = json.loads((tmp_path / "findings_star.json").read_text()) | {"differences": []}
+    (tmp_path / "findings_star.json").write_text(json.dumps(without))
+    assert findings_figures.drawn()[0].svg.count("not run yet") == 1  # what it adds to FCN has not been computed
 
 
 def _repacked(packed, tmp_path, monkeypatch, name, swept, gain, seeds):
@@ -459,18 +462,20 @@ def test_networks_of_two_studies_stand_beside_each_other(packed, tmp_path, monke
     base = json.loads((packed / "findings_local.json").read_text())
     monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
 
-    def write(name, gains, seeds=(0, 1, 2)):
+    def write(name, gains, seeds=(0, 1, 2), **facts):
         runs = [
             run | {"network": head, "head": head, "mean_iou": gain + run["seed"] / 100}
             for head, gain in gains.items()
             for run in base["runs"]
-            if run["head"] == "fcn" and run["seed"] in seeds
+            if run["head"] == "fcn" and run["seed"] in (seeds if head == "fcn" else (0, 1, 2))
         ]
-        (tmp_path / f"{name}.json").write_text(json.dumps(base | {"runs": runs}))
+        (tmp_path / f"{name}.json").write_text(json.dumps(base | {"runs": runs, **facts}))
 
     write("findings_local", {"fcn": 0.5, "ccnet": 0.52, "flanet": 0.51, "psp": 0.4})
     assert "have not both been run yet" in findings_seeds.beside("findings_local findings_b")
-    write("findings_b", {"fcn": 0.6, "ccnet": 0.61, "flanet": 0.59, "star": 0.7}, seeds=(0, 1))
+    write(
+        "findings_b", {"fcn": 0.6, "ccnet": 0.61, "flanet": 0.59, "star": 0.7}, seeds=(0, 1)
+    )  # the others have a third
     page = findings_seeds.beside("findings_local findings_b")
     lines = dict(re.findall(r"^\| (\w+) \| (.*) \|$", page, re.M))
     assert lines.keys() == {"network", "fcn", "ccnet", "flanet"}  # psp and star are in one of them
@@ -478,9 +483,17 @@ def test_networks_of_two_studies_stand_beside_each_other(packed, tmp_path, monke
     assert lines["ccnet"] == (
         "2 | 52.50 | 61.50 | +2.00 (+2.00 to +2.00) | +1.00 (+1.00 to +1.00) | -1.00 (-1.00 to -1.00)"
     )
-    assert "orders of these 3 networks is 0.33" in page  # ccnet, flanet, fcn, and ccnet, fcn, flanet
+    assert page.endswith("orders of these 3 networks is 0.33.")  # ccnet, flanet, fcn, and ccnet, fcn, flanet
     write("findings_star", {"star": 0.55})
     assert "| star | 2 | 55.50 | 70.50 | +5.00 (" in findings_seeds.beside("findings_local findings_b")
+    write("findings_local", {"fcn": 0.5, "ccnet": 0.52, "star": 0.53})  # with the own mechanism in it, which counts
+    assert "| star | 2 | 53.50 | 70.50 | +3.00 (" in findings_seeds.beside("findings_local findings_b")
+    write("findings_b", {"fcn": 0.6, "ccnet": 0.61}, num_images=7)
+    assert findings_seeds.beside("findings_local findings_b").endswith(
+        f"One was scored on {base['num_images']} images, the other on 7."
+    )
+    write("findings_b", {"fcn": 0.6, "psp": 0.61})
+    assert "no seeds of one network and FCN in common" in findings_seeds.beside("findings_local findings_b")
 
 
 def test_time_that_the_studies_took(packed, tmp_path, monkeypatch):

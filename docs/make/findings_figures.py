@@ -149,7 +149,7 @@ def _seeds(studies: dict[str, Packed]) -> str:
 def _gain_panel(panel: Any, names: list[str], study: Packed) -> None:
     panel.axvline(0, color=INK, linewidth=0.8)
     for row, name in enumerate(names):
-        if name not in study.networks:
+        if name not in study.networks or not study.compares(name, "fcn"):
             panel.text(0, row, " not run yet", color=QUIET, fontsize=7, va="center")
             continue
         colour, difference = COLOURS.get(study.family(name), QUIET), study.difference(name, "fcn")

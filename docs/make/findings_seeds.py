@@ -78,31 +78,38 @@ def closes(_: str = "") -> str:
 
 
 def beside(words: str) -> str:
-    """`A B`: the networks of two studies, what each adds to FCN in both, and whether the order is the same."""
+    """`A B`: the networks of two studies, what each adds to FCN in both, and whether the order is the same.
+
+    A network counts with the seeds that both studies have of it and of FCN.
+    """
     studies = [study for name in words.split() if (study := read(name)) is not None and "fcn" in study.networks]
     if len(studies) < 2:
         return f"*The studies {words.replace(' ', ' and ')} have not both been run yet.*"
-    first, second = (with_own(study).networks for study in studies)
+    sides = [_scores(with_own(study).networks) for study in studies]
     rows, means = [], []
-    for name in second:
-        seeds = {run["seed"] for run in second[name]} & {run["seed"] for run in first.get(name, [])}
+    for name in studies[1].networks:
+        seeds = sorted(set.intersection(*({*side.get(name, {})} & {*side["fcn"]} for side in sides)))
         if not seeds:
             continue
-        of_both = [[run["mean_iou"] for run in side[name] if run["seed"] in seeds] for side in (first, second)]
-        means.append([100 * student.mean(values) for values in of_both])
-        count, *compared, _ = _compared([first, second], name)
-        rows.append([name, count, *(f"{mean:.2f}" for mean in means[-1]), *(["–"] * 3 if name == "fcn" else compared)])
-    sides = [f"`{study.name}`" for study in studies]
-    heading = ["network", "n", *(f"{side} %" for side in sides), *(f"minus FCN in {side}" for side in sides), "change"]
-    order = tau(*np.array(means).T)
-    words = f"Kendall's tau of the two orders of these {len(means)} networks is {order:.2f}."
-    return "\n\n".join([markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), words])
+        means.append([student.mean([side[name][seed] for seed in seeds]) for side in sides])
+        gains = [_gains(side, name, seeds) for side in sides]
+        compared = [*map(_over_zero, gains), interval(student.paired(gains[1], gains[0]))]
+        compared = ["–"] * 3 if name == "fcn" else compared
+        rows.append([name, f"{len(seeds)}", *(f"{mean:.2f}" for mean in means[-1]), *compared])
+    if len(means) < 2:
+        return f"*The studies {words.replace(' ', ' and ')} have no seeds of one network and FCN in common.*"
+    names = [f"`{study.name}`" for study in studies]
+    heading = ["network", "n", *(f"{name} %" for name in names), *(f"minus FCN in {name}" for name in names), "change"]
+    counts = [study.content["num_images"] for study in studies]
+    images = "" if counts[0] == counts[1] else f" One was scored on {counts[0]} images, the other on {counts[1]}."
+    order = f"Kendall's tau of the two orders of these {len(means)} networks is {tau(*np.array(means).T):.2f}.{images}"
+    return "\n\n".join([markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), order])
 
 
 def with_own(study: Packed) -> Packed:
     """The study; that on the narrowest backbone with the project's own mechanism, which has a study of its own there."""
     own = read("findings_star") if study.name == NARROW else None
-    if own is None:
+    if own is None or OWN in study.networks:
         return study
     against_fcn = [each for each in own.content["differences"] if {each["a"], each["b"]} == {OWN, "fcn"}]
     parts = {"runs": own.networks.get(OWN, []), "differences": against_fcn}
@@ -110,22 +117,31 @@ def with_own(study: Packed) -> Packed:
     return replace(study, content=study.content | joined)
 
 
+def _scores(networks: Networks) -> dict[str, dict[int, float]]:
+    """Mean IoU in points by network and seed."""
+    return {name: {run["seed"]: 100 * run["mean_iou"] for run in runs} for name, runs in networks.items()}
+
+
+def _gains(scores: dict[str, dict[int, float]], name: str, seeds: Sequence[int]) -> list[float]:
+    return [scores[name][seed] - scores["fcn"][seed] for seed in seeds]
+
+
+def _over_zero(values: list[float]) -> str:
+    """Their mean with its interval; a dash where there is none."""
+    return interval(student.paired(values, [0.0] * len(values))) if values else "–"
+
+
 def _compared(studies: Sequence[Networks], name: str) -> list[str]:
     """Seeds, what is added on each backbone, the change from the first to the last and the share of the distance."""
-    scores = [
-        {network: {run["seed"]: run["mean_iou"] for run in study.get(network, [])} for network in (name, "fcn")}
-        for study in studies
-    ]
+    scores = [{network: _scores(study).get(network, {}) for network in (name, "fcn")} for study in studies]
     shared = [by_network[name].keys() & by_network["fcn"].keys() for by_network in scores]
     seeds = sorted(shared[0] & shared[-1])
     if not seeds:
         return ["0", *["–"] * (len(studies) + 2)]
     gains = [
-        [100 * (study[name][seed] - study["fcn"][seed]) for seed in seeds if seed in own]
-        for study, own in zip(scores, shared, strict=True)
+        _gains(study, name, [seed for seed in seeds if seed in own]) for study, own in zip(scores, shared, strict=True)
     ]
-    distance = student.mean([100 * (scores[-1]["fcn"][seed] - scores[0]["fcn"][seed]) for seed in seeds])
-    added = [interval(student.paired(values, [0.0] * len(values))) if values else "–" for values in gains]
+    distance = student.mean([scores[-1]["fcn"][seed] - scores[0]["fcn"][seed] for seed in seeds])
     change = interval(student.paired(gains[-1], gains[0]))
     share = f"{100 * student.mean(gains[0]) / distance:.0f}" if distance else "–"
-    return [f"{len(seeds)}", *added, change, share]
+    return [f"{len(seeds)}", *map(_over_zero, gains), change, share]

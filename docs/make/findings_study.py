@@ -43,6 +43,10 @@ class Packed:
     def _differences(self) -> dict[tuple[str, str], dict[str, Any]]:
         return {(each["a"], each["b"]): each for each in self.content["differences"]}
 
+    def compares(self, a: str, b: str) -> bool:
+        """Whether the difference of these networks was packed."""
+        return (a, b) in self._differences or (b, a) in self._differences
+
     def difference(self, a: str, b: str) -> Difference:
         """Mean IoU of `a` minus that of `b` in points, with its 95 % interval over seeds and images."""
         each, sign = self._differences.get((a, b)), 1

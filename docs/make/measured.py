@@ -37,9 +37,7 @@ def section(head: str) -> str:
             assert baseline is not None
             rows.append([trunk, mode, *_figures(record, None if head == BASELINE else baseline)])
     if not rows:
-        text = "The zoo has no network of this head."
-        figures = " [Findings](../findings.md#a-mechanism-of-our-own-the-star) has its figures, over several seeds."
-        return text + figures * (head == OWN)
+        return "The zoo has no network of this head."
     heading = [
         "trunk",
         "mode",
@@ -56,6 +54,8 @@ def section(head: str) -> str:
         "a point or two are observations, not a ranking. "
         "[All heads, and how the trunks were trained](../receptive_field.md#the-ten-mechanisms-on-both-trunks)."
     )
+    if head == OWN:
+        text += " [Findings](../findings.md#a-mechanism-of-our-own-the-star) has its figures over several seeds."
     return f"{text}\n\n{markdown_table(heading, rows, align='llr')}"
 
 

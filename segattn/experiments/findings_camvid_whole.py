@@ -4,8 +4,9 @@
     segattn study findings_camvid_whole --heads fcn denoised_nl hamburger psp large_kernel efficient --data.root camvid \\
         --init-from runs/findings_camvid
 
-Backbone, mechanism and head learn 200 steps more, at less than half the learning rate. Seven minutes a run on one core of an
-AMD EPYC without AMX. docs/findings.md rests on this study.
+Backbone, mechanism and head learn 200 steps more, at less than half the learning rate. Without `--init-from` they start from
+ImageNet weights and a random head, which is another study. Six minutes a run on one core of an AMD EPYC without AMX.
+docs/findings.md rests on it.
 """
 
 from dataclasses import replace
