@@ -17,6 +17,8 @@ from segattn.report.shared import student
 
 Networks = dict[str, list[dict[str, Any]]]
 """Runs by network."""
+Scores = dict[str, dict[int, float]]
+"""Mean IoU in points by network and seed."""
 TRUNKS = {"findings_local": 55, "findings_mid": 103, "findings_full": 311}
 """The same scenes and networks on backbones of which a position sees so many pixels."""
 NARROW, *_, WIDE = TRUNKS
@@ -64,7 +66,8 @@ def closes(_: str = "") -> str:
         return f"*The studies `{NARROW}` and `{WIDE}` have not both been run yet.*"
     networks = [with_own(study).networks for study in studies.values()]
     order = sorted(networks[0].items(), key=lambda item: -student.mean([run["mean_iou"] for run in item[1]]))
-    rows = [[name, *_compared(networks, name)] for name, _ in order if name != "fcn" and name in networks[-1]]
+    sides = [_scores(study) for study in networks]
+    rows = [[name, *_compared(sides, name)] for name, _ in order if name != "fcn" and name in networks[-1]]
     distances = [interval(paired(wider["fcn"], networks[0]["fcn"])) for wider in networks[1:]]
     pixels = [f"{side} px" for side in studies]
     between = " and ".join(f"{far} with {side}" for side, far in zip(pixels[1:], distances, strict=True))
@@ -92,9 +95,10 @@ def beside(words: str) -> str:
         if not seeds:
             continue
         means.append([student.mean([side[name][seed] for seed in seeds]) for side in sides])
-        gains = [_gains(side, name, seeds) for side in sides]
-        compared = [*map(_over_zero, gains), interval(student.paired(gains[1], gains[0]))]
-        compared = ["–"] * 3 if name == "fcn" else compared
+        compared = ["–"] * 3
+        if name != "fcn":
+            gains = [_gains(side, name, seeds) for side in sides]
+            compared = [*map(_over_zero, gains), interval(student.paired(gains[1], gains[0]))]
         rows.append([name, f"{len(seeds)}", *(f"{mean:.2f}" for mean in means[-1]), *compared])
     if len(means) < 2:
         return f"*The studies {words.replace(' ', ' and ')} have no seeds of one network and FCN in common.*"
@@ -117,12 +121,11 @@ def with_own(study: Packed) -> Packed:
     return replace(study, content=study.content | joined)
 
 
-def _scores(networks: Networks) -> dict[str, dict[int, float]]:
-    """Mean IoU in points by network and seed."""
+def _scores(networks: Networks) -> Scores:
     return {name: {run["seed"]: 100 * run["mean_iou"] for run in runs} for name, runs in networks.items()}
 
 
-def _gains(scores: dict[str, dict[int, float]], name: str, seeds: Sequence[int]) -> list[float]:
+def _gains(scores: Scores, name: str, seeds: Sequence[int]) -> list[float]:
     return [scores[name][seed] - scores["fcn"][seed] for seed in seeds]
 
 
@@ -131,17 +134,16 @@ def _over_zero(values: list[float]) -> str:
     return interval(student.paired(values, [0.0] * len(values))) if values else "–"
 
 
-def _compared(studies: Sequence[Networks], name: str) -> list[str]:
+def _compared(sides: Sequence[Scores], name: str) -> list[str]:
     """Seeds, what is added on each backbone, the change from the first to the last and the share of the distance."""
-    scores = [{network: _scores(study).get(network, {}) for network in (name, "fcn")} for study in studies]
-    shared = [by_network[name].keys() & by_network["fcn"].keys() for by_network in scores]
+    shared = [side.get(name, {}).keys() & side["fcn"].keys() for side in sides]
     seeds = sorted(shared[0] & shared[-1])
     if not seeds:
-        return ["0", *["–"] * (len(studies) + 2)]
+        return ["0", *["–"] * (len(sides) + 2)]
     gains = [
-        _gains(study, name, [seed for seed in seeds if seed in own]) for study, own in zip(scores, shared, strict=True)
+        _gains(side, name, [seed for seed in seeds if seed in own]) for side, own in zip(sides, shared, strict=True)
     ]
-    distance = student.mean([scores[-1]["fcn"][seed] - scores[0]["fcn"][seed] for seed in seeds])
+    distance = student.mean([sides[-1]["fcn"][seed] - sides[0]["fcn"][seed] for seed in seeds])
     change = interval(student.paired(gains[-1], gains[0]))
     share = f"{100 * student.mean(gains[0]) / distance:.0f}" if distance else "–"
     return [f"{len(seeds)}", *map(_over_zero, gains), change, share]

@@ -80,8 +80,7 @@ def pack(
         for run in by_name.values():
             head_file = trunk_file if run is trunk else _write_head(run, temporary)
             template = trunk_command if run is trunk else command
-            entry = _entry(run, of_trunk, head_file, first, template)
-            entries.append(dataclasses.replace(entry, first_mean_iou=measured(run, entry, say)))
+            entries.append(_entry(run, of_trunk, head_file, first, template, say))
         _describe(temporary, trunk.record.head, entries, _packed_before(folder, entries, replace_trunk))
     return root / name
 
@@ -112,10 +111,8 @@ def add(
         trunk_file = dataclasses.replace(old[0].trunk_file, path=temporary / old[0].trunk_file.path.name)
         shutil.copyfile(old[0].trunk_file.path, trunk_file.path)
         of_trunk = {field: getattr(old[0], field) for field in OF_TRUNK} | {"trunk_file": trunk_file}
-        entries = []
-        for run in by_name.values():
-            entry = _entry(run, of_trunk, _write_head(run, temporary), old[0].first_images, command)
-            entries.append(dataclasses.replace(entry, first_mean_iou=measured(run, entry, say)))
+        first = old[0].first_images
+        entries = [_entry(run, of_trunk, _write_head(run, temporary), first, command, say) for run in by_name.values()]
         names, same = {entry.name for entry in entries}, {"trunk_file": trunk_file, "head_file": trunk_file}
         own = [dataclasses.replace(each, **same) for each in old if not each.own_bytes and each.name not in names]
         _describe(temporary, old[0].head, [*own, *entries], _packed_before(folder, entries, replace_trunk=False))
@@ -168,11 +165,18 @@ def _describe(folder: Path, head: str, new: Sequence[zoo.Entry], before: Sequenc
     (folder / "README.md").write_text(card.page(entries, markdown_table), encoding="utf-8")
 
 
-def _entry(run: Run, of_trunk: Mapping[str, Any], head_file: zoo.File, first: int, template: str | None) -> zoo.Entry:
-    """The run as an entry; its figure on the first scenes is 0 until it is measured."""
+def _entry(
+    run: Run,
+    of_trunk: Mapping[str, Any],
+    head_file: zoo.File,
+    first: int,
+    template: str | None,
+    say: Callable[[str], object],
+) -> zoo.Entry:
+    """The run as an entry, measured on the first scenes."""
     record, scores = run.record, run.record.scores
     words = {"head": record.head, "mode": record.mode, "seed": record.seed}
-    return zoo.Entry(
+    entry = zoo.Entry(
         **of_trunk,
         **words,
         name=f"{of_trunk['trunk']}/{run.network}",
@@ -188,6 +192,7 @@ def _entry(run: Run, of_trunk: Mapping[str, Any], head_file: zoo.File, first: in
         machine=run.machine,
         date=record.created[:10],
     )
+    return dataclasses.replace(entry, first_mean_iou=measured(run, entry, say))
 
 
 def _count(module: torch.nn.Module) -> int:
@@ -246,7 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--command", help="trained the heads, with {head}, {mode}, {seed}; by default worked out")
     new = parser.add_argument_group("of a trunk's run")
     new.add_argument("--name", help="name of the trunk, such as streets-local")
-    new.add_argument("--scenes", type=json.loads, help=f"settings of the generated scenes; by default {SCENES}")
+    new.add_argument(
+        "--scenes", type=json.loads, help=f"settings of the generated scenes; by default {json.dumps(SCENES)}"
+    )
     new.add_argument("--first", type=int, help=f"validation scenes that the tests score; by default {FIRST}")
     new.add_argument("--trunk-command", help="trained the trunk; by default worked out from its experiment")
     new.add_argument("--root", type=Path, help="folder of the trunks; by default segattn/zoo")
