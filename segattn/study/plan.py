@@ -55,12 +55,12 @@ def plan(
             f"{', '.join(twice)} given more than once; name each head once, and give more seeds for repetitions"
         )
     points = [with_settings(config, settings) for settings in sweep] or [config]
-    for point in points:
-        check(point)
     runs = [
         configuration.with_head(point, head, seed=seed) for seed in seeds for point in points for head in head_names
     ]
     of_one_seed = runs[: len(head_names) * len(points)]
+    for run in of_one_seed:
+        check(run)
     for model in {repr(run.model): run.model for run in of_one_seed}.values():
         cost.check_head(model)  # a wrong option fails before the first run
     names = [run_name(run, paths(sweep)) for run in of_one_seed]

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -54,6 +55,17 @@ def test_runs_are_named_after_what_differs():
         "fcn-faithful-lr0.05-channels16-s0",
     ]
     assert len(set(names)) == 8
+
+
+def test_a_setting_is_checked_with_the_heads_of_the_study_not_with_that_of_the_experiment():
+    assert tiny.TINY.model.head == "fcn"  # which has no gates
+    gates = dataclasses.replace(tiny.TINY, optimization=dataclasses.replace(tiny.TINY.optimization, freeze="gates"))
+    swept = grid({"optimization.freeze": ["gates"]})
+    for runs in (plan(gates, ("ccnet", "danet"), (0, 1)), plan(tiny.TINY, ("ccnet", "danet"), (0, 1), swept)):
+        assert [run.optimization.freeze for run in runs] == ["gates"] * 4
+    for config, sweep in ((gates, ()), (tiny.TINY, swept)):
+        with pytest.raises(ValueError, match="freeze names gates, but head psp has none"):
+            plan(config, ("ccnet", "psp"), (0,), sweep)
 
 
 def test_values_of_any_type_are_parts_of_a_folder():
