@@ -39,6 +39,9 @@ class EvaluateArguments:
     """Folder of the run, a name of `segattn zoo`, or a file of `segattn export`."""
     split: str | None = None
     """Split to score; by default the validation split of the experiment."""
+    images: int | None = None
+    """Score this many images of the split, the first ones, at most all, of generated scenes any number; by default as many as the
+    experiment."""
     data_root: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """Folder of the data set, if it has moved since training."""
     data_options: dict[str, Any] = field(default_factory=dict)
@@ -129,6 +132,10 @@ def _evaluate(chosen: EvaluateArguments) -> None:
     )
     if chosen.split is not None:
         section = dataclasses.replace(section, val_split=chosen.split)
+    if chosen.images is not None:
+        if chosen.images < 1:
+            raise ValueError(f"--images {chosen.images}: at least 1")
+        section = dataclasses.replace(section, val_images=chosen.images)
     dataset = open_split(section, section.val_split, section.val_images)
     class_order(model, dataset)  # other classes are refused before anything is said or computed
     if chosen.write_predictions is None:

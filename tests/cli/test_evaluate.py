@@ -156,9 +156,21 @@ def test_other_split_and_inference(trained, tmp_path, capsys):
         assert word in inference
 
 
+def test_number_of_images_is_any_of_a_generated_split(trained, tmp_path, capsys):
+    counts = []
+    for images in (2, 7):
+        scores = tmp_path / f"{images}.json"
+        words = ["--split", "test", "--images", str(images), "--device", "cpu", "--out", str(scores)]
+        assert main(["evaluate", str(trained), *words]) == 0
+        counts.append(json.loads(scores.read_text())["num_images"])
+    assert counts == [2, 7]
+    assert "on 7 images of streets test" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--images", "0"], "--images 0: at least 1"),
         (["--split", "tset"], "unknown split 'tset'"),
         (["--crop-size", "24"], "--crop-size and --stride are for --mode slide"),
         (["--mode", "slide"], "needs evaluation.crop_size"),

@@ -11,9 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from docs.make import findings_tested
 from segattn import checkpoint, heads, records
 from segattn.data.features import StoredFeatures
-from segattn.data.splits import open_data
+from segattn.data.splits import open_data, open_split
+from segattn.evaluation.evaluate import evaluate
 from segattn.training import frozen, snapshots
 from segattn.training.checks import check
 from segattn.training.features import compute, plan_features
@@ -133,6 +135,26 @@ def test_a_head_without_gates_is_named_before_maps_are_computed(trunk, tmp_path)
         plan_features(each, open_data(runs[0].data), tmp_path, device="cpu") for each in (with_gates, with_gates[::-1])
     )
     assert first.folder == second.folder  # the maps are the same
+
+
+def test_runs_of_a_study_are_scored_on_the_test_split_from_maps_computed_once(trunk, tmp_path):
+    study = tmp_path / "study"
+    for head in ("fcn", "ccnet"):
+        train(head_only(trunk, head, optimization={"iterations": 1}), study / f"{head}-controlled-s0", device="cpu")
+    written = findings_tested.score_runs(study, 7)
+    (maps,) = (study / "features").iterdir()
+    assert not list(maps.glob("train-*"))  # only the test split is computed
+    for path in written:
+        model = checkpoint.load_model(path.parent)
+        data = dataclasses.replace(model.experiment.data, val_split="test", val_images=7)
+        expected = evaluate(model, open_split(data, "test", 7), model.experiment.evaluation).scores
+        scores = json.loads(path.read_text())
+        assert (scores["split"], scores["num_images"]) == ("test", 7)
+        assert scores["mean_iou"] == pytest.approx(expected.mean_iou, abs=0.005)  # maps are stored in bf16
+    assert [path.parent.name for path in written] == ["ccnet-controlled-s0", "fcn-controlled-s0"]
+    assert findings_tested.score_runs(study, 9) == []  # once
+    with pytest.raises(ValueError, match="no finished run"):
+        findings_tested.score_runs(tmp_path)
 
 
 def test_heads_side_by_side_with_adamw_are_those_trained_alone(trunk, tmp_path):
