@@ -254,6 +254,7 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     monkeypatch.setattr(findings_study, "RECORDS", packed)
     assert findings_hard.section() == "*No loss has been tried yet.*"
     assert set(findings_hard.THIN) & set(base["class_names"])
+    assert set(findings_hard.RARE) & set(base["class_names"])
     of_fcn = [run for run in base["runs"] if run["head"] == "fcn"]
     boundary = [run | {"small": run["small"] + 0.03, "iou": [0.5] * len(run["iou"])} for run in of_fcn[1:]]
     runs = [run | {"network": "a", "swept": {"loss": "ce", "class_balance": "log"}} for run in of_fcn]
@@ -283,9 +284,12 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     assert any(line.startswith("| ce + dice, ccnet | 3 |") for line in lines)
     assert any(line.startswith("| ce, detail branch | 3 | +0.00") for line in lines)
     assert "another machine" in lines[-1]
-    names, classes = base["class_names"], findings_hard.THIN
-    expected = np.mean([100 * run["iou"][names.index(name)] for run in of_fcn for name in classes if name in names])
-    assert line.endswith(f" {expected:.1f} |")
+    names = base["class_names"]
+    expected = [
+        np.mean([100 * run["iou"][names.index(name)] for run in of_fcn for name in classes if name in names])
+        for classes in (findings_hard.THIN, findings_hard.RARE)
+    ]
+    assert line.endswith(" | {:.1f} | {:.1f} |".format(*expected))
 
 
 def test_a_test_split_is_packed_and_compared_on_the_same_seeds(tmp_path, monkeypatch):
