@@ -199,7 +199,7 @@ def _freeze_gates(model: SegmentationModel) -> None:
     if not gates:
         raise ValueError("optimization.freeze names gates, but the head has none; leave it out")
     for name, gate in gates.items():
-        if gate.any():
+        if not gate.is_meta and gate.any():  # of a model that is only planned, nobody knows
             raise ValueError(
                 f"optimization.freeze keeps gates at 0, and {name} is not 0; start from a network without this mechanism"
             )

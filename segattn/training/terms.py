@@ -75,7 +75,8 @@ def boundary(probabilities: Tensor, label: Tensor, *, ignore_index: int = 255) -
     counted = label != ignore_index
     distances = torch.zeros_like(probabilities)  # phi, (B, K, H, W)
     for image, (classes, seen) in enumerate(zip(label, counted, strict=True)):
-        present = classes[seen].unique()  # a GPU waits here
+        occurs = occurring(classes, probabilities.shape[1], ignore_index=ignore_index).tolist()  # a GPU waits here
+        present = torch.tensor([k for k, one in enumerate(occurs) if one], device=label.device)
         if len(present) > 1:  # a single class has no boundary
             distances[image, present] = signed_distance(classes == present[:, None, None], seen).to(distances.dtype)
     return (probabilities.masked_fill(~counted[:, None], 0) * distances).sum(1)

@@ -121,6 +121,30 @@ def test_prediction_is_what_a_step_needs():
     assert peak.simulate(wanted).total > 0.4 * measured.total_bytes  # the constant is not what agrees
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_prediction_is_for_labels_of_every_class():
+    plain, wanted = (case("fcn", batch=4, crop=(257, 257), classes=19, loss=loss) for loss in ("ce", "lovasz"))
+    measured = memory.measure("segattn.benchmark.peak:task", {"case": msgspec.to_builtins(wanted)}, threads=1, runs=1)
+    assert measured.outcome == "ok", measured.message
+    assert peak.predict(wanted).total == pytest.approx(measured.total_bytes, rel=0.08)
+    assert peak.simulate(wanted).total > 1.15 * peak.simulate(plain).total
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"loss": loss} for loss in ("focal", "dice", "lovasz", "boundary")),
+        *({"freeze": part} for part in ("stages 1-2, norms", "gates")),
+        {"ohem": True, "class_weights": (1.0,) * 5, "label_smoothing": 0.1},
+        {"layer_decay": 0.9, "clip_norm": 1.0, "ema_decay": 0.9, "lr_factors": {"stem": 0.1}},
+    ],
+    ids=str,
+)
+def test_every_setting_of_training_can_be_planned(settings):
+    plain, chosen = case("ccnet"), case("ccnet", **settings)
+    assert peak.simulate(chosen).total >= peak.simulate(plain).parts["weights"]
+
+
 def test_nothing_is_computed_and_the_random_state_stays():
     before = torch.get_rng_state()
     peak.simulate(case())
