@@ -21,6 +21,7 @@ from docs.make import (
     findings_own,
     findings_records,
     findings_seeds,
+    findings_sizes,
     findings_study,
     findings_test,
     findings_time,
@@ -141,10 +142,25 @@ def test_the_page_has_every_study_and_names_those_that_are_not_run(read, tmp_pat
     assert f"{read.difference('ccnet', 'fcn').value:+.2f} (" in page
 
 
+def test_every_place_of_the_page_is_filled():
+    page = findings.page()
+    assert "[[" not in page
+    assert "not been run" not in page
+    assert "not measured yet" not in page
+
+
+def _words(drawn):
+    return " ".join(" ".join(re.findall(r">([^<>]+)<", drawn.svg)).split())
+
+
 def test_the_figure_is_drawn_from_the_records(read):
     gains, front = findings_figures.drawn()
     assert (gains.name, front.name) == ("findings_gains", "findings_front")
     assert "FCN" in gains.svg
+    words = _words(gains)
+    assert "Not run yet: backbone sees 103 pixels, backbone sees 311" in words
+    assert "ema-controlled-s0" in words  # planned and missing
+    assert ">criss-cross<" in gains.svg  # the family of a colour
     assert all(f">{name}<" in front.svg for name in ("fcn", "ccnet", "flanet"))
     assert gains.png.startswith(b"\x89PNG")
     assert front.png.startswith(b"\x89PNG")
@@ -166,6 +182,38 @@ def test_the_figure_has_the_own_mechanism_of_the_narrowest_backbone(packed, tmp_
     without = json.loads((tmp_path / "findings_star.json").read_text()) | {"differences": []}
     (tmp_path / "findings_star.json").write_text(json.dumps(without))
     assert findings_figures.drawn()[0].svg.count("not run yet") == 1  # what it adds to FCN has not been computed
+
+
+def test_other_data_and_training_have_a_panel_each(packed, tmp_path, monkeypatch):
+    text = (packed / "findings_local.json").read_text()
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    (tmp_path / "findings_camvid.json").write_text(text)
+    (elsewhere,) = findings_figures.drawn()
+    assert elsewhere.name == "findings_elsewhere"
+    words = _words(elsewhere)
+    assert "CamVid, frozen FCN" in words
+    assert re.search(r"CamVid, frozen: \d+ planned runs are missing: .*ema-controlled-s0", words)
+    assert "Not run yet: frozen transformer pyramid" in words
+    monkeypatch.setattr(findings_figures, "_MANY", 1)  # a line of its own for what has many networks
+    (tmp_path / "findings_whole.json").write_text(text)
+    assert "streets, whole network trained FCN" in _words(findings_figures.drawn()[0])
+
+
+def test_strata_and_gates_are_those_of_the_runs(read):
+    lines = findings_sizes.section("findings_local").splitlines()
+    of_fcn, *others = lines[2:]
+    assert of_fcn.startswith(f"| fcn | – | {read.mean('fcn', 'small'):.1f} % |")
+    assert len(others) == len(read.networks) - 1
+    (line,) = [line for line in others if line.startswith("| ccnet |")]
+    gains = [findings_knobs.paired(read.networks["ccnet"], read.networks["fcn"], key) for key in ("small", "thick")]
+    assert f" | {findings_knobs.interval(gains[0])} | " in line
+    assert line.endswith(f" | {findings_knobs.interval(gains[1])} |")
+    gates = [abs(value) for run in read.networks["ccnet"] for value in run["gates"].values()]
+    assert line.split(" | ")[1] == (f"{np.mean(gates):.2f}" if gates else "–")
+    expected = findings_knobs.interval(findings_knobs.paired(read.networks["ccnet"], read.networks["fcn"], "large"))
+    assert findings_sizes.difference("findings_local ccnet large") == f"{expected} points"
+    assert findings_sizes.difference("nowhere ccnet large") == "(not measured yet)"
+    assert findings_sizes.section("nowhere") == "*The study `nowhere` has not been run yet.*"
 
 
 def _repacked(packed, tmp_path, monkeypatch, name, swept, gain, seeds):
@@ -284,6 +332,10 @@ def test_losses_are_compared_with_cross_entropy_on_the_same_seeds(packed, tmp_pa
     assert any(line.startswith("| ce + dice, ccnet | 3 |") for line in lines)
     assert any(line.startswith("| ce, detail branch | 3 | +0.00") for line in lines)
     assert "another machine" in lines[-1]
+    losses = {each.label: each for each in findings_hard.changes()}
+    assert losses["ce + boundary"].gains["small"].value == pytest.approx(3)
+    picture = next(each for each in findings_figures.drawn() if each.name == "findings_losses")
+    assert all(f">{label}<" in picture.svg for label in losses)
     names = base["class_names"]
     expected = [
         np.mean([100 * run["iou"][names.index(name)] for run in of_fcn for name in classes if name in names])

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from docs.make import findings_budget, findings_knobs, findings_own, findings_seeds
+from docs.make import findings_budget, findings_hard, findings_knobs, findings_own, findings_seeds
 from docs.make.findings_study import Packed, read
-from segattn.report.shared.drawing import INK, QUIET, RULE, STYLE, Drawn, finish
+from segattn.report.shared.drawing import ACCENT, INK, QUIET, RULE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
+from segattn.report.shared.student import Difference
 from segattn.report.study.families import COLOURS
 from segattn.report.study.figures import pareto
 
 _LETTERS = 14
 """Of the note, to an inch."""
+_ELSEWHERE = {
+    "findings_camvid": "CamVid, frozen",
+    "findings_pyramid": "frozen transformer pyramid, random",
+    "findings_faithful": "streets, heads as in their papers",
+    "findings_camvid_local": "CamVid, 67 pixels",
+    "findings_facade": "LabelMeFacade, 67 pixels",
+    "findings_camvid_whole": "CamVid, whole network trained",
+    "findings_whole": "streets, whole network trained",
+}
+"""Studies beside those of `findings_seeds.TRUNKS`, and what is said of them above their panels."""
+_MANY = 10
+"""Networks of a study whose panel is a tall one."""
 
 
 def drawn() -> list[Drawn]:
     """Every picture whose records are there."""
-    studies = {
-        f"backbone sees {pixels} pixels": findings_seeds.with_own(study)
-        for name, pixels in findings_seeds.TRUNKS.items()
-        if (study := read(name)) is not None
-    }
-    figures = [_gains(studies)] if studies else []
+    figures = []
+    for draw, titles in (_gains, _trunks()), (_elsewhere, _ELSEWHERE):
+        found = {title: read(name) for name, title in titles.items()}
+        studies = {title: findings_seeds.with_own(study) for title, study in found.items() if study is not None}
+        if studies:
+            figures.append(draw(studies, _missing(found)))
+    if losses := findings_hard.changes():
+        figures.append(_losses(losses))
     if (base := read(findings_knobs.BASE)) is not None:
         own = findings_own.settings(base, findings_own.LOCAL)
         # another stride is ten points below, where the axis would leave no room for the rest
@@ -41,22 +57,96 @@ def drawn() -> list[Drawn]:
     return figures
 
 
-def _gains(studies: dict[str, Packed]) -> Drawn:
+def _trunks() -> dict[str, str]:
+    return {name: f"backbone sees {pixels} pixels" for name, pixels in findings_seeds.TRUNKS.items()}
+
+
+def _gains(studies: dict[str, Packed], missing: Sequence[str]) -> Drawn:
     """What each mechanism adds to FCN, per trunk; the order of the networks is that of the first trunk."""
     names = [name for name in next(iter(studies.values())).networks if name != "fcn"][::-1]
     with mpl.rc_context(STYLE):
         width = 1.9 + 3.1 * len(studies)
-        figure = Figure(figsize=(width, 1.4 + 0.21 * len(names)), layout="constrained")
+        figure = Figure(figsize=(width, 2.0 + 0.21 * len(names)), layout="constrained")
         panels = figure.subplots(1, len(studies), squeeze=False, sharex=True, sharey=True)[0]
         for panel, (title, study) in zip(panels, studies.items(), strict=True):
             _gain_panel(panel, names, study)
             panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %")
         panels[0].set_yticks(range(len(names)), names)
-        note = (
-            f"mIoU minus FCN's in points, {_seeds(studies)}. Hollow: minus the same network with its mechanism cut out."
-        )
-        figure.supxlabel(textwrap.fill(note, int(_LETTERS * width)), fontsize=7.5, color=QUIET)
+        note = f"mIoU minus FCN's in points, {_seeds(studies)}. Hollow: points lost when the mechanism is cut out."
+        _notes(figure, [note, *missing], width)
+        _families(figure, [study.family(name) for study in studies.values() for name in study.networks])
         return finish(figure, "findings_gains", "What a mechanism adds", "mIoU of each network minus that of FCN")
+
+
+def _elsewhere(studies: dict[str, Packed], missing: Sequence[str]) -> Drawn:
+    """The same for other data, heads and training: a panel for each study, those of many networks above the others."""
+    many = {title: study for title, study in studies.items() if len(study.networks) > _MANY}
+    few = {title: study for title, study in studies.items() if title not in many}
+    lines = [group for group in (many, few) if group]
+    tallest = [max(len(study.networks) for study in group.values()) for group in lines]
+    with mpl.rc_context(STYLE):
+        width = 11.2
+        figure = Figure(figsize=(width, 1.5 + sum(0.7 + 0.19 * count for count in tallest)), layout="constrained")
+        for part, group in zip(
+            figure.subfigures(len(lines), 1, height_ratios=tallest, squeeze=False)[:, 0], lines, strict=True
+        ):
+            panels = part.subplots(1, len(group), squeeze=False)[0]
+            for panel, (title, study) in zip(panels, group.items(), strict=True):
+                names = [name for name in study.networks if name != "fcn"][::-1]
+                _gain_panel(panel, names, study, contributions=False)
+                panel.set_yticks(range(len(names)), names)
+                panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %, {_count(study)} seeds")
+        note = "mIoU minus FCN's in points, 95 % interval over seeds and images. Each panel has its own scale."
+        _notes(figure, [note, *missing], width)
+        what = "mIoU of each network minus that of FCN, on other data and with other training"
+        return finish(figure, "findings_elsewhere", "What a mechanism adds elsewhere", what)
+
+
+def _losses(changes: Sequence[findings_hard.Change]) -> Drawn:
+    """What losses, a finer map and mechanisms add to FCN: in all, on small segments, on thin classes and on rare ones."""
+    columns = ("mIoU", "small", "thin classes", "rare classes")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10.6, 1.3 + 0.23 * len(changes)), layout="constrained")
+        panels = figure.subplots(1, len(columns), sharey=True)
+        for panel, column in zip(panels, columns, strict=True):
+            panel.axvline(0, color=INK, linewidth=0.8)
+            for row, each in enumerate(reversed(changes)):
+                mechanism = any(head in each.label for head in findings_hard.HEADS)
+                _interval(panel, row, each.gains[column], COLOURS["criss-cross"] if mechanism else ACCENT)
+            panel.set_title("small segments" if column == "small" else column)
+            panel.grid(axis="y", color=RULE, linewidth=0.4)
+        panels[0].set_yticks(range(len(changes)), [each.label for each in reversed(changes)])
+        seeds = " and ".join(str(count) for count in dict.fromkeys(each.seeds for each in changes))
+        _notes(
+            figure,
+            [f"Points above FCN with cross-entropy, {seeds} seeds, 95 % interval over seeds. Green: with attention."],
+            10.6,
+        )
+        return finish(figure, "findings_losses", "Small, thin and rare things", "What losses and mechanisms add to FCN")
+
+
+def _notes(figure: Figure, notes: Sequence[str], width: float) -> None:
+    """Below the panels, wrapped to so many inches."""
+    text = textwrap.fill(" ".join(notes), int(_LETTERS * width), break_on_hyphens=False)
+    figure.supxlabel(text, fontsize=7.5, color=QUIET)
+
+
+def _missing(found: Mapping[str, Packed | None]) -> list[str]:
+    """Which studies and runs a figure lacks, in sentences."""
+    absent = [title for title, study in found.items() if study is None]
+    sentences = [f"Not run yet: {', '.join(absent)}."] if absent else []
+    return sentences + [
+        f"{title}: {study.missing}" for title, study in found.items() if study is not None and study.missing
+    ]
+
+
+def _families(figure: Figure, families: Sequence[str]) -> None:
+    """A legend of the families' colours, in the order of the first of each."""
+    known = [family for family in dict.fromkeys(families) if family in COLOURS and family != "baseline"]
+    handles = [Line2D([], [], marker="o", linestyle="", color=COLOURS[family], label=family) for family in known]
+    figure.legend(
+        handles=handles, loc="outside upper center", ncol=len(handles), fontsize=7.5, handletextpad=0.1, frameon=False
+    )
 
 
 def _front(base: Packed, settings: Sequence[findings_knobs.Setting | findings_own.Against]) -> Drawn:
@@ -146,19 +236,26 @@ def _seeds(studies: dict[str, Packed]) -> str:
     return "one seed, no interval" if counts == "1" else f"{counts} seeds, 95 % interval over seeds and images"
 
 
-def _gain_panel(panel: Any, names: list[str], study: Packed) -> None:
+def _count(study: Packed) -> str:
+    return f"{min(len(runs) for runs in study.networks.values())}"
+
+
+def _interval(panel: Any, row: int, difference: Difference, colour: str) -> None:
+    """A point with its interval, in the line `row`."""
+    if difference.low is not None:
+        panel.plot([difference.low, difference.high], [row, row], color=colour, linewidth=1.6, solid_capstyle="butt")
+    panel.plot(difference.value, row, "o", color=colour, markersize=5)
+
+
+def _gain_panel(panel: Any, names: list[str], study: Packed, *, contributions: bool = True) -> None:
     panel.axvline(0, color=INK, linewidth=0.8)
     for row, name in enumerate(names):
         if name not in study.networks or not study.compares(name, "fcn"):
             panel.text(0, row, " not run yet", color=QUIET, fontsize=7, va="center")
             continue
         colour, difference = COLOURS.get(study.family(name), QUIET), study.difference(name, "fcn")
-        if difference.low is not None:
-            panel.plot(
-                [difference.low, difference.high], [row, row], color=colour, linewidth=1.6, solid_capstyle="butt"
-            )
-        panel.plot(difference.value, row, "o", color=colour, markersize=5)
-        if (contribution := study.contribution(name)) is not None:
+        _interval(panel, row, difference, colour)
+        if contributions and (contribution := study.contribution(name)) is not None:
             panel.plot(contribution, row, "o", markersize=5, markerfacecolor="none", markeredgecolor=colour, alpha=0.8)
     panel.set_ylim(-0.7, len(names) - 0.3)
     panel.grid(axis="y", color=RULE, linewidth=0.4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from docs.make.findings_knobs import interval, paired
@@ -10,6 +11,7 @@ from docs.make.findings_study import Packed, provenance, read, starting_with, sw
 from segattn import heads
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
+from segattn.report.shared.student import Difference
 
 USUAL = {"loss": "ce", "class_balance": "log", "ohem": False}
 """The settings that are swept, by the last part of their names, as every other study has them."""
@@ -23,23 +25,52 @@ HEADS = ("ccnet", "star")
 """Mechanisms with the usual loss, for scale: what a better context does for the same things."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """A loss, branch or mechanism, and what it adds to FCN with the usual loss, in points, paired by seed."""
+
+    label: str
+    seeds: int
+    gains: dict[str, Difference]
+    """By the names of `COLUMNS` and `GROUPS`."""
+
+
 def section(_: str = "") -> str:
     """A line for each loss, branch and mechanism: points above cross-entropy, paired by seed, the largest gain first."""
-    studies = starting_with("hard_")
-    usual = next((runs for study in studies for runs in study.networks.values() if _is_usual(runs)), None)
+    usual, studies = _usual(), _studies()
     if usual is None:
         return "*No loss has been tried yet.*"
-    rows = [["ce", f"{len(usual)}", *(f"{student.mean(_values(usual, key)):.1f}" for key in COLUMNS.values())]]
-    rows[0] += [f"{student.mean([_of(names, run, studies[0]) for run in usual]):.1f}" for names in GROUPS.values()]
-    others = [(runs, study) for study in studies for runs in study.networks.values() if not _is_usual(runs)]
-    if (beside := read("findings_star")) is not None:
-        others += [(beside.networks[head], beside) for head in HEADS if head in beside.networks]
-        studies.append(beside)
-    others.sort(key=lambda each: -paired(each[0], usual).value)
-    rows += [_row(_words(runs), runs, usual, study) for runs, study in others]
+    means = [student.mean(_values(usual, key)) for key in COLUMNS.values()]
+    means += [student.mean([_of(names, run, studies[0]) for run in usual]) for names in GROUPS.values()]
+    rows = [["ce", f"{len(usual)}", *(f"{mean:.1f}" for mean in means)]]
+    rows += [[each.label, f"{each.seeds}", *map(interval, each.gains.values())] for each in changes()]
     heading = ["loss", "n", *(f"{name} %" if name == "mIoU" else name for name in COLUMNS), *GROUPS]
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
     return "\n\n".join([table, *provenance(studies)])
+
+
+def changes() -> list[Change]:
+    """Everything that was tried, the largest gain first; none where the usual loss has not been run."""
+    usual = _usual()
+    if usual is None:
+        return []
+    tried = [(runs, study) for study in _studies() for runs in study.networks.values() if _is_tried(runs, study)]
+    found = [_change(_words(runs), runs, usual, study) for runs, study in tried]
+    return sorted(found, key=lambda each: -each.gains["mIoU"].value)
+
+
+def _studies() -> list[Packed]:
+    """Those of losses and branches, and that of mechanisms with the usual loss."""
+    return [*starting_with("hard_"), *filter(None, [read("findings_star")])]
+
+
+def _usual() -> list[dict[str, Any]] | None:
+    every = (runs for study in starting_with("hard_") for runs in study.networks.values())
+    return next(filter(_is_usual, every), None)
+
+
+def _is_tried(runs: list[dict[str, Any]], study: Packed) -> bool:
+    return runs[0]["head"] in HEADS if study.name == "findings_star" else not _is_usual(runs)
 
 
 def _is_usual(runs: list[dict[str, Any]]) -> bool:
@@ -47,13 +78,12 @@ def _is_usual(runs: list[dict[str, Any]]) -> bool:
     return runs[0]["head"] == "fcn" and swept(runs).items() <= USUAL.items()
 
 
-def _row(name: str, runs: list[dict[str, Any]], usual: list[dict[str, Any]], study: Packed) -> list[str]:
-    changes = [interval(paired(runs, usual, key)) for key in COLUMNS.values()]
-    for names in GROUPS.values():
-        both = ([{**run, "of_group": _of(names, run, study) / 100} for run in each] for each in (runs, usual))
-        changes.append(interval(paired(*both, "of_group")))
-    seeds = len({run["seed"] for run in runs} & {run["seed"] for run in usual})
-    return [name, f"{seeds}", *changes]
+def _change(label: str, runs: list[dict[str, Any]], usual: list[dict[str, Any]], study: Packed) -> Change:
+    gains = {name: paired(runs, usual, key) for name, key in COLUMNS.items()}
+    for name, classes in GROUPS.items():
+        both = ([{**run, "of_group": _of(classes, run, study) / 100} for run in each] for each in (runs, usual))
+        gains[name] = paired(*both, "of_group")
+    return Change(label, len({run["seed"] for run in runs} & {run["seed"] for run in usual}), gains)
 
 
 def _values(runs: list[dict[str, Any]], key: str) -> list[float]:

@@ -113,9 +113,8 @@ class Packed:
     def missing(self) -> str:
         """Which runs are missing, in a sentence; empty where none is."""
         names = self.content["missing"]
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
         runs = "planned run is" if len(names) == 1 else "planned runs are"
-        return f"{len(names)} {runs} missing: {shown}." if names else ""
+        return f"{len(names)} {runs} missing: {', '.join(names)}." if names else ""
 
 
 def swept(runs: list[dict[str, Any]]) -> dict[str, Any]:
