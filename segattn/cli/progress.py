@@ -73,8 +73,8 @@ class Reporter:
         self.console, self.bar, self.now = console, bar, now
         self.began = now()
         self.name = ""
-        self.first = (0.0, 0.0)
-        """When the stage was first reported, and its share then."""
+        self.first, self.share = (0.0, 0.0), 0.0
+        """When the stage was first reported, and its share then; its share when it was last reported."""
         self.trained: float | None = None
         """Share of the network's iterations; None before the first one of this call."""
         self.done, self.skipped = 0.0, 0.0
@@ -92,14 +92,15 @@ class Reporter:
             return
         is_features = progress is not None and progress.stage == "features"
         name = "features" if is_features else position.name
-        if name != self.name:
+        anew = is_features and self._share(progress) < self.share  # those of other settings of a sweep
+        if name != self.name or anew:
             self.name, self.trained, self.printed = name, None, -1
             self.first = (now, self._share(progress))
             if progress is None and position.run >= self.done:
                 self.skipped += 1
             if progress is not None and progress.stage == "train":  # it may go on where an earlier call was stopped
                 self.skipped += self._share(dataclasses.replace(progress, done=progress.before)) * position.count
-        share = self._share(progress)
+        self.share = share = self._share(progress)
         left = self._left(share, now)
         if is_features:
             self._show(position, share, "features first", left, left)

@@ -65,6 +65,18 @@ def test_features_are_a_stage_of_their_own_in_a_pipe(pipe, clock):
     assert not any("features" in line for line in lines()[len(features) :])
 
 
+def test_features_of_each_setting_of_a_sweep_have_a_time_of_their_own(pipe, clock):
+    report, lines = pipe
+    for _ in range(3):
+        for done in range(1, 101):
+            clock.seconds += 1
+            report(Position(0, 4, "features", Progress("features", done, 100)))
+        clock.seconds += 500
+    halves = [line for line in lines() if "sample 50 of 100" in line]
+    assert halves == ["features: sample 50 of 100, 0:50 left"] * 3
+    assert lines().count("features: sample 1 of 100") == 3
+
+
 def test_time_left_for_thirty_short_runs_does_not_count_the_features_as_a_run(pipe, clock):
     report, lines = pipe
     thirty_short_runs(report, clock)
