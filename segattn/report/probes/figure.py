@@ -63,7 +63,7 @@ def _note(record: ProbeRecord) -> str:
     seeds = sorted({table.seeds(record, name) for name in table.variants(record)})
     count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     seeds_in_words = "One seed" if count == "1" else f"Mean of {count} seeds, ± 95 % interval"
-    note = f"{seeds_in_words}; white is chance ({100 * record.chance:.0f} %)."
+    note = f"{seeds_in_words}; white is {table.floor(record)} ({100 * record.chance:.0f} %)."
     if table.near(record):
         note += " In brackets: a network without a mechanism sees what decides."
     if record.missing:

@@ -89,12 +89,17 @@ def near(record: ProbeRecord) -> str:
     return ", ".join(condition.name for condition in record.conditions if not condition.far)
 
 
+def floor(record: ProbeRecord) -> str:
+    """What `record.chance` is: chance of an accuracy; of an IoU the most that a network reaches without seeing what decides."""
+    return "chance" if record.measure == "accuracy" else "the most without seeing what decides"
+
+
 def text(record: ProbeRecord) -> str:
     """All tables as lines for a terminal."""
     lines = []
     for setting in series(record):
         title = f"{record.task}: {record.measure} %, by {setting} ({unit(record, setting)})"
-        lines += ["", f"{title}; chance {100 * record.chance:.0f} %", *_aligned(*rows(record, setting))]
+        lines += ["", f"{title}; {floor(record)} {100 * record.chance:.0f} %", *_aligned(*rows(record, setting))]
     if record.uniform_purity:
         lines += ["", "Purity of attention: % of the query's attention on pixels of its class"]
         lines += [line for setting in series(record) for line in _aligned(*purity_rows(record, setting))]

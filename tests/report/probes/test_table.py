@@ -36,6 +36,14 @@ def test_text_names_what_is_missing_and_fits_a_terminal():
     assert "missing" not in table.text(record(planned=[("fcn", 0), ("fcn", 1), ("ccnet R=1", 0)]))
 
 
+def test_floor_of_an_iou_is_no_chance():
+    text = table.text(record(task="thin", measure="iou", chance=1 / 3))
+    assert "thin: iou %, by straight (cells of 8 pixels); the most without seeing what decides 33 %" in " ".join(
+        text.split()
+    )
+    assert "chance" not in text
+
+
 def test_many_names_are_shortened():
     assert table.shortened(list("abcdefgh")) == "a; b; c; d; e; f; and 2 more"
     assert table.shortened(["a"]) == "a"
