@@ -14,6 +14,7 @@ from torch import nn
 from docs.make import (
     findings,
     findings_budget,
+    findings_crops,
     findings_figures,
     findings_hard,
     findings_knobs,
@@ -475,6 +476,40 @@ def test_noise_of_a_study_is_told_with_the_seeds_that_it_asks_for(packed, tmp_pa
     assert f" {study.seeds_needed(0.5):.0f} |" in line
 
 
+def test_noise_of_crops_is_taken_apart_from_that_of_seeds(packed, tmp_path, monkeypatch):
+    seeds, crops = np.array([-1.0, 0.0, 1.0]), np.array([-3.0, -1.0, 1.0, 3.0])
+    found = findings_crops.deviations(50 + seeds[:, None] + crops)
+    assert (found.seeds, found.crops, found.rest) == pytest.approx((1, math.sqrt(20 / 3), 0))
+    drawn = np.random.default_rng(0)
+    many = [
+        findings_crops.deviations(
+            2 * drawn.normal(size=(3, 1)) + drawn.normal(size=4) + 0.5 * drawn.normal(size=(3, 4))
+        )
+        for _ in range(2000)
+    ]
+    assert np.mean([each.seeds**2 for each in many]) == pytest.approx(4, rel=0.1)
+    assert np.mean([each.crops**2 for each in many]) == pytest.approx(1, rel=0.1)
+    assert np.mean([each.rest**2 for each in many]) == pytest.approx(0.25, rel=0.1)
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    assert findings_crops.section() == "*The study `noise_crops` has not been run yet.*"
+    content = json.loads((packed / "findings_local.json").read_text())
+    content["runs"] = [
+        run
+        | {
+            "network": f"{run['head']} seed={k}",
+            "swept": {"features.seed": k},
+            "mean_iou": 0.5 + run["seed"] / 100 + gain * k / 100,
+        }
+        for run in content["runs"]
+        for k in (1, 2)
+        if (gain := {"fcn": 0.0, "ccnet": 2.0}.get(run["head"])) is not None
+    ]
+    (tmp_path / "noise_crops.json").write_text(json.dumps(content))
+    lines = findings_crops.section().splitlines()
+    assert "| mIoU of fcn | 3 x 2 | 51.00 | 1.00 | 0.00 | 0.00 |" in lines
+    assert f"| ccnet minus fcn | 3 x 2 | 3.00 | 0.00 | {math.sqrt(2):.2f} | 0.00 |" in lines
+
+
 def test_what_a_mechanism_adds_to_backbones_that_see_more(packed, tmp_path, monkeypatch):
     base = json.loads((packed / "findings_local.json").read_text())
     monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
@@ -494,6 +529,7 @@ def test_what_a_mechanism_adds_to_backbones_that_see_more(packed, tmp_path, monk
     added = "+2.00 (+2.00 to +2.00) | +1.00 (+1.00 to +1.00) | -1.00 (-1.00 to -1.00)"
     assert line == f"| ccnet | 3 | {added} | 20 |"
     assert "flanet" not in page  # it did not run on both
+    assert page.endswith("correction over 1 change, less is added by `ccnet`; more, or less taken away, by none.")
     write("findings_mid", {"fcn": 0.55, "star": 0.56})
     page = findings_seeds.closes()
     assert "+5.00 (+5.00 to +5.00) with 103 px and +10.00 (+10.00 to +10.00) with 311 px" in page

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from docs.make import (
     findings_budget,
+    findings_crops,
     findings_figures,
     findings_hard,
     findings_knobs,
@@ -182,6 +183,7 @@ _PARTS: dict[str, Callable[[str], str]] = {
     "mixer": findings_mixers.difference,
     "budget": findings_budget.section,
     "seeds": findings_seeds.section,
+    "crops": findings_crops.section,
     "test": findings_test.section,
     "tested": findings_test.difference,
     "closes": findings_seeds.closes,

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from docs.make.findings_knobs import OWN, interval, paired
-from docs.make.findings_study import Packed, read, starting_with
+from docs.make.findings_study import LEVEL, Packed, read, starting_with
 from docs.make.published_noise import tau
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
+from segattn.report.shared.student import Difference
 
 Networks = dict[str, list[dict[str, Any]]]
 """Runs by network."""
@@ -67,7 +68,13 @@ def closes(_: str = "") -> str:
     networks = [with_own(study).networks for study in studies.values()]
     order = sorted(networks[0].items(), key=lambda item: -student.mean([run["mean_iou"] for run in item[1]]))
     sides = [_scores(study) for study in networks]
-    rows = [[name, *_compared(sides, name)] for name, _ in order if name != "fcn" and name in networks[-1]]
+    names = [name for name, _ in order if name != "fcn" and name in networks[-1]]
+    rows, changes = [], {}
+    for name in names:
+        cells, change = _compared(sides, name)
+        rows.append([name, *cells])
+        if change is not None:
+            changes[name] = change
     distances = [interval(paired(wider["fcn"], networks[0]["fcn"])) for wider in networks[1:]]
     pixels = [f"{side} px" for side in studies]
     between = " and ".join(f"{far} with {side}" for side, far in zip(pixels[1:], distances, strict=True))
@@ -77,7 +84,22 @@ def closes(_: str = "") -> str:
         "have and paired by seed; *% of the distance* is how much of it the mechanism closes on the narrowest backbone."
     )
     heading = ["network", "n", *(f"added with {side}" for side in pixels), "change", "% of the distance"]
-    return "\n\n".join([words, markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))])
+    return "\n\n".join([words, markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), _clear(changes)])
+
+
+def _clear(changes: dict[str, Difference]) -> str:
+    """Which changes differ from 0 after Holm's correction over all, in a sentence."""
+    known = {name: each for name, each in changes.items() if each.p is not None}
+    adjusted = student.holm([each.p for each in known.values() if each.p is not None])
+    clear = [
+        (f"`{name}`", each.value > 0) for (name, each), p in zip(known.items(), adjusted, strict=True) if p < LEVEL
+    ]
+    more, less = ([name for name, is_more in clear if is_more == sign] for sign in (True, False))
+    plural = "s" * (len(known) != 1)
+    return (
+        f"After Holm's correction over {len(known)} change{plural}, less is added by {', '.join(less) or 'none'}; more, or "
+        f"less taken away, by {', '.join(more) or 'none'}."
+    )
 
 
 def beside(words: str) -> str:
@@ -134,16 +156,16 @@ def _over_zero(values: list[float]) -> str:
     return interval(student.paired(values, [0.0] * len(values))) if values else "–"
 
 
-def _compared(sides: Sequence[Scores], name: str) -> list[str]:
-    """Seeds, what is added on each backbone, the change from the first to the last and the share of the distance."""
+def _compared(sides: Sequence[Scores], name: str) -> tuple[list[str], Difference | None]:
+    """Seeds, what is added on each backbone, the change from the first to the last and the share of the distance; the change."""
     shared = [side.get(name, {}).keys() & side["fcn"].keys() for side in sides]
     seeds = sorted(shared[0] & shared[-1])
     if not seeds:
-        return ["0", *["–"] * (len(sides) + 2)]
+        return ["0", *["–"] * (len(sides) + 2)], None
     gains = [
         _gains(side, name, [seed for seed in seeds if seed in own]) for side, own in zip(sides, shared, strict=True)
     ]
     distance = student.mean([sides[-1]["fcn"][seed] - sides[0]["fcn"][seed] for seed in seeds])
-    change = interval(student.paired(gains[-1], gains[0]))
+    change = student.paired(gains[-1], gains[0])
     share = f"{100 * student.mean(gains[0]) / distance:.0f}" if distance else "–"
-    return [f"{len(seeds)}", *map(_over_zero, gains), change, share]
+    return [f"{len(seeds)}", *map(_over_zero, gains), interval(change), share], change

@@ -1,0 +1,69 @@
+"""Noise of crops in docs/findings.md: the same seeds with other crops of the same scenes, taken apart by a two-way table.
+
+With y_sc the score of seed s on the stored crops c, the mean squares of seeds, of crops and of the rest estimate their variances:
+rest MS_E, seeds (MS_S - MS_E) / C, crops (MS_C - MS_E) / S, each at least 0 (random effects, method of moments).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from docs.make.findings_study import Packed, provenance, read, swept
+from segattn.profile.markdown import markdown_table
+
+STUDY = "noise_crops"
+CROPS = "seed"
+"""Of the stored crops: `features.seed`, by the last part of its name."""
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """Standard deviations, in the unit of the scores."""
+
+    seeds: float
+    crops: float
+    rest: float
+    """What seed and crops do only together."""
+
+
+def deviations(scores: np.ndarray) -> Deviations:
+    """What scores (seeds, crops) vary with; at least 2 x 2."""
+    S, C = scores.shape
+    of_seed, of_crops = scores.mean(1, keepdims=True), scores.mean(0, keepdims=True)
+    rest = ((scores - of_seed - of_crops + scores.mean()) ** 2).sum() / ((S - 1) * (C - 1))
+    seeds, crops = of_seed.var(ddof=1) - rest / C, of_crops.var(ddof=1) - rest / S
+    return Deviations(*(math.sqrt(max(0.0, float(variance))) for variance in (seeds, crops, rest)))
+
+
+def section(_: str = "") -> str:
+    """A line for each network, and for what it adds to FCN."""
+    study = read(STUDY)
+    if study is None:
+        return f"*The study `{STUDY}` has not been run yet.*"
+    tables = _tables(study)
+    quantities = {f"mIoU of {head}": table for head, table in tables.items()}
+    quantities |= {f"{head} minus fcn": table - tables["fcn"] for head, table in tables.items() if head != "fcn"}
+    rows = []
+    for name, table in quantities.items():
+        found = deviations(table)
+        size = " x ".join(map(str, table.shape))
+        rows.append(
+            [name, size, f"{table.mean():.2f}", *(f"{each:.2f}" for each in (found.seeds, found.crops, found.rest))]
+        )
+    heading = ["quantity", "seeds x crops", "mean", "seeds", "crops", "both together"]
+    return "\n\n".join([markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1)), *provenance([study])])
+
+
+def _tables(study: Packed) -> dict[str, np.ndarray]:
+    """mIoU in points (seeds, crops) of each head."""
+    by_head: dict[str, dict[int, list[float]]] = {}
+    for runs in sorted(study.networks.values(), key=lambda runs: int(swept(runs)[CROPS])):
+        ordered = sorted(runs, key=lambda run: int(run["seed"]))
+        by_head.setdefault(runs[0]["head"], {})[int(swept(runs)[CROPS])] = [100 * run["mean_iou"] for run in ordered]
+    return {
+        head: np.array(list(of_crops.values())).T
+        for head, of_crops in sorted(by_head.items(), key=lambda item: item[0] != "fcn")
+    }
