@@ -21,7 +21,7 @@ from docs.make import (
     published_noise,
 )
 from docs.make.findings_knobs import interval, paired
-from docs.make.findings_study import LEVEL, Packed, provenance, read
+from docs.make.findings_study import Packed, clear, provenance, read
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -105,16 +105,14 @@ def _apart(name: str) -> str:
     if study is None:
         return ""
     others = [network for network in study.networks if network != "fcn"]
-    differences = [study.difference(network, "fcn") for network in others]
-    if any(each.p is None for each in differences):
+    differences = {network: study.difference(network, "fcn") for network in others}
+    if any(each.p is None for each in differences.values()):
         return "One seed tells no network from FCN."
-    adjusted = student.holm([each.p for each in differences if each.p is not None])
-    clear = [(network, each) for network, each, p in zip(others, differences, adjusted, strict=True) if p < LEVEL]
-    above = [f"`{network}`" for network, each in clear if each.value > 0]
-    below = [f"`{network}`" for network, each in clear if each.value < 0]
+    known = clear(differences)
+    above, below = ([f"`{name}`" for name, each in known.items() if (each.value > 0) == sign] for sign in (True, False))
     return (
         f"After Holm's correction over {len(others)} comparisons, above FCN: {', '.join(above) or 'none'}; "
-        f"below FCN: {', '.join(below) or 'none'}; not distinguishable from it: {len(others) - len(clear)}."
+        f"below FCN: {', '.join(below) or 'none'}; not distinguishable from it: {len(others) - len(known)}."
     )
 
 

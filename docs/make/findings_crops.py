@@ -7,11 +7,13 @@ rest MS_E, seeds (MS_S - MS_E) / C, crops (MS_C - MS_E) / S, each at least 0 (ra
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from docs.make.findings_study import Packed, provenance, read, swept
+from docs.make.published_noise import rest
 from segattn.profile.markdown import markdown_table
 
 STUDY = "noise_crops"
@@ -32,10 +34,9 @@ class Deviations:
 def deviations(scores: np.ndarray) -> Deviations:
     """What scores (seeds, crops) vary with; at least 2 x 2."""
     S, C = scores.shape
-    of_seed, of_crops = scores.mean(1, keepdims=True), scores.mean(0, keepdims=True)
-    rest = ((scores - of_seed - of_crops + scores.mean()) ** 2).sum() / ((S - 1) * (C - 1))
-    seeds, crops = of_seed.var(ddof=1) - rest / C, of_crops.var(ddof=1) - rest / S
-    return Deviations(*(math.sqrt(max(0.0, float(variance))) for variance in (seeds, crops, rest)))
+    both = (rest(scores) ** 2).sum() / ((S - 1) * (C - 1))
+    seeds, crops = scores.mean(1).var(ddof=1) - both / C, scores.mean(0).var(ddof=1) - both / S
+    return Deviations(*(math.sqrt(max(0.0, float(variance))) for variance in (seeds, crops, both)))
 
 
 def section(_: str = "") -> str:
@@ -59,11 +60,8 @@ def section(_: str = "") -> str:
 
 def _tables(study: Packed) -> dict[str, np.ndarray]:
     """mIoU in points (seeds, crops) of each head."""
-    by_head: dict[str, dict[int, list[float]]] = {}
+    by_head: dict[str, list[list[float]]] = defaultdict(list)
     for runs in sorted(study.networks.values(), key=lambda runs: int(swept(runs)[CROPS])):
         ordered = sorted(runs, key=lambda run: int(run["seed"]))
-        by_head.setdefault(runs[0]["head"], {})[int(swept(runs)[CROPS])] = [100 * run["mean_iou"] for run in ordered]
-    return {
-        head: np.array(list(of_crops.values())).T
-        for head, of_crops in sorted(by_head.items(), key=lambda item: item[0] != "fcn")
-    }
+        by_head[runs[0]["head"]].append([100 * run["mean_iou"] for run in ordered])
+    return {head: np.array(by_head[head]).T for head in sorted(by_head, key=lambda head: head != "fcn")}

@@ -95,7 +95,7 @@ def _elsewhere(studies: dict[str, Packed], missing: Sequence[str]) -> Drawn:
                 names = [name for name in study.networks if name != "fcn"][::-1]
                 _gain_panel(panel, names, study, contributions=False)
                 panel.set_yticks(range(len(names)), names)
-                panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %, {_count(study)} seeds")
+                panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %, {_fewest(study)} seeds")
         note = "mIoU minus FCN's in points, 95 % interval over seeds and images. Each panel has its own scale."
         _notes(figure, [note, *missing], width)
         what = "mIoU of each network minus that of FCN, on other data and with other training"
@@ -111,7 +111,7 @@ def _losses(changes: Sequence[findings_hard.Change]) -> Drawn:
         for panel, column in zip(panels, columns, strict=True):
             panel.axvline(0, color=INK, linewidth=0.8)
             for row, each in enumerate(reversed(changes)):
-                mechanism = any(head in each.label for head in findings_hard.HEADS)
+                mechanism = each.head in findings_hard.HEADS
                 _interval(panel, row, each.gains[column], COLOURS["criss-cross"] if mechanism else ACCENT)
             panel.set_title("small segments" if column == "small" else column)
             panel.grid(axis="y", color=RULE, linewidth=0.4)
@@ -231,13 +231,13 @@ def _label(
 
 
 def _seeds(studies: dict[str, Packed]) -> str:
-    fewest = [min(len(runs) for runs in study.networks.values()) for study in studies.values()]
-    counts = " and ".join(str(count) for count in dict.fromkeys(fewest))
+    counts = " and ".join(str(count) for count in dict.fromkeys(map(_fewest, studies.values())))
     return "one seed, no interval" if counts == "1" else f"{counts} seeds, 95 % interval over seeds and images"
 
 
-def _count(study: Packed) -> str:
-    return f"{min(len(runs) for runs in study.networks.values())}"
+def _fewest(study: Packed) -> int:
+    """Seeds that every network has."""
+    return min(len(runs) for runs in study.networks.values())
 
 
 def _interval(panel: Any, row: int, difference: Difference, colour: str) -> None:

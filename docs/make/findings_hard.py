@@ -21,6 +21,7 @@ THIN = ("pole", "traffic light", "traffic sign", "person", "rider", "bicycle")
 RARE = ("train", "truck", "bus")
 """Classes of the fewest scenes: 47, 58 and 66 % of the first 1,500 for training."""
 GROUPS = {"thin classes": THIN, "rare classes": RARE}
+MECHANISMS = "findings_star"
 HEADS = ("ccnet", "star")
 """Mechanisms with the usual loss, for scale: what a better context does for the same things."""
 
@@ -30,6 +31,7 @@ class Change:
     """A loss, branch or mechanism, and what it adds to FCN with the usual loss, in points, paired by seed."""
 
     label: str
+    head: str
     seeds: int
     gains: dict[str, Difference]
     """By the names of `COLUMNS` and `GROUPS`."""
@@ -37,13 +39,14 @@ class Change:
 
 def section(_: str = "") -> str:
     """A line for each loss, branch and mechanism: points above cross-entropy, paired by seed, the largest gain first."""
-    usual, studies = _usual(), _studies()
+    studies = _studies()
+    usual = _usual(studies)
     if usual is None:
         return "*No loss has been tried yet.*"
     means = [student.mean(_values(usual, key)) for key in COLUMNS.values()]
     means += [student.mean([_of(names, run, studies[0]) for run in usual]) for names in GROUPS.values()]
     rows = [["ce", f"{len(usual)}", *(f"{mean:.1f}" for mean in means)]]
-    rows += [[each.label, f"{each.seeds}", *map(interval, each.gains.values())] for each in changes()]
+    rows += [[each.label, f"{each.seeds}", *map(interval, each.gains.values())] for each in _changes(usual, studies)]
     heading = ["loss", "n", *(f"{name} %" if name == "mIoU" else name for name in COLUMNS), *GROUPS]
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
     return "\n\n".join([table, *provenance(studies)])
@@ -51,26 +54,30 @@ def section(_: str = "") -> str:
 
 def changes() -> list[Change]:
     """Everything that was tried, the largest gain first; none where the usual loss has not been run."""
-    usual = _usual()
-    if usual is None:
-        return []
-    tried = [(runs, study) for study in _studies() for runs in study.networks.values() if _is_tried(runs, study)]
+    studies = _studies()
+    usual = _usual(studies)
+    return [] if usual is None else _changes(usual, studies)
+
+
+def _changes(usual: list[dict[str, Any]], studies: list[Packed]) -> list[Change]:
+    tried = [(runs, study) for study in studies for runs in study.networks.values() if _is_tried(runs, study)]
     found = [_change(_words(runs), runs, usual, study) for runs, study in tried]
     return sorted(found, key=lambda each: -each.gains["mIoU"].value)
 
 
 def _studies() -> list[Packed]:
     """Those of losses and branches, and that of mechanisms with the usual loss."""
-    return [*starting_with("hard_"), *filter(None, [read("findings_star")])]
+    return [*starting_with("hard_"), *filter(None, [read(MECHANISMS)])]
 
 
-def _usual() -> list[dict[str, Any]] | None:
-    every = (runs for study in starting_with("hard_") for runs in study.networks.values())
+def _usual(studies: list[Packed]) -> list[dict[str, Any]] | None:
+    """FCN with the usual loss, of the same machine as the other losses."""
+    every = (runs for study in studies if study.name != MECHANISMS for runs in study.networks.values())
     return next(filter(_is_usual, every), None)
 
 
 def _is_tried(runs: list[dict[str, Any]], study: Packed) -> bool:
-    return runs[0]["head"] in HEADS if study.name == "findings_star" else not _is_usual(runs)
+    return runs[0]["head"] in HEADS if study.name == MECHANISMS else not _is_usual(runs)
 
 
 def _is_usual(runs: list[dict[str, Any]]) -> bool:
@@ -83,7 +90,7 @@ def _change(label: str, runs: list[dict[str, Any]], usual: list[dict[str, Any]],
     for name, classes in GROUPS.items():
         both = ([{**run, "of_group": _of(classes, run, study) / 100} for run in each] for each in (runs, usual))
         gains[name] = paired(*both, "of_group")
-    return Change(label, len({run["seed"] for run in runs} & {run["seed"] for run in usual}), gains)
+    return Change(label, runs[0]["head"], len({run["seed"] for run in runs} & {run["seed"] for run in usual}), gains)
 
 
 def _values(runs: list[dict[str, Any]], key: str) -> list[float]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from docs.make.findings_knobs import OWN, interval, paired
-from docs.make.findings_study import LEVEL, Packed, provenance, read, swept
+from docs.make.findings_study import Packed, clear, provenance, read, swept
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 from segattn.report.shared.student import Difference
@@ -39,14 +39,13 @@ class Against:
 
     def dominated(self, others: list[str]) -> list[str]:
         """Those whose mechanism costs as much or more and that are less accurate, after Holm's correction over `others`."""
-        differences = [self.difference(other) for other in others]
-        if any(each.p is None for each in differences):
+        differences = {other: self.difference(other) for other in others}
+        if any(each.p is None for each in differences.values()):
             return []
-        adjusted = student.holm([each.p for each in differences if each.p is not None])
         return [
             other
-            for other, each, p in zip(others, differences, adjusted, strict=True)
-            if p < LEVEL and each.value > 0 and self.base.flops(other) >= self.gflops
+            for other, each in clear(differences).items()
+            if each.value > 0 and self.base.flops(other) >= self.gflops
         ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from docs.make.findings_knobs import OWN, interval, paired
-from docs.make.findings_study import LEVEL, Packed, read, starting_with
+from docs.make.findings_study import Packed, clear, read, starting_with
 from docs.make.published_noise import tau
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
@@ -89,15 +89,12 @@ def closes(_: str = "") -> str:
 
 def _clear(changes: dict[str, Difference]) -> str:
     """Which changes differ from 0 after Holm's correction over all, in a sentence."""
-    known = {name: each for name, each in changes.items() if each.p is not None}
-    adjusted = student.holm([each.p for each in known.values() if each.p is not None])
-    clear = [
-        (f"`{name}`", each.value > 0) for (name, each), p in zip(known.items(), adjusted, strict=True) if p < LEVEL
-    ]
-    more, less = ([name for name, is_more in clear if is_more == sign] for sign in (True, False))
-    plural = "s" * (len(known) != 1)
+    count = sum(each.p is not None for each in changes.values())
+    known = clear(changes).items()
+    more, less = ([f"`{name}`" for name, each in known if (each.value > 0) == sign] for sign in (True, False))
+    plural = "s" * (count != 1)
     return (
-        f"After Holm's correction over {len(known)} change{plural}, less is added by {', '.join(less) or 'none'}; more, or "
+        f"After Holm's correction over {count} change{plural}, less is added by {', '.join(less) or 'none'}; more, or "
         f"less taken away, by {', '.join(more) or 'none'}."
     )
 

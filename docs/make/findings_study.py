@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,6 +116,13 @@ class Packed:
         names = self.content["missing"]
         runs = "planned run is" if len(names) == 1 else "planned runs are"
         return f"{len(names)} {runs} missing: {', '.join(names)}." if names else ""
+
+
+def clear(differences: Mapping[str, Difference]) -> dict[str, Difference]:
+    """Those that differ from 0 after Holm's correction over all that have a p value."""
+    known = {name: each.p for name, each in differences.items() if each.p is not None}
+    adjusted = dict(zip(known, student.holm(list(known.values())), strict=True))
+    return {name: differences[name] for name, p in adjusted.items() if p < LEVEL}
 
 
 def swept(runs: list[dict[str, Any]]) -> dict[str, Any]:

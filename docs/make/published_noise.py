@@ -34,9 +34,7 @@ class Table:
     @property
     def rest(self) -> np.ndarray:
         """What neither setting nor head explains."""
-        y = self.values
-        rest: np.ndarray = y - y.mean(0) - y.mean(1, keepdims=True) + y.mean()
-        return rest
+        return rest(self.values)
 
     @property
     def degrees(self) -> int:
@@ -115,6 +113,12 @@ def section() -> str:
         words = [f"{a} above {b} by {each.value:.1f} ±{each.value - (each.low or 0):.1f}" for (a, b), each in clear]
         parts.append(f"* {table.data}: {'; '.join(words) if words else 'no two heads'}.")
     return "\n\n".join([parts[0], "\n".join(parts[1:])])
+
+
+def rest(y: np.ndarray) -> np.ndarray:
+    """What neither the rows nor the columns of a table explain."""
+    both: np.ndarray = y - y.mean(0) - y.mean(1, keepdims=True) + y.mean()
+    return both
 
 
 def tau(a: np.ndarray, b: np.ndarray) -> float:
