@@ -40,8 +40,7 @@ class EvaluateArguments:
     split: str | None = None
     """Split to score; by default the validation split of the experiment."""
     images: int | None = None
-    """Score this many images of the split, the first ones, at most all, of generated scenes any number; by default as many as the
-    experiment."""
+    """Score the first images of the split, this many, or as many generated scenes; by default as many as in the experiment."""
     data_root: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """Folder of the data set, if it has moved since training."""
     data_options: dict[str, Any] = field(default_factory=dict)
