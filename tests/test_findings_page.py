@@ -19,6 +19,8 @@ from docs.make import (
     findings_hard,
     findings_knobs,
     findings_mixers,
+    findings_modes,
+    findings_noise,
     findings_own,
     findings_records,
     findings_seeds,
@@ -155,7 +157,7 @@ def _words(drawn):
 
 
 def test_the_figure_is_drawn_from_the_records(read):
-    gains, front = findings_figures.drawn()
+    gains, front, *_ = findings_figures.drawn()
     assert (gains.name, front.name) == ("findings_gains", "findings_front")
     assert "FCN" in gains.svg
     words = _words(gains)
@@ -189,7 +191,7 @@ def test_other_data_and_training_have_a_panel_each(packed, tmp_path, monkeypatch
     text = (packed / "findings_local.json").read_text()
     monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
     (tmp_path / "findings_camvid.json").write_text(text)
-    (elsewhere,) = findings_figures.drawn()
+    elsewhere, *_ = findings_figures.drawn()
     assert elsewhere.name == "findings_elsewhere"
     words = _words(elsewhere)
     assert "CamVid, frozen FCN" in words
@@ -420,8 +422,7 @@ def test_each_budget_has_its_front(packed, tmp_path, monkeypatch):
     assert line.endswith("| 1.0 | 0.2 | ms, MiB |")
     assert sum(line.startswith("| ccnet") for line in lines) == 2
     assert sum(line.startswith("| flanet") for line in lines) == 1
-    drawn = findings_figures.drawn()[-1]
-    assert drawn.name == "findings_budget"
+    (drawn,) = (each for each in findings_figures.drawn() if each.name == "findings_budget")
     assert all(f">{name}<" in drawn.svg for name in scores)
 
 
@@ -459,6 +460,66 @@ def test_mixers_are_compared_with_attention(packed, tmp_path, monkeypatch):
     (line,) = [line for line in page.splitlines() if line.startswith("| attention |")]
     assert "| – |" in line
     assert base["command"] in page
+
+
+def test_mixers_are_drawn_over_their_cost(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    assert findings_mixers.drawn() == []
+    mixers = {"fcn": "attention", "ccnet": "pooling", "flanet": "none"}
+    runs = [run | {"swept": {"model.head_options.mixer": mixers[run["network"]]}} for run in base["runs"]]
+    (tmp_path / "findings_mixers.json").write_text(json.dumps(base | {"runs": runs}))
+    (figure,) = findings_mixers.drawn()
+    words, usual = _words(figure), findings_study.read("findings_mixers").mean("fcn", "mean_iou")
+    assert all(word in words for word in (f"attention, {usual:.1f} %", "pooling", "none", "3 seeds"))
+    assert "ema-controlled-s0" in words  # planned and missing
+    (tmp_path / "findings_mixers.json").write_text(
+        json.dumps(base | {"runs": [run for run in runs if run["network"] != "fcn"]})
+    )
+    assert findings_mixers.drawn() == []  # nothing to compare with
+
+
+def test_heads_of_papers_are_drawn_beside_controlled_ones(packed, tmp_path, monkeypatch):
+    base = json.loads((packed / "findings_local.json").read_text())
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    (tmp_path / "findings_local.json").write_text(json.dumps(base))
+    assert findings_modes.drawn() == []
+    runs = [run for run in base["runs"] if run["seed"] < 2]
+    (tmp_path / "findings_faithful.json").write_text(json.dumps(base | {"runs": runs}))
+    (figure,) = findings_modes.drawn()
+    words = _words(figure)
+    assert "backbone sees 55 pixels FCN from random weights" in words
+    assert "2 seeds" in words
+    assert "Not run yet: 311 pixels, as in their papers." in words
+    assert "ema-controlled-s0" in words
+    local, faithful = (findings_study.read(f"findings_{name}") for name in ("local", "faithful"))
+    usual = findings_modes._controlled(local, faithful, "ccnet")
+    expected = findings_knobs.paired(
+        [run for run in runs if run["network"] == "ccnet"], [run for run in runs if run["network"] == "fcn"]
+    )
+    assert usual == expected.value  # on the two seeds of the other study, not on all three
+    without = [run for run in base["runs"] if run["network"] != "ccnet"]
+    (tmp_path / "findings_local.json").write_text(json.dumps(base | {"runs": without}))
+    assert findings_modes._controlled(findings_study.read("findings_local"), faithful, "ccnet") is None
+    assert ">ccnet<" in findings_modes.drawn()[0].svg
+    (tmp_path / "findings_faithful.json").write_text(
+        json.dumps(base | {"runs": [run for run in runs if run["network"] != "fcn"]})
+    )
+    assert findings_modes.drawn() == []
+
+
+def test_noise_of_studies_is_drawn_beside_that_of_published_tables(packed, tmp_path, monkeypatch):
+    text = (packed / "findings_local.json").read_text()
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    assert findings_noise.drawn() == []
+    (tmp_path / "findings_local.json").write_text(text)
+    (figure,) = findings_noise.drawn()
+    words = _words(figure)
+    assert all(f"{name}, published" in words for name in ("cityscapes", "ade20k", "voc"))
+    assert "findings_local (3 seeds)" in words
+    ((name, seeds, (one, two, images)),) = findings_seeds.noises()
+    assert (name, seeds) == ("findings_local", 3)
+    assert f"| {one:.2f} | {two:.2f} | {images:.2f} |" in findings_seeds.section()
 
 
 def test_noise_of_a_study_is_told_with_the_seeds_that_it_asks_for(packed, tmp_path, monkeypatch):

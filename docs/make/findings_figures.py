@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from docs.make import findings_budget, findings_hard, findings_knobs, findings_own, findings_seeds
+from docs.make import (
+    findings_budget,
+    findings_hard,
+    findings_knobs,
+    findings_mixers,
+    findings_modes,
+    findings_noise,
+    findings_own,
+    findings_panels,
+    findings_seeds,
+)
 from docs.make.findings_study import Packed, read
 from segattn.report.shared.drawing import ACCENT, INK, QUIET, RULE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
-from segattn.report.shared.student import Difference
 from segattn.report.study.families import COLOURS
 from segattn.report.study.figures import pareto
 
-_LETTERS = 14
-"""Of the note, to an inch."""
 _ELSEWHERE = {
     "findings_camvid": "CamVid, frozen",
     "findings_pyramid": "frozen transformer pyramid, random",
@@ -44,7 +49,7 @@ def drawn() -> list[Drawn]:
         found = {title: read(name) for name, title in titles.items()}
         studies = {title: findings_seeds.with_own(study) for title, study in found.items() if study is not None}
         if studies:
-            figures.append(draw(studies, _missing(found)))
+            figures.append(draw(studies, findings_panels.missing(found)))
     if losses := findings_hard.changes():
         figures.append(_losses(losses))
     if (base := read(findings_knobs.BASE)) is not None:
@@ -54,7 +59,7 @@ def drawn() -> list[Drawn]:
         figures.append(_front(base, [*knobs, *own]))
     if every := findings_budget.measured():
         figures.append(_budget(every))
-    return figures
+    return [*figures, *findings_modes.drawn(), *findings_mixers.drawn(), *findings_noise.drawn()]
 
 
 def _trunks() -> dict[str, str]:
@@ -73,8 +78,8 @@ def _gains(studies: dict[str, Packed], missing: Sequence[str]) -> Drawn:
             panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %")
         panels[0].set_yticks(range(len(names)), names)
         note = f"mIoU minus FCN's in points, {_seeds(studies)}. Hollow: points lost when the mechanism is cut out."
-        _notes(figure, [note, *missing], width)
-        _families(figure, [study.family(name) for study in studies.values() for name in study.networks])
+        findings_panels.notes(figure, [note, *missing], width)
+        findings_panels.families(figure, [study.family(name) for study in studies.values() for name in study.networks])
         return finish(figure, "findings_gains", "What a mechanism adds", "mIoU of each network minus that of FCN")
 
 
@@ -97,7 +102,7 @@ def _elsewhere(studies: dict[str, Packed], missing: Sequence[str]) -> Drawn:
                 panel.set_yticks(range(len(names)), names)
                 panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %, {_fewest(study)} seeds")
         note = "mIoU minus FCN's in points, 95 % interval over seeds and images. Each panel has its own scale."
-        _notes(figure, [note, *missing], width)
+        findings_panels.notes(figure, [note, *missing], width)
         what = "mIoU of each network minus that of FCN, on other data and with other training"
         return finish(figure, "findings_elsewhere", "What a mechanism adds elsewhere", what)
 
@@ -112,41 +117,19 @@ def _losses(changes: Sequence[findings_hard.Change]) -> Drawn:
             panel.axvline(0, color=INK, linewidth=0.8)
             for row, each in enumerate(reversed(changes)):
                 mechanism = each.head in findings_hard.HEADS
-                _interval(panel, row, each.gains[column], COLOURS["criss-cross"] if mechanism else ACCENT)
+                findings_panels.interval(
+                    panel, row, each.gains[column], COLOURS["criss-cross"] if mechanism else ACCENT
+                )
             panel.set_title("small segments" if column == "small" else column)
             panel.grid(axis="y", color=RULE, linewidth=0.4)
         panels[0].set_yticks(range(len(changes)), [each.label for each in reversed(changes)])
         seeds = " and ".join(str(count) for count in dict.fromkeys(each.seeds for each in changes))
-        _notes(
+        findings_panels.notes(
             figure,
             [f"Points above FCN with cross-entropy, {seeds} seeds, 95 % interval over seeds. Green: with attention."],
             10.6,
         )
         return finish(figure, "findings_losses", "Small, thin and rare things", "What losses and mechanisms add to FCN")
-
-
-def _notes(figure: Figure, notes: Sequence[str], width: float) -> None:
-    """Below the panels, wrapped to so many inches."""
-    text = textwrap.fill(" ".join(notes), int(_LETTERS * width), break_on_hyphens=False)
-    figure.supxlabel(text, fontsize=7.5, color=QUIET)
-
-
-def _missing(found: Mapping[str, Packed | None]) -> list[str]:
-    """Which studies and runs a figure lacks, in sentences."""
-    absent = [title for title, study in found.items() if study is None]
-    sentences = [f"Not run yet: {', '.join(absent)}."] if absent else []
-    return sentences + [
-        f"{title}: {study.missing}" for title, study in found.items() if study is not None and study.missing
-    ]
-
-
-def _families(figure: Figure, families: Sequence[str]) -> None:
-    """A legend of the families' colours, in the order of the first of each."""
-    known = [family for family in dict.fromkeys(families) if family in COLOURS and family != "baseline"]
-    handles = [Line2D([], [], marker="o", linestyle="", color=COLOURS[family], label=family) for family in known]
-    figure.legend(
-        handles=handles, loc="outside upper center", ncol=len(handles), fontsize=7.5, handletextpad=0.1, frameon=False
-    )
 
 
 def _front(base: Packed, settings: Sequence[findings_knobs.Setting | findings_own.Against]) -> Drawn:
@@ -240,13 +223,6 @@ def _fewest(study: Packed) -> int:
     return min(len(runs) for runs in study.networks.values())
 
 
-def _interval(panel: Any, row: int, difference: Difference, colour: str) -> None:
-    """A point with its interval, in the line `row`."""
-    if difference.low is not None:
-        panel.plot([difference.low, difference.high], [row, row], color=colour, linewidth=1.6, solid_capstyle="butt")
-    panel.plot(difference.value, row, "o", color=colour, markersize=5)
-
-
 def _gain_panel(panel: Any, names: list[str], study: Packed, *, contributions: bool = True) -> None:
     panel.axvline(0, color=INK, linewidth=0.8)
     for row, name in enumerate(names):
@@ -254,7 +230,7 @@ def _gain_panel(panel: Any, names: list[str], study: Packed, *, contributions: b
             panel.text(0, row, " not run yet", color=QUIET, fontsize=7, va="center")
             continue
         colour, difference = COLOURS.get(study.family(name), QUIET), study.difference(name, "fcn")
-        _interval(panel, row, difference, colour)
+        findings_panels.interval(panel, row, difference, colour)
         if contributions and (contribution := study.contribution(name)) is not None:
             panel.plot(contribution, row, "o", markersize=5, markerfacecolor="none", markeredgecolor=colour, alpha=0.8)
     panel.set_ylim(-0.7, len(names) - 0.3)

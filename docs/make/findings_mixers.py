@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from docs.make import findings_panels
 from docs.make.findings_knobs import interval
 from docs.make.findings_study import Packed, provenance, read, swept
 from segattn.profile.markdown import markdown_table
+from segattn.report.shared.drawing import ACCENT, INK, STYLE, Drawn, finish
 
 STUDY = "findings_mixers"
 USUAL = "attention"
+_CLOSE = 0.05
+"""GFLOPs; a name between points closer than this stands to the left of its own."""
 
 
 def section(_: str = "") -> str:
@@ -15,7 +22,7 @@ def section(_: str = "") -> str:
     study = read(STUDY)
     if study is None:
         return f"*The study `{STUDY}` has not been run yet.*"
-    mixers = {network: str(swept(runs)["mixer"]) for network, runs in study.networks.items()}
+    mixers = _mixers(study)
     usual = next((network for network, mixer in mixers.items() if mixer == USUAL), None)
     rows = [_row(study, network, mixer, usual) for network, mixer in mixers.items()]
     heading = [
@@ -35,10 +42,47 @@ def section(_: str = "") -> str:
 def difference(mixer: str) -> str:
     """A mixer minus the transformer's own attention, in points."""
     study = read(STUDY)
-    names = {} if study is None else {str(swept(runs)["mixer"]): network for network, runs in study.networks.items()}
+    names = {} if study is None else {mixer: network for network, mixer in _mixers(study).items()}
     if study is None or not {mixer, USUAL} <= names.keys():
         return "(not measured yet)"
     return f"{interval(study.difference(names[mixer], names[USUAL]))} points"
+
+
+def drawn() -> list[Drawn]:
+    """What the network loses with each mixer in place of attention, over its FLOPs."""
+    study = read(STUDY)
+    names = {} if study is None else {mixer: network for network, mixer in _mixers(study).items()}
+    if study is None or USUAL not in names:
+        return []
+    usual = names.pop(USUAL)
+    with mpl.rc_context(STYLE):
+        width = 6.8
+        figure = Figure(figsize=(width, 3.8), layout="constrained")
+        panel = figure.subplots()
+        panel.axhline(0, color=INK, linewidth=0.8)
+        spots = [(study.flops(usual, "whole"), 0.0, f"{USUAL}, {study.mean(usual, 'mean_iou'):.1f} %")]
+        for mixer, network in names.items():
+            difference, gflops = study.difference(network, usual), study.flops(network, "whole")
+            if difference.low is not None:
+                panel.plot([gflops, gflops], [difference.low, difference.high], color=ACCENT, linewidth=1.6)
+            spots.append((gflops, difference.value, mixer))
+        for gflops, value, text in spots:
+            panel.plot(gflops, value, "o", color=ACCENT, markersize=5)
+            right = gflops < 0.8 * spots[0][0] and not any(0 < other - gflops < _CLOSE for other, *_ in spots)
+            panel.annotate(
+                text, (gflops, value), xytext=(6 if right else -6, 4), textcoords="offset points", fontsize=7.5,
+                ha="left" if right else "right",
+            )  # fmt: skip
+        panel.set(xlabel="GFLOPs of the network at the crop of 128x256", ylabel=f"mIoU minus that with {USUAL}, points")
+        seeds = min(len(runs) for runs in study.networks.values())
+        note = f"{seeds} seeds, 95 % interval over seeds and images."
+        findings_panels.notes(figure, [note, *findings_panels.missing({"token mixers": study})], width)
+        return [finish(figure, "findings_mixers", "Token mixers", "mIoU of each mixer minus attention, over FLOPs")]
+
+
+def _mixers(study: Packed) -> dict[str, str]:
+    """What mixes tokens, by the network's name."""
+    return {network: str(swept(runs)["mixer"]) for network, runs in study.networks.items()}
 
 
 def _row(study: Packed, network: str, mixer: str, usual: str | None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from docs.make.published_noise import tau
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 from segattn.report.shared.student import Difference
+from segattn.report.shared.twoway import Spread
 
 Networks = dict[str, list[dict[str, Any]]]
 """Runs by network."""
@@ -30,23 +31,33 @@ SIZES = (0.5, 1.0)
 def section(_: str = "") -> str:
     """A line for each study of several networks: what makes the difference of two of them uncertain."""
     rows = []
-    for study in starting_with("findings_"):
-        spread = study.spread
-        if spread is None or len(study.networks) < 3:
-            continue
-        deviations = [
-            _single(study),
-            *(100 * math.sqrt(each) for each in (spread.between_seeds, spread.between_images)),
-        ]
+    for study, spread, noise in _noisy():
         images = "–" if spread.num_images is None else f"{spread.num_images}"
         needed = [_count(study.seeds_needed(points)) for points in SIZES]
         counts = [f"{len(study.networks)}", f"{spread.num_seeds}", images]
-        rows.append([f"`{study.name}`", *counts, *(f"{each:.2f}" for each in deviations), *needed])
+        rows.append([f"`{study.name}`", *counts, *(f"{each:.2f}" for each in noise), *needed])
     if not rows:
         return "*No study has been run yet.*"
     heading = ["study", "networks", "seeds", "images", "one network, seeds", "difference, seeds", "difference, images"]
     heading += [f"seeds for {points:g}" for points in SIZES]
     return markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
+
+
+Noise = tuple[float, float, float]
+"""Standard deviations in points: one network's over seeds, and of the difference of two over seeds and over images."""
+
+
+def noises() -> list[tuple[str, int, Noise]]:
+    """Name, seeds and noise of each study of several networks."""
+    return [(study.name, spread.num_seeds, noise) for study, spread, noise in _noisy()]
+
+
+def _noisy() -> Iterator[tuple[Packed, Spread, Noise]]:
+    for study in starting_with("findings_"):
+        spread = study.spread
+        if spread is not None and len(study.networks) >= 3:
+            seeds, images = (100 * math.sqrt(each) for each in (spread.between_seeds, spread.between_images))
+            yield study, spread, (_single(study), seeds, images)
 
 
 def _single(study: Packed) -> float:

@@ -1,0 +1,81 @@
+"""A picture for docs/findings.md: what heads add to FCN as in their papers, beside what they add between FCN's convolutions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from docs.make import findings_panels, findings_seeds
+from docs.make.findings_knobs import paired
+from docs.make.findings_study import Packed, read
+from segattn.report.shared.drawing import INK, QUIET, RULE, STYLE, Drawn, finish
+from segattn.report.study.families import COLOURS
+
+PAIRS = {"findings_local": "findings_faithful", "findings_full": "findings_full_faithful"}
+"""Studies of controlled heads, and those of the same heads as in their papers on the same trunk."""
+_MARGIN = 1.2
+"""Points beside the outermost mean; a longer interval runs out of its panel."""
+
+
+def drawn() -> list[Drawn]:
+    """The picture, a panel for each trunk of which both studies are there."""
+    found = {base: (read(base), read(name)) for base, name in PAIRS.items()}
+    both = {
+        findings_seeds.TRUNKS[base]: (findings_seeds.with_own(controlled), faithful)
+        for base, (controlled, faithful) in found.items()
+        if controlled is not None and faithful is not None and "fcn" in controlled.networks.keys() & faithful.networks.keys()
+    }
+    if not both:
+        return []
+    titles = {f"{findings_seeds.TRUNKS[base]} pixels, as in their papers": pair[1] for base, pair in found.items()}
+    missing = findings_panels.missing(titles)
+    first = next(iter(both.values()))[1]
+    names = [name for name in first.networks if name != "fcn"][::-1]
+    with mpl.rc_context(STYLE):
+        width = 2.0 + 3.9 * len(both)
+        figure = Figure(figsize=(width, 1.7 + 0.22 * len(names)), layout="constrained")
+        panels = figure.subplots(1, len(both), squeeze=False, sharey=True)[0]
+        for panel, (pixels, (controlled, faithful)) in zip(panels, both.items(), strict=True):
+            _panel(panel, names, controlled, faithful)
+            seeds = min(len(runs) for runs in faithful.networks.values())
+            fcn = faithful.mean("fcn", "mean_iou")
+            panel.set_title(f"backbone sees {pixels} pixels\nFCN from random weights {fcn:.1f} %, {seeds} seeds")
+        panels[0].set_yticks(range(len(names)), names)
+        note = (
+            "mIoU minus FCN's in points. Filled: as in their papers, from random weights, 95 % interval over seeds and images. "
+            "Hollow: between FCN's convolutions, on the same seeds."
+        )
+        findings_panels.notes(figure, [note, *missing], width)
+        findings_panels.families(figure, [first.family(name) for name in first.networks])
+        what = "mIoU of each network minus that of FCN, as in its paper and between FCN's convolutions"
+        return [finish(figure, "findings_modes", "Heads as their papers have them", what)]
+
+
+def _panel(panel: Any, names: Sequence[str], controlled: Packed, faithful: Packed) -> None:
+    panel.axvline(0, color=INK, linewidth=0.8)
+    means = [0.0]
+    for row, name in enumerate(names):
+        if name not in faithful.networks or not faithful.compares(name, "fcn"):
+            panel.text(0, row, " not run yet", color=QUIET, fontsize=7, va="center")
+            continue
+        colour, difference = COLOURS.get(faithful.family(name), QUIET), faithful.difference(name, "fcn")
+        means.append(difference.value)
+        if (usual := _controlled(controlled, faithful, name)) is not None:
+            means.append(usual)
+            panel.plot(usual, row, "o", markersize=7.5, markerfacecolor="none", markeredgecolor=colour)
+            panel.plot([usual, difference.value], [row, row], color=RULE, linewidth=0.8, zorder=0)
+        findings_panels.interval(panel, row, difference, colour)
+    panel.set(xlim=(min(means) - _MARGIN, max(means) + _MARGIN), ylim=(-0.7, len(names) - 0.3))
+    panel.grid(axis="y", color=RULE, linewidth=0.4)
+
+
+def _controlled(controlled: Packed, faithful: Packed, name: str) -> float | None:
+    """What the controlled head adds to FCN, in points, on the seeds of the other study; None where there are none."""
+    seeds = {run["seed"] for run in faithful.networks[name]}
+    runs = [run for run in controlled.networks.get(name, []) if run["seed"] in seeds]
+    value = paired(runs, controlled.networks["fcn"]).value
+    return None if math.isnan(value) else value
