@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,13 +32,15 @@ from segattn.report.study.figures import pareto
 _ELSEWHERE = {
     "findings_camvid": "CamVid, frozen",
     "findings_pyramid": "frozen transformer pyramid, random",
-    "findings_faithful": "streets, heads as in their papers",
+    "findings_longer": "streets, 55 pixels, trunk trained on",
     "findings_camvid_local": "CamVid, 67 pixels",
     "findings_facade": "LabelMeFacade, 67 pixels",
     "findings_camvid_whole": "CamVid, whole network trained",
     "findings_whole": "streets, whole network trained",
 }
 """Studies beside those of `findings_seeds.TRUNKS`, and what is said of them above their panels."""
+_TITLE_LETTERS = 10
+"""Of a panel's title, to an inch of its share of the figure."""
 _MANY = 10
 """Networks of a study whose panel is a tall one."""
 
@@ -100,7 +103,8 @@ def _elsewhere(studies: dict[str, Packed], missing: Sequence[str]) -> Drawn:
                 names = [name for name in study.networks if name != "fcn"][::-1]
                 _gain_panel(panel, names, study, contributions=False)
                 panel.set_yticks(range(len(names)), names)
-                panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %, {_fewest(study)} seeds")
+                wrapped = textwrap.fill(title, int(_TITLE_LETTERS * width / len(group)))
+                panel.set_title(f"{wrapped}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %, {_fewest(study)} seeds")
         note = "mIoU minus FCN's in points, 95 % interval over seeds and images. Each panel has its own scale."
         findings_panels.notes(figure, [note, *missing], width)
         what = "mIoU of each network minus that of FCN, on other data and with other training"

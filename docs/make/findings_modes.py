@@ -27,7 +27,9 @@ def drawn() -> list[Drawn]:
     both = {
         findings_seeds.TRUNKS[base]: (findings_seeds.with_own(controlled), faithful)
         for base, (controlled, faithful) in found.items()
-        if controlled is not None and faithful is not None and "fcn" in controlled.networks.keys() & faithful.networks.keys()
+        if controlled is not None
+        and faithful is not None
+        and "fcn" in controlled.networks.keys() & faithful.networks.keys()
     }
     if not both:
         return []
