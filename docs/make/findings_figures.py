@@ -77,7 +77,7 @@ def _gains(studies: dict[str, Packed], missing: Sequence[str]) -> Drawn:
         figure = Figure(figsize=(width, 2.0 + 0.21 * len(names)), layout="constrained")
         panels = figure.subplots(1, len(studies), squeeze=False, sharex=True, sharey=True)[0]
         for panel, (title, study) in zip(panels, studies.items(), strict=True):
-            _gain_panel(panel, names, study)
+            findings_panels.gains(panel, names, study, study.contribution)
             panel.set_title(f"{title}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %")
         panels[0].set_yticks(range(len(names)), names)
         note = f"mIoU minus FCN's in points, {_seeds(studies)}. Hollow: points lost when the mechanism is cut out."
@@ -101,10 +101,10 @@ def _elsewhere(studies: dict[str, Packed], missing: Sequence[str]) -> Drawn:
             panels = part.subplots(1, len(group), squeeze=False)[0]
             for panel, (title, study) in zip(panels, group.items(), strict=True):
                 names = [name for name in study.networks if name != "fcn"][::-1]
-                _gain_panel(panel, names, study, contributions=False)
+                findings_panels.gains(panel, names, study)
                 panel.set_yticks(range(len(names)), names)
                 wrapped = textwrap.fill(title, int(_TITLE_LETTERS * width / len(group)))
-                panel.set_title(f"{wrapped}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %, {_fewest(study)} seeds")
+                panel.set_title(f"{wrapped}\nFCN {study.mean('fcn', 'mean_iou'):.1f} %, {study.seeds} seeds")
         note = "mIoU minus FCN's in points, 95 % interval over seeds and images. Each panel has its own scale."
         findings_panels.notes(figure, [note, *missing], width)
         what = "mIoU of each network minus that of FCN, on other data and with other training"
@@ -218,24 +218,5 @@ def _label(
 
 
 def _seeds(studies: dict[str, Packed]) -> str:
-    counts = " and ".join(str(count) for count in dict.fromkeys(map(_fewest, studies.values())))
+    counts = " and ".join(str(count) for count in dict.fromkeys(study.seeds for study in studies.values()))
     return "one seed, no interval" if counts == "1" else f"{counts} seeds, 95 % interval over seeds and images"
-
-
-def _fewest(study: Packed) -> int:
-    """Seeds that every network has."""
-    return min(len(runs) for runs in study.networks.values())
-
-
-def _gain_panel(panel: Any, names: list[str], study: Packed, *, contributions: bool = True) -> None:
-    panel.axvline(0, color=INK, linewidth=0.8)
-    for row, name in enumerate(names):
-        if name not in study.networks or not study.compares(name, "fcn"):
-            panel.text(0, row, " not run yet", color=QUIET, fontsize=7, va="center")
-            continue
-        colour, difference = COLOURS.get(study.family(name), QUIET), study.difference(name, "fcn")
-        findings_panels.interval(panel, row, difference, colour)
-        if contributions and (contribution := study.contribution(name)) is not None:
-            panel.plot(contribution, row, "o", markersize=5, markerfacecolor="none", markeredgecolor=colour, alpha=0.8)
-    panel.set_ylim(-0.7, len(names) - 0.3)
-    panel.grid(axis="y", color=RULE, linewidth=0.4)

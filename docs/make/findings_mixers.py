@@ -22,9 +22,8 @@ def section(_: str = "") -> str:
     study = read(STUDY)
     if study is None:
         return f"*The study `{STUDY}` has not been run yet.*"
-    mixers = _mixers(study)
-    usual = next((network for network, mixer in mixers.items() if mixer == USUAL), None)
-    rows = [_row(study, network, mixer, usual) for network, mixer in mixers.items()]
+    networks = _networks(study)
+    rows = [_row(study, network, mixer, networks.get(USUAL)) for mixer, network in networks.items()]
     heading = [
         "mixer",
         "n",
@@ -42,7 +41,7 @@ def section(_: str = "") -> str:
 def difference(mixer: str) -> str:
     """A mixer minus the transformer's own attention, in points."""
     study = read(STUDY)
-    names = {} if study is None else {mixer: network for network, mixer in _mixers(study).items()}
+    names = _networks(study)
     if study is None or not {mixer, USUAL} <= names.keys():
         return "(not measured yet)"
     return f"{interval(study.difference(names[mixer], names[USUAL]))} points"
@@ -51,7 +50,7 @@ def difference(mixer: str) -> str:
 def drawn() -> list[Drawn]:
     """What the network loses with each mixer in place of attention, over its FLOPs."""
     study = read(STUDY)
-    names = {} if study is None else {mixer: network for network, mixer in _mixers(study).items()}
+    names = _networks(study)
     if study is None or USUAL not in names:
         return []
     usual = names.pop(USUAL)
@@ -74,15 +73,14 @@ def drawn() -> list[Drawn]:
                 ha="left" if right else "right",
             )  # fmt: skip
         panel.set(xlabel="GFLOPs of the network at the crop of 128x256", ylabel=f"mIoU minus that with {USUAL}, points")
-        seeds = min(len(runs) for runs in study.networks.values())
-        note = f"{seeds} seeds, 95 % interval over seeds and images."
+        note = f"{study.seeds} seeds, 95 % interval over seeds and images."
         findings_panels.notes(figure, [note, *findings_panels.missing({"token mixers": study})], width)
         return [finish(figure, "findings_mixers", "Token mixers", "mIoU of each mixer minus attention, over FLOPs")]
 
 
-def _mixers(study: Packed) -> dict[str, str]:
-    """What mixes tokens, by the network's name."""
-    return {network: str(swept(runs)["mixer"]) for network, runs in study.networks.items()}
+def _networks(study: Packed | None) -> dict[str, str]:
+    """The network's name in the study, by what mixes tokens."""
+    return {} if study is None else {str(swept(runs)["mixer"]): name for name, runs in study.networks.items()}
 
 
 def _row(study: Packed, network: str, mixer: str, usual: str | None) -> list[str]:

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from docs.make import findings_panels, findings_seeds
 from docs.make.findings_knobs import paired
 from docs.make.findings_study import Packed, read
-from segattn.report.shared.drawing import INK, QUIET, RULE, STYLE, Drawn, finish
-from segattn.report.study.families import COLOURS
+from segattn.report.shared.drawing import STYLE, Drawn, finish
 
 PAIRS = {"findings_local": "findings_faithful", "findings_full": "findings_full_faithful"}
 """Studies of controlled heads, and those of the same heads as in their papers on the same trunk."""
@@ -43,9 +42,10 @@ def drawn() -> list[Drawn]:
         panels = figure.subplots(1, len(both), squeeze=False, sharey=True)[0]
         for panel, (pixels, (controlled, faithful)) in zip(panels, both.items(), strict=True):
             _panel(panel, names, controlled, faithful)
-            seeds = min(len(runs) for runs in faithful.networks.values())
             fcn = faithful.mean("fcn", "mean_iou")
-            panel.set_title(f"backbone sees {pixels} pixels\nFCN from random weights {fcn:.1f} %, {seeds} seeds")
+            panel.set_title(
+                f"backbone sees {pixels} pixels\nFCN from random weights {fcn:.1f} %, {faithful.seeds} seeds"
+            )
         panels[0].set_yticks(range(len(names)), names)
         note = (
             "mIoU minus FCN's in points. Filled: as in their papers, from random weights, 95 % interval over seeds and images. "
@@ -58,21 +58,11 @@ def drawn() -> list[Drawn]:
 
 
 def _panel(panel: Any, names: Sequence[str], controlled: Packed, faithful: Packed) -> None:
-    panel.axvline(0, color=INK, linewidth=0.8)
-    means = [0.0]
-    for row, name in enumerate(names):
-        if name not in faithful.networks or not faithful.compares(name, "fcn"):
-            panel.text(0, row, " not run yet", color=QUIET, fontsize=7, va="center")
-            continue
-        colour, difference = COLOURS.get(faithful.family(name), QUIET), faithful.difference(name, "fcn")
-        means.append(difference.value)
-        if (usual := _controlled(controlled, faithful, name)) is not None:
-            means.append(usual)
-            panel.plot(usual, row, "o", markersize=7.5, markerfacecolor="none", markeredgecolor=colour)
-            panel.plot([usual, difference.value], [row, row], color=RULE, linewidth=0.8, zorder=0)
-        findings_panels.interval(panel, row, difference, colour)
-    panel.set(xlim=(min(means) - _MARGIN, max(means) + _MARGIN), ylim=(-0.7, len(names) - 0.3))
-    panel.grid(axis="y", color=RULE, linewidth=0.4)
+    usual = {name: _controlled(controlled, faithful, name) for name in names if name in faithful.networks}
+    findings_panels.gains(panel, names, faithful, usual.get, size=7.5)
+    shown = [faithful.difference(name, "fcn").value for name in usual if faithful.compares(name, "fcn")]
+    means = [0.0, *shown, *(value for value in usual.values() if value is not None)]
+    panel.set_xlim(min(means) - _MARGIN, max(means) + _MARGIN)
 
 
 def _controlled(controlled: Packed, faithful: Packed, name: str) -> float | None:

@@ -36,6 +36,11 @@ class Packed:
             by_name[run["network"]].append(run)
         return dict(sorted(by_name.items(), key=lambda item: -self._mean(item[1])))
 
+    @property
+    def seeds(self) -> int:
+        """Seeds that every network has."""
+        return min(len(runs) for runs in self.networks.values())
+
     @staticmethod
     def _mean(runs: list[dict[str, Any]]) -> float:
         return student.mean([run["mean_iou"] for run in runs])
