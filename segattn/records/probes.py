@@ -77,7 +77,7 @@ def read_probe(path: str | os.PathLike[str]) -> ProbeRecord:
     """Read the record of a probe.
 
     Raises:
-        ValueError: the file is none, of another schema version, or a field is missing or of the wrong type.
+        ValueError: the file is none, of another schema version, or a field is missing or of the wrong type; no finished run.
     """
     try:
         raw = read_json(path, what="a JSON record")
@@ -88,6 +88,9 @@ def read_probe(path: str | os.PathLike[str]) -> ProbeRecord:
     if raw.get("schema") != SCHEMA:
         raise ValueError(f"{path}: record schema {raw.get('schema')}, this version reads {SCHEMA}; run the probe again")
     try:
-        return msgspec.convert(raw, ProbeRecord)
+        record = msgspec.convert(raw, ProbeRecord)
     except msgspec.ValidationError as error:
         raise ValueError(f"{path}: {error}") from None
+    if not record.runs:
+        raise ValueError(f"{path}: has no finished run; run the probe again")
+    return record

@@ -13,6 +13,7 @@ from segattn import config as configuration
 from segattn import cost, records
 from segattn.records import integrity
 from segattn.records.run import same_data
+from segattn.study.plan import train_again
 from segattn.training import fingerprint, fits, looks
 
 OnNotice = Callable[[str], object]
@@ -81,11 +82,11 @@ def collect(
     Args:
         folders: of runs, or folders that hold them at any depth.
         out: the study's folder, in which all runs must lie; by default `folders[0]` if that is the only one.
-        on_notice: called with each run that is not finished, and where precisions differ.
+        on_notice: called with each run that is not finished, each other record, and where precisions differ.
 
     Raises:
-        ValueError: no finished run; runs of other experiments, classes or data, or the same run twice, with their names; a run
-            outside `out`.
+        ValueError: no finished run; a damaged record; runs of other experiments, classes or data, or the same run twice, with
+            their names; a run outside `out`.
     """
     if out is None:
         if len(folders) != 1:
@@ -130,7 +131,7 @@ def _runs_in(folders: Sequence[Path], out: Path, on_notice: OnNotice) -> dict[Pa
         for run in dict.fromkeys(file.parent for file in visible):
             if not (run / "record.json").exists():
                 on_notice(f"{run} is not finished and is left out")
-            elif records.kind_of(run / "record.json") == "run":
+            elif _is_run(run / "record.json", on_notice):
                 if not run.resolve().is_relative_to(out.resolve()):
                     raise ValueError(
                         f"{run} is not inside {out}, the study's folder; move it there, or give another -o"
@@ -140,6 +141,17 @@ def _runs_in(folders: Sequence[Path], out: Path, on_notice: OnNotice) -> dict[Pa
         raise ValueError(f"{', '.join(map(str, folders))}: no finished run (a folder with a record.json)")
     order = {head: number for number, head in enumerate(cost.baselines_first({run.head for run in runs.values()}))}
     return dict(sorted(runs.items(), key=lambda item: (item[1].seed, order[item[1].head], item[0])))
+
+
+def _is_run(path: Path, on_notice: OnNotice) -> bool:
+    kind = records.kind_of(path)
+    if kind is None:
+        try:
+            records.read_json(path, what="a JSON record")
+        except ValueError as error:
+            raise ValueError(f"{error}; {train_again(path.parent)}") from None
+        on_notice(f"{path} is no record of segattn and is left out")
+    return kind == "run"
 
 
 def _heads(runs: dict[Path, records.RunRecord], mode: str) -> list[str]:

@@ -13,6 +13,11 @@ from segattn.study.sweep import Settings, part_of_name, paths, with_settings
 from segattn.training.checks import check
 
 
+def train_again(folder: Path) -> str:
+    """What to do about a run whose files are damaged."""
+    return f"remove {folder}, and the study's command trains that run again"
+
+
 def run_name(config: Experiment, swept: Sequence[str] = ()) -> str:
     """Name of a run's folder, such as `ccnet-faithful-s0`; in a sweep over these paths `ccnet-faithful-lr0.01-s0`."""
     middle = f"{part_of_name(config, swept)}-" if swept else ""
@@ -78,8 +83,12 @@ def is_finished(folder: Path, run: Experiment) -> bool:
     path = folder / "record.json"
     if not path.exists():
         return False
+    try:
+        record: records.RunRecord = records.read(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; {train_again(folder)}") from None
     # read as an experiment: settings that an older version did not have take their defaults
-    recorded = configuration.from_dict(records.read(path).config, allow_modules=None)
+    recorded = configuration.from_dict(record.config, allow_modules=None)
     if configuration.to_dict(recorded) != configuration.to_dict(run):
         raise ValueError(f"{folder} holds the record of another experiment; choose another --out or remove that folder")
     return True

@@ -22,6 +22,7 @@ def test_missing_runs_are_named():
     [
         ({"kind": "run"}, "not the record of a probe"),
         ({"schema": 99}, "record schema 99, this version reads 1; run the probe again"),
+        ({"runs": []}, "has no finished run; run the probe again"),
         ({"chance": "half"}, r"Expected `float`, got `str` - at `\$.chance`"),
     ],
 )

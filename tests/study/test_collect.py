@@ -106,6 +106,23 @@ def test_runs_in_other_precisions_are_remarked(runs):
     assert "in different precisions: 1 in bf16, 2 in fp32" in notices[-1]
 
 
+@pytest.mark.parametrize("damage", [b"", b'{"kind": "run", "sch'])
+def test_a_damaged_record_is_named_and_nothing_is_written(runs, damage):
+    (runs / "there/ccnet/record.json").write_bytes(damage)
+    with pytest.raises(
+        ValueError, match=r"ccnet/record\.json: not a JSON record .*remove .*there/ccnet, and the study's"
+    ):
+        collect([runs], on_notice=lambda line: None)
+    assert not (runs / "study.json").exists()
+
+
+def test_a_record_of_something_else_is_left_out_with_a_notice(runs):
+    (runs / "begun/record.json").write_text('{"artist": "Sibelius"}')
+    notices = []
+    assert records.read(collect([runs], on_notice=notices.append)).runs == RUNS
+    assert notices == [f"{runs / 'begun/record.json'} is no record of segattn and is left out"]
+
+
 def test_folders_without_finished_runs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no finished run"):
         collect([tmp_path])

@@ -16,6 +16,7 @@ from segattn.config import Data
 from segattn.cost import head_facts
 from segattn.data.splits import open_data
 from segattn.study import run as study_module
+from segattn.study.plan import is_finished
 from segattn.study.run import Position, plan, reference_costs, run_name, run_study, study_name
 from segattn.training import fingerprint
 from segattn.training.interruption import Interrupted
@@ -193,6 +194,16 @@ def test_report_of_a_study_can_be_built_and_reads_its_records(finished, tmp_path
     page = (tmp_path / "report.html").read_text()
     for word in ("fcn", "reconet", "segattn study tiny", "mIoU"):
         assert word in page
+
+
+def test_a_damaged_record_says_how_to_train_the_run_again(tmp_path):
+    folder = tmp_path / "fcn-faithful-s0"
+    folder.mkdir()
+    (folder / "record.json").write_text('{"kind": "run", "mean')
+    with pytest.raises(
+        ValueError, match=r"record\.json: not a JSON record .*; remove .*fcn-faithful-s0, and the study's"
+    ):
+        is_finished(folder, tiny.experiment())
 
 
 def test_folder_of_another_experiment_is_refused_and_left_alone(finished):

@@ -14,7 +14,7 @@ from segattn.config import Experiment
 from segattn.data import probes
 from segattn.data.splits import load_split
 from segattn.records.probes import ProbeCondition, ProbeRecord, ProbeRun
-from segattn.study.plan import is_finished
+from segattn.study.plan import is_finished, train_again
 from segattn.study.probes.plan import PROBES, Plan
 from segattn.training.purity import purity
 
@@ -69,9 +69,13 @@ def scores(per_image: Path) -> dict[str, float]:
     """By condition: accuracy of the query's pixels; where there is ground, the mean IoU of both classes.
 
     Raises:
-        ValueError: the file is damaged, or lists no scenes of the probes.
+        ValueError: the file is missing or damaged, or lists no scenes of the probes.
     """
-    arrays = records.read_arrays(per_image)
+    try:
+        arrays = records.read_arrays(per_image)
+    except (OSError, ValueError) as error:
+        reason = f"{per_image}: {error.strerror or error}" if isinstance(error, OSError) else error
+        raise ValueError(f"{reason}; {train_again(per_image.parent)}") from None
     names = np.array([probes.condition_of(str(name)) for name in arrays["names"]])
     result = {}
     for name in dict.fromkeys(names.tolist()):

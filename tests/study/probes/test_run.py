@@ -64,6 +64,10 @@ def test_a_record_names_the_runs_that_are_missing(small, tmp_path):
 def test_scores_are_accuracy_of_the_query_or_the_iou_of_both_classes(tmp_path):
     counts = np.array([[[8, 2], [4, 6]], [[10, 0], [0, 10]]])
     np.savez(tmp_path / "two.npz", confusion=counts, names=np.array(["a-1-000000-a", "a-2-000001-a"]))
+    with pytest.raises(
+        ValueError, match=r"gone/per_image\.npz: No such file .*; remove .*gone, and the study's command"
+    ):
+        scores(tmp_path / "gone/per_image.npz")
     assert scores(tmp_path / "two.npz") == {"a-1": 14 / 20, "a-2": 1.0}
     three = np.array([[[8, 2, 0], [4, 6, 0], [3, 0, 97]]])
     np.savez(tmp_path / "three.npz", confusion=three, names=np.array(["width-1-000000-a"]))
