@@ -30,6 +30,7 @@ from segattn.report.shared.text import (
     points,
     times,
 )
+from segattn.report.study.contrast import ONE_SEED
 from segattn.report.study.verdict import LEVEL
 
 HEADINGS = ("network", "mIoU %", "difference", "95 % interval", "p", "")
@@ -85,6 +86,8 @@ def notes(several: Several) -> list[str]:
             test = "t over images and seeds, networks paired by image and by seed"
         elif max(pair.a.n, pair.b.n) > 1:
             test = f"bootstrap over images and seeds, networks paired by image only ({pair.unpaired})"
+        elif pair.unpaired != ONE_SEED:
+            test = f"{test} only ({pair.unpaired})"
         by_test.setdefault(test, []).append(row.label)
     sentences += [f"{_named(labels)}: {test}." for test, labels in by_test.items()]
     if any(pair.a.n == pair.b.n == 1 for pair in several.comparisons):

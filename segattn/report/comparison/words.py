@@ -6,6 +6,7 @@ from segattn.report.comparison.compare import Comparison, Line
 from segattn.report.shared import bootstrap
 from segattn.report.shared.text import MISSING, UNCLEAR, interval_text, listing, percent, points
 from segattn.report.study.certainty import TWO_SEEDS
+from segattn.report.study.contrast import ONE_SEED
 
 FEW = "few"
 """Mark of a class that is in too few images."""
@@ -115,6 +116,8 @@ def notes(comparison: Comparison) -> list[str]:
             "One seed each: the interval reflects the choice of images, not that of the seed."
             " The same network trained with another seed may differ by more."
         )
+        if comparison.unpaired != ONE_SEED:
+            sentences.append(f"Not the same training: {comparison.unpaired}.")
     sentences.append("Intervals are too narrow where images depend on each other, such as frames of one drive.")
     sentences.append(
         f"{UNCLEAR}: not distinguishable, p ≥ 0.05; p values of classes are Holm-corrected for {comparison.num_compared}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from segattn.report.shared.power import MOST_SEEDS
 from segattn.report.shared.text import MOST_NAMED, UNCLEAR, listing, percent, times
+from segattn.report.study.contrast import Contrast
 from segattn.report.study.sensitivity import DIFFERENCE, sensitivity
 from segattn.report.study.study import Study
 from segattn.report.study.verdict import Verdict
@@ -80,17 +81,22 @@ def mark_notes(study: Study, baseline: str) -> list[str]:
         if {"two-way", "images"} & set(used):
             note += " They are too confident where images depend on each other, such as frames of one drive."
         notes.append(note)
-    return notes + _pairing_notes(study)
-
-
-def _pairing_notes(study: Study) -> list[str]:
-    contrasts = [*study.contrasts.values(), *(study.verdict.contrasts.values() if study.verdict else [])]
-    reasons = list(dict.fromkeys(contrast.unpaired for contrast in contrasts if contrast.unpaired))
-    more = f"; and {len(reasons) - MOST_NAMED:,} more" if len(reasons) > MOST_NAMED else ""
-    notes = [f"Not paired by seed: {'; '.join(reasons[:MOST_NAMED])}{more}."] if reasons else []
-    if any(contrast.test == "two-way" and contrast.spread.num_seeds == 2 for contrast in contrasts if contrast.spread):
+    notes += unpaired_note(study)
+    if any(each.test == "two-way" and each.spread.num_seeds == 2 for each in _contrasts(study) if each.spread):
         notes.append(f"{TWO_SEEDS} Run a third seed.")
     return notes
+
+
+def _contrasts(study: Study) -> list[Contrast]:
+    return [*study.contrasts.values(), *(study.verdict.contrasts.values() if study.verdict else [])]
+
+
+def unpaired_note(study: Study) -> list[str]:
+    """Which rows do not have the same seeds and samples, in a sentence."""
+    contrasts = _contrasts(study)
+    reasons = list(dict.fromkeys(contrast.unpaired for contrast in contrasts if contrast.unpaired))
+    more = f"; and {len(reasons) - MOST_NAMED:,} more" if len(reasons) > MOST_NAMED else ""
+    return [f"Not paired by seed: {'; '.join(reasons[:MOST_NAMED])}{more}."] if reasons else []
 
 
 def sensitivity_note(study: Study, baseline: str) -> list[str]:

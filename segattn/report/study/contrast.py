@@ -23,6 +23,7 @@ SAMPLES = (
     "optimization.rare_class_sampling",
 )
 """Settings that fix, with the seed, which samples a run sees and in which order."""
+ONE_SEED = "one seed each"
 _ELSEWHERE = ("data.root",)
 """Of these, where the files lie."""
 _AGREES = 1e-6
@@ -41,7 +42,7 @@ class Contrast:
     spread: Spread | None
     """What makes a paired difference uncertain."""
     unpaired: str
-    """Why the rows are not paired by seed; empty where they are, or where both have one seed."""
+    """Why the rows are not paired by seed; empty where they are, or where both have one seed, of the same samples."""
 
 
 def contrast(a: Row, b: Row) -> Contrast:
@@ -53,9 +54,8 @@ def contrast(a: Row, b: Row) -> Contrast:
     if min(a.n, b.n) > 1:
         return Contrast("seeds", student.difference(a.values, b.values), None, reason)
     p = _over_images(a, b)
-    return Contrast(
-        "images" if p is not None else "", Difference(value, None, None, p), None, reason if max(a.n, b.n) > 1 else ""
-    )
+    told = "" if reason == ONE_SEED else reason
+    return Contrast("images" if p is not None else "", Difference(value, None, None, p), None, told)
 
 
 def by_seed(row: Row) -> Row:
@@ -71,13 +71,11 @@ def unpaired(a: Row, b: Row) -> str | None:
     if missing:
         names = dict.fromkeys(label for _, label in missing)
         return "; ".join(f"{label} has no {_listed([seed for seed, of in missing if of == label])}" for label in names)
-    if len(seeds_a) < 2:
-        return "one seed each"
     for seed, run in sorted(seeds_a.items()):
         differing = _differing(run, seeds_b[seed])
         if differing:
             return f"{a.label} and {b.label} were trained on different samples: {', '.join(differing)}"
-    return None
+    return ONE_SEED if len(seeds_a) < 2 else None
 
 
 def _paired(a: Row, b: Row, value: float) -> Contrast:

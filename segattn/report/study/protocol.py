@@ -54,17 +54,20 @@ def measures(study: Study) -> list[Setting]:
     return _merge(by_run, ())
 
 
+def other_training(study: Study) -> list[str]:
+    """Which settings and ways of scoring differ between the runs, beside those that a comparison or a sweep varies."""
+    return [*_differing("settings", settings(study)), *_differing("scoring", measures(study))]
+
+
+def _differing(kind: str, group: list[Setting]) -> list[str]:
+    keys = [setting.key for setting in group if setting.flagged]
+    return [f"The runs differ in {kind}: {', '.join(keys)}."] if keys else []
+
+
 def warnings(study: Study) -> list[str]:
     """Why the rows of the table are not fully comparable, one sentence for each reason."""
-    sentences = []
-    for kind, group in [
-        ("settings", settings(study)),
-        ("scoring", measures(study)),
-        ("environment", environments(study)),
-    ]:
-        keys = [setting.key for setting in group if setting.flagged]
-        if keys:
-            sentences.append(f"The runs differ in {kind}: {', '.join(keys)}. See Protocol.")
+    reasons = [*other_training(study), *_differing("environment", environments(study))]
+    sentences = [f"{reason} See Protocol." for reason in reasons]
     if len({row.n for row in study.rows}) > 1:
         sentences.append("The rows have different numbers of seeds; see column n.")
     return sentences

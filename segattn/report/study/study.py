@@ -202,6 +202,11 @@ def _read_into(
             if inside(file.parent, name) is None:
                 raise ValueError(f"{file}: names the run {name!r}, which is outside the study's folder")
             path = file.parent / name
+            if not path.exists():
+                raise ValueError(
+                    f"{file}: names the run {name!r}, which is not there; the study's command trains it again, or"
+                    f" `segattn study collect {file.parent}` lists the runs that are"
+                )
             _read_into(path / "record.json" if path.is_dir() else path, runs, studies, benches)
 
 
@@ -240,9 +245,10 @@ def _rows(runs: list[Run], studies: list[StudyRecord]) -> list[Row]:
         for seed, count in Counter(run.record.seed for run in members).items():
             if count > 1:
                 folders = [str(run.folder) for run in members if run.record.seed == seed]
-                raise ValueError(
-                    f"{head} ({mode}) has seed {seed} more than once: {', '.join(folders)}; name one of them"
-                )
+                hint = "name one of them"
+                if members[0].record.dataset == "probes":
+                    hint = "tables and figures of probes are those that `segattn study probes` writes"
+                raise ValueError(f"{head} ({mode}) has seed {seed} more than once: {', '.join(folders)}; {hint}")
         values = _swept(members[0], swept)
         qualifiers = [mode] * several_modes + [experiment] * several_experiments
         settings = [f"{name}={text(value)}" for name, value in values.items()]

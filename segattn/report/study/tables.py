@@ -15,7 +15,7 @@ from segattn.report.shared.text import (
     percent,
     points,
 )
-from segattn.report.study import columns, contribution, details, start, swept
+from segattn.report.study import columns, contribution, details, protocol, start, swept
 from segattn.report.study.rows import Row
 from segattn.report.study.settings import text
 from segattn.report.study.study import Study
@@ -185,7 +185,7 @@ def markdown(study: Study) -> str:
     lines = [f"# {markdown_text(title(study))}", "", " ".join(map(markdown_text, summary(study))), ""]
     rows = [[*cells(study, row), *reference_cells(study, row)] for row in study.shown]
     lines.append(escaped_table([*headings(study), *reference_headings(study)], rows))
-    lines += ["", " ".join(map(markdown_text, finding(study)))]
+    lines += ["", " ".join(map(markdown_text, [*finding(study), *protocol.other_training(study)]))]
     lines += ["", *(f"- {markdown_text(note)}" for note in footnotes(study))]
     lines += _markdown_details(study)
     lines += ["", *(f"Produced by `{one_line(record.command).replace('`', chr(39))}`." for record in study.studies)]

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from segattn.report.shared.terminal import plain, table_style
 from segattn.report.shared.text import MISSING, percent
-from segattn.report.study import contribution, start
+from segattn.report.study import certainty, contribution, protocol, start
 from segattn.report.study.legend import legend
 from segattn.report.study.rows import Row
 from segattn.report.study.study import Study
@@ -89,6 +89,9 @@ class TerminalTable:
             yield text(f"not shown at this width: {', '.join(hidden)}", "dim")
         yield text("")
         yield text(" ".join(finding(self.study, brief=True)))
+        if caveats := [*certainty.unpaired_note(self.study), *protocol.other_training(self.study)]:
+            yield text("")
+            yield text(" ".join(caveats))
         if notes := legend(self.study, half=not wide):
             yield text("")
             yield text(notes, "dim")

@@ -1,11 +1,15 @@
 """One row against another: which test, paired or not, and why not."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from segattn import records, report
+from segattn.report.comparison.compare import compare, select
+from segattn.report.comparison.words import notes
 from segattn.report.shared import images, student
 from segattn.report.study import contrast
 from tests.report import fabricate
@@ -94,6 +98,25 @@ def test_other_samples_are_not_paired_and_other_learning_rates_are(tmp_path):
     assert compared(tmp_path / "rare").unpaired.endswith("different samples: optimization.rare_class_sampling")
     assert compared(tmp_path / "later").test == "two-way"
     assert "data.options.ignore" in compared(tmp_path / "options").unpaired
+
+
+def test_one_seed_of_other_samples_is_told_everywhere(tmp_path):
+    record = fabricate.run("ccnet", 0, tmp_path / "x" / "template")
+    folder = tmp_path / "study"
+    runs(folder, "ccnet", [0])
+    optimization = {**record.config["optimization"], "iterations": 9}
+    runs(folder, "fcn", [0], config={**record.config, "optimization": optimization})
+    words = "ccnet and fcn were trained on different samples: optimization.iterations"
+    assert (compared(folder).test, compared(folder).unpaired) == ("images", words)
+    study = report.load(folder)
+    out = io.StringIO()
+    Console(file=out, width=300).print(report.terminal_table(study))
+    report.build(folder, tmp_path / "report")
+    for text in (out.getvalue(), (tmp_path / "report/report.md").read_text()):
+        assert f"Not paired by seed: {words}." in text
+        assert "The runs differ in settings: optimization.iterations." in text
+    pair = compare(*(select(str(folder), head) for head in ("ccnet", "fcn")))
+    assert f"Not the same training: {words}." in notes(pair)
 
 
 def test_the_same_data_in_another_folder_are_the_same_samples(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -137,6 +138,23 @@ def test_the_same_seed_twice_is_refused_with_both_folders(tmp_path):
     fabricate.run("fcn", 3, tmp_path / "a")
     fabricate.run("fcn", 3, tmp_path / "b")
     with pytest.raises(ValueError, match=r"seed 3 more than once: .*a, .*b"):
+        report.load(tmp_path)
+
+
+def test_a_run_that_is_gone_is_named_with_what_to_do(tmp_path):
+    folder = fabricate.study(tmp_path / "study", ["fcn", "ccnet"], seeds=1)
+    gone = json.loads((folder / "study.json").read_text())["runs"][1]
+    shutil.rmtree((folder / gone).parent)
+    with pytest.raises(
+        ValueError, match=rf"names the run '{gone}', which is not there; .*study collect .*study` lists"
+    ):
+        report.load(folder)
+
+
+def test_runs_of_probes_are_told_where_their_tables_are(tmp_path):
+    for name in ("a", "b"):
+        fabricate.run("fcn", 0, tmp_path / name, dataset="probes")
+    with pytest.raises(ValueError, match="those that `segattn study probes` writes"):
         report.load(tmp_path)
 
 
