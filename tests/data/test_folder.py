@@ -328,6 +328,8 @@ def test_validation_may_be_taken_from_train(root):
     with pytest.raises(ValueError, match=r"no split 'val'.*add the data option val_fraction=0.2"):
         data.load("folder", "val", root=root)
     assert len(data.load("folder", "train", root=root)) == 10
+    with pytest.raises(ValueError, match=r"no split 'train'; expected .*, or first\.txt beside images/"):
+        data.load("folder", "val", root=root, splits={"train": "first", "test": "train"}, val_fraction=0.3)
     parts = [data.load("folder", split, root=root, val_fraction=0.3) for split in ("train", "val")]
     assert sorted(name for part in parts for name in names_of(part)) == [str(index) for index in range(10)]
 

@@ -49,7 +49,7 @@ class Source:
             return self._part(self._of_split("train"), split, "of train")
         if split != "test" and not any(map(self._has, SPLITS)) and (whole := self._whole()) is not None:
             return self._part(whole, split, "")
-        raise ValueError(self._missing(split))
+        raise ValueError(self._missing("train" if split == "val" and self.fraction is not None else split))
 
     def _part(self, pairs: list[Pair], split: str, of: str) -> tuple[list[Pair], str]:
         """The part of these pairs that is for training or for validation."""
