@@ -123,6 +123,53 @@ def test_only_seeds_that_every_network_has_are_packed(tmp_path):
     assert difference["spread"]["num_seeds"] == 2
 
 
+def test_runs_of_other_settings_or_without_a_common_seed_are_not_packed(tmp_path, monkeypatch, capsys):
+    folder = fabricate.study(tmp_path / "study", ["fcn", "ccnet"], seeds=2)
+    study = json.loads((folder / "study.json").read_text())
+    apart = [name for name in study["runs"] if _is(folder / name, "fcn", 0) or _is(folder / name, "ccnet", 1)]
+    (folder / "study.json").write_text(json.dumps(study | {"runs": apart}))
+    with pytest.raises(ValueError, match=r"no seed that every network has: .*ccnet has 1"):
+        findings_records.pack(folder)
+    (folder / "study.json").write_text(json.dumps(study))
+    record = json.loads((folder / apart[0]).read_text())
+    record["config"]["optimization"]["iterations"] += 1
+    (folder / apart[0]).write_text(json.dumps(record))
+    monkeypatch.setattr(findings_records, "FOLDER", tmp_path / "records")
+    monkeypatch.setattr("sys.argv", ["findings_records", str(folder)])
+    with pytest.raises(SystemExit):
+        findings_records.main()
+    assert "the runs differ in optimization.iterations, which the study does not vary" in capsys.readouterr().err
+    assert not list((tmp_path / "records").iterdir())
+
+
+def test_one_seed_tells_no_networks_apart(tmp_path, monkeypatch):
+    folder = fabricate.study(tmp_path / "runs" / "single", ["fcn", "ccnet", "flanet"], seeds=1)
+    packed = findings_records.pack(folder)
+    assert {each["test"] for each in packed["differences"]} == {"images"}
+    assert all(each["p"] is not None for each in packed["differences"])
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    (tmp_path / "single.json").write_text(json.dumps(packed))
+    assert findings.part("apart", "single") == "One seed tells no network from FCN."
+    assert "; one seed tells no two networks apart. `" in (text := findings.part("study", "single"))
+    assert "nan" not in text
+
+
+def test_a_study_that_lacks_fcn_names_it_and_is_drawn_without(packed, tmp_path, monkeypatch):
+    content = json.loads((packed / "findings_local.json").read_text())
+    content["runs"] = [run for run in content["runs"] if run["network"] != "fcn"]
+    content["differences"] = [each for each in content["differences"] if "fcn" not in (each["a"], each["b"])]
+    monkeypatch.setattr(findings_study, "RECORDS", tmp_path)
+    (tmp_path / "findings_local.json").write_text(json.dumps(content))
+    rows = [line for line in findings.part("study", "findings_local").splitlines() if line.startswith("| ccnet |")]
+    assert [cell.strip() for cell in rows[0].split("|")][5] == "–"
+    told = "*Of the study `findings_local`, `fcn` has not been run yet.*"
+    assert findings.part("apart", "findings_local") == findings.part("classes", "findings_local ccnet") == told
+    assert findings.part("pair", "findings_local ccnet fcn") == "(not measured yet)"
+    assert "nan" not in findings.page()
+    names = {drawn.name for drawn in findings_figures.drawn()}
+    assert not names & {"findings_gains", "findings_budget"}
+
+
 def _is(path, head, seed):
     record = json.loads(path.read_text())
     return (record["head"], record["seed"]) == (head, seed)
@@ -376,6 +423,13 @@ def test_a_test_split_is_packed_and_compared_on_the_same_seeds(tmp_path, monkeyp
     path.with_name("test.json").write_text(json.dumps(scores | {"split": "val"}))
     with pytest.raises(ValueError, match="of the split val"):
         findings_records.pack(folder)
+    path.with_name("test.json").write_text(json.dumps(scores | {"num_images": 50}))
+    with pytest.raises(ValueError, match="is of 50 and 233 images; score all runs on as many"):
+        findings_records.pack(folder)
+    for damaged, message in (("{", "not JSON"), ('{"split": "test"}', "no scores; run segattn evaluate")):
+        path.with_name("test.json").write_text(damaged)
+        with pytest.raises(ValueError, match=rf"test\.json: {message}"):
+            findings_records.pack(folder)
     path.with_name("test.json").write_text(json.dumps(scores))
     os.utime(path.with_name("test.json"), (0, 0))
     with pytest.raises(ValueError, match=r"older than record.json"):

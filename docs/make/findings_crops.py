@@ -46,9 +46,12 @@ def section(_: str = "") -> str:
         return f"*The study `{STUDY}` has not been run yet.*"
     tables = _tables(study)
     quantities = {f"mIoU of {head}": table for head, table in tables.items()}
-    quantities |= {f"{head} minus fcn": table - tables["fcn"] for head, table in tables.items() if head != "fcn"}
+    fcn = tables.pop("fcn", np.empty(0))
+    quantities |= {f"{head} minus fcn": table - fcn for head, table in tables.items() if table.shape == fcn.shape}
     rows = []
     for name, table in quantities.items():
+        if table.ndim < 2 or min(table.shape) < 2:
+            continue
         found = deviations(table)
         size = " x ".join(map(str, table.shape))
         rows.append(

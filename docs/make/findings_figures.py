@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import matplotlib as mpl
@@ -23,7 +24,7 @@ from docs.make import (
     findings_panels,
     findings_seeds,
 )
-from docs.make.findings_study import Packed, read
+from docs.make.findings_study import NotRun, Packed, read
 from segattn.report.shared.drawing import ACCENT, INK, QUIET, RULE, STYLE, Drawn, finish
 from segattn.report.shared.labels import place
 from segattn.report.study.families import COLOURS
@@ -46,23 +47,45 @@ _MANY = 10
 
 
 def drawn() -> list[Drawn]:
-    """Every picture whose records are there."""
+    """Every picture whose records are there; the page names what a study lacks of the others."""
     figures = []
+    others = (findings_modes.drawn, findings_mixers.drawn, findings_noise.drawn)
+    for draw in (_all_gains, _all_losses, _all_fronts, _all_budgets, *others):
+        with suppress(NotRun):
+            figures += draw()
+    return figures
+
+
+def _all_gains() -> Iterator[Drawn]:
     for draw, titles in (_gains, _trunks()), (_elsewhere, _ELSEWHERE):
-        found = {title: read(name) for name, title in titles.items()}
+        found = {title: _against_fcn(name) for name, title in titles.items()}
         studies = {title: findings_seeds.with_own(study) for title, study in found.items() if study is not None}
         if studies:
-            figures.append(draw(studies, findings_panels.missing(found)))
+            yield draw(studies, findings_panels.missing(found))
+
+
+def _against_fcn(name: str) -> Packed | None:
+    """The study, where it has FCN and another network."""
+    study = read(name)
+    return None if study is None or "fcn" not in study.networks or len(study.networks) == 1 else study
+
+
+def _all_losses() -> Iterator[Drawn]:
     if losses := findings_hard.changes():
-        figures.append(_losses(losses))
+        yield _losses(losses)
+
+
+def _all_fronts() -> Iterator[Drawn]:
     if (base := read(findings_knobs.BASE)) is not None:
         own = findings_own.settings(base, findings_own.LOCAL)
         # another stride is ten points below, where the axis would leave no room for the rest
         knobs = [each for each in findings_knobs.settings(base) if "output_stride" not in each.options]
-        figures.append(_front(base, [*knobs, *own]))
+        yield _front(base, [*knobs, *own])
+
+
+def _all_budgets() -> Iterator[Drawn]:
     if every := findings_budget.measured():
-        figures.append(_budget(every))
-    return [*figures, *findings_modes.drawn(), *findings_mixers.drawn(), *findings_noise.drawn()]
+        yield _budget(every)
 
 
 def _trunks() -> dict[str, str]:

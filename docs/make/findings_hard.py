@@ -43,9 +43,9 @@ def section(_: str = "") -> str:
     usual = _usual(studies)
     if usual is None:
         return "*No loss has been tried yet.*"
-    means = [student.mean(_values(usual, key)) for key in COLUMNS.values()]
-    means += [student.mean([_of(names, run, studies[0]) for run in usual]) for names in GROUPS.values()]
-    rows = [["ce", f"{len(usual)}", *(f"{mean:.1f}" for mean in means)]]
+    scores = [_values(usual, key) for key in COLUMNS.values()]
+    scores += [[_of(names, run, studies[0]) for run in usual] for names in GROUPS.values()]
+    rows = [["ce", f"{len(usual)}", *(f"{student.mean(each):.1f}" if each else "–" for each in scores)]]
     rows += [[each.label, f"{each.seeds}", *map(interval, each.gains.values())] for each in _changes(usual, studies)]
     heading = ["loss", "n", *(f"{name} %" if name == "mIoU" else name for name in COLUMNS), *GROUPS]
     table = markdown_table(heading, rows, align="l" + "r" * (len(heading) - 1))
@@ -94,7 +94,7 @@ def _change(label: str, runs: list[dict[str, Any]], usual: list[dict[str, Any]],
 
 
 def _values(runs: list[dict[str, Any]], key: str) -> list[float]:
-    return [100 * run[key] for run in runs]
+    return [100 * run[key] for run in runs if run.get(key) is not None]
 
 
 def _of(names: Iterable[str], run: dict[str, Any], study: Packed) -> float:

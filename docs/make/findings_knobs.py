@@ -57,7 +57,7 @@ def settings(base: Packed) -> Iterator[Setting]:
 
 def paired(runs: list[dict[str, Any]], others: list[dict[str, Any]], key: str = "mean_iou") -> Difference:
     """A score of runs minus that of others, in points, over the seeds that both have."""
-    a, b = ({run["seed"]: 100 * run[key] for run in each if run[key] is not None} for each in (runs, others))
+    a, b = ({run["seed"]: 100 * run[key] for run in each if run.get(key) is not None} for each in (runs, others))
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
         return Difference(math.nan, None, None, None)
@@ -109,7 +109,9 @@ def _gflops(options: dict[str, Any], channels: int = 64, size: tuple[int, int] =
 
 
 def interval(difference: Difference) -> str:
-    """As `+0.52 (+0.10 to +0.94)`; without the interval where there is one seed."""
+    """As `+0.52 (+0.10 to +0.94)`; without the interval where there is one seed, a dash where there is none."""
+    if math.isnan(difference.value):
+        return "–"
     if difference.low is None or difference.high is None:
         return f"{difference.value:+.2f}"
     return f"{difference.value:+.2f} ({difference.low:+.2f} to {difference.high:+.2f})"

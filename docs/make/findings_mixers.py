@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from docs.make import findings_panels
 from docs.make.findings_knobs import interval
-from docs.make.findings_study import Packed, provenance, read, swept
+from docs.make.findings_study import UNKNOWN, Packed, provenance, read, swept
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared.drawing import ACCENT, INK, STYLE, Drawn, finish
 
@@ -43,7 +43,7 @@ def difference(mixer: str) -> str:
     study = read(STUDY)
     names = _networks(study)
     if study is None or not {mixer, USUAL} <= names.keys():
-        return "(not measured yet)"
+        return UNKNOWN
     return f"{interval(study.difference(names[mixer], names[USUAL]))} points"
 
 

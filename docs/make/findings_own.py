@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from docs.make.findings_knobs import OWN, interval, paired
-from docs.make.findings_study import Packed, clear, provenance, read, swept
+from docs.make.findings_study import UNKNOWN, Packed, clear, provenance, read, swept
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 from segattn.report.shared.student import Difference
@@ -81,9 +81,9 @@ def section(words: str) -> str:
 def second_recurrence() -> str:
     """What the second recurrence adds on the backbone of `findings_local`, in points, paired by seed."""
     both, once = (read(name) for name in LOCAL)
-    if both is None or once is None:
-        return "not measured yet"
-    (with_one,) = once.networks.values()
+    if both is None or once is None or OWN not in both.networks or not once.networks:
+        return UNKNOWN.strip("()")
+    with_one = next(iter(once.networks.values()))
     return interval(paired(both.networks[OWN], with_one))
 
 

@@ -36,6 +36,8 @@ def missing(found: Mapping[str, Packed | None]) -> list[str]:
 def families(figure: Figure, families: Sequence[str]) -> None:
     """A legend of the families' colours, in the order of the first of each."""
     known = [family for family in dict.fromkeys(families) if family in COLOURS and family != "baseline"]
+    if not known:
+        return
     handles = [Line2D([], [], marker="o", linestyle="", color=COLOURS[family], label=family) for family in known]
     figure.legend(
         handles=handles, loc="outside upper center", ncol=len(handles), fontsize=7.5, handletextpad=0.1, frameon=False

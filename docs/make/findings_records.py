@@ -15,11 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from segattn import records
 from segattn.records import RunRecord
 from segattn.report.shared import student
+from segattn.report.shared.text import listing
 from segattn.report.study.contrast import contrast
 from segattn.report.study.rows import Row, Run
 from segattn.report.study.study import Study, load
+from segattn.study.collect import differing
 
 TESTED = "test.json"
 FOLDER = Path(__file__).parents[1] / "records/findings"
@@ -29,12 +32,25 @@ def pack(folder: Path) -> dict[str, Any]:
     """What is committed of a study: `runs`, `differences`, `missing`, and how they were made.
 
     Raises:
-        ValueError: no finished run in the folder.
+        ValueError: no finished run in the folder, no seed that every network has, a damaged file, or runs that differ in settings
+            which the study does not vary.
     """
-    study = _complete(load(folder))
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8")) if (folder / "plan.json").exists() else {}
+    whole = load(folder)
+    varied = {path for record in whole.studies for path in record.swept}
+    if others := [path for path in differing(run.record for run in whole.runs) if path not in varied]:
+        raise ValueError(
+            f"{folder}: the runs differ in {', '.join(others)}, which the study does not vary; pack them separately"
+        )
+    study = _complete(whole)
+    plan = records.read_json(folder / "plan.json") if (folder / "plan.json").exists() else {}
     finished = {run.folder.name for run in study.runs}
     first, where = study.first, study.first.environment
+    packed = [_run(row, run) for row in study.rows for run in row.runs]
+    sizes = sorted({run["test"]["num_images"] for run in packed if "test" in run})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{folder}: {TESTED} is of {listing([f'{size:,}' for size in sizes])} images; score all runs on as many"
+        )
     return {
         "experiment": first.experiment,
         "command": study.studies[0].command if study.studies else "",
@@ -48,7 +64,7 @@ def pack(folder: Path) -> dict[str, Any]:
         "num_images": first.scores.num_images,
         "class_names": first.class_names,
         "missing": sorted(name for name in _planned(plan) if name not in finished),
-        "runs": [_run(row, run) for row in study.rows for run in row.runs],
+        "runs": packed,
         "differences": _differences(study),
     }
 
@@ -56,6 +72,11 @@ def pack(folder: Path) -> dict[str, Any]:
 def _complete(study: Study) -> Study:
     """The study with the seeds that every network has."""
     seeds = set.intersection(*({run.record.seed for run in row.runs} for row in study.rows))
+    if not seeds:
+        names = listing(
+            [f"{row.label} has {', '.join(str(run.record.seed) for run in row.runs)}" for row in study.rows]
+        )
+        raise ValueError(f"no seed that every network has: {names}")
     rows = [replace(row, runs=[run for run in row.runs if run.record.seed in seeds]) for row in study.rows]
     return replace(study, rows=sorted(rows, key=lambda row: -row.mean_iou))
 
@@ -84,18 +105,27 @@ def _tested(folder: Path) -> dict[str, Any]:
     """The scores in test.json, where `segattn evaluate RUN --split test -o RUN/test.json` has written them.
 
     Raises:
-        ValueError: they are of another split, or older than the network.
+        ValueError: they are of another split, older than the network, or damaged.
     """
     path = folder / TESTED
     if not path.exists():
         return {}
-    scores = json.loads(path.read_text(encoding="utf-8"))
-    if scores.get("split") != "test":
-        raise ValueError(f"{path}: of the split {scores.get('split')}; run segattn evaluate with --split test")
-    if path.stat().st_mtime < (folder / "record.json").stat().st_mtime:
-        raise ValueError(f"{path}: older than record.json; evaluate the network again")
+    scores = records.read_json(path)
+    if not isinstance(scores, dict) or not {"split", "mean_iou", "iou", "num_images"} <= scores.keys():
+        raise ValueError(f"{path}: no scores; run segattn evaluate with --split test -o {path}")
+    if scores["split"] != "test":
+        raise ValueError(f"{path}: of the split {scores['split']}; run segattn evaluate with --split test")
+    if is_stale(folder):
+        raise ValueError(
+            f"{path}: older than record.json; python -m docs.make.findings_tested scores the network again"
+        )
     iou = [_short(value) for value in scores["iou"]]
     return {"test": {"mean_iou": _short(scores["mean_iou"]), "iou": iou, "num_images": scores["num_images"]}}
+
+
+def is_stale(folder: Path) -> bool:
+    """Whether the run's scores on the test split are older than the run."""
+    return (folder / TESTED).stat().st_mtime < (folder / "record.json").stat().st_mtime
 
 
 def _details(record: RunRecord) -> dict[str, Any]:
@@ -150,7 +180,11 @@ def main() -> None:
     parser.add_argument("studies", nargs="+", type=Path, metavar="STUDY")
     FOLDER.mkdir(parents=True, exist_ok=True)
     for folder in parser.parse_args().studies:
-        packed, path = pack(folder), FOLDER / f"{folder.resolve().name}.json"
+        path = FOLDER / f"{folder.resolve().name}.json"
+        try:
+            packed = pack(folder)
+        except ValueError as error:
+            parser.error(str(error))
         text = json.dumps(packed, indent=None, separators=(",", ":"))
         path.write_text(text.replace('{"network"', '\n{"network"').replace('{"a"', '\n{"a"') + "\n", encoding="utf-8")
         print(f"{path}: {len(packed['runs'])} runs, {len(packed['missing'])} missing, {path.stat().st_size:,} bytes")

@@ -54,16 +54,17 @@ def noises() -> list[tuple[str, int, Noise]]:
 
 def _noisy() -> Iterator[tuple[Packed, Spread, Noise]]:
     for study in starting_with("findings_"):
-        spread = study.spread
-        if spread is not None and len(study.networks) >= 3:
+        spread, single = study.spread, _single(study)
+        if spread is not None and single is not None and len(study.networks) >= 3:
             seeds, images = (100 * math.sqrt(each) for each in (spread.between_seeds, spread.between_images))
-            yield study, spread, (_single(study), seeds, images)
+            yield study, spread, (single, seeds, images)
 
 
-def _single(study: Packed) -> float:
-    """Standard deviation of one network's mIoU over seeds, in points: root mean square over networks."""
+def _single(study: Packed) -> float | None:
+    """Standard deviation of one network's mIoU over seeds, in points: root mean square over networks of several seeds."""
     deviations = [student.deviation(study.values(network, "mean_iou")) for network in study.networks]
-    return math.sqrt(student.mean([each**2 for each in deviations if each is not None]))
+    known = [each**2 for each in deviations if each is not None]
+    return math.sqrt(student.mean(known)) if known else None
 
 
 def _count(seeds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from docs.make.findings_knobs import interval, paired
 from docs.make.findings_seeds import with_own
-from docs.make.findings_study import Packed, read
+from docs.make.findings_study import UNKNOWN, Packed, read
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -38,14 +38,14 @@ def difference(words: str) -> str:
     """`STUDY NETWORK STRATUM`: what a network adds to FCN there, in points."""
     name, network, stratum = words.split()
     study = _read(name)
-    if study is None or network not in study.networks:
-        return "(not measured yet)"
+    if study is None:
+        return UNKNOWN
     return f"{interval(paired(study.networks[network], study.networks['fcn'], stratum))} points"
 
 
 def _read(name: str) -> Packed | None:
     study = read(name)
-    return None if study is None or "fcn" not in study.networks else with_own(study)
+    return None if study is None else with_own(study)
 
 
 def _mean(study: Packed, stratum: str) -> str:

@@ -21,6 +21,23 @@ LEVEL = 0.05
 """Of p values after the correction for the number of comparisons."""
 
 
+UNKNOWN = "(not measured yet)"
+"""Within a sentence, in place of a difference."""
+
+
+class NotRun(LookupError):
+    """A study lacks a network that a table or picture needs."""
+
+
+class _Networks(dict[str, list[dict[str, Any]]]):
+    """Runs by network, of the study `name`."""
+
+    name = ""
+
+    def __missing__(self, network: str) -> list[dict[str, Any]]:
+        raise NotRun(f"Of the study `{self.name}`, `{network}` has not been run yet.")
+
+
 @dataclass(frozen=True)
 class Packed:
     """One file that `docs.make.findings_records` wrote."""
@@ -30,11 +47,13 @@ class Packed:
 
     @cached_property
     def networks(self) -> dict[str, list[dict[str, Any]]]:
-        """Runs by network, highest mean mIoU first."""
+        """Runs by network, highest mean mIoU first; a network that has none raises NotRun."""
         by_name: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for run in self.content["runs"]:
             by_name[run["network"]].append(run)
-        return dict(sorted(by_name.items(), key=lambda item: -self._mean(item[1])))
+        networks = _Networks(sorted(by_name.items(), key=lambda item: -self._mean(item[1])))
+        networks.name = self.name
+        return networks
 
     @property
     def seeds(self) -> int:
@@ -54,13 +73,20 @@ class Packed:
         return (a, b) in self._differences or (b, a) in self._differences
 
     def difference(self, a: str, b: str) -> Difference:
-        """Mean IoU of `a` minus that of `b` in points, with its 95 % interval over seeds and images."""
+        """Mean IoU of `a` minus that of `b` in points, with its 95 % interval over seeds and images.
+
+        One seed has neither interval nor p value.
+
+        Raises:
+            NotRun: the study lacks one of them.
+        """
         each, sign = self._differences.get((a, b)), 1
         if each is None:
+            self.networks[a], self.networks[b]
             each, sign = self._differences[b, a], -1
         low, high = (None if each[end] is None else sign * 100 * each[end] for end in ("low", "high"))
         ends = (low, high) if sign > 0 else (high, low)
-        return Difference(sign * 100 * each["value"], *ends, each["p"])
+        return Difference(sign * 100 * each["value"], *ends, None if low is None else each["p"])
 
     def values(self, network: str, key: str) -> list[float]:
         """A score of each seed in points; `without.X` is X with the mechanism cut out."""
@@ -72,10 +98,9 @@ class Packed:
                 values.append(100 * value)
         return values
 
-    def of_class(self, network: str, index: int) -> list[float]:
-        """IoU of a class in points, by seed; of seeds in which it occurs."""
-        runs = sorted(self.networks[network], key=lambda run: run["seed"])
-        return [100 * run["iou"][index] for run in runs if run["iou"][index] is not None]
+    def of_class(self, network: str, index: int) -> list[dict[str, Any]]:
+        """The runs with the IoU of a class as `of_class`; None where it does not occur."""
+        return [{**run, "of_class": run["iou"][index]} for run in self.networks[network]]
 
     def mean(self, network: str, key: str) -> float | None:
         values = self.values(network, key)
@@ -111,8 +136,11 @@ class Packed:
         return math.nan if self.spread is None else power.seeds_needed(self.spread, points / 100)
 
     def told_apart(self) -> tuple[int, int]:
-        """How many pairs of networks differ after Holm's correction over all pairs, and how many pairs there are."""
-        known = [each["p"] for each in self.content["differences"] if each["p"] is not None]
+        """How many pairs of networks differ after Holm's correction over all pairs, and how many pairs there are.
+
+        One seed tells none apart.
+        """
+        known = [each["p"] for each in self.content["differences"] if None not in (each["p"], each["low"])]
         return sum(p < LEVEL for p in student.holm(known)), len(self.content["differences"])
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from docs.make.findings_knobs import interval, paired
-from docs.make.findings_study import Packed, provenance, read
+from docs.make.findings_study import UNKNOWN, Packed, provenance, read
 from segattn.profile.markdown import markdown_table
 from segattn.report.shared import student
 
@@ -43,7 +43,7 @@ def difference(words: str) -> str:
     name, a, b = words.split()
     study = read(name)
     tested = [] if study is None else [_tested(study.networks.get(network, [])) for network in (a, b)]
-    return f"{interval(paired(*tested))} points" if tested and all(tested) else "(not measured yet)"
+    return f"{interval(paired(*tested))} points" if tested and all(tested) else UNKNOWN
 
 
 def _tested(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Writes RUN/test.json, which docs.make.findings_records packs, as `segattn evaluate RUN --split test --images N -o RUN/test.json`
 does for one run; but the maps of the frozen backbone are computed once for all runs, and rounded as those that the study stores.
-A run that is tested already is left as it is.
+A run that is tested already, on as many images and since it was trained, is left as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from docs.make.findings_records import TESTED
+from docs.make.findings_records import TESTED, is_stale
 from segattn import checkpoint, records
 from segattn.data.splits import open_data
 from segattn.evaluation.evaluate import evaluate
@@ -21,7 +21,7 @@ SPLIT = "test"
 
 
 def score_runs(study: Path, images: int | None = None) -> list[Path]:
-    """The scores of every finished run that had none, by default of as many images as the study validates on.
+    """The scores of every finished run that had none of so many images, by default as many as the study validates on.
 
     Raises:
         ValueError: no finished run; the runs do not share one frozen backbone.
@@ -29,7 +29,9 @@ def score_runs(study: Path, images: int | None = None) -> list[Path]:
     finished = sorted(path.parent for path in study.glob("*/record.json"))
     if not finished:
         raise ValueError(f"{study}: no finished run")
-    left = [run for run in finished if not (run / TESTED).exists()]
+    left = [run for run in finished if not _is_tested(run, images)]
+    if tested := len(finished) - len(left):
+        print(f"{tested} of {len(finished)} runs are tested already", flush=True)
     models = [checkpoint.load_model(run) for run in left]
     experiments = [model.experiment for model in models if model.experiment is not None]
     if not experiments:
@@ -45,6 +47,15 @@ def score_runs(study: Path, images: int | None = None) -> list[Path]:
         records.write({"split": SPLIT, **vars(scores)}, run / TESTED)
         print(f"{run.name}: mIoU {scores.mean_iou:.2%} on {scores.num_images} images", flush=True)
     return [run / TESTED for run in left]
+
+
+def _is_tested(run: Path, images: int | None) -> bool:
+    """Whether the run's scores are of so many images, where that is asked for, and younger than its network."""
+    path = run / TESTED
+    if not path.exists() or is_stale(run):
+        return False
+    scores = records.read_json(path)
+    return isinstance(scores, dict) and scores.get("split") == SPLIT and images in (None, scores.get("num_images"))
 
 
 def main() -> None:

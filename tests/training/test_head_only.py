@@ -152,7 +152,10 @@ def test_runs_of_a_study_are_scored_on_the_test_split_from_maps_computed_once(tr
         assert (scores["split"], scores["num_images"]) == ("test", 7)
         assert scores["mean_iou"] == pytest.approx(expected.mean_iou, abs=0.005)  # maps are stored in bf16
     assert [path.parent.name for path in written] == ["ccnet-controlled-s0", "fcn-controlled-s0"]
-    assert findings_tested.score_runs(study, 9) == []  # once
+    assert findings_tested.score_runs(study) == findings_tested.score_runs(study, 7) == []  # once
+    assert not findings_tested._is_tested(written[0].parent, 9)
+    os.utime(written[0], (0, 0))  # older than its network
+    assert findings_tested.score_runs(study, 7) == written[:1]
     with pytest.raises(ValueError, match="no finished run"):
         findings_tested.score_runs(tmp_path)
 
