@@ -49,7 +49,7 @@ def drawn() -> list[Drawn]:
         panels[0].set_yticks(range(len(names)), names)
         note = (
             "mIoU minus FCN's in points. Filled: as in their papers, from random weights, 95 % interval over seeds and images. "
-            "Hollow: between FCN's convolutions, on the same seeds. Each panel has its own scale; an interval that leaves it is cut."
+            "Hollow: between FCN's convolutions, on the same seeds. Each panel has its own scale and cuts what leaves it."
         )
         findings_panels.notes(figure, [note, *missing], width)
         findings_panels.families(figure, [first.family(name) for name in first.networks])
