@@ -82,7 +82,7 @@ class Packed:
         """
         each, sign = self._differences.get((a, b)), 1
         if each is None:
-            self.networks[a], self.networks[b]
+            self.networks[a], self.networks[b]  # NotRun, where one is missing
             each, sign = self._differences[b, a], -1
         low, high = (None if each[end] is None else sign * 100 * each[end] for end in ("low", "high"))
         ends = (low, high) if sign > 0 else (high, low)
@@ -140,8 +140,9 @@ class Packed:
 
         One seed tells none apart.
         """
-        known = [each["p"] for each in self.content["differences"] if None not in (each["p"], each["low"])]
-        return sum(p < LEVEL for p in student.holm(known)), len(self.content["differences"])
+        pairs = [(each["a"], each["b"]) for each in self.content["differences"]]
+        known = [p for pair in pairs if (p := self.difference(*pair).p) is not None]
+        return sum(p < LEVEL for p in student.holm(known)), len(pairs)
 
     @property
     def missing(self) -> str:
